@@ -1,0 +1,236 @@
+"""How the skin moves: one hand-written table of FACS Action Units, shared by both synthetic generators.
+
+Coordinates are fractions of the face crop: eye centres at (.22, .25) and (.78, .25), mouth centre at (.5, .82), y down.
+Each Action Unit is a sum of separable Gaussian bumps written for the image-left half of the face and mirrored to the right.
+Directions are relative: displacement comes out in whatever unit the intensities are in (crop fractions or pixels).
+Action Units after Ekman and Friesen, Facial Action Coding System (1978).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+AUS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
+BLINK = 45  # in the table because lids move skin too; never part of an expression
+MOVES: tuple[int, ...] = (*AUS, BLINK)
+SIDES: tuple[str, str] = ("left", "right")  # of the image, not of the person
+
+LEFT_EYE, RIGHT_EYE, MOUTH = (0.22, 0.25), (0.78, 0.25), (0.5, 0.82)
+
+# AU: bumps of (x, y, lateral (outward +), vertical (down +), width x, width y)
+TABLE: dict[int, tuple[tuple[float, float, float, float, float, float], ...]] = {
+    1: (
+        (0.39, 0.09, -0.2, -1.0, 0.09, 0.08),
+        (0.46, 0.03, 0.0, -0.8, 0.10, 0.07),
+        (0.27, 0.05, 0.0, -0.5, 0.09, 0.08),
+    ),
+    2: (
+        (0.08, 0.09, 0.15, -1.0, 0.10, 0.08),
+        (0.20, 0.05, 0.0, -1.0, 0.10, 0.08),
+        (0.15, -0.02, 0.0, -0.7, 0.14, 0.06),
+    ),
+    4: (
+        (0.40, 0.10, -0.8, 0.9, 0.09, 0.08),
+        (0.27, 0.08, -0.5, 0.7, 0.10, 0.07),
+        (0.10, 0.10, -0.3, 0.4, 0.10, 0.08),
+        (0.48, 0.12, -0.2, 0.6, 0.05, 0.08),
+        (0.24, 0.20, -0.1, 0.5, 0.12, 0.04),
+    ),
+    5: ((0.22, 0.22, 0.0, -0.9, 0.10, 0.035),),
+    6: (
+        (0.15, 0.42, 0.25, -0.6, 0.12, 0.08),
+        (0.05, 0.30, -0.3, 0.1, 0.06, 0.06),
+        (0.22, 0.30, 0.0, -0.4, 0.12, 0.03),
+    ),
+    7: (
+        (0.22, 0.285, -0.15, -0.5, 0.10, 0.03),
+        (0.22, 0.22, 0.0, 0.5, 0.10, 0.03),
+    ),
+    9: (
+        (0.39, 0.52, 0.0, -0.8, 0.07, 0.09),
+        (0.46, 0.32, 0.0, -0.4, 0.06, 0.07),
+        (0.42, 0.12, -0.3, 0.6, 0.08, 0.08),
+        (0.29, 0.45, -0.1, -0.6, 0.08, 0.07),
+        (0.42, 0.74, 0.0, -0.5, 0.08, 0.05),
+    ),
+    10: (
+        (0.40, 0.74, 0.1, -0.9, 0.08, 0.06),
+        (0.29, 0.64, 0.2, -0.7, 0.08, 0.10),
+        (0.37, 0.57, 0.1, -0.5, 0.06, 0.06),
+    ),
+    12: (
+        (0.29, 0.80, 0.8, -0.8, 0.09, 0.08),
+        (0.23, 0.67, 0.6, -1.0, 0.10, 0.10),
+        (0.11, 0.52, 0.8, -0.4, 0.12, 0.12),
+        (0.38, 0.88, 0.5, -0.3, 0.08, 0.06),
+    ),
+    14: (
+        (0.30, 0.82, 0.8, -0.05, 0.08, 0.06),
+        (0.15, 0.80, -0.3, 0.0, 0.07, 0.08),
+        (0.27, 0.70, 0.3, -0.2, 0.08, 0.08),
+    ),
+    15: (
+        (0.31, 0.84, 0.2, 0.9, 0.08, 0.07),
+        (0.28, 0.92, 0.1, 0.7, 0.09, 0.08),
+    ),
+    17: (
+        (0.44, 0.98, 0.0, -1.0, 0.12, 0.08),
+        (0.44, 0.88, 0.0, -0.9, 0.10, 0.05),
+        (0.33, 0.86, 0.0, 0.2, 0.06, 0.05),
+    ),
+    20: (
+        (0.30, 0.83, 1.0, 0.15, 0.09, 0.07),
+        (0.20, 0.86, 0.7, 0.15, 0.10, 0.08),
+    ),
+    23: (
+        (0.32, 0.82, -0.6, 0.0, 0.07, 0.05),
+        (0.44, 0.77, 0.0, 0.3, 0.08, 0.04),
+        (0.44, 0.87, 0.0, -0.4, 0.08, 0.04),
+    ),
+    24: (
+        (0.44, 0.77, 0.0, 0.6, 0.10, 0.04),
+        (0.44, 0.88, 0.0, -0.7, 0.10, 0.04),
+    ),
+    25: (
+        (0.45, 0.90, 0.0, 0.8, 0.12, 0.05),
+        (0.45, 0.77, 0.0, -0.2, 0.10, 0.04),
+    ),
+    26: (
+        (0.42, 1.00, 0.0, 1.0, 0.18, 0.10),
+        (0.45, 0.90, 0.0, 0.9, 0.13, 0.06),
+        (0.33, 0.86, -0.1, 0.5, 0.08, 0.06),
+    ),
+    BLINK: (
+        (0.22, 0.215, 0.0, 1.0, 0.10, 0.03),
+        (0.22, 0.285, -0.15, -0.2, 0.10, 0.03),
+    ),
+}
+
+# class: (Action Units that move together, relative weight)
+COMBINATIONS: dict[str, tuple[tuple[tuple[int, ...], float], ...]] = {
+    "negative": (
+        ((4,), 0.28), ((4, 7), 0.16), ((14,), 0.07), ((10,), 0.06), ((17,), 0.06), ((4, 9), 0.05), ((15,), 0.05),
+        ((15, 17), 0.05), ((1, 4), 0.05), ((7,), 0.04), ((9,), 0.03), ((4, 10), 0.03), ((24,), 0.03), ((4, 17), 0.03),
+        ((20,), 0.02), ((23,), 0.02), ((4, 5), 0.02), ((14, 17), 0.02),
+    ),
+    "positive": (
+        ((12,), 0.60), ((6, 12), 0.25), ((12, 14), 0.05), ((12, 25), 0.05), ((6, 12, 25), 0.02), ((6,), 0.03),
+    ),
+    "surprise": (
+        ((1, 2), 0.55), ((1, 2, 5), 0.14), ((2,), 0.12), ((1,), 0.06), ((1, 2, 25), 0.05), ((5,), 0.03), ((25,), 0.03),
+        ((26,), 0.02),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bumps:
+    """Every bump of both sides as arrays; leading dimensions `...` are samples, B bumps. All float64, crop fractions.
+
+    `move` (B,) indexes MOVES, `side` (B,) indexes SIDES; `centre`, `direction` (right +, down +), `width`: (..., B, 2).
+    """
+
+    move: np.ndarray
+    side: np.ndarray
+    centre: np.ndarray
+    direction: np.ndarray
+    width: np.ndarray
+
+
+def _from_table() -> Bumps:
+    rows = [(i, bump) for i, move in enumerate(MOVES) for bump in TABLE[move]]
+    move = np.array([i for i, _ in rows])
+    bump = np.array([b for _, b in rows])
+    left = bump * (1, 1, -1, 1, 1, 1)  # outward is towards image left on the left half
+    right = np.column_stack([1 - bump[:, 0], bump[:, 1:]])
+    both = np.concatenate([left, right])
+    side = np.repeat([0, 1], len(rows))
+    return Bumps(np.tile(move, 2), side, both[:, 0:2], both[:, 2:4], both[:, 4:6])
+
+
+BUMPS = _from_table()
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How faces differ from the table (and from each other): standard deviations, the sigmas of lognormal factors."""
+
+    position_sd: float = 0.025
+    width_sigma: float = 0.25
+    direction_sigma: float = 0.25
+    gain_sigma: float = 0.35
+
+
+def perturb(rng: np.random.Generator, samples: int, variation: Variation = Variation()) -> Bumps:
+    """The table as `samples` different faces would show it: Bumps with one leading dimension (samples, B, 2)."""
+    shape = (samples, *BUMPS.centre.shape)
+    gain = np.exp(rng.normal(0, variation.gain_sigma, (samples, len(MOVES))))[:, BUMPS.move, None]
+    return Bumps(
+        BUMPS.move,
+        BUMPS.side,
+        BUMPS.centre + rng.normal(0, variation.position_sd, shape),
+        BUMPS.direction * np.exp(rng.normal(0, variation.direction_sigma, shape)) * gain,
+        BUMPS.width * np.exp(rng.normal(0, variation.width_sigma, shape)),
+    )
+
+
+def weights(intensities: Mapping[tuple[int, str], float]) -> np.ndarray:
+    """{(au, side): intensity} -> float64 (len(MOVES), 2), the array form `displacement` and `field` take.
+
+    Raises KeyError naming an Action Unit or side that the table does not have.
+    """
+    array = np.zeros((len(MOVES), len(SIDES)))
+    for (move, side), intensity in intensities.items():
+        if move not in TABLE or side not in SIDES:
+            raise KeyError(f"no Action Unit {move!r} on side {side!r}: units {MOVES}, sides {SIDES}")
+        array[MOVES.index(move), SIDES.index(side)] = intensity
+    return array
+
+
+def both_sides(intensities: Mapping[int, float]) -> dict[tuple[int, str], float]:
+    """{au: intensity} -> the same intensity on both sides of the face."""
+    return {(au, side): value for au, value in intensities.items() for side in SIDES}
+
+
+def displacement(
+    points: np.ndarray, intensities: Mapping[tuple[int, str], float] | np.ndarray, bumps: Bumps = BUMPS
+) -> np.ndarray:
+    """Displacement of `points` (..., 2) crop fractions -> (..., 2), right and down positive, in units of `intensities`.
+
+    `intensities` is {(au, side): value} or an array (..., len(MOVES), 2). Leading dimensions of `bumps` and `intensities`
+    are samples and broadcast against the leading dimensions of `points` but its last-but-one: points (P, 2) with bumps
+    of N samples -> (N, P, 2).
+    """
+    gain = _gain(intensities, bumps)  # (..., B, 2)
+    used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))
+    centre, width = bumps.centre[..., used, :], bumps.width[..., used, :]
+    z = (points[..., :, None, :] - centre[..., None, :, :]) / width[..., None, :, :]  # (..., P, B, 2)
+    return np.exp(-0.5 * np.sum(z * z, axis=-1)) @ gain[..., used, :]
+
+
+def field(
+    xs: np.ndarray,
+    ys: np.ndarray,
+    intensities: Mapping[tuple[int, str], float] | np.ndarray,
+    bumps: Bumps = BUMPS,
+) -> np.ndarray:
+    """The same on a whole grid of crop fractions, columns `xs` (W,) and rows `ys` (H,) -> (..., 2, H, W).
+
+    Uses that the bumps are separable, so it costs two matrix products a sample instead of an exponential per pixel. `xs` and
+    `ys` may have leading sample dimensions of their own, (N, W) and (N, H).
+    """
+    gain = _gain(intensities, bumps)
+    used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))
+    centre, width, gain = bumps.centre[..., used, :], bumps.width[..., used, :], gain[..., used, :]
+    along_x = np.exp(-0.5 * ((xs[..., None, :] - centre[..., 0, None]) / width[..., 0, None]) ** 2)  # (..., B, W)
+    along_y = np.exp(-0.5 * ((ys[..., None, :] - centre[..., 1, None]) / width[..., 1, None]) ** 2)  # (..., B, H)
+    scaled = np.swapaxes(gain, -1, -2)[..., None] * along_y[..., None, :, :]  # (..., 2, B, H)
+    return np.swapaxes(scaled, -1, -2) @ along_x[..., None, :, :]
+
+
+def _gain(intensities: Mapping[tuple[int, str], float] | np.ndarray, bumps: Bumps) -> np.ndarray:
+    array = intensities if isinstance(intensities, np.ndarray) else weights(intensities)
+    return array[..., bumps.move, bumps.side, None] * bumps.direction
