@@ -1,0 +1,93 @@
+"""The face crop: one layout for spotting, recognition and training.
+
+Crop coordinates have their origin at the upper left corner of the inner square; `CropSpec.full` adds a border so that
+brows and chin are not cut. Eye centres lie at (.22, .25) and (.78, .25) of the square and the mouth centre at (.5, .82),
+the layout of the public MEGC2019 flow set.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.errors import UserError
+
+LEFT_EYE = (33, 133)  # image left: outer and inner corner in the 468-point mesh
+RIGHT_EYE = (263, 362)
+MOUTH = (61, 291)
+LAYOUT = np.array([[0.22, 0.25], [0.78, 0.25], [0.5, 0.82]])  # eye, eye, mouth, as fractions of the square
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """Size of the crop in pixels: an inner square of `size_px` and its border."""
+
+    size_px: int = 128
+    side_px: int = 20
+    top_px: int = 36
+    bottom_px: int = 16
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size_px <= 512:
+            raise UserError(f"CropSpec.size_px is {self.size_px}: choose a size from 32 to 512 pixels.")
+        for name in ("side_px", "top_px", "bottom_px"):
+            if not 0 <= getattr(self, name) <= self.size_px:
+                raise UserError(f"CropSpec.{name} is {getattr(self, name)}: choose 0 to {self.size_px} pixels.")
+
+    @property
+    def full(self) -> tuple[int, int]:
+        """(height, width) of the crop with its border."""
+        return self.top_px + self.size_px + self.bottom_px, self.size_px + 2 * self.side_px
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """(rows, columns) of the inner square within the full crop."""
+        return slice(self.top_px, self.top_px + self.size_px), slice(self.side_px, self.side_px + self.size_px)
+
+
+def anchors(landmarks: np.ndarray) -> np.ndarray:
+    """Eye, eye and mouth centre, (3, 2), of a mesh (468, 2 or 3)."""
+    return np.stack([landmarks[list(pair), :2].mean(0) for pair in (LEFT_EYE, RIGHT_EYE, MOUTH)])
+
+
+def layout_transform(shape: np.ndarray, spec: CropSpec) -> np.ndarray:
+    """The affine map (2, 3) that puts the eye and mouth centres of `shape` (468, 2 or 3) where the full crop wants them."""
+    target = LAYOUT * spec.size_px + (spec.side_px, spec.top_px)
+    return cv2.getAffineTransform(anchors(shape).astype(np.float32), target.astype(np.float32))
+
+
+def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The least-squares similarity (2, 3) from `points` to `target`, both (N, 2): Umeyama 1991, without reflection."""
+    centre, target_centre = points.mean(0), target.mean(0)
+    p, q = (points - centre).astype(np.float64), (target - target_centre).astype(np.float64)
+    norm = (p * p).sum()
+    a, b = (p * q).sum() / norm, (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum() / norm
+    linear = np.array([[a, -b], [b, a]])
+    return np.column_stack([linear, target_centre - linear @ centre])
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The (2, 3) map that applies `inner` first and `outer` to its result."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """`points` (N, 2 or 3) mapped by `matrix` (2, 3): (N, 2)."""
+    return points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+
+
+def cut(grey: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
+    """The full crop, same dtype as `grey` (H, W) or (H, W, 3), through `matrix` (2, 3) from frame to full-crop pixels."""
+    height, width = spec.full
+    scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion
+        grey, matrix = shrink(grey, matrix, int(1 / scale))
+    return cv2.warpAffine(grey, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def shrink(image: np.ndarray, matrix: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """`image` reduced by averaging `factor` x `factor` blocks, and the map (2, 3) that `matrix` becomes on it."""
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    small = cv2.resize(image[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
+    centre = (factor - 1) / 2  # of the first block, in the large image
+    return small, np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2] @ (centre, centre)])
