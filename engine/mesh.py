@@ -1,0 +1,187 @@
+"""Face detector and 468-point face mesh on LiteRT: pictures in, boxes and landmarks out, no memory from frame to frame.
+
+Detector: Bazarevsky et al., BlazeFace, 2019 (arXiv:1907.05047). Mesh: Kartynnik et al., Real-time Facial Surface
+Geometry from Monocular Video on Mobile GPUs, 2019 (arXiv:1907.06724). The nets are package data in `engine/nets`
+(see NOTICE); `scripts/fetch_face_nets.py` puts them there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+import cv2
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+# Corners of the eyes in the mesh, named from the person's own side.
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+
+MESH_SIDE_PX = 192
+MESH_BOX_SCALE = 1.5
+DETECTION_SCORE = 0.5
+DETECTION_IOU = 0.3
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face as the detector sees it, in frame px.
+
+    box: (4,) float32 x0, y0, x1, y1. keypoints: (6, 2) float32, the person's right eye, left eye, nose tip, mouth,
+    right ear, left ear. score: 0..1.
+    """
+
+    box: np.ndarray
+    keypoints: np.ndarray
+    score: float
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """landmarks: (468, 3) float32 frame px, z on the same scale (smaller is nearer). presence: 0..1 that it is a face."""
+
+    landmarks: np.ndarray
+    presence: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A detector's net file, input side, and anchor grids as (stride px, anchors per cell)."""
+
+    net: str
+    side_px: int
+    grids: tuple[tuple[int, int], ...]
+
+
+LAYOUTS = {
+    "short": Layout("face_detection_short_range.tflite", 128, ((8, 2), (16, 6))),
+    "wide": Layout("face_detection_full_range.tflite", 192, ((4, 1),)),
+}
+
+
+class FaceNets:
+    """The two nets, loaded once. Not for two threads at the same time: give each thread its own.
+
+    detector: "short" for a face within about 2 m of the camera, "wide" for smaller and many faces at 3.5 times the cost.
+    """
+
+    def __init__(self, detector: Literal["short", "wide"] = "short", threads: int = 1):
+        self._layout = LAYOUTS[detector]
+        self._anchors = anchors(self._layout)
+        self._detector = _Net(self._layout.net, threads)
+        self._mesh = _Net("face_landmark.tflite", threads)
+
+    def detect(self, bgr: np.ndarray) -> list[Detection]:
+        """All faces in a (H, W, 3) uint8 picture, best first."""
+        side = self._layout.side_px
+        square, scale, corner = letterbox(bgr, side)
+        raw, logits = self._detector(cv2.cvtColor(square, cv2.COLOR_BGR2RGB) * np.float32(2 / 255) - np.float32(1))
+        likely = np.flatnonzero(logits.ravel() > 0)  # a logit of 0 is DETECTION_SCORE
+        if not len(likely):
+            return []
+        scores = 1 / (1 + np.exp(-logits.ravel()[likely]))
+        points = raw.reshape(-1, 8, 2)[likely]  # box centre, box size, six keypoints
+        points[:, [0, 2, 3, 4, 5, 6, 7]] += self._anchors[likely, None]
+        half = points[:, 1] / 2
+        points = np.concatenate([(points[:, 0] - half)[:, None], (points[:, 0] + half)[:, None], points[:, 2:]], axis=1)
+        return [
+            Detection(merged[:2].ravel(), merged[2:], score)
+            for merged, score in weighted_suppression((points - corner) / scale, scores)
+        ]
+
+    def mesh(self, bgr: np.ndarray, at: Detection | np.ndarray) -> Mesh:
+        """The mesh of the face at a detection, or where (468, 3) landmarks of the frame before left it."""
+        to_frame = mesh_square(at)
+        square = cv2.warpAffine(
+            bgr, to_frame, (MESH_SIDE_PX, MESH_SIDE_PX), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+        raw, logit = self._mesh(cv2.cvtColor(square, cv2.COLOR_BGR2RGB) * np.float32(1 / 255))
+        points = raw.reshape(468, 3).astype(np.float64)
+        scale = float(np.hypot(to_frame[0, 0], to_frame[1, 0]))
+        landmarks = np.empty((468, 3), np.float32)
+        landmarks[:, :2] = points[:, :2] @ to_frame[:, :2].T + to_frame[:, 2]
+        landmarks[:, 2] = points[:, 2] * scale
+        return Mesh(landmarks, float(1 / (1 + np.exp(-logit.item()))))
+
+
+def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
+    """(2, 3) float64, mesh input px -> frame px: the square round the face that the mesh net looks at.
+
+    Upright along the line between the eyes, centred on the face's box, its side MESH_BOX_SCALE times the longer one.
+    """
+    if isinstance(at, Detection):
+        right, left = at.keypoints[:2].astype(np.float64)
+        corners = at.box.reshape(2, 2).astype(np.float64)
+        centre, side = corners.mean(axis=0), np.ptp(corners, axis=0).max()
+        along = (left - right) / np.linalg.norm(left - right)
+    else:
+        points = at[:, :2].astype(np.float64)
+        along = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
+        along /= np.linalg.norm(along)
+        axes = np.array([along, [-along[1], along[0]]])
+        upright = points @ axes.T
+        low, high = upright.min(axis=0), upright.max(axis=0)
+        centre, side = (low + high) / 2 @ axes, (high - low).max()
+    scale = MESH_BOX_SCALE * side / MESH_SIDE_PX
+    turn = scale * np.array([[along[0], -along[1]], [along[1], along[0]]])
+    return np.column_stack([turn, centre - turn @ np.full(2, MESH_SIDE_PX / 2)])
+
+
+def letterbox(bgr: np.ndarray, side_px: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """The picture shrunk into the middle of a black square; its scale and (2,) upper left corner there."""
+    height, width = bgr.shape[:2]
+    scale = side_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    left, top = (side_px - size[0]) // 2, (side_px - size[1]) // 2
+    square = np.zeros((side_px, side_px, 3), np.uint8)
+    square[top : top + size[1], left : left + size[0]] = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+    return square, scale, np.array([left, top], np.float32)
+
+
+def anchors(layout: Layout) -> np.ndarray:
+    """(N, 2) float32, centres of the detector's anchors in its input px."""
+    grids = []
+    for stride, per_cell in layout.grids:
+        line = (np.arange(layout.side_px // stride, dtype=np.float32) + 0.5) * stride
+        x, y = np.meshgrid(line, line)
+        grids.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), per_cell, axis=0))
+    return np.concatenate(grids)
+
+
+def weighted_suppression(points: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Overlapping candidates blended by their scores (BlazeFace, section 4.3: steadier than keeping the best one).
+
+    points: (N, 8, 2), the box's two corners first. Returns per face (8, 2) float32 and its best score, best first.
+    """
+    faces = []
+    order = np.argsort(-scores)
+    while len(order):
+        overlap = box_iou(points[order[0], :2].ravel(), points[order, :2].reshape(-1, 4))
+        same = order[overlap >= DETECTION_IOU]
+        weights = scores[same] / scores[same].sum()
+        faces.append((np.tensordot(weights, points[same], axes=1).astype(np.float32), float(scores[order[0]])))
+        order = order[overlap < DETECTION_IOU]
+    return faces
+
+
+def box_iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(N,) intersection over union of one (4,) box with (N, 4) boxes, x0, y0, x1, y1."""
+    shared = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    intersection = shared.clip(min=0).prod(axis=1)
+    return intersection / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - intersection)
+
+
+class _Net:
+    """One LiteRT net with one input picture: call it with (H, W, 3) float32, get its outputs."""
+
+    def __init__(self, name: str, threads: int):
+        net = (files("engine") / "nets" / name).read_bytes()
+        self._interpreter = Interpreter(model_content=net, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
+
+    def __call__(self, picture: np.ndarray) -> Sequence[np.ndarray]:
+        self._interpreter.set_tensor(self._input, picture[None])
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
