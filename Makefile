@@ -1,0 +1,36 @@
+# make demo | test | lint: each builds .venv for itself the first time; the stamps make the second time quick.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test lint clean
+
+demo: .venv/run.stamp
+	$(BIN)/merau demo --out out/demo
+
+test: .venv/test.stamp
+	scripts/debian_packages.sh
+	$(BIN)/python -m pytest
+
+lint: .venv/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/run.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "Installing merau-live and what it runs on into .venv (once)"
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/lint.stamp: .venv/run.stamp
+	@echo "Installing what the checks need into .venv (once)"
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+.venv/test.stamp: .venv/lint.stamp
+	@echo "Installing what training needs into .venv (once): PyTorch can be several GB"
+	$(INSTALL) --editable '.[train]'
+	@touch $@
+
+clean:
+	rm -rf .venv build out *.egg-info
