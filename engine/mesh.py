@@ -38,7 +38,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Mesh:
-    """landmarks: (468, 3) float32 frame px, z on the same scale (smaller is nearer). presence: 0..1 that it is a face."""
+    """landmarks: (468, 3) float32 frame px, z on the same scale (smaller is nearer). presence: 0..1, is it a face."""
 
     landmarks: np.ndarray
     presence: float
@@ -62,7 +62,7 @@ LAYOUTS = {
 class FaceNets:
     """The two nets, loaded once. Not for two threads at the same time: give each thread its own.
 
-    detector: "short" for a face within about 2 m of the camera, "wide" for smaller and many faces at 3.5 times the cost.
+    detector: "short" for faces within about 2 m of the camera, "wide" for smaller ones at 3.5 times the cost.
     """
 
     def __init__(self, detector: Literal["short", "wide"] = "short", threads: int = 1):

