@@ -1,8 +1,19 @@
-"""What the pipeline says: one `Event` per expression, and the fields in which every output carries it."""
+"""What the pipeline says: one `Event` per expression, the fields that every output carries, and the SQLite store."""
 
+import json
 import math
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+from engine.errors import UserError
 
 KINDS = ("micro", "macro", "blink", "head", "speech", "other")
 
@@ -11,10 +22,11 @@ KINDS = ("micro", "macro", "blink", "head", "speech", "other")
 class Event:
     """One facial event of one face.
 
-    Times are seconds from the source's first frame; `onset_wall` is the same instant on the clock, ISO 8601 in UTC, None
-    where the source has none. `strength` is the peak displacement in px of the 128-px crop, `aus` holds a probability per
+    Times are seconds from the source's first frame; `onset_wall` is the onset on the clock, ISO 8601 in UTC, None where
+    the source has none. `strength` is the peak displacement in px of the 128-px crop, `aus` holds a probability per
     Action Unit number, `probabilities` one per class, `quality` is 0..1. An event is said twice under one `id`:
-    provisional at the apex (`final` False, its offset an estimate), final after the offset. Pictures are None unless asked for.
+    provisional at the apex (`final` False, its offset an estimate), final after the offset. Pictures are None unless
+    they were asked for.
     """
 
     id: str
@@ -44,8 +56,8 @@ FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in PICTUR
 
 
 def event_fields(event: Event) -> dict[str, Any]:
-    """The event as JSON fields, without its pictures: the one form that the JSON document, the live lines, the store and
-    every export share. Numbers are rounded to 4 decimals; a number that is not finite becomes None."""
+    """The event as JSON fields, without its pictures: the one form that the JSON document, the live lines, the store
+    and every export share. Numbers are rounded to 4 decimals; a number that is not finite becomes None."""
     return {name: _plain(getattr(event, name)) for name in FIELDS}
 
 
@@ -56,3 +68,267 @@ def _plain(value: Any) -> Any:
         return value
     number = round(float(value), 4)
     return number if math.isfinite(number) else None
+
+
+# --- the store --------------------------------------------------------------------------------------------------------
+
+APPLICATION_ID = 0x4D455241  # "MERA", in the file's header: another program's database is refused
+LOCK_WAIT_S = 5.0  # how long one try waits for another program's lock
+RETRY_S = 1.0  # after a failed try; nothing is dropped in between
+
+MIGRATIONS = (
+    """
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY, source TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, wall_zero TEXT,
+        settings TEXT NOT NULL, bundle TEXT NOT NULL, bundle_sha256 TEXT NOT NULL,
+        frames INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, gaps TEXT NOT NULL DEFAULT '[]'
+    );
+    CREATE TABLE events (
+        session INTEGER NOT NULL REFERENCES sessions (id), id TEXT NOT NULL, source TEXT NOT NULL,
+        track INTEGER NOT NULL, kind TEXT NOT NULL, onset_s REAL, apex_s REAL, offset_s REAL, onset_wall TEXT,
+        strength REAL, aus TEXT NOT NULL, probabilities TEXT NOT NULL, label TEXT NOT NULL, uncertain INTEGER NOT NULL,
+        quality REAL,
+        final INTEGER NOT NULL, bundle TEXT NOT NULL, bundle_sha256 TEXT NOT NULL,
+        onset_jpeg BLOB, apex_jpeg BLOB, flow_png BLOB,
+        PRIMARY KEY (session, id)
+    );
+    CREATE INDEX events_by_onset ON events (session, onset_s);
+    """,
+)
+"""Schema n is what the first n scripts make; a change to the schema is one more script at the end."""
+
+_COLUMNS = ("session", *FIELDS, *PICTURES)
+_UPSERT = (
+    f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    "ON CONFLICT (session, id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in FIELDS if name != "id")
+    + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in PICTURES)
+)
+_BEGIN = (
+    "INSERT INTO sessions (source, started, wall_zero, settings, bundle, bundle_sha256) "
+    "VALUES (?, ?, ?, ?, ?, ?) RETURNING id"
+)
+_PROGRESS = "UPDATE sessions SET frames = ?, dropped = ?, gaps = ?, ended = ? WHERE id = ?"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run over one source; `ended` is None while it runs. In its `gaps` (from_s, to_s) the source gave nothing."""
+
+    id: int
+    source: str
+    started: str
+    ended: str | None
+    wall_zero: str | None
+    settings: dict[str, Any]
+    bundle: str
+    bundle_sha256: str
+    frames: int
+    dropped: int
+    gaps: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class _Write:
+    sql: str
+    values: tuple[Any, ...]
+    answer: Future[int] | None = None  # someone waits: a failure is told them, and the write is not tried again
+
+
+class Store:
+    """Events in one SQLite file, written by one thread: `put` never waits for the disk.
+
+    A write that fails (full disk, another program's lock) is kept and tried again every second; meanwhile `trouble`
+    holds the reason as a sentence. `close` tries a last time and raises UserError if events remain unwritten. What was
+    written before stays. Pictures are stored with `keep_pictures` only. Opening raises UserError for a file that is
+    not ours.
+    """
+
+    def __init__(self, path: Path, *, keep_pictures: bool = False) -> None:
+        self.path = path
+        self.keep_pictures = keep_pictures
+        self.trouble = ""
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._unwritten = 0
+        self._writer = threading.Thread(target=self._write, args=(_open_for_writing(path),), name="store", daemon=True)
+        self._writer.start()
+
+    def begin(
+        self, source: str, *, settings: dict[str, Any], bundle: str, bundle_sha256: str, wall_zero: datetime | None
+    ) -> int:
+        """Start a session; returns its number, under which events are put."""
+        zero = wall_zero.isoformat() if wall_zero else None
+        values = (source, _now(), zero, json.dumps(settings), bundle, bundle_sha256)
+        answer: Future[int] = Future()
+        self._queue.put(_Write(_BEGIN, values, answer))
+        return answer.result()
+
+    def put(self, session: int, event: Event) -> None:
+        """Insert the event, or replace what was said before under its id."""
+        row = [json.dumps(value) if isinstance(value, dict) else value for value in event_fields(event).values()]
+        pictures = [getattr(event, name) if self.keep_pictures else None for name in PICTURES]
+        self._queue.put(_Write(_UPSERT, (session, *row, *pictures)))
+
+    def progress(
+        self, session: int, *, frames: int, dropped: int, gaps: list[tuple[float, float]], ended: bool = False
+    ) -> None:
+        """Note how far the session has come; the gaps are replaced whole."""
+        values = (frames, dropped, json.dumps(gaps), _now() if ended else None, session)
+        self._queue.put(_Write(_PROGRESS, values))
+
+    def close(self) -> None:
+        """Write what is left. Raises UserError when that fails."""
+        self._queue.put(None)
+        self._writer.join()
+        if self._unwritten:
+            raise UserError(f"{self.trouble} What was recorded before is safe; {self._unwritten} changes are lost.")
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, connection: sqlite3.Connection) -> None:
+        pending: list[_Write] = []
+        stopping = False
+        with closing(connection):
+            while not stopping:
+                taken, stopping = self._take(wait_s=RETRY_S if pending else None)
+                pending = self._commit(connection, pending + taken)
+        self._unwritten = len(pending)
+
+    def _take(self, wait_s: float | None) -> tuple[list[_Write], bool]:
+        """Everything that waits in the queue, and whether the store is being closed."""
+        taken: list[_Write] = []
+        try:
+            item = self._queue.get(timeout=wait_s)
+            while item is not None:
+                taken.append(item)
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return taken, False
+        return taken, True
+
+    def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[_Write]:
+        """Write all in one transaction, or none; returns what has to be tried again."""
+        try:
+            with connection:
+                rows = [connection.execute(write.sql, write.values).fetchone() for write in writes]
+        except sqlite3.Error as error:
+            self.trouble = _sentence(self.path, error)
+            for write in writes:
+                if write.answer:
+                    write.answer.set_exception(UserError(self.trouble))
+            return [write for write in writes if not write.answer]
+        self.trouble = ""
+        for write, row in zip(writes, rows, strict=True):
+            if write.answer:
+                write.answer.set_result(row[0])
+        return []
+
+
+def read_sessions(path: Path) -> list[Session]:
+    """Every session of the store, the oldest first. Raises UserError when the file is not a store."""
+    with _reading(path) as connection:
+        rows = [dict(row) for row in connection.execute("SELECT * FROM sessions ORDER BY id")]
+    for row in rows:
+        row["settings"] = json.loads(row["settings"])
+        row["gaps"] = [(start_s, end_s) for start_s, end_s in json.loads(row["gaps"])]
+    return [Session(**row) for row in rows]
+
+
+def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
+    """The events of one session, or of all, by onset. Raises UserError when the file is not a store."""
+    chosen = f"SELECT {', '.join(_COLUMNS[1:])} FROM events WHERE ?1 IS NULL OR session = ?1 ORDER BY session, onset_s"
+    with _reading(path) as connection:
+        for row in connection.execute(chosen, (session,)):
+            yield _event(dict(row))
+
+
+def _event(row: dict[str, Any]) -> Event:
+    row["aus"], row["probabilities"] = json.loads(row["aus"]), json.loads(row["probabilities"])
+    row["uncertain"], row["final"] = bool(row["uncertain"]), bool(row["final"])
+    return Event(**row)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    try:
+        # Opened here, so that what is wrong with the file is told to the caller; used by the writer thread alone.
+        connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
+        try:
+            if not _is_new(connection):
+                _check_ours(path, connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            migrate(connection, MIGRATIONS)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise UserError(_sentence(path, error)) from error
+    return connection
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise UserError(f"There is no store at {path}.")
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_S)) as connection:
+            connection.row_factory = sqlite3.Row
+            _check_ours(path, connection)
+            yield connection
+    except sqlite3.Error as error:
+        raise UserError(_sentence(path, error)) from error
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _check_ours(path: Path, connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise UserError(f"{path} is not a store of merau but another program's database: name another file.")
+    if _schema(connection) > len(MIGRATIONS):
+        raise UserError(
+            f"{path} was written by a newer merau (schema {_schema(connection)}, this one knows {len(MIGRATIONS)}): "
+            "update merau-live, or name another file."
+        )
+
+
+def migrate(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:
+    """Bring the database to schema `len(scripts)`: the scripts it has not seen run in one transaction, all or none."""
+    if _schema(connection) == len(scripts):
+        return
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for script in scripts[_schema(connection) :]:
+            for statement in script.split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(scripts)}")
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    """One sentence for a person, from SQLite's primary result code."""
+    reasons = {
+        sqlite3.SQLITE_FULL: f"The disk is full: nothing more can be written to {path}.",
+        sqlite3.SQLITE_IOERR: f"The disk refused to take more data for {path} (full, over quota, or failing).",
+        sqlite3.SQLITE_BUSY: f"{path} is locked by another program.",
+        sqlite3.SQLITE_NOTADB: f"{path} is not a store: it is not an SQLite database.",
+        sqlite3.SQLITE_CORRUPT: f"{path} is damaged and cannot be read.",
+        sqlite3.SQLITE_READONLY: f"{path} may not be written to.",
+        sqlite3.SQLITE_CANTOPEN: f"{path} cannot be opened: does its folder exist, and may you write there?",
+    }
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return reasons.get(code, f"{path} cannot be used: {error}.")
