@@ -67,8 +67,13 @@ def remove_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec
     to first order the parallax of a turn. Weights are `trust` (H, W) times Cauchy weights, five iterations, so that
     moving brows or lips do not drag the fit.
     """
-    basis, cells = _basis(spec)
-    return field - np.tensordot(fit_global_motion(field, trust, spec=spec), basis, axes=(1, 0)).astype(np.float32)
+    return subtract_global_motion(field, fit_global_motion(field, trust, spec=spec), spec=spec)
+
+
+def subtract_global_motion(field: np.ndarray, fit: np.ndarray, *, spec: CropSpec) -> np.ndarray:
+    """`field` (2, H, W) without the motion that `fit` (2, 4) of `fit_global_motion` describes."""
+    basis, _ = _basis(spec)
+    return field - (fit.astype(np.float32) @ basis.reshape(4, -1)).reshape(field.shape)
 
 
 def fit_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -> np.ndarray:
@@ -133,3 +138,15 @@ def strain(field: np.ndarray) -> np.ndarray:
     u_y, u_x = np.gradient(field[0])
     v_y, v_x = np.gradient(field[1])
     return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2).astype(np.float32)
+
+
+def flow_picture(field: np.ndarray, *, full_px: float | None = None) -> np.ndarray:
+    """`field` (2, H, W) as a picture (H, W, 3) uint8 BGR: hue is direction, saturation is length.
+
+    `full_px` is the length, in pixels, that is drawn in full colour; by default the 99th percentile of the field.
+    """
+    length, angle = cv2.cartToPolar(np.ascontiguousarray(field[0]), np.ascontiguousarray(field[1]), angleInDegrees=True)
+    full_px = full_px or max(float(np.percentile(length, 99)), 0.25)
+    saturation = np.clip(length / full_px, 0, 1)
+    hsv = np.stack([angle / 2, 255 * saturation, np.full_like(length, 255)], axis=-1)
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)

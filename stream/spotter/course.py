@@ -1,0 +1,94 @@
+"""One movement followed from its trigger to its end, always measured against the crop before it began."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.spotter.motion import Moment, Motion
+
+HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where the face stood at one moment, against the reference."""
+
+    moment: Moment
+    motion: Motion
+    head_px: float
+
+    @property
+    def t_s(self) -> float:
+        return self.moment.crop.t_s
+
+
+class Course:
+    """The points of one movement on `mask` (14, 13) bool, in order of time; the first is the reference itself."""
+
+    def __init__(self, reference: Moment, mask: np.ndarray, id: int):
+        still = Motion(np.zeros((2, *mask.shape), np.float32), 0.0)
+        self.points = [Point(reference, still, 0.0)]
+        self.mask, self.id = mask, id
+        self.said: str | None = None  # the kind that was said provisionally
+        self.peak = 0  # index of the apex among the points
+        self.strength_px = 0.0
+
+    @property
+    def reference(self) -> Moment:
+        return self.points[0].moment
+
+    @property
+    def apex(self) -> Point:
+        return self.points[self.peak]
+
+    def add(self, point: Point) -> None:
+        """Appends a later point and moves the apex there if the face has never been further from the reference."""
+        self.points.append(point)
+        strength = float(self.field(-1).max())
+        if strength > self.strength_px:
+            self.peak, self.strength_px = len(self.points) - 1, strength
+
+    def field(self, index: int) -> np.ndarray:
+        """Magnitude (14, 13) of the motion at a point, pixels, zero off the mask."""
+        return np.hypot(*self.points[index].motion.patches) * self.mask
+
+    def level(self) -> np.ndarray:
+        """How far along the apex's own pattern each point lies, (N,): 0 at the reference, 1 at the apex.
+
+        Projecting on the pattern is a matched filter: it averages the noise over all skin that takes part.
+        """
+        pattern = self.apex.motion.patches * self.mask
+        weighted = pattern * np.sum(pattern**2, axis=0)
+        return np.array([np.vdot(weighted, p.motion.patches) for p in self.points]) / max(np.vdot(weighted, pattern), 1e-9)
+
+    def bounds(self) -> tuple[float, float, float]:
+        """Onset, apex and offset in seconds, between the frames where the level allows it."""
+        times, level = np.array([p.t_s for p in self.points]), self.level()
+        onset_s = _foot(times[self.peak :: -1], level[self.peak :: -1])
+        offset_s = _foot(times[self.peak :], level[self.peak :])
+        return onset_s, _summit(times, level, self.peak), offset_s
+
+
+def _foot(times: np.ndarray, level: np.ndarray) -> float:
+    """Where a course that falls from its apex reaches rest: the line through its half and low crossing, prolonged."""
+    half_s, low_s = _crossing(times, level, HALF), _crossing(times, level, LOW)
+    foot_s = low_s + (low_s - half_s) * LOW / (HALF - LOW)
+    return float(np.clip(foot_s, min(times[0], times[-1]), max(times[0], times[-1])))
+
+
+def _crossing(times: np.ndarray, level: np.ndarray, threshold: float) -> float:
+    """The first time at which `level` falls below `threshold`, interpolated; the last time if it never does."""
+    below = np.flatnonzero(level < threshold)
+    if not len(below) or below[0] == 0:
+        return float(times[-1])
+    i = below[0]
+    return float(times[i - 1] + (times[i] - times[i - 1]) * (level[i - 1] - threshold) / (level[i - 1] - level[i]))
+
+
+def _summit(times: np.ndarray, level: np.ndarray, peak: int) -> float:
+    """The vertex of the parabola through the peak and its neighbours."""
+    if not 0 < peak < len(times) - 1:
+        return float(times[peak])
+    a, b, c = np.polyfit(times[peak - 1 : peak + 2] - times[peak], level[peak - 1 : peak + 2], 2)
+    vertex_s = times[peak] - (b / (2 * a) if a < 0 else 0.0)
+    return float(np.clip(vertex_s, times[peak - 1], times[peak + 1]))

@@ -1,0 +1,88 @@
+"""What moved in one crop against an earlier one: flow without head motion, averaged over small patches of the face."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from engine.crop import LAYOUT, CropSpec
+from engine.flow import fit_global_motion, flow, subtract_global_motion, texture
+from stream.align import Crop
+
+CELLS = (15, 14)  # rows and columns that the full crop is averaged to; a patch is 2 x 2 cells
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A crop that was analysed, and what the spotter keeps of it."""
+
+    crop: Crop
+    trust: np.ndarray  # (H, W) float32, engine.flow.texture
+    aperture: float  # opening of the eyes over their width
+    mouth_px: float  # gap between the lips, crop pixels
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Facial motion between two moments."""
+
+    patches: np.ndarray  # (2, 14, 13) float32, pixels
+    parallax_px: float  # how far the nose moved against the rim of the head: the turn of the head
+
+
+def moment(crop: Crop) -> Moment:
+    """The crop with its texture and the two openings of the face."""
+    eyes = [_gap(crop.landmarks, *points) / _gap(crop.landmarks, *corners) for points, corners in EYES]
+    return Moment(crop, texture(crop.grey), float(np.mean(eyes)), _gap(crop.landmarks, 13, 14))
+
+
+EYES = (((159, 145), (33, 133)), ((386, 374), (263, 362)))  # upper and lower lid; corners
+
+
+def _gap(landmarks: np.ndarray, a: int, b: int) -> float:
+    return float(np.hypot(*(landmarks[a] - landmarks[b])))
+
+
+def motion(before: Moment, after: Moment, spec: CropSpec) -> Motion:
+    """Facial motion from `before` to `after`, on the flow fast enough for every frame."""
+    field = flow(before.crop.grey, after.crop.grey, method="dis-ultrafast")
+    fit = fit_global_motion(field, before.trust, spec=spec)
+    facial = subtract_global_motion(field, fit, spec=spec)
+    cells = np.stack([cv2.resize(axis, CELLS[::-1], interpolation=cv2.INTER_AREA) for axis in facial])
+    patches = (cells[:, 1:, 1:] + cells[:, 1:, :-1] + cells[:, :-1, 1:] + cells[:, :-1, :-1]) / 4
+    return Motion(patches, float(np.hypot(*fit[:, 3])))
+
+
+def head_px(before: Moment, after: Moment, spec: CropSpec) -> float:
+    """How far the head moved across the picture, in crop pixels: mean over the corners of the inner square."""
+    top, left = spec.top_px, spec.side_px
+    right, bottom = left + spec.size_px, top + spec.size_px
+    square = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
+    linear, shift = before.crop.matrix[:, :2], before.crop.matrix[:, 2]
+    frame = (square - shift) @ np.linalg.inv(linear).T
+    moved = frame @ after.crop.matrix[:, :2].T + after.crop.matrix[:, 2]
+    return float(np.hypot(*(moved - square).T).mean())
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Which patches (14, 13) bool belong to which part of the face."""
+
+    face: np.ndarray  # all of it but the eyes
+    eyes: np.ndarray
+    mouth: np.ndarray
+
+
+@lru_cache
+def regions(spec: CropSpec) -> Regions:
+    """The patches of the full crop; positions in fractions of the inner square."""
+    height, width = spec.full
+    rows, columns = np.mgrid[1 : CELLS[0], 1 : CELLS[1]]  # a patch is centred where its four cells meet
+    x = (columns * width / CELLS[1] - spec.side_px) / spec.size_px
+    y = (rows * height / CELLS[0] - spec.top_px) / spec.size_px
+    head = ((x - 0.5) / 0.52) ** 2 + ((y - 0.5) / 0.68) ** 2 <= 1
+    eyes = np.zeros_like(head)
+    for eye_x, eye_y in LAYOUT[:2]:
+        eyes |= (abs(x - eye_x) < 0.2) & (abs(y - eye_y) < 0.09)
+    return Regions(head & ~eyes, head & eyes, head & (y > 0.6))
