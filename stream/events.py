@@ -70,10 +70,24 @@ def _plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
+def describe(event: Event) -> str:
+    """The event in a few words: kind, what it is taken for and how surely, and its likely Action Units."""
+    units = sorted((unit for unit, probability in event.aus.items() if probability >= 0.5), key=int)
+    words = [event.kind, _verdict(event), " ".join(f"AU{unit}" for unit in units)]
+    return " · ".join(word for word in words if word)
+
+
+def _verdict(event: Event) -> str:
+    if not event.probabilities:
+        return ""
+    percent = f"{event.label} {100 * event.probabilities[event.label]:.0f} %"
+    return f"uncertain, perhaps {percent}" if event.uncertain else percent
+
+
 # --- the store --------------------------------------------------------------------------------------------------------
 
 APPLICATION_ID = 0x4D455241  # "MERA", in the file's header: another program's database is refused
-LOCK_WAIT_S = 5.0  # how long one try waits for another program's lock
+LOCK_WAIT_S = 1.0  # how long one try waits for another program's lock
 RETRY_S = 1.0  # after a failed try; nothing is dropped in between
 
 MIGRATIONS = (

@@ -1,0 +1,112 @@
+"""Events for other programs: CSV, JSON Lines, ELAN, WebVTT and Parquet, all with the fields of `event_fields`."""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from stream.events import FIELDS, Event, describe, event_fields
+
+NESTED = ("aus", "probabilities")
+NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
+
+
+def write_csv(events: Sequence[Event], file: IO[bytes]) -> None:
+    """One row per event; a nested field becomes one column per key: `aus.12`, `probabilities.positive`."""
+    rows = [_flat(event) for event in events]
+    columns = [column for name in FIELDS for column in _columns(name, events)]
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    text.detach()
+
+
+def _flat(event: Event) -> dict[str, Any]:
+    fields = event_fields(event)
+    nested = {f"{name}.{key}": value for name in NESTED for key, value in fields.pop(name).items()}
+    return {name: json.dumps(value) if isinstance(value, bool) else value for name, value in (fields | nested).items()}
+
+
+def _columns(name: str, events: Sequence[Event]) -> list[str]:
+    if name not in NESTED:
+        return [name]
+    keys = {key for event in events for key in getattr(event, name)}
+    return [f"{name}.{key}" for key in sorted(keys, key=lambda key: key.zfill(3) if key.isdigit() else key)]
+
+
+def write_jsonl(events: Sequence[Event], file: IO[bytes]) -> None:
+    """One JSON object per line."""
+    for event in events:
+        file.write(json.dumps(event_fields(event)).encode() + b"\n")
+
+
+def write_eaf(events: Sequence[Event], file: IO[bytes]) -> None:
+    """ELAN annotations of one recording: a tier per face and kind, and under each a tier with all fields as JSON."""
+    from pympi.Elan import Eaf
+
+    document = Eaf(author="merau-live")
+    document.remove_tier("default")
+    document.add_linguistic_type("event")
+    document.add_linguistic_type("fields", constraints="Symbolic_Association", timealignable=False)
+    for event in events:
+        tier = f"face {event.track} {event.kind}"
+        if tier not in document.tiers:
+            document.add_tier(tier, ling="event")
+            document.add_tier(f"{tier} fields", ling="fields", parent=tier)
+        start_ms, end_ms = _span_ms(event)
+        document.add_annotation(tier, start_ms, end_ms, describe(event))
+        document.add_ref_annotation(f"{tier} fields", tier, (start_ms + end_ms) // 2, json.dumps(event_fields(event)))
+    with tempfile.TemporaryDirectory() as folder:  # pympi takes a path only, and renames what already lies there
+        path = Path(folder, "events.eaf")
+        document.to_file(path)
+        file.write(path.read_bytes())
+
+
+def write_vtt(events: Sequence[Event], file: IO[bytes]) -> None:
+    """Subtitles of one recording: a cue per event, before each a NOTE with all fields as JSON."""
+    from webvtt import Caption, WebVTT
+    from webvtt.models import Timestamp
+
+    document = WebVTT()
+    for event in events:
+        start_ms, end_ms = _span_ms(event)
+        start, end = Timestamp.from_seconds(start_ms / 1000), Timestamp.from_seconds(end_ms / 1000)
+        cue = Caption(str(start), str(end), f"face {event.track} · {describe(event)}", identifier=event.id)
+        cue.comments.append(json.dumps(event_fields(event)).replace(">", "\\u003e"))  # "-->" would begin a cue
+        document.captions.append(cue)
+    file.write(document.content.encode())
+
+
+def write_parquet(events: Sequence[Event], file: IO[bytes]) -> None:
+    """A column per field, the nested ones as maps of string to number."""
+    import pyarrow
+    import pyarrow.parquet
+
+    number, text, flag = pyarrow.float64(), pyarrow.string(), pyarrow.bool_()
+    types = dict.fromkeys(NESTED, pyarrow.map_(text, number)) | dict.fromkeys(NUMBERS, number)
+    types |= {"track": pyarrow.int64(), "uncertain": flag, "final": flag}
+    schema = pyarrow.schema([(name, types.get(name, text)) for name in FIELDS])
+    rows = [event_fields(event) for event in events]
+    columns = {name: [row[name] for row in rows] for name in FIELDS}
+    columns |= {name: [list(row[name].items()) for row in rows] for name in NESTED}
+    pyarrow.parquet.write_table(pyarrow.table(columns, schema), file)
+
+
+def _span_ms(event: Event) -> tuple[int, int]:
+    """Onset and offset in whole milliseconds, at least one apart: neither format takes an empty span."""
+    start_ms = round(event.onset_s * 1000)
+    return start_ms, max(round(event.offset_s * 1000), start_ms + 1)
+
+
+FORMATS: dict[str, Callable[[Sequence[Event], IO[bytes]], None]] = {
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "eaf": write_eaf,
+    "vtt": write_vtt,
+    "parquet": write_parquet,
+}
+OF_ONE_RECORDING = ("eaf", "vtt")  # their time line is that of one recording

@@ -1,0 +1,198 @@
+"""The store: what is said stays said, whatever happens to the disk, the file or the process."""
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from engine.errors import UserError
+from stream.events import FIELDS, MIGRATIONS, Store, describe, event_fields, migrate, read_events, read_sessions
+
+SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32, "wall_zero": None}
+
+
+def wait_for(condition, *, deadline_s=20.0):
+    end = time.monotonic() + deadline_s
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return value
+
+
+def test_fields_are_json_without_pictures(make_event):
+    fields = event_fields(make_event(quality=float("nan"), apex_jpeg=b"picture"))
+    assert tuple(fields) == FIELDS
+    assert json.loads(json.dumps(fields, allow_nan=False)) == fields
+    assert fields["strength"] == 0.8123 and fields["quality"] is None and fields["aus"]["12"] == 0.93
+
+
+def test_describe_says_kind_verdict_and_units(make_event):
+    assert describe(make_event()) == "micro · positive 83 % · AU6 AU12"
+    assert describe(make_event(uncertain=True, aus={})) == "micro · uncertain, perhaps positive 83 %"
+    assert describe(make_event(kind="blink", aus={}, probabilities={}, label="")) == "blink"
+
+
+def test_final_replaces_provisional(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        session = store.begin("camera", **SESSION)
+        store.put(session, make_event(final=False, offset_s=1.4))
+        store.put(session, make_event(2.0))
+        store.put(session, make_event(final=True, offset_s=1.25))
+        store.progress(session, frames=90, dropped=2, gaps=[(3.0, 4.5)], ended=True)
+    assert [event_fields(event) for event in read_events(path)] == [
+        event_fields(make_event(offset_s=1.25)),
+        event_fields(make_event(2.0)),
+    ]
+    (stored,) = read_sessions(path)
+    assert (stored.source, stored.frames, stored.dropped, stored.gaps) == ("camera", 90, 2, [(3.0, 4.5)])
+    assert stored.settings == {"faces": "short"} and stored.started <= stored.ended
+
+
+def test_sessions_share_a_file_and_stay_apart(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        first, second = store.begin("a", **SESSION), store.begin("b", **SESSION)
+        store.put(first, make_event(track=1))
+        store.put(second, make_event(track=2))
+    with Store(path) as store:
+        assert store.begin("c", **SESSION) == 3
+    assert [event.track for event in read_events(path, first)] == [1]
+    assert [event.track for event in read_events(path, second)] == [2]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_pictures_are_kept_only_if_asked(tmp_path, make_event, keep):
+    path = tmp_path / "events.db"
+    with Store(path, keep_pictures=keep) as store:
+        session = store.begin("camera", **SESSION)
+        store.put(session, make_event(onset_jpeg=b"onset", apex_jpeg=b"apex", final=False))
+        store.put(session, make_event(flow_png=b"flow"))
+    (event,) = read_events(path)
+    assert (event.onset_jpeg, event.apex_jpeg, event.flow_png) == (
+        (b"onset", b"apex", b"flow") if keep else (None,) * 3
+    )
+
+
+def test_a_lock_delays_events_and_loses_none(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        session = store.begin("camera", **SESSION)
+        other = sqlite3.connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        for apex_s in range(1, 6):
+            store.put(session, make_event(float(apex_s)))
+        assert wait_for(lambda: store.trouble) == f"{path} is locked by another program."
+        assert list(read_events(path)) == []
+        other.rollback()
+        wait_for(lambda: len(list(read_events(path))) == 5)
+        assert store.trouble == ""
+    other.close()
+
+
+def test_a_lock_to_the_end_is_said(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    store = Store(path)
+    session = store.begin("camera", **SESSION)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    store.put(session, make_event())
+    with pytest.raises(UserError, match="locked by another program. .* 1 changes are lost"):
+        store.close()
+    other.close()
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from stream.events import Event, Store
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+event = lambda n: Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "x" * 100, False, 1, True, "b", "s")
+store = Store(Path(sys.argv[1]))
+session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s", wall_zero=None)
+n = 0
+while not store.trouble:
+    store.put(session, event(n))
+    n += 1
+try:
+    store.close()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_was_recorded(tmp_path):
+    path = tmp_path / "events.db"
+    said = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, timeout=60)
+    assert said.stderr == ""
+    assert re.match(r"UserError The disk .* What was recorded before is safe; \d+ changes are lost\.\n$", said.stdout)
+    stored = [int(event.id) for event in read_events(path)]
+    assert stored and stored == list(range(len(stored)))
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from stream.events import Event, Store, read_events
+store = Store(Path(sys.argv[1]))
+session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s", wall_zero=None)
+for n in range(50):
+    store.put(session, Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "", False, 1, True, "b", "s"))
+while len(list(read_events(Path(sys.argv[1])))) < 50:
+    time.sleep(0.01)
+print("written", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_process_leaves_its_events(tmp_path):
+    path = tmp_path / "events.db"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "written\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(list(read_events(path))) == 50
+    assert read_sessions(path)[0].ended is None
+
+
+def test_files_that_are_not_ours_are_refused_and_untouched(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, but long enough to be looked at" * 100)
+    foreign = tmp_path / "foreign.db"
+    newer = tmp_path / "newer.db"
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE events (id)")
+    Store(newer).close()
+    with sqlite3.connect(newer) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    before = {path: path.read_bytes() for path in (text, foreign, newer)}
+    for path, reason in ((text, "not an SQLite database"), (foreign, "another program"), (newer, "a newer merau")):
+        with pytest.raises(UserError, match=reason):
+            Store(path)
+        with pytest.raises(UserError, match=reason):
+            list(read_events(path))
+        assert path.read_bytes() == before[path]
+
+
+def test_missing_places_are_named(tmp_path):
+    with pytest.raises(UserError, match="does its folder exist"):
+        Store(tmp_path / "nowhere" / "events.db")
+    with pytest.raises(UserError, match="There is no store at"):
+        read_sessions(tmp_path / "events.db")
+
+
+def test_migrations_run_once_each_and_all_or_none(tmp_path):
+    connection = sqlite3.connect(tmp_path / "old.db")
+    migrate(connection, ("CREATE TABLE a (x); INSERT INTO a VALUES (1)",))
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, ("", "CREATE TABLE b (x)", "CREATE TABLE a (x)"))
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    migrate(connection, ("", "CREATE TABLE b AS SELECT * FROM a"))
+    migrate(connection, ("", "CREATE TABLE b AS SELECT * FROM a"))
+    assert connection.execute("SELECT * FROM b").fetchall() == [(1,)]
+    connection.close()
