@@ -1,0 +1,51 @@
+"""Making probabilities true: temperature scaling, reliability, and when to answer "uncertain".
+
+Logits and probabilities are (N, C) float, labels (N,) integers. Fit on samples that took no part in training.
+"""
+
+import numpy as np
+
+from engine.errors import UserError
+from engine.heads import softmax
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The T > 0 for which softmax(logits / T) has the least negative log-likelihood (Guo et al. 2017).
+
+    Golden-section search over log T between 1/20 and 20; the likelihood has a single minimum there.
+    """
+    rows = np.arange(len(labels))
+
+    def loss(log_t: float) -> float:
+        return float(-np.log(softmax(logits / np.exp(log_t))[rows, labels] + 1e-12).mean())
+
+    low, high, ratio = -np.log(20), np.log(20), (np.sqrt(5) - 1) / 2
+    for _ in range(40):
+        a, b = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, b) if loss(a) < loss(b) else (a, high)
+    return float(np.exp((low + high) / 2))
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their counts."""
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == labels
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(index, confidence - correct, minlength=bins)
+    return float(np.abs(gap).sum() / len(labels))
+
+
+def uncertain_threshold(probabilities: np.ndarray, labels: np.ndarray, *, risk: float = 0.10) -> float:
+    """The lowest confidence at which to answer so that at most `risk` of the answers are wrong.
+
+    Raises UserError where even the most confident answers are wrong more often than that.
+    """
+    if not 0 < risk < 1:
+        raise UserError(f"risk is {risk}: choose a share of wrong answers between 0 and 1.")
+    order = np.argsort(-probabilities.max(1), kind="stable")
+    confidence = probabilities.max(1)[order]
+    wrong = np.cumsum((probabilities.argmax(1) != labels)[order]) / np.arange(1, len(labels) + 1)
+    fine = np.flatnonzero(wrong <= risk)
+    if not len(fine):
+        raise UserError(f"No confidence keeps the error at {risk:.0%}: this model cannot answer at that risk.")
+    return float(confidence[fine[-1]])

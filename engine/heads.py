@@ -1,0 +1,155 @@
+"""Classifiers on top of the trunk's embedding, fit from a few samples in numpy: linear, cosine, prototypes.
+
+The three classifiers of MERAU (Dai & Feng 2021, eqs. 5-7 and 9). `logits` are log-probabilities up to a constant, so
+that a softmax over them gives class probabilities. Embeddings are (N, d) float32, labels (N,) integers.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as deserialize
+from safetensors.numpy import save_file
+
+from engine.errors import UserError
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, same shape, over the last axis."""
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """`x` divided by its length along the last axis."""
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-8)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Eq. 5: y = W e + b. `weight` (C, d) and `bias` (C,) float32."""
+
+    classes: tuple[str, ...]
+    weight: np.ndarray
+    bias: np.ndarray
+
+    @classmethod
+    def fit(cls, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, l2: float = 1e-2) -> "Linear":
+        """Multinomial logistic regression on standardised embeddings, by Nesterov's gradient descent."""
+        check_samples(embeddings, labels, classes)
+        mean, scale = embeddings.mean(0), embeddings.std(0) + 1e-3
+        x = np.column_stack([(embeddings - mean) / scale, np.ones(len(embeddings))]).astype(np.float64)
+        target = np.eye(len(classes))[labels]
+        step = 1 / (0.5 * np.linalg.norm(x, 2) ** 2 / len(x) + l2)
+        weight = previous = np.zeros((len(classes), x.shape[1]))
+        for i in range(500):
+            ahead = weight + i / (i + 3) * (weight - previous)
+            gradient = (softmax(x @ ahead.T) - target).T @ x / len(x) + l2 * ahead
+            previous, weight = weight, ahead - step * gradient
+        slope = weight[:, :-1] / scale
+        return cls(tuple(classes), slope.astype(np.float32), (weight[:, -1] - slope @ mean).astype(np.float32))
+
+    @property
+    def dimension(self) -> int:
+        return self.weight.shape[1]
+
+    def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        return embeddings @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Eqs. 6-7: y = scale * cos(e, w), with a learned scale (Chen et al. 2019). `weight` (C, d) of unit rows."""
+
+    classes: tuple[str, ...]
+    weight: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> "Cosine":
+        """Gradient descent from the class means, projected to unit rows after each step."""
+        check_samples(embeddings, labels, classes)
+        x, target = unit(embeddings.astype(np.float64)), np.eye(len(classes))[labels]
+        weight, log_scale = unit(target.T @ x), np.log(10.0)
+        for _ in range(200):
+            cosine = x @ weight.T
+            error = (softmax(np.exp(log_scale) * cosine) - target) / len(x)
+            weight = unit(weight - 0.5 * error.T @ x)
+            log_scale = np.clip(log_scale - 0.1 * np.exp(log_scale) * (error * cosine).sum(), 0, np.log(30))
+        return cls(tuple(classes), weight.astype(np.float32), np.exp([log_scale]).astype(np.float32))
+
+    @property
+    def dimension(self) -> int:
+        return self.weight.shape[1]
+
+    def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        return self.scale * (unit(embeddings) @ self.weight.T)
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """Eqs. 9-10: y = -scale * |e - c|^2 (Snell et al. 2017). `centres` (C, d); `scale` (1,) is 1 / (2 variance)."""
+
+    classes: tuple[str, ...]
+    centres: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> "Prototypes":
+        check_samples(embeddings, labels, classes)
+        centres = np.stack([embeddings[labels == c].mean(0) for c in range(len(classes))])
+        spare = len(embeddings) - len(classes)  # degrees of freedom left within the classes
+        spread = embeddings - (centres[labels] if spare else embeddings.mean(0))
+        # The dimensions are correlated: as if a quarter of the total spread were one independent direction.
+        scale = 1 / (0.5 * (spread**2).sum() / max(spare, 1) + 1e-6)
+        return cls(tuple(classes), centres.astype(np.float32), np.array([scale], np.float32))
+
+    @property
+    def dimension(self) -> int:
+        return self.centres.shape[1]
+
+    def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        return -self.scale * ((embeddings[:, None] - self.centres) ** 2).sum(-1)
+
+
+Head = Linear | Cosine | Prototypes
+KINDS: dict[str, type[Linear] | type[Cosine] | type[Prototypes]] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "prototypes": Prototypes,
+}
+
+
+def check_samples(embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Raise UserError unless every class has at least one finite sample."""
+    if not np.isfinite(embeddings).all():
+        raise UserError("An embedding holds a value that is not finite, so no head can be fit: leave that sample out.")
+    missing = [name for c, name in enumerate(classes) if not (np.asarray(labels) == c).any()]
+    if missing:
+        raise UserError(f"No sample of class {', '.join(missing)} was given: give at least one of each class.")
+
+
+def save(head: Head, path: Path) -> None:
+    """Write `head` as safetensors; kind and class names go into the file's metadata."""
+    kind = next(name for name, cls in KINDS.items() if isinstance(head, cls))
+    arrays = {f.name: getattr(head, f.name) for f in fields(head) if f.name != "classes"}
+    save_file(arrays, path, metadata={"kind": kind, "classes": "\n".join(head.classes)})
+
+
+def load(data: bytes) -> Head:
+    """Read a head from the bytes of its file. Raises UserError where they are no head of ours."""
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata, arrays = json.loads(data[8 : 8 + size]).get("__metadata__", {}), deserialize(data)
+    except (SafetensorError, ValueError, AttributeError) as error:
+        raise UserError(f"The head is not readable safetensors: {error}.") from error
+    kind, classes = metadata.get("kind", ""), tuple(metadata.get("classes", "").split("\n"))
+    if kind not in KINDS or set(arrays) != {f.name for f in fields(KINDS[kind])} - {"classes"}:
+        raise UserError(f"The file holds no head: expected one of {', '.join(KINDS)}.")
+    head = KINDS[kind](classes, **arrays)
+    if head.logits(np.zeros((1, head.dimension), np.float32)).shape != (1, len(classes)):
+        raise UserError("The head's arrays do not fit its classes.")
+    return head

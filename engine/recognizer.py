@@ -1,0 +1,112 @@
+"""From the onset and the apex crop of one face to Action Units and an expression."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from engine import bundle as bundles
+from engine import heads
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.flow import METHODS, pair_flow
+from engine.runtimes.onnx import OnnxTrunk
+
+GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
+FLOOR_PX = 0.02  # below this spread a flow is noise, and is not blown up any further
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one onset-apex pair shows. `aus` and `probabilities` are 0..1, the latter summing to 1; `embedding` (d,)
+    float32; `flow` (2, size_px, size_px) float32 px of the inner square, head motion removed."""
+
+    aus: dict[str, float]
+    probabilities: dict[str, float]
+    label: str
+    uncertain: bool
+    embedding: np.ndarray
+    flow: np.ndarray
+
+
+class Recognizer:
+    """A bundle ready to run. One `predict` at a time per object."""
+
+    def __init__(self, bundle: bundles.Bundle, *, spec: CropSpec | None = None, precision: str = "int8") -> None:
+        if precision not in bundles.TRUNKS:
+            raise UserError(f"Precision is {precision!r}: choose one of {', '.join(bundles.TRUNKS)}.")
+        self.bundle, self.spec = bundle, spec or CropSpec()
+        self.flow_method: str = bundle.card["input"]["flow"]
+        bundles.check_input(bundle, feeds(self.spec, self.flow_method))
+        self.trunk = OnnxTrunk(bundle.content[bundles.TRUNKS[precision]])
+        self.head = read_head(bundle)
+        self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
+
+    @classmethod
+    def load(
+        cls, bundle: Path | None = None, *, device: str = "auto", precision: str = "int8", spec: CropSpec | None = None
+    ) -> "Recognizer":
+        """The bundle at `bundle`, or the shipped one. Raises UserError where it is damaged or wants other input."""
+        if device not in ("auto", "cpu"):
+            raise UserError(f"Device is {device!r}: this version runs on the CPU; choose auto or cpu.")
+        return cls(bundles.load(bundle), spec=spec, precision=precision)
+
+    def predict(self, onset: np.ndarray, apex: np.ndarray) -> Prediction:
+        """`onset`, `apex`: full crops (180, 168) uint8 grey, cut with the same layout."""
+        for name, crop in (("onset", onset), ("apex", apex)):
+            if crop.shape != self.spec.full or crop.dtype != np.uint8:
+                raise UserError(f"The {name} crop is {crop.shape} {crop.dtype}: expected {self.spec.full} uint8.")
+        flow = pair_flow(onset, apex, spec=self.spec, method=self.flow_method)
+        pattern, magnitude = normalise(shrink(flow)[None])
+        embedding, au_logits = self.trunk.embed(flow=pattern, magnitude=magnitude)
+        probabilities = heads.softmax(self.head.logits(embedding)[0] / self.temperature)
+        best = int(probabilities.argmax())
+        aus = 1 / (1 + np.exp(-au_logits[0]))
+        return Prediction(
+            aus={au: float(p) for au, p in zip(self.bundle.card["aus"], aus, strict=True)},
+            probabilities={name: float(p) for name, p in zip(self.head.classes, probabilities, strict=True)},
+            label=self.head.classes[best],
+            uncertain=bool(probabilities[best] < self.threshold),
+            embedding=embedding[0],
+            flow=flow,
+        )
+
+
+def feeds(spec: CropSpec, flow_method: str) -> dict[str, Any]:
+    """What `predict` puts into a trunk, in the form of the card's "input". UserError on an unknown flow method."""
+    if flow_method not in METHODS:
+        raise UserError(f"The bundle wants flow method {flow_method!r}; this version has {', '.join(METHODS)}.")
+    return {
+        "crop": asdict(spec),
+        "flow": flow_method,
+        "head_motion": "affine+depth",
+        "grid": GRID,
+        "floor_px": FLOOR_PX,
+    }
+
+
+def shrink(flow: np.ndarray) -> np.ndarray:
+    """`flow` (2, S, S) px as (2, 32, 32) float32 means, still in px of the square it came from."""
+    return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in flow])
+
+
+def normalise(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pattern and size apart: flows (N, 2, G, G) px -> pattern (N, 2, G, G) and magnitude (N, 1), both float32.
+
+    The pattern has the spatial median taken off and is divided by its standard deviation, which itself, as log2 px,
+    is the magnitude: the pattern tells which expression, the magnitude whether there is one.
+    """
+    centred = flow - np.median(flow, axis=(2, 3), keepdims=True)
+    spread = np.maximum(centred.std(axis=(1, 2, 3), keepdims=True), FLOOR_PX)
+    pattern = np.clip(centred / spread, -6, 6)
+    return pattern.astype(np.float32), np.log2(spread[:, 0, 0]).astype(np.float32)
+
+
+def read_head(bundle: bundles.Bundle) -> heads.Head:
+    """The head of `bundle`; its classes must be the card's."""
+    head = heads.load(bundle.content[bundles.HEAD])
+    if list(head.classes) != bundle.card["classes"]:
+        raise UserError(f"Bundle {bundle.name} names the classes {bundle.card['classes']}, its head {head.classes}.")
+    return head

@@ -1,0 +1,26 @@
+"""A trunk on ONNX Runtime, one thread: embed(flow, magnitude) -> embedding, Action Unit logits."""
+
+import numpy as np
+import onnxruntime as ort
+
+from engine.errors import UserError
+
+OUTPUTS = ["embedding", "au_logits"]
+
+
+class OnnxTrunk:
+    """An ONNX model given as bytes. Raises UserError where ONNX Runtime cannot build it."""
+
+    def __init__(self, model: bytes) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self.session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own types, none of them public
+            raise UserError(f"The bundle's trunk cannot be run by onnxruntime {ort.__version__}: {error}") from error
+
+    def embed(self, **inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs by the names of the model's own, float32 with a leading batch; gives (N, d) and (N, 17) float32."""
+        embedding, au_logits = self.session.run(OUTPUTS, inputs)
+        return embedding, au_logits

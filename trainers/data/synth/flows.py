@@ -1,0 +1,265 @@
+"""Synthetic onset-apex flow fields: faces, Action Units and everything that gets in the way, without any picture.
+
+A sample is what `engine.flow.pair_flow` would give for a face of random layout: Action Units of a class (or something
+that is no expression: rest, head motion, blink, gaze, speech, a tracker's garbage), seen through a flow estimator that
+blurs, misses what has no texture and makes its own errors, and after the very head-motion fit that serving runs.
+Fields live on the grid of that fit: one value per 4 px, 45 x 42 for the full crop and 32 x 32 for its inner square.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from engine import flow as engine_flow
+from engine.crop import CropSpec
+from engine.errors import UserError
+from trainers.data.synth import action_units as table
+
+EXPRESSIONS = ("negative", "positive", "surprise")
+CLASSES = (*EXPRESSIONS, "no expression")
+SPEC = CropSpec()
+CELL_PX = engine_flow.CELL_PX
+TOP, SIDE, GRID = SPEC.top_px // CELL_PX, SPEC.side_px // CELL_PX, SPEC.size_px // CELL_PX
+ROWS, COLUMNS = SPEC.full[0] // CELL_PX, SPEC.full[1] // CELL_PX
+XS = (np.arange(COLUMNS) - SIDE + 0.5) / GRID  # cell centres, fractions of the inner square
+YS = (np.arange(ROWS) - TOP + 0.5) / GRID
+
+# What "no expression" is made of, with relative weights. "release" is a smile or an open mouth that ends: movements
+# whose reverse is no other expression.
+NOTHING = {"rest": 0.22, "head": 0.24, "blink": 0.15, "gaze": 0.10, "speech": 0.17, "garbage": 0.08, "release": 0.04}
+# Mouth movements of speech; intensities may be negative (the mouth closes).
+SPEECH = (25, 26, 17, 20, 23, 24, 10)
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """How hard the samples are. Amplitudes are pixels of the 128-px square, drawn log-uniform within (low, high)."""
+
+    peak_px: tuple[float, float] = (0.4, 6.0)
+    noise_px: tuple[float, float] = (0.015, 0.3)
+    head_px: tuple[float, float] = (0.05, 4.0)
+    shift_sd: float = 0.03  # crop error, fractions of the square
+    scale_sd: float = 0.06
+    rotation_sd_deg: float = 3.0
+    warp_sd: float = 0.02  # face shape
+    blur_cells: tuple[float, float] = (0.4, 1.3)
+    no_expression: float = 0.3  # share of samples
+    variation: table.Variation = field(default_factory=table.Variation)
+
+    def __post_init__(self) -> None:
+        for name in ("peak_px", "noise_px", "head_px", "blur_cells"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UserError(f"FlowSettings.{name} is ({low}, {high}): choose 0 < low <= high.")
+        if not 0 <= self.no_expression <= 1:
+            raise UserError(f"FlowSettings.no_expression is {self.no_expression}: choose a share from 0 to 1.")
+
+
+@dataclass(frozen=True)
+class Flows:
+    """N samples: `flow` (N, 2, 32, 32) float32 px, `label` (N,) index into CLASSES, `aus` (N, 17) float32 0 or 1 in the
+    order of action_units.AUS, `peak_px` (N,) true peak displacement of the face's own motion."""
+
+    flow: np.ndarray
+    label: np.ndarray
+    aus: np.ndarray
+    peak_px: np.ndarray
+
+
+def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flows:
+    """Draw `samples` pairs. Same generator state, same samples."""
+    label = np.where(
+        rng.random(samples) < settings.no_expression, len(EXPRESSIONS), rng.integers(0, len(EXPRESSIONS), samples)
+    )
+    nothing = np.where(label == len(EXPRESSIONS), rng.choice(list(NOTHING), samples, p=list(NOTHING.values())), "")
+    intensity, present = draw_intensities(rng, label, nothing)
+    bumps = draw_faces(rng, samples, settings)
+    motion = table.field(XS, YS, intensity, bumps)
+    peak = log_uniform(rng, settings.peak_px, samples) * np.where(nothing == "speech", 1.5, 1)
+    motion *= (peak / np.maximum(length(motion).max((1, 2)), 1e-6))[:, None, None, None]
+    peak = np.where(intensity.any((1, 2)), peak, 0)
+    motion += eyes(rng, nothing, bumps)
+    motion += garbage(rng, nothing == "garbage")
+    motion += head(rng, samples, settings)
+    observed = estimate(rng, motion, settings)
+    facial = remove_head(*observed)[:, :, TOP : TOP + GRID, SIDE : SIDE + GRID]
+    return Flows(facial.astype(np.float32), label, present, peak)
+
+
+def draw_intensities(rng: np.random.Generator, label: np.ndarray, nothing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intensity (N, moves, 2 sides), relative to 1, and which Action Units count as present (N, 17) float32."""
+    both = np.zeros((len(label), len(table.MOVES)))
+    for i, (kind, other) in enumerate(zip(label, nothing, strict=True)):
+        if kind < len(EXPRESSIONS):
+            for au in draw_combination(rng, EXPRESSIONS[kind]):
+                both[i, table.MOVES.index(au)] = rng.uniform(0.5, 1.4)
+        elif other == "speech":
+            for au in rng.choice(SPEECH, rng.integers(1, 4), replace=False):
+                both[i, table.MOVES.index(au)] = rng.uniform(0.3, 1.2) * rng.choice((-1, 1))
+        elif other == "release":
+            for au in ((12,), (6, 12), (25, 26))[rng.integers(3)]:
+                both[i, table.MOVES.index(au)] = -rng.uniform(0.5, 1.4)
+    expressive = label < len(EXPRESSIONS)
+    extra = (rng.random(both.shape) < 0.06) * rng.uniform(0, 0.35, both.shape) * expressive[:, None]
+    extra[:, table.MOVES.index(table.BLINK)] = 0
+    both = np.where(both == 0, extra, both)
+    sides = np.exp(rng.normal(0, 0.25, (*both.shape, 2)))
+    one_sided = (rng.random(len(both)) < 0.15) & expressive
+    sides[np.flatnonzero(one_sided), :, rng.integers(0, 2, one_sided.sum())] *= rng.uniform(0, 0.2)
+    intensity = both[..., None] * sides
+    present = intensity.max(-1)[:, : len(table.AUS)] >= 0.35
+    return intensity, (present & expressive[:, None]).astype(np.float32)
+
+
+def draw_combination(rng: np.random.Generator, expression: str) -> tuple[int, ...]:
+    """Action Units that move together, drawn by the weights of the table."""
+    units, weight = zip(*table.COMBINATIONS[expression], strict=True)
+    return units[rng.choice(len(units), p=np.array(weight) / sum(weight))]
+
+
+def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -> table.Bumps:
+    """The table on `samples` random faces, each cropped with its own error."""
+    bumps = table.perturb(rng, samples, settings.variation)
+    angle = np.deg2rad(rng.normal(0, settings.rotation_sd_deg, samples))
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (N, 2, 2), row vectors
+    scale = np.exp(rng.normal(0, settings.scale_sd, (samples, 1, 2)))
+    shift = rng.normal(0, settings.shift_sd, (samples, 1, 2))
+    phase = rng.uniform(0, 2 * np.pi, (samples, 2, 1, 2))
+    wave = np.sin(5 * bumps.centre[..., ::-1] + phase[:, 0]) + np.sin(7 * bumps.centre + phase[:, 1])
+    centre = ((bumps.centre - 0.5 + settings.warp_sd * wave) * scale) @ turn + 0.5 + shift
+    return replace(bumps, centre=centre, direction=bumps.direction @ turn, width=bumps.width * scale)
+
+
+def eyes(rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps) -> np.ndarray:
+    """Blinks and gaze shifts (N, 2, rows, columns) px: always in samples of that name, now and then in the others."""
+    samples = len(nothing)
+    blink = np.where(nothing == "blink", 1, rng.random(samples) < 0.2)
+    gain = blink * log_uniform(rng, (0.3, 5.0), samples) * rng.choice((1, 1, 1, -0.7), samples)
+    intensity = np.zeros((samples, len(table.MOVES), 2))
+    intensity[:, table.MOVES.index(table.BLINK)] = gain[:, None] * np.exp(rng.normal(0, 0.2, (samples, 2)))
+    drags_brow = (rng.random(samples) < 0.3) * rng.uniform(0, 0.15, samples)
+    intensity[:, table.MOVES.index(4)] = (gain * drags_brow)[:, None]
+    looks = np.where(nothing == "gaze", 1, rng.random(samples) < 0.1) * log_uniform(rng, (0.3, 4.0), samples)
+    angle = rng.uniform(0, 2 * np.pi, samples)
+    gaze = looks[:, None] * np.stack([np.cos(angle), 0.6 * np.sin(angle)], -1)  # both eyes go the same way
+    lid = table.MOVES.index(table.BLINK)
+    iris = np.flatnonzero(bumps.move == lid)[::2]  # the first lid bump of each side lies on the eye
+    ball = table.Bumps(
+        bumps.move[iris], bumps.side[iris], bumps.centre[:, iris] + (0, 0.035),
+        np.repeat(gaze[:, None], len(iris), 1), bumps.width[:, iris] * (0.6, 1.0),
+    )  # fmt: skip
+    whole = np.zeros_like(intensity)
+    whole[:, lid] = 1
+    return table.field(XS, YS, intensity, bumps) + table.field(XS, YS, whole, ball)
+
+
+def garbage(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:
+    """What a flow method makes of a hand, a turn or a lost face (N, 2, rows, columns) px; zero where not chosen."""
+    result = np.zeros((len(chosen), 2, ROWS, COLUMNS))
+    count = int(chosen.sum())
+    if count:
+        size = log_uniform(rng, (0.5, 12), count)[:, None, None, None]
+        result[chosen] = size * smooth(rng, count, (4, 7)) * (smooth(rng, count, (3,)) > rng.uniform(-1, 0.5))
+    return result
+
+
+def head(rng: np.random.Generator, samples: int, settings: FlowSettings) -> np.ndarray:
+    """Head motion the alignment left over (N, 2, rows, columns) px: affine, and a turn of a head of its own depth."""
+    basis = cell_basis()[0]
+    size = log_uniform(rng, settings.head_px, samples)[:, None, None]
+    part = rng.normal(0, 1, (samples, 2, 4)) * (1, 0.8, 0.8, 0.5) * size  # px per unit of [1, x, y, z]
+    depth_error = 0.12 * smooth(rng, samples, (4, 7))[:, :1]
+    field = np.tensordot(part, basis, axes=(2, 0)) + part[:, :, 3, None, None] * depth_error
+    behind = (((XS - 0.5) / 0.62) ** 2 + ((YS[:, None] - 0.52) / 0.75) ** 2) > rng.uniform(0.8, 1.4, (samples, 1, 1))
+    return np.where(behind[:, None], rng.normal(0, 1, (samples, 2, 1, 1)) * size[..., None], field)
+
+
+def estimate(rng: np.random.Generator, motion: np.ndarray, settings: FlowSettings) -> tuple[np.ndarray, np.ndarray]:
+    """`motion` (N, 2, rows, columns) px as a flow method reports it, and the texture (N, rows, columns) it saw.
+
+    Where there is little texture the estimate is its neighbours' (a normalised convolution) and falls short; blocks a
+    codec skipped show no motion; errors are smooth, and larger where texture is poor.
+    """
+    samples = len(motion)
+    detail = texture(rng, samples)[:, None]
+    sigma = rng.uniform(*settings.blur_cells, samples)
+    near = blur(np.concatenate([motion * detail, detail], 1), sigma)
+    wide = blur(np.concatenate([motion * detail, detail], 1), 3 * sigma)
+    seen = (near[:, :2] + 0.15 * wide[:, :2]) / (near[:, 2:] + 0.15 * wide[:, 2:] + 0.02)
+    short = 1 - rng.uniform(0, 0.6, (samples, 1, 1, 1)) * (1 - detail)
+    skipped = (rng.random((samples, 1, 1, 1)) < 0.2) & (smooth(rng, samples, (11,))[:, :1] > 1.0)
+    noise = log_uniform(rng, settings.noise_px, samples)[:, None, None, None]
+    error = noise * smooth(rng, samples, (4, 9, 18)) * (1.4 - detail)
+    spots = (rng.random((samples, 1, 1, 1)) < 0.15) * (smooth(rng, samples, (12,)) > 2.2)
+    spots = spots * rng.normal(0, 1, (samples, 2, 1, 1)) * 6 * noise
+    return np.where(skipped, 0.1, 1) * seen * short + error + spots, detail[:, 0]
+
+
+def texture(rng: np.random.Generator, samples: int) -> np.ndarray:
+    """Texture 0..1 (N, rows, columns): high at brows, eyes, nose, lips and jaw, elsewhere what skin and light give."""
+    spots = ((0.2, 0.1, 0.13, 0.05), (0.22, 0.25, 0.11, 0.05), (0.4, 0.55, 0.07, 0.06), (0.38, 0.82, 0.12, 0.06),
+             (0.45, 0.98, 0.14, 0.05))  # fmt: skip
+    parts = sum(
+        np.exp(-0.5 * (((XS - x) / sx) ** 2 + ((YS[:, None] - y) / sy) ** 2))
+        for left, y, sx, sy in spots
+        for x in (left, 1 - left)
+    )
+    skin = rng.uniform(0.1, 0.9, (samples, 1, 1)) + 0.25 * smooth(rng, samples, (5, 9))[:, 0]
+    return np.clip(skin + rng.uniform(0.3, 0.9, (samples, 1, 1)) * parts, 0.03, 1)
+
+
+def remove_head(field: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """`field` (N, 2, rows, columns) after the head-motion fit of `engine.flow`, on its own cells."""
+    basis, cells = cell_basis()
+    fitted = np.stack([engine_flow._fit(f, t, basis, cells) for f, t in zip(field, trust, strict=True)])
+    return field - np.tensordot(fitted, basis, axes=(2, 0))
+
+
+@lru_cache
+def cell_basis() -> tuple[np.ndarray, np.ndarray]:
+    """The basis of the head-motion fit at each cell, (4, rows, columns), and the cells (n, 2) on the face."""
+    basis, cells = engine_flow._basis(SPEC)
+    return np.ascontiguousarray(basis[:, CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX]), cells // CELL_PX
+
+
+def smooth(rng: np.random.Generator, samples: int, scales: tuple[int, ...]) -> np.ndarray:
+    """Random fields (N, 2, rows, columns) of about unit variance; `scales` are the knots a side of coarse grids."""
+    share = rng.dirichlet(np.ones(len(scales)), samples)
+    total = np.zeros((samples, 2, ROWS, COLUMNS))
+    for i, knots in enumerate(scales):
+        down, across = interpolation(ROWS, knots), interpolation(COLUMNS, knots)
+        field = down @ rng.normal(0, 1, (samples, 2, knots, knots)) @ across.T
+        total += np.sqrt(share[:, i])[:, None, None, None] * field
+    return total
+
+
+@lru_cache
+def interpolation(cells: int, knots: int) -> np.ndarray:
+    """(cells, knots) Gaussian interpolation whose rows have unit length, so that white knots give unit variance."""
+    distance = np.linspace(0, knots - 1, cells)[:, None] - np.arange(knots)
+    weight = np.exp(-0.5 * (distance / 0.6) ** 2)
+    return weight / np.linalg.norm(weight, axis=1, keepdims=True)
+
+
+def blur(field: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Gaussian blur of (N, C, rows, columns) by `sigma` (N,) cells, edges renormalised."""
+
+    def kernel(cells: int) -> np.ndarray:
+        distance = np.arange(cells)[:, None] - np.arange(cells)
+        weight = np.exp(-0.5 * (distance / sigma[:, None, None, None]) ** 2)
+        return weight / weight.sum(-1, keepdims=True)
+
+    return kernel(ROWS) @ field @ np.swapaxes(kernel(COLUMNS), -1, -2)
+
+
+def length(field: np.ndarray) -> np.ndarray:
+    """Length of the vectors of (N, 2, H, W): (N, H, W)."""
+    return np.hypot(field[:, 0], field[:, 1])
+
+
+def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], samples: int) -> np.ndarray:
+    """(N,) draws whose logarithm is uniform within `bounds`."""
+    low, high = np.log(bounds)
+    return np.exp(rng.uniform(low, high, samples))
