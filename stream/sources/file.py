@@ -1,0 +1,139 @@
+"""A recording as a source."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from engine.errors import UserError
+from stream.sources.source import Frame, Source, SourceSettings, time_of, upright
+
+
+class File(Source):
+    """A recording: every frame that can be decoded, none dropped, whatever its codec, rotation and rate.
+
+    A damaged or cut-off file gives what can be decoded; `state().reason` then says so.
+    """
+
+    live = False
+
+    def __init__(self, path: str, settings: SourceSettings) -> None:
+        super().__init__(path, settings)
+        self._container, self._stream = _open_file(path)
+        stream = self._stream
+        if stream.duration and stream.time_base:
+            self.duration_s = float(stream.duration * stream.time_base)
+        elif self._container.duration:
+            self.duration_s = self._container.duration / av.time_base
+        rate = stream.average_rate
+        self._spacing_s = 1 / float(rate) if rate else 0.04
+        self.frames_total = stream.frames or (round(self.duration_s / self._spacing_s) if self.duration_s else None)
+        self.wall_zero = _creation_time(self._container.metadata | stream.metadata)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        if not self._thread.is_alive():
+            self._container.close()
+
+    def _run(self) -> str:
+        damages = 0
+        started_s = time.monotonic()
+        for picture in _decoded(self._container, self._stream):
+            if self._stopped.is_set():
+                return "stopped"
+            if picture is None:
+                damages += 1
+                continue
+            expected_s = 0.0 if self._clock.t_s is None else self._clock.t_s + self._spacing_s
+            t_s = self._clock.place(time_of(picture), expected_s, latest_s=float("inf"))
+            image = upright(picture, self._stream)
+            if self.settings.paced:
+                self._stopped.wait(max(0.0, started_s + t_s - time.monotonic()))
+            self._enter("live")
+            self._queue.put(Frame(image, t_s, self._frames, time.monotonic()))
+            with self._lock:
+                self._frames += 1
+        return self._verdict(damages)
+
+    def _verdict(self, damages: int) -> str:
+        if not self._frames:
+            raise UserError(f"'{self.name}' holds no frame that can be decoded.")
+        read_s = (self._clock.t_s or 0.0) + self._spacing_s
+        if self.duration_s and read_s < self.duration_s - max(0.5, 2 * self._spacing_s):
+            return f"'{self.name}' is cut off: {read_s:.2f} of {self.duration_s:.2f} s could be decoded."
+        if damages:
+            return f"'{self.name}' is damaged: {damages} places could not be decoded."
+        return "end of file"
+
+
+def _open_file(path: str) -> tuple[InputContainer, VideoStream]:
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISDIR(mode):
+            Path(path).open("rb").close()
+    except FileNotFoundError:
+        problem = f"There is no file '{path}'."
+    except PermissionError:
+        problem = f"'{path}' may not be read: permission denied."
+    except OSError as error:
+        problem = f"'{path}' cannot be read: {error.strerror}."
+    else:
+        if stat.S_ISDIR(mode):
+            raise UserError(f"'{path}' is a directory: give a video file.")
+        return _open_video(path)
+    raise UserError(problem)
+
+
+def _open_video(path: str) -> tuple[InputContainer, VideoStream]:
+    try:
+        # 'file:' so that a colon in a name means no protocol, and a playlist inside reaches no network.
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, OSError):
+        raise UserError(f"'{path}' is not a video that can be read, or it is damaged.") from None
+    videos = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
+    if not videos or container.format.name.endswith("_pipe") or container.format.name == "image2":
+        container.close()
+        raise UserError(f"'{path}' is not a video: it holds {'a single picture' if videos else 'no video stream'}.")
+    videos[0].thread_type = "AUTO"
+    return container, videos[0]
+
+
+def _creation_time(tags: dict[str, str]) -> datetime | None:
+    try:
+        created = datetime.fromisoformat(tags["creation_time"])
+    except (KeyError, ValueError):
+        return None
+    if created.year < 1980:  # an unset tag reads as 1904 or 1970
+        return None
+    return created.astimezone(UTC) if created.tzinfo else created.replace(tzinfo=UTC)
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+    """Every frame of the stream in order of display; None for each place that cannot be decoded."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:  # the file ends in the middle of a packet
+            yield None
+            packet = None
+        try:
+            yield from packet.decode() if packet else stream.codec_context.decode(None)
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            yield None
+        if packet is None:
+            return
