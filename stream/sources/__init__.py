@@ -17,9 +17,9 @@ import re
 from engine.errors import UserError
 from stream.sources.camera import Rtsp, Webcam, redact
 from stream.sources.file import File
-from stream.sources.source import DEFAULTS, Frame, SourceSettings, SourceState
+from stream.sources.source import DEFAULTS, Frame, Source, SourceSettings, SourceState
 
-__all__ = ["File", "Frame", "Rtsp", "SourceSettings", "SourceState", "Webcam", "open_source", "redact"]
+__all__ = ["File", "Frame", "Rtsp", "Source", "SourceSettings", "SourceState", "Webcam", "open_source", "redact"]
 
 
 def open_source(spec: str, settings: SourceSettings = DEFAULTS) -> File | Rtsp | Webcam:
