@@ -164,10 +164,11 @@ class Variation:
     gain_sigma: float = 0.35
 
 
-def perturb(rng: np.random.Generator, samples: int, variation: Variation = Variation()) -> Bumps:
-    """The table as `samples` different faces would show it: Bumps with one leading dimension (samples, B, 2)."""
-    shape = (samples, *BUMPS.centre.shape)
-    gain = np.exp(rng.normal(0, variation.gain_sigma, (samples, len(MOVES))))[:, BUMPS.move, None]
+def perturb(rng: np.random.Generator, samples: int | None, variation: Variation = Variation()) -> Bumps:
+    """The table as `samples` different faces would show it: Bumps (samples, B, 2), or (B, 2) of one face for None."""
+    leading = () if samples is None else (samples,)
+    shape = (*leading, *BUMPS.centre.shape)
+    gain = np.exp(rng.normal(0, variation.gain_sigma, (*leading, len(MOVES))))[..., BUMPS.move, None]
     return Bumps(
         BUMPS.move,
         BUMPS.side,

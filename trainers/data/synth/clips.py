@@ -1,0 +1,387 @@
+"""Clips of a face that moves as told, with the truth beside them: for demos, tests and benches.
+
+    python -m trainers.data.synth.clips demo OUT.mp4             # the clip that `merau demo` plays
+    python -m trainers.data.synth.clips clips PORTRAIT --out DIR --count 8 --kind mixed --peak-px 1 --seed 0
+    python -m trainers.data.synth.clips sheet PORTRAIT OUT.png   # every Action Unit at three intensities
+
+`main` takes these arguments, so `merau-lab synth` can hand its own over. The truth is OUT.truth.json: the plan's settings and
+"spans", each with kind, label, onset_s, apex_s, offset_s, peak_px (at a 128-px crop) and "pulses" with the amount of every
+drive (see courses). Times are seconds from the first frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from engine.errors import UserError
+from engine.mesh import FaceNets
+from trainers.data.synth import action_units, courses
+from trainers.data.synth.action_units import AUS, SIDES, Bumps, Variation
+from trainers.data.synth.courses import CROP_PX, Act, Drift, Drives, drives_at
+from trainers.data.synth.portrait import REST, Portrait, Pose, find_face
+
+ASTRONAUT = Path(__file__).with_name("astronaut.png")  # NASA, public domain; the upper part of scikit-image's picture
+PERSON = Variation(position_sd=0.012, width_sigma=0.12, direction_sigma=0.12, gain_sigma=0.0)
+VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}
+TIME_BASE = Fraction(1, 90000)
+KINDS = ("micro", "neutral", "macro", "speech", "mixed")
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the head (and the camera) wanders: root mean squares of slow drifts; shifts in parts of the face's width."""
+
+    shift: float = 0.025
+    scale: float = 0.012
+    roll_deg: float = 1.2
+    yaw_deg: float = 1.5
+    pitch_deg: float = 1.2
+    tremor: float = 0.0004
+
+
+STILL = Motion(0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """All that a clip shows. `rate` in frames a second; `jitter` > 0 makes it variable, with frames missing now and then.
+
+    `face` is which face of the picture, from the left. A video as source gives its frames from `start_s` to `stop_s`, forward
+    and back until the clip is long enough: state its rate, leave `motion` still and `face_px` None.
+    """
+
+    acts: tuple[Act, ...]
+    duration_s: float = 20.0
+    rate: float = 30.0
+    jitter: float = 0.0
+    size: tuple[int, int] = (640, 480)
+    face: int = 0
+    face_px: float | None = 240.0
+    person: int = 0  # seed of this person's own Action Unit table
+    motion: Motion = field(default_factory=Motion)
+    light: float = 0.03  # root mean square of the brightness drift
+    noise: float = 2.0  # grey levels, at mid grey
+    blur_px: float = 0.0
+    bit_rate: int = 1_500_000
+    start_s: float = 0.0
+    stop_s: float = float("inf")
+
+    def __post_init__(self) -> None:
+        if self.duration_s <= 0 or not 1 <= self.rate <= 1000:
+            raise UserError(f"ClipPlan: {self.duration_s} s at {self.rate} frames/s: use a length above 0 and a rate of 1 to 1000.")
+        if any(length % 2 for length in self.size):
+            raise UserError(f"ClipPlan.size is {self.size}: H.264 needs an even width and height.")
+
+
+def make_clip(source: Path, plan: ClipPlan, out: Path, seed: int) -> dict[str, Any]:
+    """Render `plan` on the face of `source` (picture or video) to the H.264 file `out`; returns and writes the truth.
+
+    Raises UserError when `source` cannot be read or shows no face.
+    """
+    rng = np.random.default_rng(seed)
+    times_s = frame_times(plan, rng)
+    pose, light = _pose_course(plan, rng), Drift(rng, plan.light)
+    with av.open(str(out), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(plan.rate).limit_denominator(1001), options=H264)
+        stream.width, stream.height = plan.size
+        stream.pix_fmt, stream.bit_rate, stream.thread_count = "yuv420p", plan.bit_rate, 1
+        stream.codec_context.time_base = TIME_BASE
+        for t_s, portrait in zip(times_s, _portraits(source, plan, len(times_s)), strict=False):
+            image = portrait.frame(drives_at(plan.acts, t_s), pose(t_s))
+            frame = av.VideoFrame.from_ndarray(_sensor(image, plan, 1 + light(t_s), rng), "bgr24")
+            frame.pts, frame.time_base = round(t_s / TIME_BASE), TIME_BASE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    truth = truth_of(source, plan, seed)
+    out.with_suffix(".truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+    return truth
+
+
+H264 = {"preset": "veryfast"}
+
+
+def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
+    """What a clip shows, ready for JSON."""
+    settings = {key: value for key, value in asdict(plan).items() if key not in ("acts", "start_s", "stop_s")}
+    spans = [
+        {
+            "kind": act.kind,
+            "label": act.label,
+            "onset_s": round(act.onset_s, 4),
+            "apex_s": round(act.apex_s, 4),
+            "offset_s": round(act.offset_s, 4),
+            "peak_px": round(act.peak_px, 3),
+            "pulses": [asdict(pulse) for pulse in act.pulses],
+        }
+        for act in sorted(plan.acts, key=lambda act: act.onset_s)
+    ]
+    return {"source": source.name, "seed": seed, **settings, "spans": _rounded(spans)}
+
+
+def acts_of(truth: dict[str, Any]) -> tuple[Act, ...]:
+    """The acts that a truth tells of."""
+    return tuple(
+        Act(span["kind"], tuple(courses.Pulse(**pulse) for pulse in span["pulses"]), span["label"], span["peak_px"])
+        for span in truth["spans"]
+    )
+
+
+def dense_flow(truth: dict[str, Any], from_s: float, to_s: float, size_px: int = CROP_PX) -> np.ndarray:
+    """The skin's true motion between two moments in the steady crop: (2, size_px, size_px) float64, right and down, in px."""
+    acts, axis = acts_of(truth), (np.arange(size_px) + 0.5) / size_px
+    weights = [action_units.weights(courses.action_units(drives_at(acts, t_s))) for t_s in (from_s, to_s)]
+    change = (weights[1] - weights[0]) * size_px / CROP_PX
+    return action_units.field(axis, axis, change, person_bumps(truth["person"]))
+
+
+def person_bumps(person: int) -> Bumps:
+    """The Action Unit table as one person shows it."""
+    return action_units.perturb(np.random.default_rng(person), None, PERSON)
+
+
+def frame_times(plan: ClipPlan, rng: np.random.Generator) -> list[float]:
+    """Seconds of every frame, the first at 0."""
+    steps = np.full(int(plan.duration_s * plan.rate), 1 / plan.rate)
+    if plan.jitter:
+        missing = np.where(rng.random(len(steps)) < 0.02, rng.integers(1, 4, len(steps)), 0)
+        steps = steps * np.exp(rng.normal(0, plan.jitter, len(steps))) * (1 + missing)
+    times = np.concatenate([[0], np.cumsum(steps)])
+    return [float(t_s) for t_s in times[times < plan.duration_s - 0.5 / plan.rate]]
+
+
+def random_plan(
+    rng: np.random.Generator,
+    kind: Literal["micro", "neutral", "macro", "speech", "mixed"] = "mixed",
+    *,
+    peak_px: float = 1.0,
+    **settings: Any,
+) -> ClipPlan:
+    """A plan that nobody has seen: acts of `kind` one after the other, blinks in between, `settings` as ClipPlan's.
+
+    micro: micro-expressions of `peak_px`. neutral: head movements and glances. macro, speech: those, and micro-expressions
+    between them. mixed: everything.
+    """
+    plan = ClipPlan((), **({"person": int(rng.integers(2**31))} | settings))
+    follow = {
+        "micro": ("micro",) * 5 + ("gaze",),
+        "neutral": ("head", "gaze", "rest"),
+        "macro": ("macro", "macro", "micro"),
+        "speech": ("speech", "micro"),
+        "mixed": ("micro", "micro", "macro", "speech", "head", "gaze"),
+    }[kind]
+    bumps = person_bumps(plan.person)
+    acts: list[Act] = []
+    t_s = rng.uniform(0.7, 2.5)
+    while t_s < plan.duration_s - 1:
+        act = _random_act(rng, str(rng.choice(follow)), t_s, peak_px, bumps)
+        if act and act.offset_s < plan.duration_s - 0.5:
+            acts.append(act)
+        t_s = (act.offset_s if act else t_s) + rng.uniform(0.7, 2.2)
+    blinks = _random_blinks(rng, plan.duration_s, [act for act in acts if act.kind == "micro"])
+    return ClipPlan((*acts, *blinks), **({"person": plan.person} | settings))
+
+
+def _random_act(rng: np.random.Generator, kind: str, t_s: float, peak: float, bumps: Bumps) -> Act | None:
+    if kind in ("micro", "macro"):
+        label, aus = courses.draw_expression(rng)
+        side = str(rng.choice(SIDES)) if rng.random() < 0.12 else None
+        to_px = peak * rng.uniform(0.9, 1.1) if kind == "micro" else rng.uniform(2.5, 7)
+        drives = courses.expression(rng, aus, to_px, bumps=bumps, side=side)
+        return (courses.micro if kind == "micro" else courses.macro)(rng, t_s, drives, label, to_px)
+    if kind == "speech":
+        return courses.speech(rng, t_s, rng.uniform(1, 6))
+    return {"gaze": courses.gaze, "head": courses.head}[kind](rng, t_s) if kind != "rest" else None
+
+
+def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Act]) -> list[Act]:
+    """About fifteen a minute, some double; most do not fall onto a micro-expression, as for a rater's choice of samples."""
+    blinks: list[Act] = []
+    t_s = rng.uniform(0.5, 4)
+    while t_s < duration_s - 0.5:
+        blink = courses.blink(rng, t_s)
+        clash = any(micro.onset_s - 0.15 < blink.offset_s and blink.onset_s < micro.offset_s + 0.15 for micro in micros)
+        if clash and rng.random() < 0.85:
+            t_s += 0.2
+            continue
+        blinks.append(blink)
+        again = rng.random() < 0.15
+        t_s = blink.offset_s + (rng.uniform(0.05, 0.2) if again else rng.uniform(1.5, 6))
+    return blinks
+
+
+def _pose_course(plan: ClipPlan, rng: np.random.Generator):
+    """The head's pose over time: a function of seconds."""
+    motion = plan.motion
+    if motion == STILL:
+        return lambda t_s: REST
+    unit = plan.face_px or plan.size[0] / 3
+    x, y = (Drift(rng, motion.shift * unit) for _ in range(2))
+    scale, roll, yaw, pitch = (Drift(rng, a) for a in (motion.scale, motion.roll_deg, motion.yaw_deg, motion.pitch_deg))
+    tremor = [Drift(rng, motion.tremor * unit) for _ in range(2)]
+
+    def at(t_s: float) -> Pose:
+        shift = (x(t_s) + tremor[0](8 * t_s), y(t_s) + tremor[1](8 * t_s))
+        return Pose(shift, 1 + scale(t_s), yaw(t_s), pitch(t_s), roll(t_s))
+
+    return at
+
+
+def _portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
+    """One still portrait again and again, or the frames of a video as portraits."""
+    nets, bumps = FaceNets("wide"), person_bumps(plan.person)
+    if source.suffix.lower() not in VIDEO_SUFFIXES:
+        picture = cv2.imread(str(source))
+        if picture is None:
+            raise UserError(f"{source} is not a picture that can be read.")
+        landmarks = find_face(picture, nets, plan.face)
+        return repeat(Portrait(picture, landmarks, size=plan.size, face_px=plan.face_px, bumps=bumps))
+    pictures, landmarks = _footage(source, plan, nets)
+    there_and_back = [*range(len(pictures)), *range(len(pictures) - 2, 0, -1)]
+    order = (there_and_back[i % len(there_and_back)] for i in range(count))
+    return (Portrait(pictures[i], landmarks[i], size=plan.size, face_px=plan.face_px, bumps=bumps) for i in order)
+
+
+def _footage(source: Path, plan: ClipPlan, nets: FaceNets) -> tuple[list[np.ndarray], np.ndarray]:
+    """Frames of a video's stretch and their landmarks (n, 468, 3), smoothed over 5 frames so that they carry no jitter."""
+    with av.open(str(source)) as container:
+        frames = [f for f in container.decode(video=0) if plan.start_s <= (f.time or 0) < plan.stop_s]
+    pictures = [frame.to_ndarray(format="bgr24") for frame in frames]
+    if not pictures:
+        raise UserError(f"{source} has no frames from {plan.start_s} to {plan.stop_s} s.")
+    meshes = [find_face(pictures[0], nets, plan.face)]
+    for picture in pictures[1:]:
+        meshes.append(nets.mesh(picture, meshes[-1]).landmarks.astype(np.float64))
+    track = np.stack(meshes).reshape(len(meshes), -1)
+    smooth = cv2.GaussianBlur(track, (1, 5), 0, borderType=cv2.BORDER_REFLECT_101)
+    return pictures, smooth.reshape(-1, 468, 3)
+
+
+def _sensor(image: np.ndarray, plan: ClipPlan, gain: float, rng: np.random.Generator) -> np.ndarray:
+    """The picture as a camera would give it: lens blur, brightness, and noise that is new in every frame (more in the light)."""
+    seen = image.astype(np.float32) * gain
+    if plan.blur_px:
+        seen = cv2.GaussianBlur(seen, (0, 0), plan.blur_px)
+    if plan.noise:
+        height, width = image.shape[:2]
+        grey = rng.standard_normal((height, width, 1), np.float32)
+        colour = cv2.resize(rng.standard_normal((height // 2, width // 2, 3), np.float32), (width, height))
+        seen += plan.noise * np.sqrt(np.maximum(seen, 0) / 128 + 0.15) * (grey + 0.5 * colour)
+    return np.clip(seen + 0.5, 0, 255).astype(np.uint8)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def sheet(source: Path, out: Path, face: int = 0) -> None:
+    """A picture of every Action Unit at three intensities (1, 3 and 6 px at a 128-px crop), blinks and gaze, to be looked at."""
+    portrait = next(iter(_portraits(source, ClipPlan((), face=face), 1)))
+    left, top = portrait.landmarks[:, :2].min(0).astype(int) - 25
+    right, bottom = portrait.landmarks[:, :2].max(0).astype(int) + 25
+    window = slice(max(top, 0), bottom), slice(max(left, 0), right)
+
+    def cell(name: str, drives: Drives) -> np.ndarray:
+        image = np.ascontiguousarray(portrait.frame(drives)[window])
+        return cv2.putText(image, name, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+
+    rng = np.random.default_rng(0)
+    strips = [
+        [cell(f"AU {au}, {px} px", courses.expression(rng, (au,), px, asymmetry=0)) for px in (1, 3, 6)] for au in AUS
+    ]
+    strips.append([cell(f"lids {part:.0%} shut", {f"45 {side}": part for side in SIDES}) for part in (0.3, 0.6, 1.0)])
+    gazes = ({"gaze_x": -0.03}, {"gaze_x": 0.03}, {"gaze_x": 0.02, "gaze_y": -0.01})
+    strips.append([cell("gaze", drives) for drives in gazes])
+    strips.append([cell("at rest", {}), cell("yaw 8", {"yaw": 8.0}), cell("pitch 8", {"pitch": 8.0})])
+    rows = [np.hstack([picture for strip in strips[i : i + 4] for picture in strip]) for i in range(0, len(strips), 4)]
+    cv2.imwrite(str(out), np.vstack(rows))
+
+
+def demo_plan(duration_s: float = 28.0) -> ClipPlan:
+    """The clip of `merau demo`: seven micro-expressions, two ordinary expressions, four blinks and a glance."""
+    rng, person = np.random.default_rng(2024), 7
+    bumps = person_bumps(person)
+
+    def show(make: Any, onset_s: float, aus: tuple[int, ...], label: str, to_px: float, side: str | None = None) -> Act:
+        return make(rng, onset_s, courses.expression(rng, aus, to_px, bumps=bumps, side=side), label, to_px)
+
+    acts = (
+        courses.blink(rng, 1.6),
+        show(courses.micro, 3.2, (1, 2), "surprise", 2.0),
+        show(courses.micro, 5.4, (4,), "negative", 1.8),
+        show(courses.macro, 7.4, (6, 12), "positive", 5.0),
+        courses.blink(rng, 11.2),
+        show(courses.micro, 12.8, (12,), "positive", 1.6),
+        courses.gaze(rng, 14.4),
+        show(courses.micro, 16.8, (17,), "negative", 1.8),
+        courses.blink(rng, 18.2),
+        show(courses.micro, 19.4, (14,), "negative", 1.5, "right"),
+        show(courses.macro, 21.0, (1, 2, 5), "surprise", 4.0),
+        courses.blink(rng, 24.4),
+        show(courses.micro, 25.3, (15,), "negative", 1.6),
+        show(courses.micro, 26.7, (6, 12), "positive", 2.2),
+    )
+    return ClipPlan(acts, duration_s=duration_s, person=person, bit_rate=800_000)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The commands of the module's docstring; raises UserError for what a user can mend."""
+    parser = argparse.ArgumentParser(prog="merau-lab synth", description="Animate a portrait, with the truth beside it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="the clip that `merau demo` plays")
+    demo.add_argument("out", type=Path)
+    clips = commands.add_parser("clips", help="clips with random courses")
+    clips.add_argument("portrait", type=Path, help="picture with a face, or nothing else than a neutral video")
+    clips.add_argument("--out", type=Path, required=True, help="folder")
+    clips.add_argument("--count", type=int, default=1)
+    clips.add_argument("--kind", choices=KINDS, default="mixed")
+    clips.add_argument("--peak-px", type=float, default=1.0, help="of micro-expressions, at a 128-px crop")
+    clips.add_argument("--duration", type=float, default=20.0, help="seconds")
+    clips.add_argument("--rate", type=float, default=30.0, help="frames a second")
+    clips.add_argument("--seed", type=int, default=0)
+    pictures = commands.add_parser("sheet", help="every Action Unit at three intensities, to be looked at")
+    pictures.add_argument("portrait", type=Path)
+    pictures.add_argument("out", type=Path)
+    options = parser.parse_args(arguments)
+    {"demo": _demo, "clips": _clips, "sheet": lambda o: sheet(o.portrait, o.out)}[options.command](options)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    make_clip(ASTRONAUT, demo_plan(), options.out, seed=0)
+
+
+def _clips(options: argparse.Namespace) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
+    for i in tqdm(range(options.count), unit="clip", file=sys.stderr):
+        seed = options.seed + i
+        plan = random_plan(
+            np.random.default_rng(seed),
+            options.kind,
+            peak_px=options.peak_px,
+            duration_s=options.duration,
+            rate=options.rate,
+        )
+        make_clip(options.portrait, plan, options.out / f"{options.kind}-{seed}.mp4", seed)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,138 @@
+"""Onset-apex picture pairs with truth: a portrait at rest and moved, through noise, compression, mesh and alignment.
+
+The picture counterpart of `flows`: the same draws of Action Units, but the flow has to be measured. Slow (about ten pairs
+a second), so it serves to check what was learned from drawn flow, and to teach the apex branch what a face looks like.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from engine.crop import CropSpec, compose, cut, layout_transform, similarity
+from engine.errors import UserError
+from engine.mesh import FaceNets
+from trainers.data.synth import action_units as table
+from trainers.data.synth.courses import peak_px
+from trainers.data.synth.flows import EXPRESSIONS, draw_intensities, log_uniform
+from trainers.data.synth.portrait import Portrait, Pose, find_face
+
+FRAME = (360, 320)
+PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
+NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
+
+
+@dataclass(frozen=True)
+class Face:
+    """A picture (H, W, 3) uint8 BGR and the mesh (468, 3) of one face in it."""
+
+    picture: np.ndarray
+    landmarks: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """N pairs: `onset`, `apex` (N, 180, 168) uint8 full crops; `label`, `aus`, `peak_px` as in `flows.Flows`;
+    `face` (N,) which of the faces it was."""
+
+    onset: np.ndarray
+    apex: np.ndarray
+    label: np.ndarray
+    aus: np.ndarray
+    peak_px: np.ndarray
+    face: np.ndarray
+
+
+def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
+    """Every face of every picture, each also mirrored. Raises UserError on what is no picture or has no face."""
+    found = []
+    for path in paths:
+        picture = cv2.imread(str(path))
+        if picture is None:
+            raise UserError(f"{path} is not a picture that can be read.")
+        for image in (picture, picture[:, ::-1].copy()):
+            for which in range(max(1, len(nets.detect(image)))):
+                found.append(Face(image, find_face(image, nets, which)))
+    return found
+
+
+def pairs(
+    rng: np.random.Generator,
+    faces: Sequence[Face],
+    samples: int,
+    nets: FaceNets,
+    *,
+    peak_range_px: tuple[float, float] = (0.5, 4.0),
+    no_expression: float = 0.3,
+) -> Pairs:
+    """Draw pairs of `faces`. A pair whose mesh is lost is drawn again."""
+    rows = []
+    with tqdm(total=samples, desc="drawing pairs", unit="pair") as bar:
+        while len(rows) < samples:
+            which = int(rng.integers(len(faces)))
+            bumps, face_px = table.perturb(rng, None), rng.uniform(90, 240)
+            portrait = Portrait(faces[which].picture, faces[which].landmarks, size=FRAME, face_px=face_px, bumps=bumps)
+            for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
+                label = len(EXPRESSIONS) if rng.random() < no_expression else int(rng.integers(len(EXPRESSIONS)))
+                peak = float(log_uniform(rng, peak_range_px, 1)[0])
+                frames, aus, peak = draw_pair(rng, portrait, bumps, label, peak)
+                crops = align([degrade(rng, frame) for frame in frames], nets)
+                if crops is not None:
+                    rows.append((*crops, label, aus, peak, which))
+                    bar.update()
+    return Pairs(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def draw_pair(
+    rng: np.random.Generator, portrait: Portrait, bumps: table.Bumps, label: int, peak: float
+) -> tuple[list[np.ndarray], np.ndarray, float]:
+    """Onset and apex frame, the Action Units (17,) and the true peak displacement in px at 128."""
+    other = "" if label < len(EXPRESSIONS) else rng.choice(list(NOTHING), p=list(NOTHING.values()))
+    intensity, present = draw_intensities(rng, np.array([label]), np.array([other]))
+    drives = {
+        f"{table.MOVES[move]} {table.SIDES[side]}": float(intensity[0, move, side])
+        for move, side in np.argwhere(intensity[0])
+    }
+    peak *= bool(drives)
+    if drives:
+        scale = peak * (1.5 if other == "speech" else 1) / peak_px(drives, bumps)
+        drives = {name: amount * scale for name, amount in drives.items()}
+    if other == "blink" or rng.random() < 0.1:
+        closure = rng.uniform(0.1, 1)
+        drives |= {f"{table.BLINK} {side}": closure * rng.uniform(0.9, 1) for side in table.SIDES}
+    if other == "gaze" or rng.random() < 0.1:
+        drives |= {"gaze_x": rng.choice([-1, 1]) * rng.uniform(0.01, 0.04), "gaze_y": rng.uniform(-0.01, 0.01)}
+    turn = log_uniform(rng, (0.1, 1.0), 1)[0] * (3 if other == "head" else 1)
+    at = Pose(yaw_deg=rng.normal(0, 3), pitch_deg=rng.normal(0, 2), roll_deg=rng.normal(0, 3))
+    to = at.turned(*(rng.normal(0, turn, 3) * (1, 0.7, 0.7)))
+    to = Pose(tuple(rng.normal(0, 2 * turn, 2)), 1 + rng.normal(0, 0.005 * turn), to.yaw_deg, to.pitch_deg, to.roll_deg)
+    return [portrait.frame({}, at), portrait.frame(drives, to)], present[0], peak
+
+
+def degrade(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
+    """Sensor noise and block compression."""
+    noisy = np.clip(frame + rng.normal(0, log_uniform(rng, (0.5, 6), 1)[0], frame.shape), 0, 255).astype(np.uint8)
+    _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
+    return cv2.imdecode(code, cv2.IMREAD_COLOR)
+
+
+def align(frames: Sequence[np.ndarray], nets: FaceNets) -> list[np.ndarray] | None:
+    """Full crops, uint8 grey, of frames of one face, held on the first one's shape as the live path does; None if lost."""
+    detections = nets.detect(frames[0])
+    if not detections:
+        return None
+    spec, at, crops = CropSpec(), nets.mesh(frames[0], detections[0]).landmarks, []
+    shape = None
+    for frame in frames:
+        mesh = nets.mesh(frame, at)
+        if mesh.presence < 0.5:
+            return None
+        at = mesh.landmarks
+        points = at[:, :2].astype(np.float64)
+        shape = points if shape is None else shape
+        matrix = compose(layout_transform(shape, spec), similarity(points, shape))
+        crops.append(cut(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), matrix, spec))
+    return crops
