@@ -7,6 +7,7 @@ Geometry from Monocular Video on Mobile GPUs, 2019 (arXiv:1907.06724). The nets 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from typing import Literal
 
@@ -14,8 +15,9 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-# Corners of the eyes in the mesh, named from the person's own side.
-RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+# Points of the mesh, named from the person's own side.
+RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
+NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
 
 MESH_SIDE_PX = 192
 MESH_BOX_SCALE = 1.5
@@ -27,8 +29,8 @@ DETECTION_IOU = 0.3
 class Detection:
     """A face as the detector sees it, in frame px.
 
-    box: (4,) float32 x0, y0, x1, y1. keypoints: (6, 2) float32, the person's right eye, left eye, nose tip, mouth,
-    right ear, left ear. score: 0..1.
+    box: (4,) float32 x0, y0, x1, y1. keypoints: (K, 2) float32, the person's right eye, left eye, nose tip, and what
+    the detector has besides: ours has six, the mouth and both ears too. score: 0..1.
     """
 
     box: np.ndarray
@@ -38,10 +40,18 @@ class Detection:
 
 @dataclass(frozen=True)
 class Mesh:
-    """landmarks: (468, 3) float32 frame px, z on the same scale (smaller is nearer). presence: 0..1, is it a face."""
+    """landmarks: (468, 3) float32 frame px, z on the same scale (smaller is nearer).
+
+    logit: the net's own measure that this is a face: below 0 none, 16 to 36 a whole face in view, less behind a hand.
+    """
 
     landmarks: np.ndarray
-    presence: float
+    logit: float
+
+    @property
+    def presence(self) -> float:
+        """The logit as a probability, 0..1."""
+        return float(1 / (1 + np.exp(-self.logit)))
 
 
 @dataclass(frozen=True)
@@ -66,10 +76,14 @@ class FaceNets:
     """
 
     def __init__(self, detector: Literal["short", "wide"] = "short", threads: int = 1):
+        self._threads = threads
         self._layout = LAYOUTS[detector]
         self._anchors = anchors(self._layout)
-        self._detector = _Net(self._layout.net, threads)
         self._mesh = _Net("face_landmark.tflite", threads)
+
+    @cached_property
+    def _detector(self) -> "_Net":  # on first use: who brings detections of his own does not need it
+        return _Net(self._layout.net, self._threads)
 
     def detect(self, bgr: np.ndarray) -> list[Detection]:
         """All faces in a (H, W, 3) uint8 picture, best first."""
@@ -101,7 +115,7 @@ class FaceNets:
         landmarks = np.empty((468, 3), np.float32)
         landmarks[:, :2] = points[:, :2] @ to_frame[:, :2].T + to_frame[:, 2]
         landmarks[:, 2] = points[:, 2] * scale
-        return Mesh(landmarks, float(1 / (1 + np.exp(-logit.item()))))
+        return Mesh(landmarks, logit.item())
 
 
 def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
@@ -125,6 +139,19 @@ def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
     scale = MESH_BOX_SCALE * side / MESH_SIDE_PX
     turn = scale * np.array([[along[0], -along[1]], [along[1], along[0]]])
     return np.column_stack([turn, centre - turn @ np.full(2, MESH_SIDE_PX / 2)])
+
+
+def head_axes(landmarks: np.ndarray) -> np.ndarray:
+    """(3, 3) float64, unit rows in picture axes (x right, y down, z away): across the face from the person's right eye
+    to the left, down it, and into the head. From the outer eye corners, the top of the forehead and the chin, which
+    expressions hardly move but for the jaw. `landmarks @ head_axes(landmarks).T` are face coordinates free of pose.
+    """
+    points = landmarks[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER, FOREHEAD, CHIN]].astype(np.float64)
+    across, down = points[1] - points[0], points[3] - points[2]
+    inward = np.cross(across, down)
+    across /= np.linalg.norm(across)
+    inward /= np.linalg.norm(inward)
+    return np.stack([across, np.cross(inward, across), inward])
 
 
 def letterbox(bgr: np.ndarray, side_px: int) -> tuple[np.ndarray, float, np.ndarray]:

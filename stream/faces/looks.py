@@ -1,0 +1,62 @@
+"""Who is who: what a face looks like, just well enough to tell apart the few people before one camera.
+
+No face recognition: nothing here says who somebody is, or is kept when the track ends.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.mesh import head_axes
+
+GREY_PX = 16
+# Points that stay in place through expressions: the eyes' corners, the bridge and base of the nose, the outline
+# of the forehead and the cheeks.
+BONE = np.array(
+    [33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 2, 151, 9, 8, 55, 285, 10, 109, 338, 67, 297, 103, 332]
+    + [54, 284, 21, 251, 162, 389, 127, 356, 234, 454, 93, 323]
+)
+# Each cue's typical difference between two people, measured on 16 of them.
+GREY_SCALE, COLOUR_SCALE, SHAPE_SCALE = 0.3, 0.3, 0.1
+
+
+@dataclass(frozen=True)
+class Look:
+    """grey: (256,) float32, the 16 x 16 px grey face, mean 0, length 1. colour: (2,) float32, log blue and log red over
+    green. shape: (38, 3) float32, the face's bone points free of pose and size."""
+
+    grey: np.ndarray
+    colour: np.ndarray
+    shape: np.ndarray
+
+    def distance(self, other: "Look") -> float:
+        """The same person is within about 1.3, 99 of 100 pairs of people beyond 1.7."""
+        grey = (1 - float(self.grey @ other.grey)) / GREY_SCALE
+        colour = float(np.linalg.norm(self.colour - other.colour)) / COLOUR_SCALE
+        shape = float(np.sqrt(((self.shape - other.shape) ** 2).sum(axis=1).mean())) / SHAPE_SCALE
+        return grey + colour + shape
+
+    def drifted(self, towards: "Look", share: float) -> "Look":
+        """This look with a share of another mixed in: a running mean."""
+        grey = (1 - share) * self.grey + share * towards.grey
+        return Look(
+            grey / np.linalg.norm(grey),
+            (1 - share) * self.colour + share * towards.colour,
+            (1 - share) * self.shape + share * towards.shape,
+        )
+
+
+def look(thumb: np.ndarray, landmarks: np.ndarray) -> Look:
+    """The look of a (64, 64, 3) uint8 thumbnail and its (468, 3) landmarks."""
+    small = cv2.resize(thumb, (GREY_PX, GREY_PX), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32).ravel()
+    grey -= grey.mean()
+    blue, green, red = small[4:14, 2:14].reshape(-1, 3).mean(axis=0) + 1
+    points = landmarks[BONE] @ head_axes(landmarks).T.astype(np.float32)
+    points -= points.mean(axis=0)
+    return Look(
+        grey / max(float(np.linalg.norm(grey)), 1e-6),
+        np.log(np.array([blue / green, red / green], np.float32)),
+        points / np.sqrt((points**2).sum(axis=1).mean()),
+    )

@@ -1,0 +1,106 @@
+"""What the picture of one face is worth, and the sentence that says why it is not analysed."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine.mesh import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Mesh, head_axes
+from stream.faces.settings import FaceSettings
+
+THUMBNAIL_PX = 64
+# Outer eye corners in the thumbnail: it reaches from the middle of the forehead to the chin.
+THUMBNAIL_EYES_PX = np.array([[0.2, 0.3], [0.8, 0.3]]) * THUMBNAIL_PX
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the picture of one face is worth.
+
+    size_px: between the outer eye corners, in depth too, so that turning away does not shrink it.
+    sharpness: standard deviation of the Laplacian of the grey face over that of the face, both at 38 px between the
+        outer eye corners, where a sharp face has 0.5 to 1.
+    yaw_deg, pitch_deg, roll_deg: of the mesh's own axes (engine.mesh.head_axes); positive is turned to the picture's
+        right, up, and clockwise.
+    presence: 0..1, how much of the face is in view: the mesh's logit over this person's usual one.
+    exposure: 0..1, mean grey of the face.
+    reason: "" when the face can be analysed, else the short sentence why not.
+    score: 0..1, by the quality that is nearest to its limit; 0 where there is a reason.
+    """
+
+    size_px: float
+    sharpness: float
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    presence: float
+    exposure: float
+    reason: str
+    score: float
+
+
+def thumbnail(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(64, 64, 3) uint8: the face upright and at one size, by its outer eye corners."""
+    right, left = landmarks[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER], :2].astype(np.float64)
+    along = (left - right) / (THUMBNAIL_EYES_PX[1, 0] - THUMBNAIL_EYES_PX[0, 0])
+    turn = np.array([[along[0], -along[1]], [along[1], along[0]]])
+    to_frame = np.column_stack([turn, right - turn @ THUMBNAIL_EYES_PX[0]])
+    size = (THUMBNAIL_PX, THUMBNAIL_PX)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(bgr, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def face_size(landmarks: np.ndarray) -> float:
+    """Distance between the outer eye corners in three dimensions, frame px."""
+    return float(np.linalg.norm(landmarks[LEFT_EYE_OUTER] - landmarks[RIGHT_EYE_OUTER]))
+
+
+def judge(
+    mesh: Mesh, thumb: np.ndarray, presence: float, frame_shape: tuple[int, ...], settings: FaceSettings
+) -> Quality:
+    """Quality of a mesh in a frame of (H, W, ...) shape; thumb: (64, 64, 3) uint8; presence as in Quality."""
+    size = face_size(mesh.landmarks)
+    yaw, pitch, roll = pose_deg(mesh.landmarks)
+    grey = cv2.cvtColor(thumb, cv2.COLOR_BGR2GRAY)
+    sharpness = _sharpness(grey)
+    exposure = float(grey.mean() / 255)
+    outside = _share_outside(mesh.landmarks, frame_shape)
+    limits = settings
+    # How far each quality is from its limit, 1 where more of it would not help, and what to say below 0.
+    margins = (
+        (1 - outside / limits.max_outside, "partly outside the picture"),
+        (
+            size / limits.min_size_px - 1,
+            f"too small: {size:.0f} px between the outer eye corners, needs {limits.min_size_px:.0f}",
+        ),
+        ((limits.max_yaw_deg - abs(yaw)) / 20, f"turned away {abs(yaw):.0f} degrees"),
+        ((limits.max_pitch_deg - abs(pitch)) / 15, f"turned {'up' if pitch > 0 else 'down'} {abs(pitch):.0f} degrees"),
+        ((exposure - limits.min_exposure) / 0.1, "too dark"),
+        ((limits.max_exposure - exposure) / 0.1, "too bright"),
+        ((sharpness - limits.min_sharpness) / 0.2, "blurred"),
+        ((presence - limits.min_presence) / 0.2, "hidden"),
+    )
+    reason = next((sentence for margin, sentence in margins if margin < 0), "")
+    score = float(np.clip(min(margin for margin, _ in margins), 0, 1))
+    return Quality(size, sharpness, yaw, pitch, roll, presence, exposure, reason, score)
+
+
+def pose_deg(landmarks: np.ndarray) -> tuple[float, float, float]:
+    """Yaw, pitch and roll of (468, 3) landmarks in degrees, signs as in Quality."""
+    across, _, inward = head_axes(landmarks)
+    yaw = np.arctan2(-inward[0], inward[2])
+    pitch = np.arctan2(inward[1], np.hypot(inward[0], inward[2]))
+    roll = np.arctan2(across[1], across[0])
+    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+
+
+def _sharpness(grey: np.ndarray) -> float:
+    """Free of contrast and brightness: a blur shrinks fine detail before it shrinks the face's own light and shade."""
+    detail = cv2.Laplacian(grey, cv2.CV_16S)[2:-2, 2:-2]
+    return float(detail.std() / max(grey.std(), 1.0))
+
+
+def _share_outside(landmarks: np.ndarray, frame_shape: tuple[int, ...]) -> float:
+    x, y = landmarks[:, 0], landmarks[:, 1]
+    inside = (x >= 0) & (y >= 0) & (x < frame_shape[1]) & (y < frame_shape[0])
+    return 1 - float(inside.mean())
