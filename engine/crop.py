@@ -76,18 +76,24 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
 
 
-def cut(grey: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """The full crop, same dtype as `grey` (H, W) or (H, W, 3), through `matrix` (2, 3) from frame to full-crop pixels."""
+def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
+    """The full crop of `image` (H, W) or (H, W, 3) through `matrix` (2, 3) from frame to full-crop pixels; same dtype."""
     height, width = spec.full
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion
-        grey, matrix = shrink(grey, matrix, int(1 / scale))
-    return cv2.warpAffine(grey, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        image, matrix = _shrink(image, matrix, int(1 / scale), spec)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def shrink(image: np.ndarray, matrix: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """`image` reduced by averaging `factor` x `factor` blocks, and the map (2, 3) that `matrix` becomes on it."""
-    height, width = image.shape[0] // factor, image.shape[1] // factor
-    small = cv2.resize(image[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
-    centre = (factor - 1) / 2  # of the first block, in the large image
-    return small, np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2] @ (centre, centre)])
+def _shrink(image: np.ndarray, matrix: np.ndarray, factor: int, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
+    """The part of `image` that the crop sees, `factor` x `factor` blocks averaged, and what `matrix` becomes on it."""
+    height, width = spec.full
+    corners = apply(cv2.invertAffineTransform(matrix), np.array([[0, 0], [width, 0], [0, height], [width, height]]))
+    limit = (image.shape[1], image.shape[0])
+    # blocks lie on one fixed grid, so that a moving face does not change how it is averaged
+    x0, y0 = (np.clip(corners.min(0) - factor, 0, limit) // factor).astype(int)
+    x1, y1 = (np.clip(corners.max(0) + factor, 0, limit) // factor).astype(int)
+    seen = image[y0 * factor : max(y1, y0 + 1) * factor, x0 * factor : max(x1, x0 + 1) * factor]
+    small = cv2.resize(seen, (max(x1 - x0, 1), max(y1 - y0, 1)), interpolation=cv2.INTER_AREA)
+    first = np.array([x0, y0]) * factor + (factor - 1) / 2  # centre of the first block, frame pixels
+    return small, np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2] @ first])

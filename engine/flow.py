@@ -5,6 +5,7 @@ Flow is (2, H, W) float32 in pixels from onset to apex: `flow[0]` is u (+ right)
 
 import threading
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numba
@@ -15,6 +16,8 @@ from engine.errors import UserError
 
 METHODS = ("dis", "dis-ultrafast", "farneback")
 CELL_PX = 4  # the head-motion fit samples the flow on this grid
+DEPTH_FILE = Path(__file__).with_name("face_depth.npy")  # (45, 42) float32 over the full crop
+DEPTH_CELL_PX = 4
 
 _of_this_thread = threading.local()  # cv2.DISOpticalFlow keeps buffers and must not be shared between threads
 
@@ -86,15 +89,15 @@ def fit_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -
 def _basis(spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
     """[1, x, y, z] at each pixel of the full crop, (4, H, W) float32, and the cells (N, 2) int32 that lie on the face.
 
-    x and y are fractions of the inner square from its centre; z is 0 at the rim of the head and about 1 at the nose.
+    x and y are fractions of the inner square from its centre; z is the mean height of many face meshes
+    (scripts/make_face_depth.py), 1 at the nose.
     """
     height, width = spec.full
     rows, columns = np.mgrid[:height, :width]
     x = (columns - spec.side_px) / spec.size_px - 0.5
     y = (rows - spec.top_px) / spec.size_px - 0.5
-    skull = np.sqrt(np.clip(1 - (x / 0.85) ** 2 - (y / 1.05) ** 2, 0, 1))
-    nose = 0.4 * np.exp(-((x / 0.11) ** 2) - ((y - 0.02) / 0.2) ** 2)
-    basis = np.stack([np.ones_like(x), x, y, skull + nose]).astype(np.float32)
+    depth = cv2.resize(np.load(DEPTH_FILE), (width, height), interpolation=cv2.INTER_CUBIC)
+    basis = np.stack([np.ones_like(x), x, y, depth]).astype(np.float32)
     face = (x / 0.6) ** 2 + ((y - 0.02) / 0.72) ** 2 <= 1
     on_grid = face & (rows % CELL_PX == CELL_PX // 2) & (columns % CELL_PX == CELL_PX // 2)
     return basis, np.argwhere(on_grid).astype(np.int32)
