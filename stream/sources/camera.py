@@ -50,7 +50,7 @@ class Live(Source):
     live = True
 
     def __init__(self, name: str, settings: SourceSettings) -> None:
-        super().__init__(name, settings)
+        super().__init__(name, settings, settings.queue_frames)
         self._zero_arrived_s = self._arrived_s = time.monotonic()  # of the first and of the newest frame
         self._camera_told_time = False
 

@@ -55,10 +55,14 @@ class SourceState:
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """queue_frames: frames that may wait for the analysis. paced: play a file at its own pace instead of at full speed.
+    """How sources are opened and kept.
 
+    queue_frames: frames of a camera that may wait for the analysis before the oldest is dropped.
+    paced: play a file at its own pace instead of at full speed; the frames are the same.
     wait_for_camera: keep trying when the very first connection finds nobody at home (refused, no answer) instead of
-    raising. give_up_after_s: end the iteration once a live source was lost this long; None never gives up.
+        raising.
+    give_up_after_s: end the iteration once a camera was lost this long; None never gives up.
+    camera_*: what a webcam is asked for.
     """
 
     queue_frames: int = 32
@@ -177,11 +181,11 @@ class Source(ABC):
     duration_s: float | None = None
     frames_total: int | None = None
 
-    def __init__(self, name: str, settings: SourceSettings) -> None:
+    def __init__(self, name: str, settings: SourceSettings, queue_frames: int) -> None:
         self.name = name
         self.settings = settings
         self.wall_zero: datetime | None = None
-        self._queue = FrameQueue(settings.queue_frames)
+        self._queue = FrameQueue(queue_frames)
         self._clock = Clock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._decode_all, name=f"decode {name}", daemon=True)
@@ -274,7 +278,7 @@ def upright(picture: VideoFrame, stream: VideoStream) -> np.ndarray:
     """(H, W, 3) uint8 BGR with the pixels made square and the display matrix (rotation, mirror) applied."""
     aspect = stream.sample_aspect_ratio
     width = round(picture.width * aspect) if aspect else picture.width
-    image = picture.to_ndarray(format="bgr24", width=width, height=picture.height)
+    image = picture.to_ndarray(format="bgr24", width=width, height=picture.height, threads=1)
     side_data = cast(SideDataContainer, picture.side_data)
     if "DISPLAYMATRIX" in side_data:
         (a, b), (c, d) = np.frombuffer(bytes(cast(Buffer, side_data["DISPLAYMATRIX"])), np.int32).reshape(3, 3)[:2, :2]
