@@ -14,17 +14,19 @@ class FlowBranch(nn.Module):
     def __init__(self, *, width: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
 
-        def block(inputs: int, outputs: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-            )
+        def block(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
+            convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
+            return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
         self.features = nn.Sequential(
-            block(2, 16), block(16, 16), nn.MaxPool2d(2),  # (N, 16, 16, 16)
-            block(16, 32), nn.MaxPool2d(2),  # (N, 32, 8, 8)
-            block(32, 48), nn.MaxPool2d(2),  # (N, 48, 4, 4): where on the face still counts
-            nn.Flatten(), nn.Dropout(dropout),
-        )  # fmt: skip
+            block(2, 24, 5, stride=2),  # (N, 24, 16, 16)
+            block(24, 32, 3),
+            nn.MaxPool2d(2),
+            block(32, 48, 3),
+            nn.MaxPool2d(2),  # (N, 48, 4, 4): where on the face still counts
+            nn.Flatten(),
+            nn.Dropout(dropout),
+        )
         self.mix = nn.Sequential(nn.Linear(48 * 16 + 1, width), nn.ReLU(), nn.Dropout(dropout))
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
@@ -32,16 +34,31 @@ class FlowBranch(nn.Module):
 
 
 class Merau(nn.Module):
-    """Eq. 3 with the flow branch: e = e_of; the Action Unit head reads e_of, the classifier (eq. 5) reads e."""
+    """Fusion of eq. 3, e = e_of (+) e_a1 (+) e_a2, a classifier on e (eq. 5) and an Action Unit head on e_of.
 
-    def __init__(self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48) -> None:
+    The Action Unit head is ours: motion tells Action Units across identities. With `au_features` 0 the model has no
+    apex branch and e = e_of; with it, a sample without an apex picture has e_a1 = e_a2 = 0.
+    """
+
+    def __init__(
+        self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, au_features: int = 0
+    ) -> None:
         super().__init__()
         self.flow = FlowBranch(width=width)
         self.project = nn.Sequential(nn.Linear(width, embedding), nn.ReLU())
         self.aus = nn.Linear(embedding, aus)
         self.classify = nn.Linear(embedding, classes)
+        if au_features:
+            self.project_code = nn.Sequential(nn.Linear(au_features, embedding // 2), nn.ReLU())
+            self.project_units = nn.Sequential(nn.Linear(aus, embedding // 2), nn.ReLU())
+            self.classify = nn.Linear(2 * embedding, classes)
+        self.has_apex_branch = au_features > 0
 
     def forward(self, flow: Tensor, magnitude: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding (N, embedding) and Action Unit logits (N, aus)."""
-        e = self.project(self.flow(flow, magnitude))
-        return e, self.aus(e)
+        """e_of (N, embedding) and the flow's Action Unit logits (N, aus)."""
+        e_of = self.project(self.flow(flow, magnitude))
+        return e_of, self.aus(e_of)
+
+    def fuse(self, e_of: Tensor, x_au: Tensor, p: Tensor, has_apex: Tensor) -> Tensor:
+        """Eq. 3: e (N, 2 embedding) with the outputs of `au.AuModule`; `has_apex` (N, 1) is 1 or 0."""
+        return torch.cat([e_of, has_apex * self.project_code(x_au), has_apex * self.project_units(p)], 1)

@@ -28,8 +28,8 @@ YS = (np.arange(ROWS) - TOP + 0.5) / GRID
 # What "no expression" is made of, with relative weights. "release" is a smile or an open mouth that ends: movements
 # whose reverse is no other expression.
 NOTHING = {"rest": 0.22, "head": 0.24, "blink": 0.15, "gaze": 0.10, "speech": 0.17, "garbage": 0.08, "release": 0.04}
-# Mouth movements of speech; intensities may be negative (the mouth closes).
-SPEECH = (25, 26, 17, 20, 23, 24, 10)
+FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
+JAW = (25, 26)  # alone they are taken for speech, not for surprise
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class FlowSettings:
 
     peak_px: tuple[float, float] = (0.4, 6.0)
     noise_px: tuple[float, float] = (0.015, 0.3)
-    head_px: tuple[float, float] = (0.05, 4.0)
+    head_px: tuple[float, float] = (0.05, 6.0)
     shift_sd: float = 0.03  # crop error, fractions of the square
     scale_sd: float = 0.06
     rotation_sd_deg: float = 3.0
@@ -95,8 +95,8 @@ def draw_intensities(rng: np.random.Generator, label: np.ndarray, nothing: np.nd
             for au in draw_combination(rng, EXPRESSIONS[kind]):
                 both[i, table.MOVES.index(au)] = rng.uniform(0.5, 1.4)
         elif other == "speech":
-            for au in rng.choice(SPEECH, rng.integers(1, 4), replace=False):
-                both[i, table.MOVES.index(au)] = rng.uniform(0.3, 1.2) * rng.choice((-1, 1))
+            for au, amount in draw_syllable(rng).items():
+                both[i, table.MOVES.index(au)] = amount
         elif other == "release":
             for au in ((12,), (6, 12), (25, 26))[rng.integers(3)]:
                 both[i, table.MOVES.index(au)] = -rng.uniform(0.5, 1.4)
@@ -108,14 +108,22 @@ def draw_intensities(rng: np.random.Generator, label: np.ndarray, nothing: np.nd
     one_sided = (rng.random(len(both)) < 0.15) & expressive
     sides[np.flatnonzero(one_sided), :, rng.integers(0, 2, one_sided.sum())] *= rng.uniform(0, 0.2)
     intensity = both[..., None] * sides
-    present = intensity.max(-1)[:, : len(table.AUS)] >= 0.35
-    return intensity, (present & expressive[:, None]).astype(np.float32)
+    return intensity, (intensity.max(-1)[:, : len(table.AUS)] >= 0.35).astype(np.float32)
 
 
 def draw_combination(rng: np.random.Generator, expression: str) -> tuple[int, ...]:
-    """Action Units that move together, drawn by the weights of the table."""
-    units, weight = zip(*table.COMBINATIONS[expression], strict=True)
-    return units[rng.choice(len(units), p=np.array(weight) / sum(weight))]
+    """Action Units that move together, drawn by the flattened weights of the table."""
+    units, weight = zip(*(row for row in table.COMBINATIONS[expression] if not set(row[0]) <= set(JAW)), strict=True)
+    share = np.array(weight) ** FLATTEN
+    return units[rng.choice(len(units), p=share / share.sum())]
+
+
+def draw_syllable(rng: np.random.Generator) -> dict[int, float]:
+    """Action Units of a mouth that opens or closes (negative), lips spread, pursed or pressed on the way."""
+    jaw = rng.uniform(0.5, 1.2) * rng.choice((-1, 1))
+    others = {20: rng.uniform(-0.5, 0.4), 17: rng.uniform(0, 0.3), 10: rng.uniform(-0.2, 0.3), 23: rng.uniform(0, 0.4)}
+    said = {au: amount for au, amount in others.items() if rng.random() < 0.4}
+    return {26: jaw, 25: 0.7 * jaw * rng.uniform(0, 1), **said}
 
 
 def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -> table.Bumps:
@@ -169,7 +177,7 @@ def head(rng: np.random.Generator, samples: int, settings: FlowSettings) -> np.n
     """Head motion the alignment left over (N, 2, rows, columns) px: affine, and a turn of a head of its own depth."""
     basis = cell_basis()[0]
     size = log_uniform(rng, settings.head_px, samples)[:, None, None]
-    part = rng.normal(0, 1, (samples, 2, 4)) * (1, 0.8, 0.8, 0.5) * size  # px per unit of [1, x, y, z]
+    part = rng.normal(0, 1, (samples, 2, 4)) * (1, 0.8, 0.8, 0.7) * size  # px per unit of [1, x, y, z]
     depth_error = 0.12 * smooth(rng, samples, (4, 7))[:, :1]
     field = np.tensordot(part, basis, axes=(2, 0)) + part[:, :, 3, None, None] * depth_error
     behind = (((XS - 0.5) / 0.62) ** 2 + ((YS[:, None] - 0.52) / 0.75) ** 2) > rng.uniform(0.8, 1.4, (samples, 1, 1))
@@ -189,7 +197,7 @@ def estimate(rng: np.random.Generator, motion: np.ndarray, settings: FlowSetting
     wide = blur(np.concatenate([motion * detail, detail], 1), 3 * sigma)
     seen = (near[:, :2] + 0.15 * wide[:, :2]) / (near[:, 2:] + 0.15 * wide[:, 2:] + 0.02)
     short = 1 - rng.uniform(0, 0.6, (samples, 1, 1, 1)) * (1 - detail)
-    skipped = (rng.random((samples, 1, 1, 1)) < 0.2) & (smooth(rng, samples, (11,))[:, :1] > 1.0)
+    skipped = (rng.random((samples, 1, 1, 1)) < 0.15) & (smooth(rng, samples, (11,))[:, :1] > 1.0)
     noise = log_uniform(rng, settings.noise_px, samples)[:, None, None, None]
     error = noise * smooth(rng, samples, (4, 9, 18)) * (1.4 - detail)
     spots = (rng.random((samples, 1, 1, 1)) < 0.15) * (smooth(rng, samples, (12,)) > 2.2)

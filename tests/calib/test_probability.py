@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from calib import probability
+from engine.errors import UserError
+from engine.heads import softmax
+
+
+def honest(samples: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose softmax is the truth, and labels drawn from it."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (samples, classes))
+    draws = rng.random((samples, 1))
+    return logits, (softmax(logits).cumsum(1) < draws).sum(1)
+
+
+def test_the_temperature_that_was_put_in_is_found():
+    logits, labels = honest(20_000)
+    assert probability.fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
+    assert probability.fit_temperature(0.5 * logits, labels) == pytest.approx(0.5, rel=0.05)
+
+
+def test_calibration_error_is_small_for_the_truth_and_large_for_overconfidence():
+    logits, labels = honest(20_000)
+    assert probability.expected_calibration_error(softmax(logits), labels) < 0.015
+    assert probability.expected_calibration_error(softmax(5 * logits), labels) > 0.15
+
+
+def test_at_the_threshold_the_error_is_the_chosen_risk():
+    logits, labels = honest(20_000)
+    probabilities = softmax(logits)
+    threshold = probability.uncertain_threshold(probabilities, labels, risk=0.10)
+    answered = probabilities.max(1) >= threshold
+    assert (probabilities.argmax(1) != labels)[answered].mean() == pytest.approx(0.10, abs=0.005)
+    assert 0.2 < answered.mean() < 1
+
+
+def test_a_model_that_is_always_wrong_cannot_answer():
+    with pytest.raises(UserError, match="cannot answer"):
+        probability.uncertain_threshold(np.array([[0.9, 0.1]] * 10), np.ones(10, int))

@@ -1,0 +1,59 @@
+import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from engine import bundle
+from engine.errors import UserError
+
+SHIPPED = Path(str(files("engine"))) / "bundles" / "default"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+
+
+def test_the_shipped_bundle_is_whole_and_a_zip_of_it_is_the_same(copy):
+    shipped = bundle.load()
+    zipped = Path(shutil.make_archive(str(copy), "zip", copy))
+    assert bundle.load(zipped) == shipped
+    assert len(shipped.sha256) == 64
+    assert (SHIPPED / "CARD.md").read_text(encoding="utf-8").startswith("#")
+
+
+def test_a_damaged_file_is_named(copy):
+    trunk = copy / "trunk.int8.onnx"
+    trunk.write_bytes(trunk.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match="damaged: trunk.int8.onnx"):
+        bundle.load(copy)
+
+
+def test_a_missing_file_is_named(copy):
+    (copy / "head.safetensors").unlink()
+    with pytest.raises(UserError, match="head.safetensors"):
+        bundle.load(copy)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"name": "another program's model"})])
+def test_a_foreign_folder_is_refused(copy, text):
+    (copy / "model.json").write_text(text)
+    with pytest.raises(UserError, match="is no recognizer bundle"):
+        bundle.load(copy)
+
+
+def test_another_format_version_is_refused(copy):
+    card = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps(card | {"format": 2}))
+    with pytest.raises(UserError, match="bundle format 2, this version reads format 1"):
+        bundle.load(copy)
+
+
+def test_no_bundle_at_all(tmp_path):
+    with pytest.raises(UserError, match="no bundle at"):
+        bundle.load(tmp_path / "nowhere")
+    (tmp_path / "video.mp4").write_bytes(b"not a zip")
+    with pytest.raises(UserError, match="expected a folder or a zip"):
+        bundle.load(tmp_path / "video.mp4")

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from engine import heads
+from engine.errors import UserError
+
+
+def clusters(rng: np.random.Generator, per_class: int, *, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    centres = np.random.default_rng(1).normal(0, 1, (3, 24))
+    labels = np.repeat(np.arange(3), per_class)
+    return (centres[labels] + rng.normal(0, spread, (len(labels), 24))).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("kind", list(heads.KINDS.values()))
+def test_five_samples_a_class_teach_separable_classes(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    head = kind.fit(*clusters(rng, 5), ("tense", "repression", "other"))
+    seen, labels = clusters(rng, 200)
+    assert (head.logits(seen).argmax(1) == labels).mean() > 0.9
+    assert np.allclose(heads.softmax(head.logits(seen)).sum(1), 1, atol=1e-5)
+
+    heads.save(head, tmp_path / "head.safetensors")
+    again = heads.load((tmp_path / "head.safetensors").read_bytes())
+    assert type(again) is kind and again.classes == head.classes
+    assert np.array_equal(again.logits(seen), head.logits(seen))
+
+
+@pytest.mark.parametrize("kind", list(heads.KINDS.values()))
+def test_one_sample_a_class_is_enough_to_tell_them_apart(kind):
+    seen, labels = clusters(np.random.default_rng(0), 1)
+    assert (kind.fit(seen, labels, ("a", "b", "c")).logits(seen).argmax(1) == labels).all()
+
+
+def test_a_class_without_samples_is_named():
+    seen, labels = clusters(np.random.default_rng(0), 2)
+    with pytest.raises(UserError, match="class surprise"):
+        heads.Linear.fit(seen, labels, ("a", "b", "c", "surprise"))
+
+
+def test_what_is_no_head_is_refused(tmp_path):
+    with pytest.raises(UserError, match="safetensors"):
+        heads.load(b"no head at all")
+    head = heads.Linear(("a", "b"), np.ones((3, 4), np.float32), np.ones(3, np.float32))
+    heads.save(head, tmp_path / "head.safetensors")
+    with pytest.raises(UserError, match="do not fit"):
+        heads.load((tmp_path / "head.safetensors").read_bytes())

@@ -1,0 +1,102 @@
+"""TCAE: Li, Zeng, Shan, Chen, Self-Supervised Representation Learning from Videos for Facial Action Unit Detection, 2019.
+
+From two frames of one face, without labels, one code for the Action Units and one for the pose: each, decoded against
+the other frame's, must give the displacement that turns the first frame into the second. Layer sizes as in the
+authors' code; `base` 32 and `size_px` 256 are theirs, smaller ones make a net for one CPU core.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Encoder(nn.Module):
+    """Pictures (N, 1, size_px, size_px) in 0..1 -> Action Unit code (N, 8 base), pose code (N, 8 base)."""
+
+    def __init__(self, *, size_px: int = 128, base: int = 8) -> None:
+        super().__init__()
+        depth = size_px.bit_length() - 1  # stride-2 layers down to 1 x 1; the last three apart for Action Units and pose
+        widths = [1] + [min(2**i, 8) * base for i in range(depth)]
+        layers = [_down(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        self.shared = nn.Sequential(*layers[:-3])
+        self.aus = nn.Sequential(*layers[-3:])
+        self.pose = nn.Sequential(*(_down(a, b) for a, b in zip(widths[-4:], widths[-3:], strict=False)))
+        self.features = widths[-1]
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        shared = self.shared(picture)
+        return self.aus(shared).flatten(1), self.pose(shared).flatten(1)
+
+
+class Decoder(nn.Module):
+    """Codes of two frames (N, 2 features) -> displacement (N, 2, size_px, size_px) in half picture widths."""
+
+    def __init__(self, features: int, *, size_px: int = 128, base: int = 8) -> None:
+        super().__init__()
+        depth = size_px.bit_length() - 1
+        widths = [2 * features] + [min(2 ** (depth - 2 - i), 8) * base for i in range(depth - 1)]
+        self.layers = nn.Sequential(*(_up(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.last = nn.Conv2d(widths[-1], 2, 3, padding=1)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        grown = self.layers(torch.cat([source, target], 1)[:, :, None, None])
+        return torch.tanh(self.last(_double(grown)))
+
+
+class Tcae(nn.Module):
+    """The twin cycles. `forward` gives the loss of a batch of frame pairs."""
+
+    def __init__(self, *, size_px: int = 128, base: int = 8) -> None:
+        super().__init__()
+        self.encode = Encoder(size_px=size_px, base=base)
+        self.by_aus = Decoder(self.encode.features, size_px=size_px, base=base)
+        self.by_pose = Decoder(self.encode.features, size_px=size_px, base=base)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """`source`, `target` (N, 1, size_px, size_px) in 0..1 of the same faces.
+
+        Reconstruction weighs 10, feature and cycle terms 1, the size of the Action Unit displacement 0.1.
+        """
+        (aus, pose), (aus_t, pose_t) = self.encode(source), self.encode(target)
+        move_aus, move_pose = self.by_aus(aus, aus_t), self.by_pose(pose, pose_t)
+        reconstruction = _l1(warp(source, move_aus + move_pose), target)
+        with_aus, with_pose = warp(source, move_aus), warp(source, move_pose)
+        (aus_1, pose_1), (aus_2, pose_2) = self.encode(with_aus), self.encode(with_pose)
+        features = _l1(aus_1, aus_t) + _l1(pose_1, pose) + _l1(aus_2, aus) + _l1(pose_2, pose_t)
+        back = _l1(warp(with_aus, self.by_aus(aus_1, aus)), source) + _l1(
+            warp(with_pose, self.by_pose(pose_2, pose)), source
+        )
+        onward = _l1(warp(with_aus, self.by_pose(pose_1, pose_t)), target) + _l1(
+            warp(with_pose, self.by_aus(aus_2, aus_t)), target
+        )
+        return 10 * reconstruction + features + back + onward + 0.1 * move_aus.abs().mean()
+
+
+def warp(picture: Tensor, displacement: Tensor) -> Tensor:
+    """`picture` (N, C, H, W) read at each pixel plus `displacement` (N, 2, H, W) in half widths."""
+    identity = torch.eye(2, 3, device=picture.device).expand(len(picture), 2, 3)
+    grid = functional.affine_grid(identity, list(picture.shape), align_corners=False)
+    return functional.grid_sample(picture, grid + displacement.movedim(1, -1), padding_mode="border", align_corners=False)
+
+
+def _l1(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).abs().mean()
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)
+    )
+
+
+def _up(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
