@@ -5,7 +5,7 @@ import math
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -70,20 +70,6 @@ def _plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def describe(event: Event) -> str:
-    """The event in a few words: kind, what it is taken for and how surely, and its likely Action Units."""
-    units = sorted((unit for unit, probability in event.aus.items() if probability >= 0.5), key=int)
-    words = [event.kind, _verdict(event), " ".join(f"AU{unit}" for unit in units)]
-    return " · ".join(word for word in words if word)
-
-
-def _verdict(event: Event) -> str:
-    if not event.probabilities:
-        return ""
-    percent = f"{event.label} {100 * event.probabilities[event.label]:.0f} %"
-    return f"uncertain, perhaps {percent}" if event.uncertain else percent
-
-
 # --- the store --------------------------------------------------------------------------------------------------------
 
 APPLICATION_ID = 0x4D455241  # "MERA", in the file's header: another program's database is refused
@@ -118,11 +104,8 @@ _UPSERT = (
     + ", ".join(f"{name} = excluded.{name}" for name in FIELDS if name != "id")
     + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in PICTURES)
 )
-_BEGIN = (
-    "INSERT INTO sessions (source, started, wall_zero, settings, bundle, bundle_sha256) "
-    "VALUES (?, ?, ?, ?, ?, ?) RETURNING id"
-)
-_PROGRESS = "UPDATE sessions SET frames = ?, dropped = ?, gaps = ?, ended = ? WHERE id = ?"
+_BEGIN = "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256) VALUES (?, ?, ?, ?, ?) RETURNING id"
+_PROGRESS = "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ? WHERE id = ?"
 
 
 @dataclass(frozen=True)
@@ -167,12 +150,9 @@ class Store:
         self._writer = threading.Thread(target=self._write, args=(_open_for_writing(path),), name="store", daemon=True)
         self._writer.start()
 
-    def begin(
-        self, source: str, *, settings: dict[str, Any], bundle: str, bundle_sha256: str, wall_zero: datetime | None
-    ) -> int:
-        """Start a session; returns its number, under which events are put."""
-        zero = wall_zero.isoformat() if wall_zero else None
-        values = (source, _now(), zero, json.dumps(settings), bundle, bundle_sha256)
+    def begin(self, source: str, *, settings: dict[str, Any], bundle: str, bundle_sha256: str) -> int:
+        """Start a session; returns its number, under which events are put. Raises UserError when that fails."""
+        values = (source, _now(), json.dumps(settings), bundle, bundle_sha256)
         answer: Future[int] = Future()
         self._queue.put(_Write(_BEGIN, values, answer))
         return answer.result()
@@ -184,10 +164,18 @@ class Store:
         self._queue.put(_Write(_UPSERT, (session, *row, *pictures)))
 
     def progress(
-        self, session: int, *, frames: int, dropped: int, gaps: list[tuple[float, float]], ended: bool = False
+        self,
+        session: int,
+        *,
+        wall_zero: datetime | None,
+        frames: int,
+        dropped: int,
+        gaps: Sequence[tuple[float, float]],
+        ended: bool = False,
     ) -> None:
         """Note how far the session has come; the gaps are replaced whole."""
-        values = (frames, dropped, json.dumps(gaps), _now() if ended else None, session)
+        zero = wall_zero.isoformat(timespec="milliseconds") if wall_zero else None
+        values = (zero, frames, dropped, json.dumps(gaps), _now() if ended else None, session)
         self._queue.put(_Write(_PROGRESS, values))
 
     def close(self) -> None:

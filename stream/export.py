@@ -4,11 +4,14 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from stream.events import FIELDS, Event, describe, event_fields
+from engine.errors import UserError
+from stream.events import FIELDS, Event, event_fields
+from stream.words import describe
 
 NESTED = ("aus", "probabilities")
 NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
@@ -110,3 +113,17 @@ FORMATS: dict[str, Callable[[Sequence[Event], IO[bytes]], None]] = {
     "parquet": write_parquet,
 }
 OF_ONE_RECORDING = ("eaf", "vtt")  # their time line is that of one recording
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """`path` opened for writing, put in its place once it is whole. Raises UserError when it cannot be written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -11,9 +11,9 @@ import time
 import pytest
 
 from engine.errors import UserError
-from stream.events import FIELDS, MIGRATIONS, Store, describe, event_fields, migrate, read_events, read_sessions
+from stream.events import FIELDS, MIGRATIONS, Store, event_fields, migrate, read_events, read_sessions
 
-SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32, "wall_zero": None}
+SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
 
 
 def wait_for(condition, *, deadline_s=20.0):
@@ -31,12 +31,6 @@ def test_fields_are_json_without_pictures(make_event):
     assert fields["strength"] == 0.8123 and fields["quality"] is None and fields["aus"]["12"] == 0.93
 
 
-def test_describe_says_kind_verdict_and_units(make_event):
-    assert describe(make_event()) == "micro · positive 83 % · AU6 AU12"
-    assert describe(make_event(uncertain=True, aus={})) == "micro · uncertain, perhaps positive 83 %"
-    assert describe(make_event(kind="blink", aus={}, probabilities={}, label="")) == "blink"
-
-
 def test_final_replaces_provisional(tmp_path, make_event):
     path = tmp_path / "events.db"
     with Store(path) as store:
@@ -44,7 +38,7 @@ def test_final_replaces_provisional(tmp_path, make_event):
         store.put(session, make_event(final=False, offset_s=1.4))
         store.put(session, make_event(2.0))
         store.put(session, make_event(final=True, offset_s=1.25))
-        store.progress(session, frames=90, dropped=2, gaps=[(3.0, 4.5)], ended=True)
+        store.progress(session, wall_zero=None, frames=90, dropped=2, gaps=[(3.0, 4.5)], ended=True)
     assert [event_fields(event) for event in read_events(path)] == [
         event_fields(make_event(offset_s=1.25)),
         event_fields(make_event(2.0)),
@@ -114,7 +108,7 @@ from stream.events import Event, Store
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 event = lambda n: Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "x" * 100, False, 1, True, "b", "s")
 store = Store(Path(sys.argv[1]))
-session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s", wall_zero=None)
+session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s")
 n = 0
 while not store.trouble:
     store.put(session, event(n))
@@ -140,7 +134,7 @@ import sys, time
 from pathlib import Path
 from stream.events import Event, Store, read_events
 store = Store(Path(sys.argv[1]))
-session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s", wall_zero=None)
+session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s")
 for n in range(50):
     store.put(session, Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "", False, 1, True, "b", "s"))
 while len(list(read_events(Path(sys.argv[1])))) < 50:

@@ -1,0 +1,223 @@
+"""merau: recognize micro-expressions live and in recordings.
+
+exit codes: 0 done (for watch: ended, also by Ctrl-C or SIGTERM), 1 something is wrong that you can mend, told in one
+sentence on stderr, 2 the command line is not understood, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import UserError
+from stream.words import count
+
+if TYPE_CHECKING:
+    from engine.recognizer import Recognizer
+    from stream.pipeline import PipelineSettings
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        print(f"merau: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read our output has had enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("\nmerau: interrupted; what was stored before stays.", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    about, exit_codes = __doc__.split("\n\n", 1)
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(prog="merau", description=about, epilog=exit_codes, formatter_class=raw)
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    watch = _command(commands, "watch", _watch, "watch a webcam, an RTSP camera or a recording, one line per event")
+    watch.add_argument("source", metavar="SOURCE", help="0 or /dev/video0, rtsp://USER:PASSWORD@HOST/PATH, or a file")
+    watch.add_argument("--store", type=Path, default=Path("merau.db"), help="SQLite file for the events (%(default)s)")
+    watch.add_argument("--transport", choices=("tcp", "udp"), default="tcp", help="of RTSP (%(default)s)")
+    watch.add_argument("--give-up-after", type=float, metavar="SECONDS", help="of a lost camera (never)")
+    _add_recognizing(watch)
+    _add_pictures(watch)
+
+    analyse = _command(commands, "analyse", _analyse, "analyse recordings: events, exports and one HTML report each")
+    analyse.add_argument("files", metavar="FILE", nargs="+")
+    analyse.add_argument("--out", type=Path, help="folder for the results (merau-out; with --json none)")
+    analyse.add_argument("--store", type=Path, help="SQLite file for the events (merau.db in the folder)")
+    _add_recognizing(analyse)
+    _add_pictures(analyse)
+
+    demo = _command(commands, "demo", _demo, "play a clip whose truth is known and compare; needs no camera")
+    demo.add_argument("--out", type=Path, default=Path("merau-demo"), help="folder for the report (%(default)s)")
+
+    export = _command(commands, "export", _export, "write stored events in another format")
+    export.add_argument("store", metavar="DB", type=Path)
+    export.add_argument("--format", choices=("csv", "jsonl", "eaf", "vtt", "parquet"), default="csv")
+    export.add_argument("--session", type=int, metavar="N", help="one session only (all)")
+    export.add_argument("--out", type=Path, metavar="FILE", help="file to write (standard output)")
+
+    doctor = _command(commands, "doctor", _doctor, "what this machine has: cameras, codecs, runtimes, GPU, the bundle")
+    doctor.add_argument("--bundle", type=Path, help="bundle to look at (the one that ships with merau)")
+
+    bench = _command(commands, "bench", _bench, "time every stage on this machine")
+    _add_recognizing(bench)
+    return top
+
+
+def _command(commands: Any, name: str, run: Run, about: str) -> argparse.ArgumentParser:
+    sentence = f"{about[0].upper()}{about[1:]}."
+    command: argparse.ArgumentParser = commands.add_parser(name, help=about, description=sentence)
+    command.add_argument("--json", action="store_true", help="print JSON and nothing else on standard output")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_recognizing(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--faces",
+        default="short",
+        metavar="NET",
+        help="face detector: short (near), wide (small or many), insightface, yunet:PATH (%(default)s)",
+    )
+    command.add_argument("--bundle", type=Path, help="recognizer, a folder or zip (the one that ships with merau)")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _add_pictures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--keep-pictures", action="store_true", help="store the pictures of every event, too")
+
+
+def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSettings]":
+    from engine.recognizer import Recognizer
+    from stream.faces import FaceSettings
+    from stream.pipeline import PipelineSettings
+
+    settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
+    return Recognizer.load(arguments.bundle, device=arguments.device), settings
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from stream.events import Store
+    from stream.pipeline import Pipeline
+    from stream.sources import SourceSettings, open_source
+    from stream.watch import stop_on_signals, watch
+
+    limits = SourceSettings(paced=True, transport=arguments.transport, give_up_after_s=arguments.give_up_after)
+    source = open_source(arguments.source, limits)
+    recognizer, settings = _recognizing(arguments)
+    pipeline = Pipeline(source.name, recognizer, settings, keep_pictures=arguments.keep_pictures)
+    stop_on_signals(source)
+    with Store(arguments.store, keep_pictures=arguments.keep_pictures) as store, source:
+        watch(source, pipeline, store, as_json=arguments.json)
+    return 0
+
+
+def _analyse(arguments: argparse.Namespace) -> int:
+    from stream.analyse import Results, analyse, told
+    from stream.sources import File, SourceSettings
+
+    recognizer, settings = _recognizing(arguments)
+    folder = arguments.out or (None if arguments.json else Path("merau-out"))
+    store = arguments.store or (folder / "merau.db" if folder else None)
+    failed = 0
+    with Results(folder, store, keep_pictures=arguments.keep_pictures) as results:
+        for path in arguments.files:
+            try:
+                with File(path, SourceSettings()) as source:
+                    analysis = analyse(source, recognizer, settings, store=results.store)
+                written = results.write(analysis, recognizer.bundle.card)
+            except UserError as error:
+                failed += 1
+                print(f"merau: {error}", file=sys.stderr)
+            else:
+                print(json.dumps(analysis.document) if arguments.json else told(analysis, written), flush=True)
+    return 1 if failed else 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from engine.recognizer import Recognizer
+    from stream import demo
+    from stream.analyse import Results, analyse
+    from stream.pipeline import PipelineSettings
+    from stream.sources import File, SourceSettings
+
+    recognizer, truth = Recognizer.load(), demo.truth()
+    with (
+        Results(arguments.out, arguments.out / "merau.db") as results,
+        File(str(demo.CLIP), SourceSettings(paced=True)) as source,
+    ):
+        said = demo.mute if arguments.json else demo.say
+        analysis = analyse(source, recognizer, PipelineSettings(), store=results.store, said=said)
+        *_, report = results.write(analysis, recognizer.bundle.card, truth=truth)
+    pairs = demo.pairs(truth, analysis.summary.events)
+    if arguments.json:
+        print(json.dumps(analysis.document | {"truth": [pair.fields() for pair in pairs if pair.span]}))
+    else:
+        print(f"\n{demo.table(pairs)}\n\nThe report: {report}")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from stream.events import event_fields, read_events, read_sessions
+    from stream.export import FORMATS, OF_ONE_RECORDING, writing
+
+    sessions = [s for s in read_sessions(arguments.store) if arguments.session in (None, s.id)]
+    if not sessions:
+        wanted = "no session" if arguments.session is None else f"no session {arguments.session}"
+        raise UserError(f"There is {wanted} in {arguments.store}.")
+    if arguments.json and not arguments.out:
+        events = {s.id: [event_fields(event) for event in read_events(arguments.store, s.id)] for s in sessions}
+        print(json.dumps({"sessions": [asdict(s) | {"events": events[s.id]} for s in sessions]}))
+        return 0
+    if arguments.format in OF_ONE_RECORDING and len(sessions) > 1:
+        listed = ", ".join(f"{s.id} ({s.source}, {s.started[:16]})" for s in sessions)
+        raise UserError(
+            f"A file of format {arguments.format} holds one session: choose with --session one of {listed}."
+        )
+    found = list(read_events(arguments.store, arguments.session))
+    if not arguments.out:
+        FORMATS[arguments.format](found, sys.stdout.buffer)
+        return 0
+    with writing(arguments.out) as file:
+        FORMATS[arguments.format](found, file)
+    said = {"written": str(arguments.out), "events": len(found)}
+    print(json.dumps(said) if arguments.json else f"{count(len(found), 'event')} written to {arguments.out}.")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from stream import doctor
+
+    findings = doctor.examine(arguments.bundle)
+    print(json.dumps(findings) if arguments.json else doctor.told(findings))
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from stream import bench
+
+    result = bench.bench(*_recognizing(arguments))
+    print(json.dumps(result) if arguments.json else bench.told(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
