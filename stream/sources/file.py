@@ -76,7 +76,7 @@ class File(Source):
         if self.duration_s and read_s < self.duration_s - max(0.5, 2 * self._spacing_s):
             return f"'{self.name}' is cut off: {read_s:.2f} of {self.duration_s:.2f} s could be decoded."
         if damages:
-            return f"'{self.name}' is damaged: {damages} places could not be decoded."
+            return f"'{self.name}' is damaged: packets that could not be decoded: {damages}."
         return "end of file"
 
 
@@ -127,17 +127,16 @@ def _creation_time(tags: dict[str, str]) -> datetime | None:
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
     """Every frame of the stream in order of display; None for each place that cannot be decoded."""
     packets = container.demux(stream)
-    while True:
+    more = True
+    while more:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # the file ends in the middle of a packet
-            yield None
-            packet = None
-        try:
-            yield from packet.decode() if packet else stream.codec_context.decode(None)
-        except av.EOFError:
+            more = packet is not None
+            if packet is not None and packet.is_corrupt:  # cut in two: decoding would paint over what is missing
+                yield None
+            else:
+                yield from packet.decode() if packet else stream.codec_context.decode(None)
+        except av.EOFError:  # already flushed
             return
         except av.FFmpegError:
             yield None
-        if packet is None:
-            return
