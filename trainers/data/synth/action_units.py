@@ -1,8 +1,8 @@
 """How the skin moves: one hand-written table of FACS Action Units, shared by both synthetic generators.
 
 Coordinates are fractions of the face crop: eye centres at (.22, .25) and (.78, .25), mouth centre at (.5, .82), y down.
-Each Action Unit is a sum of separable Gaussian bumps written for the image-left half of the face and mirrored to the right.
-Directions are relative: displacement comes out in whatever unit the intensities are in (crop fractions or pixels).
+Each Action Unit is a sum of separable Gaussian bumps, written for the image-left half of the face and mirrored to the
+right. Directions are relative: displacement comes out in the unit of the intensities (crop fractions or pixels).
 Action Units after Ekman and Friesen, Facial Action Coding System (1978).
 """
 
@@ -102,6 +102,7 @@ TABLE: dict[int, tuple[tuple[float, float, float, float, float, float], ...]] = 
         (0.42, 1.00, 0.0, 1.0, 0.18, 0.10),
         (0.45, 0.90, 0.0, 0.9, 0.13, 0.06),
         (0.33, 0.86, -0.1, 0.5, 0.08, 0.06),
+        (0.42, 1.20, 0.0, 1.0, 0.20, 0.10),
     ),
     BLINK: (
         (0.22, 0.215, 0.0, 1.0, 0.10, 0.03),
@@ -201,9 +202,9 @@ def displacement(
 ) -> np.ndarray:
     """Displacement of `points` (..., 2) crop fractions -> (..., 2), right and down positive, in units of `intensities`.
 
-    `intensities` is {(au, side): value} or an array (..., len(MOVES), 2). Leading dimensions of `bumps` and `intensities`
-    are samples and broadcast against the leading dimensions of `points` but its last-but-one: points (P, 2) with bumps
-    of N samples -> (N, P, 2).
+    `intensities` is {(au, side): value} or an array (..., len(MOVES), 2). Leading dimensions of `bumps` and
+    `intensities` are samples and broadcast against the leading dimensions of `points` but its last-but-one: points
+    (P, 2) with bumps of N samples -> (N, P, 2).
     """
     gain = _gain(intensities, bumps)  # (..., B, 2)
     used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))
@@ -220,8 +221,8 @@ def field(
 ) -> np.ndarray:
     """The same on a whole grid of crop fractions, columns `xs` (W,) and rows `ys` (H,) -> (..., 2, H, W).
 
-    Uses that the bumps are separable, so it costs two matrix products a sample instead of an exponential per pixel. `xs` and
-    `ys` may have leading sample dimensions of their own, (N, W) and (N, H).
+    Uses that the bumps are separable, so it costs two matrix products a sample instead of an exponential per pixel.
+    `xs` and `ys` may have leading sample dimensions of their own, (N, W) and (N, H).
     """
     gain = _gain(intensities, bumps)
     used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))

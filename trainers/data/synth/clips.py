@@ -1,12 +1,12 @@
 """Clips of a face that moves as told, with the truth beside them: for demos, tests and benches.
 
-    python -m trainers.data.synth.clips demo OUT.mp4             # the clip that `merau demo` plays
+    python -m trainers.data.synth.clips demo                     # re-makes the clip that `merau demo` plays
     python -m trainers.data.synth.clips clips PORTRAIT --out DIR --count 8 --kind mixed --peak-px 1 --seed 0
     python -m trainers.data.synth.clips sheet PORTRAIT OUT.png   # every Action Unit at three intensities
 
-`main` takes these arguments, so `merau-lab synth` can hand its own over. The truth is OUT.truth.json: the plan's settings and
-"spans", each with kind, label, onset_s, apex_s, offset_s, peak_px (at a 128-px crop) and "pulses" with the amount of every
-drive (see courses). Times are seconds from the first frame.
+`main` takes these arguments, so `merau-lab synth` can hand its own over. The truth is OUT.truth.json: the plan's
+settings and "spans", each with kind, label, onset_s, apex_s, offset_s, peak_px (at a 128-px crop) and "pulses" with the
+amount of every drive (see courses). Times are seconds from the first frame.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import repeat
@@ -31,12 +31,15 @@ from engine.mesh import FaceNets
 from trainers.data.synth import action_units, courses
 from trainers.data.synth.action_units import AUS, SIDES, Bumps, Variation
 from trainers.data.synth.courses import CROP_PX, Act, Drift, Drives, drives_at
-from trainers.data.synth.portrait import REST, Portrait, Pose, find_face
+from trainers.data.synth.portrait import REST, Mouth, Portrait, Pose, find_face
 
 ASTRONAUT = Path(__file__).with_name("astronaut.png")  # NASA, public domain; the upper part of scikit-image's picture
+DEMO = Path(__file__).parents[3] / "stream" / "demo" / "demo.mp4"
 PERSON = Variation(position_sd=0.012, width_sigma=0.12, direction_sigma=0.12, gain_sigma=0.0)
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}
 TIME_BASE = Fraction(1, 90000)
+LIDS = {5, 6, 7}
+H264 = {"preset": "veryfast"}
 KINDS = ("micro", "neutral", "macro", "speech", "mixed")
 
 
@@ -57,10 +60,11 @@ STILL = Motion(0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """All that a clip shows. `rate` in frames a second; `jitter` > 0 makes it variable, with frames missing now and then.
+    """All that a clip shows. `rate` in frames a second; `jitter` above 0 makes it variable, some frames missing.
 
-    `face` is which face of the picture, from the left. A video as source gives its frames from `start_s` to `stop_s`, forward
-    and back until the clip is long enough: state its rate, leave `motion` still and `face_px` None.
+    `face` is which face of the picture, from the left. A video as source gives its frames from `start_s` to before
+    `stop_s`: a single one is a portrait; several are shown forward and back until the clip is long enough, in their own
+    motion, so state the video's rate and size, leave `motion` STILL and `face_px` None.
     """
 
     acts: tuple[Act, ...]
@@ -81,7 +85,9 @@ class ClipPlan:
 
     def __post_init__(self) -> None:
         if self.duration_s <= 0 or not 1 <= self.rate <= 1000:
-            raise UserError(f"ClipPlan: {self.duration_s} s at {self.rate} frames/s: use a length above 0 and a rate of 1 to 1000.")
+            raise UserError(
+                f"ClipPlan: {self.duration_s} s at {self.rate} frames/s: use a length above 0 and a rate of 1 to 1000."
+            )
         if any(length % 2 for length in self.size):
             raise UserError(f"ClipPlan.size is {self.size}: H.264 needs an even width and height.")
 
@@ -105,12 +111,9 @@ def make_clip(source: Path, plan: ClipPlan, out: Path, seed: int) -> dict[str, A
             frame.pts, frame.time_base = round(t_s / TIME_BASE), TIME_BASE
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    truth = truth_of(source, plan, seed)
+    truth = truth_of(source, plan, seed) | {"mouth": _rounded(asdict(portrait.mouth))}
     out.with_suffix(".truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     return truth
-
-
-H264 = {"preset": "veryfast"}
 
 
 def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
         }
         for act in sorted(plan.acts, key=lambda act: act.onset_s)
     ]
-    return {"source": source.name, "seed": seed, **settings, "spans": _rounded(spans)}
+    return _rounded({"source": source.name, "seed": seed, **settings, "spans": spans})
 
 
 def acts_of(truth: dict[str, Any]) -> tuple[Act, ...]:
@@ -140,11 +143,15 @@ def acts_of(truth: dict[str, Any]) -> tuple[Act, ...]:
 
 
 def dense_flow(truth: dict[str, Any], from_s: float, to_s: float, size_px: int = CROP_PX) -> np.ndarray:
-    """The skin's true motion between two moments in the steady crop: (2, size_px, size_px) float64, right and down, in px."""
+    """The skin's true motion between two moments in the steady crop: (2, size_px, size_px) float64 px, right and down.
+
+    Lids, gaze and the inside of the mouth are not in it.
+    """
     acts, axis = acts_of(truth), (np.arange(size_px) + 0.5) / size_px
     weights = [action_units.weights(courses.action_units(drives_at(acts, t_s))) for t_s in (from_s, to_s)]
+    points = Mouth(**truth["mouth"]).closed(np.stack(np.meshgrid(axis, axis), axis=-1))
     change = (weights[1] - weights[0]) * size_px / CROP_PX
-    return action_units.field(axis, axis, change, person_bumps(truth["person"]))
+    return np.moveaxis(action_units.displacement(points, change, person_bumps(truth["person"])), -1, 0)
 
 
 def person_bumps(person: int) -> Bumps:
@@ -171,8 +178,8 @@ def random_plan(
 ) -> ClipPlan:
     """A plan that nobody has seen: acts of `kind` one after the other, blinks in between, `settings` as ClipPlan's.
 
-    micro: micro-expressions of `peak_px`. neutral: head movements and glances. macro, speech: those, and micro-expressions
-    between them. mixed: everything.
+    micro: micro-expressions of `peak_px`. neutral: head movements and glances. macro, speech: those, and
+    micro-expressions between them. mixed: everything.
     """
     plan = ClipPlan((), **({"person": int(rng.integers(2**31))} | settings))
     follow = {
@@ -198,7 +205,8 @@ def _random_act(rng: np.random.Generator, kind: str, t_s: float, peak: float, bu
     if kind in ("micro", "macro"):
         label, aus = courses.draw_expression(rng)
         side = str(rng.choice(SIDES)) if rng.random() < 0.12 else None
-        to_px = peak * rng.uniform(0.9, 1.1) if kind == "micro" else rng.uniform(2.5, 7)
+        most = 2.5 if set(aus) <= LIDS else 7.0  # lids have no further to go
+        to_px = peak * rng.uniform(0.9, 1.1) if kind == "micro" else rng.uniform(2, most)
         drives = courses.expression(rng, aus, to_px, bumps=bumps, side=side)
         return (courses.micro if kind == "micro" else courses.macro)(rng, t_s, drives, label, to_px)
     if kind == "speech":
@@ -207,7 +215,7 @@ def _random_act(rng: np.random.Generator, kind: str, t_s: float, peak: float, bu
 
 
 def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Act]) -> list[Act]:
-    """About fifteen a minute, some double; most do not fall onto a micro-expression, as for a rater's choice of samples."""
+    """About fifteen a minute, some double; few fall onto a micro-expression, as in samples that raters chose."""
     blinks: list[Act] = []
     t_s = rng.uniform(0.5, 4)
     while t_s < duration_s - 0.5:
@@ -222,7 +230,7 @@ def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Act
     return blinks
 
 
-def _pose_course(plan: ClipPlan, rng: np.random.Generator):
+def _pose_course(plan: ClipPlan, rng: np.random.Generator) -> Callable[[float], Pose]:
     """The head's pose over time: a function of seconds."""
     motion = plan.motion
     if motion == STILL:
@@ -242,20 +250,25 @@ def _pose_course(plan: ClipPlan, rng: np.random.Generator):
 def _portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
     """One still portrait again and again, or the frames of a video as portraits."""
     nets, bumps = FaceNets("wide"), person_bumps(plan.person)
-    if source.suffix.lower() not in VIDEO_SUFFIXES:
+    if source.suffix.lower() in VIDEO_SUFFIXES:
+        pictures, landmarks = _footage(source, plan, nets)
+    else:
         picture = cv2.imread(str(source))
         if picture is None:
             raise UserError(f"{source} is not a picture that can be read.")
-        landmarks = find_face(picture, nets, plan.face)
-        return repeat(Portrait(picture, landmarks, size=plan.size, face_px=plan.face_px, bumps=bumps))
-    pictures, landmarks = _footage(source, plan, nets)
+        pictures, landmarks = [picture], find_face(picture, nets, plan.face)[None]
+
+    def portrait(i: int) -> Portrait:
+        return Portrait(pictures[i], landmarks[i], size=plan.size, face_px=plan.face_px, bumps=bumps)
+
+    if len(pictures) == 1:
+        return repeat(portrait(0))
     there_and_back = [*range(len(pictures)), *range(len(pictures) - 2, 0, -1)]
-    order = (there_and_back[i % len(there_and_back)] for i in range(count))
-    return (Portrait(pictures[i], landmarks[i], size=plan.size, face_px=plan.face_px, bumps=bumps) for i in order)
+    return (portrait(there_and_back[i % len(there_and_back)]) for i in range(count))
 
 
 def _footage(source: Path, plan: ClipPlan, nets: FaceNets) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames of a video's stretch and their landmarks (n, 468, 3), smoothed over 5 frames so that they carry no jitter."""
+    """Frames of a video's stretch and their landmarks (n, 468, 3), smoothed over 5 frames: jitter would move skin."""
     with av.open(str(source)) as container:
         frames = [f for f in container.decode(video=0) if plan.start_s <= (f.time or 0) < plan.stop_s]
     pictures = [frame.to_ndarray(format="bgr24") for frame in frames]
@@ -270,8 +283,8 @@ def _footage(source: Path, plan: ClipPlan, nets: FaceNets) -> tuple[list[np.ndar
 
 
 def _sensor(image: np.ndarray, plan: ClipPlan, gain: float, rng: np.random.Generator) -> np.ndarray:
-    """The picture as a camera would give it: lens blur, brightness, and noise that is new in every frame (more in the light)."""
-    seen = image.astype(np.float32) * gain
+    """The picture as a camera would give it: lens blur, brightness, and noise that is new in every frame."""
+    seen: np.ndarray = image.astype(np.float32) * gain
     if plan.blur_px:
         seen = cv2.GaussianBlur(seen, (0, 0), plan.blur_px)
     if plan.noise:
@@ -291,7 +304,7 @@ def _rounded(value: Any) -> Any:
 
 
 def sheet(source: Path, out: Path, face: int = 0) -> None:
-    """A picture of every Action Unit at three intensities (1, 3 and 6 px at a 128-px crop), blinks and gaze, to be looked at."""
+    """A picture of every Action Unit at 1, 3 and 6 px (at a 128-px crop), of blinks, gaze and head, to be looked at."""
     portrait = next(iter(_portraits(source, ClipPlan((), face=face), 1)))
     left, top = portrait.landmarks[:, :2].min(0).astype(int) - 25
     right, bottom = portrait.landmarks[:, :2].max(0).astype(int) + 25
@@ -314,7 +327,7 @@ def sheet(source: Path, out: Path, face: int = 0) -> None:
 
 
 def demo_plan(duration_s: float = 28.0) -> ClipPlan:
-    """The clip of `merau demo`: seven micro-expressions, two ordinary expressions, four blinks and a glance."""
+    """The clip of `merau demo`: seven micro-expressions, two ordinary expressions, four blinks."""
     rng, person = np.random.default_rng(2024), 7
     bumps = person_bumps(person)
 
@@ -328,7 +341,6 @@ def demo_plan(duration_s: float = 28.0) -> ClipPlan:
         show(courses.macro, 7.4, (6, 12), "positive", 5.0),
         courses.blink(rng, 11.2),
         show(courses.micro, 12.8, (12,), "positive", 1.6),
-        courses.gaze(rng, 14.4),
         show(courses.micro, 16.8, (17,), "negative", 1.8),
         courses.blink(rng, 18.2),
         show(courses.micro, 19.4, (14,), "negative", 1.5, "right"),
@@ -337,15 +349,17 @@ def demo_plan(duration_s: float = 28.0) -> ClipPlan:
         show(courses.micro, 25.3, (15,), "negative", 1.6),
         show(courses.micro, 26.7, (6, 12), "positive", 2.2),
     )
-    return ClipPlan(acts, duration_s=duration_s, person=person, bit_rate=800_000)
+    return ClipPlan(acts, duration_s=duration_s, person=person, bit_rate=750_000)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The commands of the module's docstring; raises UserError for what a user can mend."""
-    parser = argparse.ArgumentParser(prog="merau-lab synth", description="Animate a portrait, with the truth beside it.")
+    parser = argparse.ArgumentParser(
+        prog="merau-lab synth", description="Animate a portrait, with the truth beside it."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="the clip that `merau demo` plays")
-    demo.add_argument("out", type=Path)
+    demo.add_argument("out", type=Path, nargs="?", default=DEMO)
     clips = commands.add_parser("clips", help="clips with random courses")
     clips.add_argument("portrait", type=Path, help="picture with a face, or nothing else than a neutral video")
     clips.add_argument("--out", type=Path, required=True, help="folder")
@@ -363,6 +377,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     make_clip(ASTRONAUT, demo_plan(), options.out, seed=0)
 
 

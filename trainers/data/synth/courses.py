@@ -1,7 +1,7 @@
-"""How a face moves over time: pulses with onset, apex and offset, and the acts (expressions, blinks, speech) made of them.
+"""How a face moves over time: pulses with onset, apex and offset, and the acts (expressions, blinks, ...) made of them.
 
-A drive is one thing that can move: an Action Unit on one side ("12 left", pixels of peak displacement at a 128-px crop
-before neighbouring bumps add up), an eyelid ("45 left", 1 is shut), the gaze ("gaze_x", "gaze_y", crop fractions) or the
+A drive is one thing that can move: an Action Unit on one side ("12 left", what the Action Unit table is multiplied
+with, pixels at a 128-px crop), an eyelid ("45 left", 1 is shut), the gaze ("gaze_x", "gaze_y", crop fractions) or the
 head ("yaw", "pitch", "roll", degrees). Durations after Yan et al., How Fast are the Leaked Facial Expressions (2013).
 """
 
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainers.data.synth.action_units import AUS, BLINK, BUMPS, COMBINATIONS, SIDES, Bumps, field
+from trainers.data.synth.action_units import BLINK, BUMPS, COMBINATIONS, SIDES, Bumps, field
 
 CROP_PX = 128
 MICRO_S = (0.16, 0.50)  # onset to offset
-DOME = 0.03  # a held apex still has one highest moment
+DOME, DOME_PER_S = 0.03, 0.3  # a held apex still has one highest moment
 
 Drives = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """One rise and fall of some drives: 0 at `onset_s`, `amounts` at `apex_s`, 0 at `offset_s`, near the top for `hold_s`."""
+    """One rise and fall of some drives: from 0 at onset to `amounts` at the apex, held for `hold_s`, to 0 at offset."""
 
     onset_s: float
     apex_s: float
@@ -35,12 +35,12 @@ class Pulse:
 
     def level(self, t_s: float) -> float:
         """0..1 of the apex amounts at `t_s`."""
-        from_apex = t_s - self.apex_s
+        from_apex, dome = t_s - self.apex_s, min(DOME, DOME_PER_S * self.hold_s)
         if not self.onset_s < t_s < self.offset_s:
             return 0.0
         if abs(from_apex) <= self.hold_s / 2:
-            return 1 - DOME * (1 - np.cos(np.pi * from_apex / self.hold_s)) if self.hold_s else 1.0
-        top = 1 - DOME if self.hold_s else 1.0
+            return 1 - dome * (1 - np.cos(np.pi * from_apex / self.hold_s)) if self.hold_s else 1.0
+        top = 1 - dome
         if from_apex < 0:
             part = (t_s - self.onset_s) / (self.apex_s - self.hold_s / 2 - self.onset_s)
             return top * (1 - np.cos(np.pi * part**self.rise)) / 2
@@ -50,7 +50,7 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Act:
-    """Something the face does, with its truth. kind: micro, macro, blink, gaze, speech or head. label: class or ""."""
+    """Something the face does. kind: micro, macro, blink, speech, head or other. label: its class, or ""."""
 
     kind: str
     pulses: tuple[Pulse, ...]
@@ -146,7 +146,7 @@ def gaze(rng: np.random.Generator, onset_s: float) -> Act:
     """A glance aside and back: two saccades of 40 to 80 ms around a fixation."""
     drives = {"gaze_x": rng.choice([-1, 1]) * rng.uniform(0.015, 0.04), "gaze_y": rng.uniform(-0.008, 0.008)}
     out, stay, back = rng.uniform(0.04, 0.08), rng.uniform(0.2, 1.5), rng.uniform(0.04, 0.08)
-    return Act("gaze", (_pulse(rng, onset_s, out, stay, back, drives),))
+    return Act("other", (_pulse(rng, onset_s, out, stay, back, drives),), "gaze")
 
 
 def head(rng: np.random.Generator, onset_s: float) -> Act:
@@ -165,7 +165,7 @@ def head(rng: np.random.Generator, onset_s: float) -> Act:
 
 
 def speech(rng: np.random.Generator, onset_s: float, duration_s: float) -> Act:
-    """Talking: phrases of syllables, 3 to 7 a second, jaw and lips 2 to 10 px, pauses of 0.2 to 0.5 s between phrases."""
+    """Talking: phrases of 3 to 7 syllables a second, jaw and lips 2 to 10 px, pauses of 0.2 to 0.5 s between them."""
     rate, loudness = rng.uniform(3, 7), rng.uniform(2.5, 7)
     pulses: list[Pulse] = []
     t_s, end_s = onset_s, onset_s + duration_s
@@ -201,9 +201,10 @@ def draw_expression(rng: np.random.Generator) -> tuple[str, tuple[int, ...]]:
 def _pulse(
     rng: np.random.Generator, onset_s: float, rise_s: float, hold_s: float, fall_s: float, drives: Drives
 ) -> Pulse:
-    apex_s = onset_s + rise_s + hold_s / 2
-    rise, fall = rng.uniform(0.85, 1.25, 2)
-    return Pulse(onset_s, apex_s, apex_s + hold_s / 2 + fall_s, drives, hold_s, float(rise), float(fall))
+    apex_s = float(onset_s + rise_s + hold_s / 2)
+    rise, fall = (float(bend) for bend in rng.uniform(0.85, 1.25, 2))
+    drives = {name: float(amount) for name, amount in drives.items()}
+    return Pulse(float(onset_s), apex_s, float(apex_s + hold_s / 2 + fall_s), drives, float(hold_s), rise, fall)
 
 
 class Drift:

@@ -1,9 +1,9 @@
 """A still face that can be moved: Action Units, lids, mouth, gaze and head turned into one picture per moment.
 
-The portrait is sampled once, at twice the output's resolution and band-limited, so that warping it by fractions of a pixel
-changes its position and not its sharpness. Each frame is then one smooth displacement of that picture, known analytically on
-a 4-px grid of the resting face, inverted by fixed-point iteration and enlarged. Three places where skin slides over or apart
-(lids, lips, eyeball) are separate layers.
+The portrait is sampled once, at twice the output's resolution and band-limited, so that warping it by fractions of a
+pixel changes its position and not its sharpness. Each frame is then one smooth displacement of that picture, known
+analytically on a 4-px grid of the resting face, inverted by fixed-point iteration and enlarged. Three places where skin
+slides over or apart (lids, lips, eyeball) are separate layers.
 """
 
 from __future__ import annotations
@@ -24,24 +24,30 @@ OVERSAMPLING = 2
 GRID_PX = 4
 MARGIN_PX = 48  # of resting picture around the frame, for what moves in
 INVERSE_STEPS = 5
-CENTRE = (0.5, 0.52)  # of the frame, where the face goes
+CENTRE = (0.5, 0.54)  # of the frame, where the face goes
 LASH_PX = 0.008  # above the mesh's lid line, in face widths
 JAW = ("25", "26")
 
 # Curves of the 468-point mesh from image left to image right.
-UPPER_LID = {"left": (33, 246, 161, 160, 159, 158, 157, 173, 133), "right": (362, 398, 384, 385, 386, 387, 388, 466, 263)}
+UPPER_LID = {
+    "left": (33, 246, 161, 160, 159, 158, 157, 173, 133),
+    "right": (362, 398, 384, 385, 386, 387, 388, 466, 263),
+}
 LOWER_LID = {"left": (33, 7, 163, 144, 145, 153, 154, 155, 133), "right": (362, 382, 381, 380, 374, 373, 390, 249, 263)}
 BROW = {"left": (46, 53, 52, 65, 55), "right": (285, 295, 282, 283, 276)}
 INNER_UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 INNER_LOWER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
-        136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
+OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+NO_MAP = np.empty(0, np.float32)  # cv2.remap has both coordinates in its first map
 CHEEKS = (234, 454)  # as far apart as the face is wide
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is, from its rest: shift in frame pixels, scale as a factor, turns in degrees (yaw right, pitch down)."""
+    """Where the head is, from its rest: shift in frame pixels, scale as a factor, turns in degrees (right, down)."""
 
     shift_px: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
@@ -68,6 +74,29 @@ class Pose:
 REST = Pose()
 
 
+@dataclass(frozen=True)
+class Mouth:
+    """How far a mouth is open at rest, in crop fractions: the Action Unit table is written for a closed one."""
+
+    centre: float
+    half_width: float
+    upper: float
+    lower: float
+
+    @classmethod
+    def of(cls, landmarks: np.ndarray) -> Mouth:
+        """Of a mesh (468, 2) in crop fractions."""
+        left, right = landmarks[[INNER_LOWER_LIP[0], INNER_LOWER_LIP[-1]], 0]
+        upper, lower = (landmarks[lip[len(lip) // 2], 1] for lip in (INNER_UPPER_LIP, INNER_LOWER_LIP))
+        return cls(float(left + right) / 2, float(right - left) / 2, float(upper), float(max(upper, lower)))
+
+    def closed(self, points: np.ndarray) -> np.ndarray:
+        """Where `points` (..., 2), crop fractions, would be if it were closed: what is below the lips goes up."""
+        aside = ((np.abs(points[..., 0] - self.centre) / self.half_width - 1) / 0.6).clip(0, 1)
+        rise = (points[..., 1] - self.upper).clip(0, self.lower - self.upper) * (1 + np.cos(np.pi * aside)) / 2
+        return np.stack([points[..., 0], points[..., 1] - rise], axis=-1)
+
+
 def find_face(picture: np.ndarray, nets: FaceNets, which: int = 0) -> np.ndarray:
     """Landmarks (468, 3) float32 in pixels of face number `which`, from the left, of a BGR picture.
 
@@ -87,8 +116,8 @@ def find_face(picture: np.ndarray, nets: FaceNets, which: int = 0) -> np.ndarray
 class Portrait:
     """A BGR picture with one face, laid into a frame of `size` (width, height) with the face `face_px` wide.
 
-    `landmarks` (468, 3) are in the picture's pixels; the face goes to the middle of the frame as far as the picture fills it.
-    Without a `face_px` the picture is the frame. `bumps` is the Action Unit table as this person shows it.
+    `landmarks` (468, 3) are in the picture's pixels; the face goes to the middle of the frame as far as the picture
+    fills it. Without a `face_px` the picture is the frame. `bumps` is the Action Unit table as this person shows it.
     """
 
     def __init__(
@@ -110,6 +139,7 @@ class Portrait:
         self._points = self._canvas.points  # (h, w, 2) frame pixels
         self._crop = _unit_crop(self.landmarks)  # (2, 3) frame pixels -> crop fractions
         self._to_frame = np.linalg.inv(self._crop[:, :2])
+        self.mouth = Mouth.of(self._inside(self.landmarks[:, :2]))
         self._bumps = bumps
         self._fields: dict[str, np.ndarray] = {}
 
@@ -143,8 +173,12 @@ class Portrait:
 
     def _skin_motion(self, name: str, points: np.ndarray) -> np.ndarray:
         au, side = name.split()
-        inside = points @ self._crop[:, :2].T + self._crop[:, 2]
+        inside = self.mouth.closed(self._inside(points))
         return displacement(inside, {(int(au), side): 1 / CROP_PX}, self._bumps) @ self._to_frame.T
+
+    def _inside(self, points: np.ndarray) -> np.ndarray:
+        """Frame pixels (..., 2) as crop fractions."""
+        return points @ self._crop[:, :2].T + self._crop[:, 2]
 
     @cached_property
     def _mask(self) -> np.ndarray:
@@ -171,14 +205,19 @@ class Portrait:
         shift, sigma = self._to_frame @ gaze, np.abs(self._to_frame) @ (0.055, 0.035)
         for side in SIDES:
             upper, lower = self._curve(UPPER_LID[side]), self._curve(LOWER_LID[side])
-            near = np.exp(-0.5 * (((seen - np.concatenate([upper, lower]).mean(0)) / sigma) ** 2).sum(-1, keepdims=True))
+            near = np.exp(
+                -0.5 * (((seen - np.concatenate([upper, lower]).mean(0)) / sigma) ** 2).sum(-1, keepdims=True)
+            )
             edges = (self._canvas.place(curve, skin) for curve in (upper, lower))
             self._canvas.paste(image, seen - near * shift, *edges)
 
     def _close_lid(self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, side: str, closure: float) -> None:
         """The skin between brow and lashes drawn down over the eye, `closure` 1 is shut."""
         lower, upper = self._curve(LOWER_LID[side]), self._curve(UPPER_LID[side]) - (0, LASH_PX * self._face_px)
-        gap = (np.interp(upper[:, 0], *lower.T) - upper[:, 1]).clip(0) * np.sin(np.linspace(0, np.pi, len(upper))) ** 0.3
+        gap = (np.interp(upper[:, 0], *lower.T) - upper[:, 1]).clip(0) * np.sin(
+            np.linspace(0, np.pi, len(upper))
+        ) ** 0.3
+        gap *= 1.12  # the lower lid's edge lies a little below the mesh's line
         reach = 0.9 * (upper[:, 1].mean() - self.landmarks[list(BROW[side]), 1].mean())
         stretch = 1 + closure * _along(gap, upper, seen) / reach
         crease = _along(upper[:, 1], upper, seen) - reach
@@ -187,17 +226,18 @@ class Portrait:
         margin = upper + closure * gap[:, None] * (0, 1)
         self._canvas.paste(image, lid, *(self._canvas.place(curve, skin) for curve in (upper - (0, reach), margin)))
 
-    def _part_lips(
-        self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, skull: np.ndarray, jaw: Drives
-    ) -> None:
+    def _part_lips(self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, skull: np.ndarray, jaw: Drives) -> None:
         """Teeth stay with the skull, the lower lip goes with the jaw, and between them is the dark of the mouth.
 
-        `skull` is the displacement without the jaw's. The lip itself moves with the skin below it, not with the mean of both lips.
+        `skull` is the displacement without the jaw's. The lower lip's edge moves with the skin below it, where the
+        table's smooth field would have it between both lips.
         """
         roof, line = self._curve(INNER_UPPER_LIP), self._curve(INNER_LOWER_LIP)
         crop_px = np.linalg.norm(self._to_frame[:, 1])
         below = line + (0, 0.07 * crop_px)
-        extra = sum(amount * (self._skin_motion(au, below) - self._skin_motion(au, line))[:, 1] for au, amount in jaw.items())
+        extra = sum(
+            amount * (self._skin_motion(au, below) - self._skin_motion(au, line))[:, 1] for au, amount in jaw.items()
+        )
         gap = np.clip(extra, 0, None) * np.sin(np.linspace(0, np.pi, len(line))) ** 0.6
         depth = 0.25 * crop_px
         start, shift = _along(line[:, 1], line, seen), _along(gap, line, seen)
@@ -250,14 +290,16 @@ class _Canvas:
         last = [(edge + MARGIN_PX) // GRID_PX + 3 for edge in (rows.stop, columns.stop)]
         block = seen[first[0] : last[0], first[1] : last[1]].astype(np.float32)
         fine = cv2.resize(block, None, fx=GRID_PX, fy=GRID_PX, interpolation=cv2.INTER_CUBIC)
-        y, x = (edge + MARGIN_PX - GRID_PX * start for edge, start in zip((rows.start, columns.start), first, strict=True))
+        y, x = (
+            edge + MARGIN_PX - GRID_PX * start for edge, start in zip((rows.start, columns.start), first, strict=True)
+        )
         fine = fine[y : y + rows.stop - rows.start, x : x + columns.stop - columns.start]
         fine = (fine + (MARGIN_PX + 0.5)) * OVERSAMPLING - 0.5
-        return cv2.remap(self._picture, fine, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(self._picture, fine, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:
-    """Points (h, w, 2) float32 every GRID_PX over the frame and its margin, where cv2.resize expects small pixels' centres."""
+    """Points (h, w, 2) float32 every GRID_PX over the frame and its margin, placed as cv2.resize places pixels."""
     axes = [np.arange(-MARGIN_PX + (GRID_PX - 1) / 2, length + MARGIN_PX, GRID_PX, dtype=np.float32) for length in size]
     return np.stack(np.meshgrid(*axes), axis=-1)
 
@@ -265,11 +307,11 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
 def _sample(field: np.ndarray, at: np.ndarray) -> np.ndarray:
     """`field` (h, w, 2) on the grid, read at frame points `at` (h', w', 2) float32."""
     index = (at + (MARGIN_PX - (GRID_PX - 1) / 2)) / GRID_PX
-    return cv2.remap(field.astype(np.float32), index, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(field.astype(np.float32), index, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _covering(shift: np.ndarray, picture: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
-    """`shift` (2,) changed so that the picture fills the frame, or where it is too small for that stands on the lower edge."""
+    """`shift` (2,) changed so that the picture fills the frame, or if it is too small stands on the lower edge."""
     spare = np.array(size) - scale * np.array(picture.shape[1::-1])  # negative where the picture is the larger
     x = np.clip(shift[0], spare[0], 0) if spare[0] < 0 else shift[0]
     y = np.clip(shift[1], spare[1], 0) if spare[1] < 0 else spare[1]
@@ -277,7 +319,7 @@ def _covering(shift: np.ndarray, picture: np.ndarray, scale: float, size: tuple[
 
 
 def _oversample(picture: np.ndarray, scale: float, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The resting frame and its margin at OVERSAMPLING times the output's resolution, without what the output cannot show."""
+    """The resting frame and its margin at OVERSAMPLING times the output's resolution, band-limited to it."""
     if scale < 2 and scale != 1:
         picture = cv2.GaussianBlur(picture, (0, 0), 0.45 / scale)
     total = OVERSAMPLING * scale
@@ -346,7 +388,7 @@ def _blend(under: np.ndarray, over: np.ndarray, alpha: np.ndarray) -> np.ndarray
 
 
 def _shade_mouth(image: np.ndarray, roof: np.ndarray, floor: np.ndarray) -> None:
-    """The inside of the mouth between two curves: teeth in shadow below the roof, the tongue's red towards the floor."""
+    """The inside of the mouth between two curves: dark below the roof, the tongue's red towards the floor."""
     region = _between(image, roof, floor)
     if region is None:
         return

@@ -1,0 +1,100 @@
+"""Synthetic clips: does a rendered face do what the truth says?"""
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from engine import crop
+from engine.errors import UserError
+from engine.flow import pair_flow
+from engine.mesh import FaceNets
+from trainers.data.synth import action_units, courses
+from trainers.data.synth.clips import ASTRONAUT, STILL, ClipPlan, dense_flow, main, make_clip, person_bumps, random_plan
+from trainers.data.synth.portrait import LOWER_LID, UPPER_LID, find_face
+
+SPEC = crop.CropSpec()
+
+
+def test_left_and_right_mirror_each_other():
+    axis = np.linspace(0, 1, 33)
+    for au in action_units.MOVES:
+        left, right = (action_units.field(axis, axis, {(au, side): 1.0}) for side in action_units.SIDES)
+        np.testing.assert_allclose(left[0], -right[0, :, ::-1], atol=1e-12)
+        np.testing.assert_allclose(left[1], right[1, :, ::-1], atol=1e-12)
+
+
+def test_grid_and_points_agree_for_many_faces():
+    rng, axis = np.random.default_rng(0), np.linspace(-0.1, 1.1, 12)
+    bumps = action_units.perturb(rng, 5)
+    intensities = rng.random((5, len(action_units.MOVES), 2))
+    points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    apart = action_units.displacement(points, intensities, bumps)
+    together = action_units.field(axis, axis, intensities, bumps)
+    np.testing.assert_allclose(np.moveaxis(apart, -1, 1).reshape(together.shape), together, atol=1e-12)
+
+
+def test_course_rises_from_onset_to_apex_and_falls_to_offset():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        act = courses.micro(rng, 1.0, {"12 left": 2.0}, "positive", 2.0)
+        assert 0.16 <= act.offset_s - act.onset_s <= 0.5
+        times = np.linspace(act.onset_s - 0.1, act.offset_s + 0.1, 2001)
+        level = np.array([courses.drives_at([act], t_s).get("12 left", 0.0) for t_s in times])
+        assert abs(times[level.argmax()] - act.apex_s) < 1e-3 and level.max() == pytest.approx(2.0, abs=1e-3)
+        assert np.all(np.diff(level[: level.argmax()]) >= 0) and np.all(np.diff(level[level.argmax() :]) <= 0)
+
+
+def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
+    bumps = person_bumps(3)
+    rng = np.random.default_rng(2)
+    shown = [("surprise", (1, 2), 0.2), ("positive", (12,), 0.9), ("negative", (15,), 1.6)]
+    acts = tuple(courses.micro(rng, at, courses.expression(rng, aus, 2.0, bumps=bumps), c, 2.0) for c, aus, at in shown)
+    plan = ClipPlan((*acts, courses.blink(rng, 2.2)), duration_s=2.7, person=3, motion=STILL)
+    truth = make_clip(ASTRONAUT, plan, tmp_path / "clip.mp4", seed=0)
+    assert json.loads((tmp_path / "clip.truth.json").read_text()) == truth
+
+    pictures, times_s = decode(tmp_path / "clip.mp4")
+    nets = FaceNets("wide")
+    landmarks = find_face(pictures[0], nets)
+    matrix = crop.layout_transform(landmarks, SPEC)
+    for span in truth["spans"][:3]:
+        onset, apex = (int(np.abs(times_s - span[moment]).argmin()) for moment in ("onset_s", "apex_s"))
+        greys = [crop.cut(pictures[i][..., 1], matrix, SPEC) for i in (onset, apex)]
+        seen, true = pair_flow(*greys, spec=SPEC), dense_flow(truth, times_s[onset], times_s[apex])
+        assert 1.7 < np.hypot(*true).max() < 2.1
+        assert (seen * true).sum() / np.sqrt((seen**2).sum() * (true**2).sum()) > 0.8, span["label"]
+
+    blink = truth["spans"][3]
+    openness = [eye_opening(nets.mesh(picture, landmarks).landmarks) for picture in pictures]
+    closed = int(np.argmin(openness))
+    assert blink["onset_s"] < times_s[closed] < blink["offset_s"] and openness[closed] < 0.8 * openness[0]
+
+
+def test_same_seed_same_clip_and_variable_rate_keeps_time(tmp_path: Path):
+    plans = [random_plan(np.random.default_rng(4), "mixed", duration_s=1.2, jitter=0.2) for _ in range(2)]
+    files = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    truths = [make_clip(ASTRONAUT, plan, file, seed=4) for plan, file in zip(plans, files, strict=True)]
+    assert truths[0] == truths[1] and files[0].read_bytes() == files[1].read_bytes()
+    steps = np.diff(decode(files[0])[1])
+    assert steps.min() > 0 and steps.std() > 0.003 and len(steps) < 36
+
+
+def test_a_picture_without_a_face_is_one_sentence(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
+    with pytest.raises(UserError, match="0 face"):
+        main(["clips", str(tmp_path / "grey.png"), "--out", str(tmp_path), "--duration", "1"])
+
+
+def decode(file: Path) -> tuple[list[np.ndarray], np.ndarray]:
+    with av.open(str(file)) as container:
+        frames = list(container.decode(video=0))
+    return [frame.to_ndarray(format="bgr24") for frame in frames], np.array([frame.time for frame in frames])
+
+
+def eye_opening(landmarks: np.ndarray) -> float:
+    lids = zip(UPPER_LID.values(), LOWER_LID.values(), strict=True)
+    return float(np.mean([landmarks[low[4], 1] - landmarks[up[4], 1] for up, low in lids]))
