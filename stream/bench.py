@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,35 +18,34 @@ from stream.align import Aligner
 from stream.demo import CLIP
 from stream.faces import FaceTracker
 from stream.pipeline import Pipeline, PipelineSettings
-from stream.sources import open_source
+from stream.sources import File, SourceSettings
 from stream.spotter import Spotter
 
 FRAMES = 600
 VERSIONS = ("merau-live", "av", "opencv-python-headless", "ai-edge-litert", "onnxruntime", "numba")
 
 
-def bench(recognizer: Recognizer, settings: PipelineSettings) -> dict[str, Any]:
-    """Decoding alone, each stage alone, then the whole unpaced; as JSON, times in ms per call."""
+def bench(recognizer: Recognizer, settings: PipelineSettings, clip: Path = CLIP) -> dict[str, Any]:
+    """Decoding alone, each stage alone, then the whole unpaced, on the first frames of `clip`; as JSON."""
     return {
         "host": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in VERSIONS},
-        "clip": CLIP.name,
-        "frames": FRAMES,
-        "decode": _decode(),
-        "stages": _stages(recognizer, settings),
-        "pipeline": _pipeline(recognizer, settings),
+        "clip": clip.name,
+        "decode": _decode(clip),
+        "stages": _stages(clip, recognizer, settings),
+        "pipeline": _pipeline(clip, recognizer, settings),
     }
 
 
-def _decode() -> dict[str, float]:
-    with open_source(str(CLIP)) as source:
+def _decode(clip: Path) -> dict[str, float]:
+    with File(str(clip), SourceSettings()) as source:
         began_s = time.perf_counter()
         frames = sum(1 for _ in islice(source, FRAMES))
     return {"frames_per_s": round(frames / (time.perf_counter() - began_s), 1)}
 
 
-def _stages(recognizer: Recognizer, settings: PipelineSettings) -> dict[str, dict[str, float]]:
-    """The clip shows one face, so one aligner and one spotter see every crop."""
+def _stages(clip: Path, recognizer: Recognizer, settings: PipelineSettings) -> dict[str, dict[str, float]]:
+    """The clip is taken to show one face, so one aligner and one spotter see every crop."""
     took_ms: dict[str, list[float]] = defaultdict(list)
 
     def timed(stage: str, call: Callable[..., Any], *inputs: Any) -> Any:
@@ -55,7 +55,7 @@ def _stages(recognizer: Recognizer, settings: PipelineSettings) -> dict[str, dic
         return result
 
     tracker, aligner, spotter = FaceTracker(settings.faces), Aligner(settings.align), Spotter(settings.spotter)
-    with open_source(str(CLIP)) as source:
+    with File(str(clip), SourceSettings()) as source:
         for frame in tqdm(islice(source, FRAMES), total=FRAMES, desc="stages", leave=False, disable=None):
             for face in timed("faces", tracker.update, frame):
                 if not face.quality.reason:
@@ -65,13 +65,15 @@ def _stages(recognizer: Recognizer, settings: PipelineSettings) -> dict[str, dic
     return {stage: _spread(times) for stage, times in took_ms.items()}
 
 
-def _pipeline(recognizer: Recognizer, settings: PipelineSettings) -> dict[str, float]:
-    with open_source(str(CLIP)) as source:
-        pipeline = Pipeline(source.name, recognizer, settings)
+def _pipeline(clip: Path, recognizer: Recognizer, settings: PipelineSettings) -> dict[str, float]:
+    pipeline = Pipeline(clip.name, recognizer, settings)
+    took_ms = []
+    with File(str(clip), SourceSettings()) as source:
         began_s = time.perf_counter()
-        updates = tqdm(pipeline.run(source), total=source.frames_total, desc="whole", leave=False, disable=None)
-        took_ms = [update.compute_ms for update in updates if update.frame is not None]
-    return {"frames_per_s": round(len(took_ms) / (time.perf_counter() - began_s), 1), **_spread(took_ms)}
+        for frame in tqdm(islice(source, FRAMES), total=FRAMES, desc="whole", leave=False, disable=None):
+            took_ms.append(pipeline.process(frame).compute_ms)
+        elapsed_s = time.perf_counter() - began_s
+    return {"frames_per_s": round(len(took_ms) / elapsed_s, 1), **_spread(took_ms)}
 
 
 def _spread(times_ms: list[float]) -> dict[str, float]:
