@@ -102,6 +102,11 @@ def find_face(picture: np.ndarray, nets: FaceNets, which: int = 0) -> np.ndarray
 
     Raises UserError when the picture has no such face.
     """
+    if not nets.detect(picture):  # perhaps a face too near for the detector
+        pad = max(picture.shape) // 3
+        padded = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+        if nets.detect(padded):
+            return find_face(padded, nets, which) - (pad, pad, 0)
     faces = sorted(nets.detect(picture), key=lambda face: face.box[0])
     if which >= len(faces):
         raise UserError(f"The picture has {len(faces)} face(s): face number {which} is not there.")
