@@ -5,7 +5,6 @@ import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from engine.recognizer import Recognizer
 from stream.align import Aligner
 from stream.demo import CLIP
+from stream.doctor import installed
 from stream.faces import FaceTracker
 from stream.pipeline import Pipeline, PipelineSettings
 from stream.sources import File, SourceSettings
@@ -29,7 +29,7 @@ def bench(recognizer: Recognizer, settings: PipelineSettings, clip: Path = CLIP)
     """Decoding alone, each stage alone, then the whole unpaced, on the first frames of `clip`; as JSON."""
     return {
         "host": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in VERSIONS},
+        "versions": {name: installed(name) for name in VERSIONS},
         "clip": clip.name,
         "decode": _decode(clip),
         "stages": _stages(clip, recognizer, settings),

@@ -24,14 +24,14 @@ def examine(bundle_path: Path | None) -> dict[str, Any]:
     return {
         "machine": {
             "system": platform.platform(),
-            "python": platform.python_version(),
+            "python": platform.pythoninstalled(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         },
         "cameras": cameras(),
         "codecs": {name: name in av.codecs_available for name in CODECS},
-        "runtimes": {name: _version(name) for name in RUNTIMES},
+        "runtimes": {name: installed(name) for name in RUNTIMES},
         "ffmpeg": {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items()},
-        "optional": {name: _version(name) for name in OPTIONAL},
+        "optional": {name: installed(name) for name in OPTIONAL},
         "gpu": reason,
         "onnxruntime_providers": onnxruntime.get_available_providers(),
         "device": {"chosen": "cpu", "why": "this version runs every net on the CPU"},
@@ -83,7 +83,8 @@ def _cuda_error(cuda: ctypes.CDLL, code: int) -> str:
     return (text.value or b"unknown error").decode()
 
 
-def _version(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """The version of a package, None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -35,8 +35,8 @@ class Pair:
             return "missed"
         if self.span["kind"] != self.event.kind:
             return f"named {self.event.kind}"
-        if overlap(self.span, self.event) < IOU:
-            return "found, but its edges are off"
+        if (shared := overlap(self.span, self.event)) < IOU:
+            return f"overlaps by {100 * shared:.0f} % only"
         return f"found, apex {1000 * (self.event.apex_s - self.span['apex_s']):+.0f} ms"
 
     def fields(self) -> dict[str, Any]:
