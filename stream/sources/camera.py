@@ -74,7 +74,7 @@ class Live(Source):
         settings = self.settings
         delay_s = settings.backoff_first_s
         while True:
-            frames_before = self._frames
+            frames_before, began_s = self._frames, time.monotonic()
             failure = self._attempt()
             if self._stopped.is_set():
                 return "stopped"
@@ -85,7 +85,8 @@ class Live(Source):
                 return f"gave up after {settings.give_up_after_s:g} s: {failure.sentence}"
             if self._frames > frames_before:
                 delay_s = settings.backoff_first_s
-            self._stopped.wait(delay_s * random.uniform(0.5, 1.0))  # jitter: a rack of cameras is not called in step
+            next_s = began_s + delay_s * random.uniform(0.5, 1.0)  # jitter: a rack of cameras is not called in step
+            self._stopped.wait(max(0.0, next_s - time.monotonic()))
             delay_s = min(2 * delay_s, settings.backoff_limit_s)
 
     def _attempt(self) -> Failure:
@@ -106,6 +107,7 @@ class Live(Source):
         stream.codec_context.flags |= CodecFlags.low_delay
         frozen = Failure(f"{self.name} is frozen: nothing came for {self.settings.freeze_timeout_s:g} s.")
         received_s = decoded_s = time.monotonic()
+        first = True
         self._clock.restart()
         try:
             for packet in container.demux(stream):
@@ -114,8 +116,10 @@ class Live(Source):
                     return frozen  # at the time-out FFmpeg first hands out a piece that it held back
                 for picture in _decode_or_skip(packet):
                     decoded_s = time.monotonic()
-                    self._deliver(picture, stream, decoded_s)
-                    self._set_wall_zero(container)
+                    if not first or picture.pts is not None:  # RTSP: the first of a connection carries no time
+                        self._deliver(picture, stream, decoded_s)
+                        self._set_wall_zero(container)
+                    first = False
                 if self._stopped.is_set():
                     return Failure("stopped")
                 if time.monotonic() - decoded_s > KEY_FRAME_WAIT_S:
@@ -127,23 +131,21 @@ class Live(Source):
         return Failure(f"{self.name} ended the stream.")
 
     def _deliver(self, picture: VideoFrame, stream: VideoStream, arrived_s: float) -> None:
-        stream_s = time_of(picture)
-        if stream_s is None and self._clock.zero_s is None:
-            return  # the first picture of an RTSP connection carries no time; the second, a moment later, does
         before_s = self._clock.t_s
         if before_s is None:
             self._zero_arrived_s = arrived_s
         expected_s = arrived_s - self._zero_arrived_s
-        t_s = self._clock.place(stream_s, expected_s, latest_s=max(expected_s, before_s or 0.0) + CLOCK_JUMP_S)
+        t_s = self._clock.place(time_of(picture), expected_s, latest_s=max(expected_s, before_s or 0.0) + CLOCK_JUMP_S)
         self._arrived_s = arrived_s
         frame = Frame(upright(picture, stream), t_s, self._frames, arrived_s)
+        was_lost = self._phase == "lost"
+        self._enter("live")
         with self._lock:
-            if before_s is not None and self._phase == "lost":
+            if before_s is not None and was_lost:
                 self._reconnects += 1
                 self._gaps.append((before_s, t_s))
             self._frames += 1
             self._dropped += self._queue.put_now(frame)
-        self._enter("live")
 
     def _set_wall_zero(self, container: InputContainer) -> None:
         if self.wall_zero is None and self._frames:
