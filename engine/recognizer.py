@@ -15,6 +15,7 @@ from engine.flow import METHODS, pair_flow
 from engine.runtimes.onnx import OnnxTrunk
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
+APEX_PX = 64  # side of the apex picture, for trunks that look at one
 FLOOR_PX = 0.02  # below this spread a flow is noise, and is not blown up any further
 
 
@@ -38,8 +39,9 @@ class Recognizer:
         if precision not in bundles.TRUNKS:
             raise UserError(f"Precision is {precision!r}: choose one of {', '.join(bundles.TRUNKS)}.")
         self.bundle, self.spec = bundle, spec or CropSpec()
-        self.flow_method: str = bundle.card["input"]["flow"]
-        bundles.check_input(bundle, feeds(self.spec, self.flow_method))
+        self.flow_method: str = bundle.card["input"].get("flow", "none")
+        self.sees_apex = bool(bundle.card["input"].get("apex_px"))
+        bundles.check_input(bundle, feeds(self.spec, self.flow_method, sees_apex=self.sees_apex))
         self.trunk = OnnxTrunk(bundle.content[bundles.TRUNKS[precision]])
         self.head = read_head(bundle)
         self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
@@ -60,7 +62,10 @@ class Recognizer:
                 raise UserError(f"The {name} crop is {crop.shape} {crop.dtype}: expected {self.spec.full} uint8.")
         flow = pair_flow(onset, apex, spec=self.spec, method=self.flow_method)
         pattern, magnitude = normalise(shrink(flow)[None])
-        embedding, au_logits = self.trunk.embed(flow=pattern, magnitude=magnitude)
+        inputs = {"flow": pattern, "magnitude": magnitude}
+        if self.sees_apex:
+            inputs |= {"apex": apex_picture(apex, self.spec)[None], "has_apex": np.ones((1, 1), np.float32)}
+        embedding, au_logits = self.trunk.embed(**inputs)
         probabilities = heads.softmax(self.head.logits(embedding)[0] / self.temperature)
         best = int(probabilities.argmax())
         aus = 1 / (1 + np.exp(-au_logits[0]))
@@ -74,7 +79,7 @@ class Recognizer:
         )
 
 
-def feeds(spec: CropSpec, flow_method: str) -> dict[str, Any]:
+def feeds(spec: CropSpec, flow_method: str, *, sees_apex: bool = False) -> dict[str, Any]:
     """What `predict` puts into a trunk, in the form of the card's "input". UserError on an unknown flow method."""
     if flow_method not in METHODS:
         raise UserError(f"The bundle wants flow method {flow_method!r}; this version has {', '.join(METHODS)}.")
@@ -83,6 +88,7 @@ def feeds(spec: CropSpec, flow_method: str) -> dict[str, Any]:
         "flow": flow_method,
         "head_motion": "affine+depth",
         "grid": GRID,
+        "apex_px": APEX_PX if sees_apex else 0,
         "floor_px": FLOOR_PX,
     }
 
@@ -90,6 +96,12 @@ def feeds(spec: CropSpec, flow_method: str) -> dict[str, Any]:
 def shrink(flow: np.ndarray) -> np.ndarray:
     """`flow` (2, S, S) px as (2, 32, 32) float32 means, still in px of the square it came from."""
     return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in flow])
+
+
+def apex_picture(apex: np.ndarray, spec: CropSpec) -> np.ndarray:
+    """The inner square of a full crop (H, W) uint8 as (1, 64, 64) float32 in 0..1."""
+    inner = np.ascontiguousarray(apex[spec.inner])
+    return cv2.resize(inner, (APEX_PX, APEX_PX), interpolation=cv2.INTER_AREA)[None].astype(np.float32) / 255
 
 
 def normalise(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

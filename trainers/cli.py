@@ -1,11 +1,15 @@
 """merau-lab: make synthetic data, train and measure recognizers."""
 
 import argparse
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from engine.errors import UserError
+
+SCORED_SEED = 2_000_003  # of evaluation samples; training uses small seeds
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,30 +29,81 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="merau-lab", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    train = commands.add_parser("train", help="train a recognizer on synthetic flow and write its bundle")
+
+    synth = commands.add_parser("synth", help="make synthetic clips, pictures, pairs or flows", add_help=False)
+    synth.add_argument("what", nargs=argparse.REMAINDER)
+    synth.set_defaults(run=run_synth)
+
+    train = commands.add_parser("train", help="train a recognizer on synthetic data and write its bundle")
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    train.add_argument("--samples", type=int, default=100_000, help="synthetic pairs to train on")
-    train.add_argument("--epochs", type=int, default=8)
+    train.add_argument("--samples", type=int, default=100_000, help="synthetic flows (default: %(default)s)")
+    train.add_argument("--epochs", type=int, default=6, help="default: %(default)s")
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--portraits", type=Path, nargs="+", default=[], help="train the apex branch, on these faces")
+    train.add_argument("--pairs", type=int, default=2000, help="picture pairs of them (default: %(default)s)")
     train.set_defaults(run=run_train)
+
+    evaluate = commands.add_parser("evaluate", help="score a bundle on synthetic data that training did not see")
+    evaluate.add_argument("--bundle", type=Path, help="default: the shipped bundle")
+    evaluate.add_argument("--precision", choices=("int8", "fp32"), default="int8")
+    evaluate.add_argument("--samples", type=int, default=6000, help="synthetic flows (default: %(default)s)")
+    evaluate.add_argument("--portraits", type=Path, nargs="+", default=[], help="animate these faces as well")
+    evaluate.add_argument("--pairs", type=int, default=1000, help="picture pairs of them (default: %(default)s)")
+    evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the scores there instead of printing them")
+    evaluate.set_defaults(run=run_evaluate)
     return top
 
 
+def run_synth(options: argparse.Namespace) -> None:
+    from trainers.data.synth import clips
+
+    clips.main(options.what)
+
+
 def run_train(options: argparse.Namespace) -> None:
-    from trainers.data.synth.flows import FlowSettings
+    import torch
+
+    from trainers.data.synth.flows import FlowSettings, draw
+    from trainers.data.synth.pairs import draw_pairs, measure, pictures
     from trainers.export import export
-    from trainers.learn.fusion import FusionSettings, draw, train
+    from trainers.learn.apex import ApexSettings, pretrain
+    from trainers.learn.fusion import FusionSettings, add_apex, train
 
     settings = FusionSettings(samples=options.samples, epochs=options.epochs, seed=options.seed)
     model = train(draw(settings.seed, settings.samples, FlowSettings()), settings)
+    if options.portraits:
+        drawn = draw_pairs(options.portraits, options.pairs, settings.seed)
+        onset, apex = (torch.from_numpy(pictures(crops)) for crops in (drawn.onset, drawn.apex))
+        module = pretrain(onset, apex, torch.from_numpy(drawn.aus), ApexSettings(seed=settings.seed))
+        model = add_apex(model, module, measure(drawn), apex, settings)
     export(
         model,
         options.out,
         name="merau-synthetic",
-        calibration=draw(settings.seed + 1_000_003, 6000, FlowSettings()),
-        trained_on={"data": "synthetic flow only", **asdict(settings)},
-        scores={},
+        kept_back=draw(settings.seed + 1_000_003, 8000, FlowSettings()),
+        trained_on={"flows": asdict(settings), "portraits": [path.name for path in options.portraits]},
     )
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    from engine.recognizer import Recognizer
+    from trainers.data.synth.flows import FlowSettings, draw
+    from trainers.data.synth.pairs import draw_pairs, measure, pictures
+    from trainers.evaluate.synthetic import KEPT_OUT, score
+
+    recognizer = Recognizer.load(options.bundle, precision=options.precision)
+    bundle = recognizer.bundle
+    scores: dict[str, Any] = {"bundle": bundle.name, "sha256": bundle.sha256, "precision": options.precision}
+    for name, settings in (("training_settings", FlowSettings()), ("kept_out_settings", KEPT_OUT)):
+        scores[name] = score(recognizer, draw(SCORED_SEED, options.samples, settings))
+    if options.portraits:
+        drawn = draw_pairs(options.portraits, options.pairs, SCORED_SEED)
+        measured = measure(drawn, method=recognizer.flow_method)
+        scores["portraits"] = score(recognizer, measured)
+        if recognizer.sees_apex:
+            scores["portraits_with_apex"] = score(recognizer, measured, pictures(drawn.apex))
+    text = json.dumps(scores, indent=2)
+    print(text) if options.json is None else options.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,60 +3,81 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from calib import probability
 from calib.quantize import gate, quantize
 from engine import bundle, heads
 from engine.crop import CropSpec
-from engine.recognizer import feeds, normalise
+from engine.recognizer import APEX_PX, feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import CLASSES, Flows
 from trainers.models.merau import Merau
 
+CALIBRATION_BATCH = 50
+RISK = 0.10  # share of wrong answers among those not called uncertain
 
-def export(
-    model: Merau, folder: Path, *, name: str, calibration: Flows, trained_on: dict[str, Any], scores: dict[str, Any]
-) -> None:
-    """Write the bundle. Temperature and threshold are fit on `calibration`, which took no part in training."""
+
+def export(model: Merau, folder: Path, *, name: str, kept_back: Flows, trained_on: dict[str, Any]) -> None:
+    """Write the bundle: trunks, head, model.json. Ranges, temperature and threshold are fit on `kept_back`, samples of
+    the training distribution that were not trained on. Raises UserError where INT8 strays from FP32."""
     folder.mkdir(parents=True, exist_ok=True)
-    pattern, magnitude = normalise(calibration.flow)
-    fp32, int8 = (folder / bundle.TRUNKS[p] for p in ("fp32", "int8"))
-    torch.onnx.export(
-        model.eval(),
-        (torch.from_numpy(pattern[:2]), torch.from_numpy(magnitude[:2])),
-        fp32,
-        input_names=["flow", "magnitude"],
-        output_names=OUTPUTS,
-        dynamic_axes={name: {0: "batch"} for name in ("flow", "magnitude", *OUTPUTS)},
-        dynamo=False,
-    )
-    batches = [
-        {"flow": pattern[i : i + 50], "magnitude": magnitude[i : i + 50]} for i in range(0, min(1000, len(pattern)), 50)
-    ]
-    quantize(fp32, int8, batches)
-    cosine = gate(fp32.read_bytes(), int8.read_bytes(), {"flow": pattern[-1000:], "magnitude": magnitude[-1000:]})
+    inputs = trunk_inputs(model.au is not None, kept_back.flow)
+    fp32, int8 = (folder / bundle.TRUNKS[precision] for precision in ("fp32", "int8"))
+    write_onnx(model, fp32, {key: value[:2] for key, value in inputs.items()})
+    starts = range(0, min(2000, len(kept_back.label) // 2), CALIBRATION_BATCH)
+    quantize(fp32, int8, [rows(inputs, slice(i, i + CALIBRATION_BATCH)) for i in starts])
+    cosine = gate(fp32.read_bytes(), int8.read_bytes(), rows(inputs, slice(-1000, None)))
 
-    classify = model.classify
-    head = heads.Linear(CLASSES, classify.weight.detach().numpy(), classify.bias.detach().numpy())
+    weight, bias = (p.detach().numpy() for p in (model.classify.weight, model.classify.bias))
+    head = heads.Linear(CLASSES, weight, bias)
     heads.save(head, folder / bundle.HEAD)
-    embedding, _ = OnnxTrunk(int8.read_bytes()).embed(flow=pattern, magnitude=magnitude)
+    embedding, _ = OnnxTrunk(int8.read_bytes()).embed(**inputs)
     logits = head.logits(embedding)
-    temperature = probability.fit_temperature(logits, calibration.label)
-    probabilities = heads.softmax(logits / temperature)
+    temperature = probability.fit_temperature(logits, kept_back.label)
+    threshold = probability.uncertain_threshold(heads.softmax(logits / temperature), kept_back.label, risk=RISK)
     card = {
         "name": name,
-        "input": feeds(CropSpec(), "dis"),
+        "input": feeds(CropSpec(), "dis", sees_apex=model.au is not None),
         "classes": list(CLASSES),
         "aus": [str(au) for au in AUS],
         "calibration": {
             "temperature": temperature,
-            "threshold": probability.uncertain_threshold(probabilities, calibration.label),
-            "risk": 0.10,
+            "threshold": threshold,
+            "risk": RISK,
             "int8_cosine": round(cosine, 4),
         },
         "trained_on": trained_on,
-        "scores": scores,
+        "scores": {},
     }
     bundle.save(folder, card)
+
+
+def trunk_inputs(sees_apex: bool, flow: np.ndarray, apex: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The trunk's inputs for flows (N, 2, 32, 32) px; a trunk that `sees_apex` gets pictures (N, 1, 64, 64) or is told
+    that there are none."""
+    pattern, magnitude = normalise(flow)
+    inputs = {"flow": pattern, "magnitude": magnitude}
+    if sees_apex:
+        picture = np.zeros((len(flow), 1, APEX_PX, APEX_PX), np.float32) if apex is None else apex
+        inputs |= {"apex": picture, "has_apex": np.full((len(flow), 1), float(apex is not None), np.float32)}
+    return inputs
+
+
+def rows(inputs: dict[str, np.ndarray], which: slice) -> dict[str, np.ndarray]:
+    return {key: value[which] for key, value in inputs.items()}
+
+
+def write_onnx(model: Merau, path: Path, example: dict[str, np.ndarray]) -> None:
+    """The model as ONNX with a free batch size, inputs and outputs named."""
+    torch.onnx.export(
+        model.eval(),
+        tuple(torch.from_numpy(value) for value in example.values()),
+        path,
+        input_names=list(example),
+        output_names=OUTPUTS,
+        dynamic_axes={key: {0: "batch"} for key in (*example, *OUTPUTS)},
+        dynamo=False,
+    )

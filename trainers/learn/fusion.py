@@ -1,16 +1,21 @@
-"""Training MERAU's embedding, Action Unit head and classifier on synthetic flow."""
+"""Training MERAU: the flow branch on drawn flow, then the fusion with the apex branch on picture pairs (eqs. 3-8)."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
+from tqdm import tqdm, trange
 
 from engine.errors import UserError
 from engine.recognizer import normalise
-from trainers.data.synth.flows import Flows, FlowSettings, flows
+from trainers.data.synth.flows import Flows
+from trainers.learn.apex import step
+from trainers.models.au import AuModule
 from trainers.models.merau import Merau
+
+TABLE_2_RATE = 1.2e-3  # of projections and classifier
+FUSION_EPOCHS = 20
 
 
 @dataclass(frozen=True)
@@ -27,17 +32,6 @@ class FusionSettings:
         for name in ("samples", "epochs", "batch"):
             if getattr(self, name) < 1:
                 raise UserError(f"FusionSettings.{name} is {getattr(self, name)}: choose 1 or more.")
-
-
-def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
-    """Many samples with a progress bar; float32 throughout."""
-    rng, chunk = np.random.default_rng(seed), 500
-    with tqdm(total=samples, desc="drawing flows", unit="pair", smoothing=0.05) as bar:
-        parts = []
-        for start in range(0, samples, chunk):
-            parts.append(flows(rng, min(chunk, samples - start), settings))
-            bar.update(len(parts[-1].label))
-    return Flows(*(np.concatenate([getattr(p, f) for p in parts]) for f in Flows.__dataclass_fields__))
 
 
 def train(data: Flows, settings: FusionSettings) -> Merau:
@@ -59,16 +53,40 @@ def train(data: Flows, settings: FusionSettings) -> Merau:
                 loss = expression + settings.au_weight * functional.binary_cross_entropy_with_logits(
                     au_logits, aus[rows]
                 )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                step(optimizer, loss)
                 schedule.step()
                 bar.update()
             bar.set_postfix(loss=f"{loss.item():.3f}")
     return model.eval()
 
 
-def mirrored(pattern: torch.Tensor) -> torch.Tensor:
+def add_apex(model: Merau, module: AuModule, pairs: Flows, apex: Tensor, settings: FusionSettings) -> Merau:
+    """`model` with an apex branch on the frozen `module`; `pairs` holds the measured flow of the pictures `apex`.
+
+    The flow branch stays as it is (table 2 gives it a hundredth of the other rates), the classifier starts from it.
+    Modality dropout: half of the samples are shown without their apex picture.
+    """
+    torch.manual_seed(settings.seed)
+    fused = Merau(au=module)
+    fused.load_state_dict({k: v for k, v in model.state_dict().items() if "classify" not in k}, strict=False)
+    with torch.no_grad():
+        fused.classify.weight.zero_()[:, : model.classify.in_features] = model.classify.weight
+        fused.classify.bias.copy_(model.classify.bias)
+    fused.eval().requires_grad_(False)
+    new = nn.ModuleList([fused.project_code, fused.project_units, fused.classify]).requires_grad_(True)
+    optimizer = torch.optim.AdamW(new.parameters(), TABLE_2_RATE, weight_decay=1e-2)
+    pattern, magnitude = (torch.from_numpy(a) for a in normalise(pairs.flow))
+    label = torch.from_numpy(pairs.label)
+    for _ in (epochs := trange(FUSION_EPOCHS, desc="fusion", unit="epoch")):
+        for rows in torch.randperm(len(label)).split(settings.batch):
+            shown = (torch.rand(len(rows), 1) < 0.5).float()
+            e, _ = fused(pattern[rows], magnitude[rows], apex[rows], shown)
+            step(optimizer, loss := functional.cross_entropy(fused.classify(e), label[rows]))
+        epochs.set_postfix(loss=f"{loss.item():.3f}")
+    return fused
+
+
+def mirrored(pattern: Tensor) -> Tensor:
     """Half of the flows (N, 2, G, G), drawn anew at each call, as the mirrored face would show them: u changes sign."""
     flip = torch.rand(len(pattern), 1, 1, 1) < 0.5
     return torch.where(flip, pattern.flip(-1) * torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1), pattern)

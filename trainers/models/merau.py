@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from trainers.models.au import AuModule
+
 
 class FlowBranch(nn.Module):
     """Optical-flow module: pattern (N, 2, 32, 32) and magnitude (N, 1) -> x_of (N, width).
@@ -36,29 +38,30 @@ class FlowBranch(nn.Module):
 class Merau(nn.Module):
     """Fusion of eq. 3, e = e_of (+) e_a1 (+) e_a2, a classifier on e (eq. 5) and an Action Unit head on e_of.
 
-    The Action Unit head is ours: motion tells Action Units across identities. With `au_features` 0 the model has no
-    apex branch and e = e_of; with it, a sample without an apex picture has e_a1 = e_a2 = 0.
+    The Action Unit head is ours: motion tells Action Units across identities. Without the Action Unit module `au` the
+    model has no apex branch and e = e_of; with it, a sample without an apex picture has e_a1 = e_a2 = 0.
     """
 
     def __init__(
-        self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, au_features: int = 0
+        self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, au: AuModule | None = None
     ) -> None:
         super().__init__()
         self.flow = FlowBranch(width=width)
         self.project = nn.Sequential(nn.Linear(width, embedding), nn.ReLU())
         self.aus = nn.Linear(embedding, aus)
-        self.classify = nn.Linear(embedding, classes)
-        if au_features:
-            self.project_code = nn.Sequential(nn.Linear(au_features, embedding // 2), nn.ReLU())
+        self.au = au
+        if au:
+            self.project_code = nn.Sequential(nn.Linear(au.encoder.features, embedding // 2), nn.ReLU())
             self.project_units = nn.Sequential(nn.Linear(aus, embedding // 2), nn.ReLU())
-            self.classify = nn.Linear(2 * embedding, classes)
-        self.has_apex_branch = au_features > 0
+        self.classify = nn.Linear(2 * embedding if au else embedding, classes)
 
-    def forward(self, flow: Tensor, magnitude: Tensor) -> tuple[Tensor, Tensor]:
-        """e_of (N, embedding) and the flow's Action Unit logits (N, aus)."""
+    def forward(
+        self, flow: Tensor, magnitude: Tensor, apex: Tensor | None = None, has_apex: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Embedding e and Action Unit logits (N, aus). With `au`: `apex` (N, 1, S, S), `has_apex` (N, 1) of 0 or 1."""
         e_of = self.project(self.flow(flow, magnitude))
-        return e_of, self.aus(e_of)
-
-    def fuse(self, e_of: Tensor, x_au: Tensor, p: Tensor, has_apex: Tensor) -> Tensor:
-        """Eq. 3: e (N, 2 embedding) with the outputs of `au.AuModule`; `has_apex` (N, 1) is 1 or 0."""
-        return torch.cat([e_of, has_apex * self.project_code(x_au), has_apex * self.project_units(p)], 1)
+        if self.au is None:
+            return e_of, self.aus(e_of)
+        x_au, p = self.au(apex)
+        e_a1, e_a2 = self.project_code(x_au), self.project_units(p)
+        return torch.cat([e_of, has_apex * e_a1, has_apex * e_a2], 1), self.aus(e_of)

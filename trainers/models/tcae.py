@@ -1,4 +1,4 @@
-"""TCAE: Li, Zeng, Shan, Chen, Self-Supervised Representation Learning from Videos for Facial Action Unit Detection, 2019.
+"""TCAE: Li, Zeng, Shan, Chen, Self-Supervised Representation Learning from Videos for Facial AU Detection, 2019.
 
 From two frames of one face, without labels, one code for the Action Units and one for the pose: each, decoded against
 the other frame's, must give the displacement that turns the first frame into the second. Layer sizes as in the
@@ -15,7 +15,9 @@ class Encoder(nn.Module):
 
     def __init__(self, *, size_px: int = 128, base: int = 8) -> None:
         super().__init__()
-        depth = size_px.bit_length() - 1  # stride-2 layers down to 1 x 1; the last three apart for Action Units and pose
+        depth = (
+            size_px.bit_length() - 1
+        )  # stride-2 layers down to 1 x 1; the last three apart for Action Units and pose
         widths = [1] + [min(2**i, 8) * base for i in range(depth)]
         layers = [_down(a, b) for a, b in zip(widths, widths[1:], strict=False)]
         self.shared = nn.Sequential(*layers[:-3])
@@ -76,7 +78,9 @@ def warp(picture: Tensor, displacement: Tensor) -> Tensor:
     """`picture` (N, C, H, W) read at each pixel plus `displacement` (N, 2, H, W) in half widths."""
     identity = torch.eye(2, 3, device=picture.device).expand(len(picture), 2, 3)
     grid = functional.affine_grid(identity, list(picture.shape), align_corners=False)
-    return functional.grid_sample(picture, grid + displacement.movedim(1, -1), padding_mode="border", align_corners=False)
+    return functional.grid_sample(
+        picture, grid + displacement.movedim(1, -1), padding_mode="border", align_corners=False
+    )
 
 
 def _l1(a: Tensor, b: Tensor) -> Tensor:

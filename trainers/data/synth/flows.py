@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
+from tqdm import tqdm
 
 from engine import flow as engine_flow
 from engine.crop import CropSpec
@@ -27,8 +28,9 @@ YS = (np.arange(ROWS) - TOP + 0.5) / GRID
 
 # What "no expression" is made of, with relative weights. "release" is a smile or an open mouth that ends: movements
 # whose reverse is no other expression.
-NOTHING = {"rest": 0.22, "head": 0.24, "blink": 0.15, "gaze": 0.10, "speech": 0.17, "garbage": 0.08, "release": 0.04}
+NOTHING = {"rest": 0.26, "head": 0.26, "blink": 0.13, "gaze": 0.10, "speech": 0.13, "garbage": 0.08, "release": 0.04}
 FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
+DEPTH_SIGMA = np.array([0.12, 0.1, 0.4, 0.3, 0.7, 0.7])  # of log skull width and height, nose, its length, mouth, eyes
 JAW = (25, 26)  # alone they are taken for speech, not for surprise
 
 
@@ -81,10 +83,21 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     peak = np.where(intensity.any((1, 2)), peak, 0)
     motion += eyes(rng, nothing, bumps)
     motion += garbage(rng, nothing == "garbage")
-    motion += head(rng, samples, settings)
+    motion += head(rng, nothing == "head", settings)
     observed = estimate(rng, motion, settings)
     facial = remove_head(*observed)[:, :, TOP : TOP + GRID, SIDE : SIDE + GRID]
     return Flows(facial.astype(np.float32), label, present, peak)
+
+
+def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
+    """Many samples of one seed, with a progress bar."""
+    rng, chunk = np.random.default_rng(seed), 500
+    with tqdm(total=samples, desc="drawing flows", unit="pair", smoothing=0.05) as bar:
+        parts = []
+        for start in range(0, samples, chunk):
+            parts.append(flows(rng, min(chunk, samples - start), settings))
+            bar.update(len(parts[-1].label))
+    return Flows(*(np.concatenate([getattr(p, f) for p in parts]) for f in Flows.__dataclass_fields__))
 
 
 def draw_intensities(rng: np.random.Generator, label: np.ndarray, nothing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,15 +186,30 @@ def garbage(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:
     return result
 
 
-def head(rng: np.random.Generator, samples: int, settings: FlowSettings) -> np.ndarray:
-    """Head motion the alignment left over (N, 2, rows, columns) px: affine, and a turn of a head of its own depth."""
-    basis = cell_basis()[0]
-    size = log_uniform(rng, settings.head_px, samples)[:, None, None]
+def head(rng: np.random.Generator, more: np.ndarray, settings: FlowSettings) -> np.ndarray:
+    """Head motion the alignment left over (N, 2, rows, columns) px, twice as much where `more`: affine, and a turn of a
+    head of its own depth."""
+    samples = len(more)
+    size = (log_uniform(rng, settings.head_px, samples) * np.where(more, 2, 1))[:, None, None]
     part = rng.normal(0, 1, (samples, 2, 4)) * (1, 0.8, 0.8, 0.7) * size  # px per unit of [1, x, y, z]
-    depth_error = 0.12 * smooth(rng, samples, (4, 7))[:, :1]
-    field = np.tensordot(part, basis, axes=(2, 0)) + part[:, :, 3, None, None] * depth_error
+    flat = np.tensordot(part[:, :, :3], cell_basis()[0][:3], axes=(2, 0))
+    field = flat + part[:, :, 3, None, None] * depth(rng, samples)
     behind = (((XS - 0.5) / 0.62) ** 2 + ((YS[:, None] - 0.52) / 0.75) ** 2) > rng.uniform(0.8, 1.4, (samples, 1, 1))
     return np.where(behind[:, None], rng.normal(0, 1, (samples, 2, 1, 1)) * size[..., None], field)
+
+
+def depth(rng: np.random.Generator, samples: int) -> np.ndarray:
+    """How far each cell of a head stands out, (N, 1, rows, columns); the generic face of the fit has 1 at the nose."""
+    width, height, nose, long, chin, sockets = np.exp(
+        rng.normal(0, 1, (6, samples, 1, 1)) * DEPTH_SIGMA[:, None, None, None]
+    )
+    x = XS - 0.5 - rng.normal(0, 0.02, (samples, 1, 1))
+    y = YS[:, None] - 0.5 - rng.normal(0, 0.02, (samples, 1, 1))
+    skull = np.sqrt(np.clip(1 - (x / (0.85 * width)) ** 2 - (y / (1.05 * height)) ** 2, 0, 1))
+    ridge = 0.4 * nose * np.exp(-((x / 0.11) ** 2) - ((y - 0.02) / (0.2 * long)) ** 2)
+    mouth = 0.06 * chin * np.exp(-((x / 0.2) ** 2) - ((y - 0.38) / 0.15) ** 2)
+    eyes = 0.06 * sockets * np.exp(-(((np.abs(x) - 0.28) / 0.12) ** 2) - ((y + 0.25) / 0.08) ** 2)
+    return (skull + ridge + mouth - eyes)[:, None] + 0.06 * smooth(rng, samples, (4, 7))[:, :1]
 
 
 def estimate(rng: np.random.Generator, motion: np.ndarray, settings: FlowSettings) -> tuple[np.ndarray, np.ndarray]:

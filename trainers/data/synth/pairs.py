@@ -1,12 +1,13 @@
 """Onset-apex picture pairs with truth: a portrait at rest and moved, through noise, compression, mesh and alignment.
 
-The picture counterpart of `flows`: the same draws of Action Units, but the flow has to be measured. Slow (about ten pairs
-a second), so it serves to check what was learned from drawn flow, and to teach the apex branch what a face looks like.
+The picture counterpart of `flows`: the same draws of Action Units, but the flow has to be measured. Slow (about
+ten pairs a second), so it serves to check what was learned from drawn flow, and to teach the apex branch faces.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,14 +15,18 @@ from tqdm import tqdm
 
 from engine.crop import CropSpec, compose, cut, layout_transform, similarity
 from engine.errors import UserError
+from engine.flow import pair_flow
 from engine.mesh import FaceNets
+from engine.recognizer import apex_picture, shrink
 from trainers.data.synth import action_units as table
 from trainers.data.synth.courses import peak_px
-from trainers.data.synth.flows import EXPRESSIONS, draw_intensities, log_uniform
+from trainers.data.synth.flows import EXPRESSIONS, Flows, draw_intensities, log_uniform
 from trainers.data.synth.portrait import Portrait, Pose, find_face
 
 FRAME = (360, 320)
 PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
+PEAK_PX = (0.5, 4.0)
+NO_EXPRESSION = 0.3  # share of pairs
 NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
 
 
@@ -59,31 +64,37 @@ def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
     return found
 
 
-def pairs(
-    rng: np.random.Generator,
-    faces: Sequence[Face],
-    samples: int,
-    nets: FaceNets,
-    *,
-    peak_range_px: tuple[float, float] = (0.5, 4.0),
-    no_expression: float = 0.3,
-) -> Pairs:
-    """Draw pairs of `faces`. A pair whose mesh is lost is drawn again."""
-    rows = []
+def draw_pairs(portraits: Sequence[Path], samples: int, seed: int) -> Pairs:
+    """`samples` pairs of the faces in `portraits`, with a progress bar. A pair whose face is lost is drawn again."""
+    rng, nets = np.random.default_rng(seed), FaceNets()
+    faces = read_faces(portraits, nets)
+    rows: list[tuple[Any, ...]] = []
     with tqdm(total=samples, desc="drawing pairs", unit="pair") as bar:
         while len(rows) < samples:
             which = int(rng.integers(len(faces)))
             bumps, face_px = table.perturb(rng, None), rng.uniform(90, 240)
             portrait = Portrait(faces[which].picture, faces[which].landmarks, size=FRAME, face_px=face_px, bumps=bumps)
             for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
-                label = len(EXPRESSIONS) if rng.random() < no_expression else int(rng.integers(len(EXPRESSIONS)))
-                peak = float(log_uniform(rng, peak_range_px, 1)[0])
+                label = len(EXPRESSIONS) if rng.random() < NO_EXPRESSION else int(rng.integers(len(EXPRESSIONS)))
+                peak = float(log_uniform(rng, PEAK_PX, 1)[0])
                 frames, aus, peak = draw_pair(rng, portrait, bumps, label, peak)
                 crops = align([degrade(rng, frame) for frame in frames], nets)
                 if crops is not None:
                     rows.append((*crops, label, aus, peak, which))
                     bar.update()
     return Pairs(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def measure(drawn: Pairs, *, method: str = "dis") -> Flows:
+    """The pairs as the recognizer measures them: flow of each, truth unchanged."""
+    crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
+    flow = np.stack([shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
+    return Flows(flow, drawn.label, drawn.aus, drawn.peak_px)
+
+
+def pictures(crops: np.ndarray) -> np.ndarray:
+    """Full crops (N, 180, 168) uint8 as the apex branch sees them, (N, 1, 64, 64) float32."""
+    return np.stack([apex_picture(crop, CropSpec()) for crop in crops])
 
 
 def draw_pair(
@@ -116,11 +127,11 @@ def degrade(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
     """Sensor noise and block compression."""
     noisy = np.clip(frame + rng.normal(0, log_uniform(rng, (0.5, 6), 1)[0], frame.shape), 0, 255).astype(np.uint8)
     _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
-    return cv2.imdecode(code, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
 
 
 def align(frames: Sequence[np.ndarray], nets: FaceNets) -> list[np.ndarray] | None:
-    """Full crops, uint8 grey, of frames of one face, held on the first one's shape as the live path does; None if lost."""
+    """Full crops, uint8 grey, of frames of one face, held on its first shape as the live path does; None if lost."""
     detections = nets.detect(frames[0])
     if not detections:
         return None

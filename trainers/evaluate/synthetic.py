@@ -1,0 +1,71 @@
+"""What a bundle scores on synthetic data it was not trained on: other generator settings, other seeds, other faces."""
+
+from typing import Any
+
+import numpy as np
+
+from calib.probability import expected_calibration_error
+from engine import heads
+from engine.recognizer import Recognizer
+from trainers.data.synth.action_units import Variation
+from trainers.data.synth.flows import EXPRESSIONS, Flows, FlowSettings
+from trainers.evaluate.metrics import auc, class_scores, f1
+from trainers.export import trunk_inputs
+
+# Stronger variation and nuisance than in training, so that the score is not that of the training distribution.
+KEPT_OUT = FlowSettings(
+    noise_px=(0.03, 0.4),
+    head_px=(0.1, 8.0),
+    shift_sd=0.04,
+    scale_sd=0.08,
+    rotation_sd_deg=4.0,
+    warp_sd=0.03,
+    blur_cells=(0.3, 1.6),
+    variation=Variation(position_sd=0.032, width_sigma=0.3, direction_sigma=0.3, gain_sigma=0.45),
+)
+INTENSITIES_PX = ((0.35, 0.71), (0.71, 1.41), (1.41, 2.83), (2.83, 6.0))  # around 0.5, 1, 2, 4 px
+
+
+def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -> dict[str, Any]:
+    """Every figure of the card; `apex` (N, 1, 64, 64) are the apex pictures, for a bundle that looks at them."""
+    label, aus, peak_px = data.label, data.aus, data.peak_px
+    embedding, au_logits = recognizer.trunk.embed(**trunk_inputs(recognizer.sees_apex, data.flow, apex))
+    probabilities = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
+    said, sure = probabilities.argmax(1), probabilities.max(1) >= recognizer.threshold
+    expressive = label < len(EXPRESSIONS)
+    units = recognizer.bundle.card["aus"]
+    return {
+        "samples": len(label),
+        **rounded(class_scores(label, said, probabilities.shape[1])),
+        "recall": {
+            name: round(float((said[label == c] == c).mean()), 3)
+            for c, name in enumerate(recognizer.head.classes)
+            if (label == c).any()
+        },
+        "three_classes": rounded(
+            class_scores(label[expressive], probabilities[expressive, :3].argmax(1), len(EXPRESSIONS))
+        ),
+        "by_peak_px": {
+            f"{low}-{high}": by_peak(label, said, expressive & (peak_px >= low) & (peak_px < high))
+            for low, high in INTENSITIES_PX
+        },
+        "au_auc": rounded({au: auc(aus[:, i], au_logits[:, i]) for i, au in enumerate(units)}),
+        "au_f1": rounded({au: f1(aus[:, i], au_logits[:, i] > 0) for i, au in enumerate(units)}),
+        "ece": round(expected_calibration_error(probabilities, label), 4),
+        "answered": {
+            "share": round(float(sure.mean()), 3),
+            "error": round(float((said != label)[sure].mean()), 3),
+        },
+    }
+
+
+def by_peak(label: np.ndarray, said: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    """Accuracy and the share taken for no expression among `rows`, which show one."""
+    if not rows.any():
+        return {}
+    right, missed = said[rows] == label[rows], said[rows] == len(EXPRESSIONS)
+    return {"acc": round(float(right.mean()), 3), "taken_for_none": round(float(missed.mean()), 3)}
+
+
+def rounded(scores: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in scores.items()}
