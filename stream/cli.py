@@ -106,12 +106,17 @@ def _add_pictures(command: argparse.ArgumentParser) -> None:
 
 
 def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSettings]":
+    import numpy as np
+
     from engine.recognizer import Recognizer
     from stream.faces import FaceSettings
     from stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
-    return Recognizer.load(arguments.bundle, device=arguments.device), settings
+    recognizer = Recognizer.load(arguments.bundle, device=arguments.device)
+    blank = np.zeros(recognizer.spec.full, np.uint8)
+    recognizer.predict(blank, blank)  # numba compiles at the first call: now, and not while a camera sends frames
+    return recognizer, settings
 
 
 def _watch(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ def examine(bundle_path: Path | None) -> dict[str, Any]:
     return {
         "machine": {
             "system": platform.platform(),
-            "python": platform.pythoninstalled(),
+            "python": platform.python_version(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         },
         "cameras": cameras(),

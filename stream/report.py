@@ -94,6 +94,7 @@ def _timeline(
 ) -> str:
     """One face: the spans as links to their cards over the curve of its motion."""
     mine = [event for event in events if event.track == track.track]
+    mine.sort(key=lambda event: event.onset_s - event.offset_s)  # the longest first: a short one lies on top of it
     top_px = _top(track.trace)
     marks = "".join(_mark(event, seconds) for event in mine)
     known = "".join(_known(span, seconds) for span in truth or [])

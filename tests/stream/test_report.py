@@ -82,11 +82,7 @@ def test_document_counts_and_rounds(summary):
             "not_analysed": {"the face is turned away": 9},
         }
     ]
-    assert [(event["id"], event["final"]) for event in document["events"]] == [
-        ("1-0", True),
-        ("1-1", True),
-        ("1-2", True),
-    ]
+    assert [(event["id"], event["final"]) for event in document["events"]] == [(f"1-{n}", True) for n in range(3)]
 
 
 def test_report_stands_alone(summary):
@@ -99,10 +95,7 @@ def test_report_stands_alone(summary):
 
 def test_report_shows_each_expression_once(summary):
     page = Page(render(summary, elapsed_s=1.0, card=CARD))
-    assert [value for tag, name, value in page.attributes if (tag, name) == ("article", "id")] == [
-        "event-1-0",
-        "event-1-1",
-    ]
+    assert page.values("id") == ["event-1-0", "event-1-1"]
     assert len(page.values("src")) == 6  # three pictures each; a blink has none
     assert "micro-expression" in page.text and "uncertain" in page.text and "AU12 lip corner puller" in page.text
     assert "9 frames: the face is turned away" in page.text
