@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import cv2
@@ -99,7 +99,7 @@ def make_clip(source: Path, plan: ClipPlan, out: Path, seed: int) -> dict[str, A
     """
     rng = np.random.default_rng(seed)
     times_s = frame_times(plan, rng)
-    pose, light = _pose_course(plan, rng), Drift(rng, plan.light)
+    pose, light, sensor = _pose_course(plan, rng), Drift(rng, plan.light), _Sensor(plan, rng)
     with av.open(str(out), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(plan.rate).limit_denominator(1001), options=H264)
         stream.width, stream.height = plan.size
@@ -107,7 +107,7 @@ def make_clip(source: Path, plan: ClipPlan, out: Path, seed: int) -> dict[str, A
         stream.codec_context.time_base = TIME_BASE
         for t_s, portrait in zip(times_s, _portraits(source, plan, len(times_s)), strict=False):
             image = portrait.frame(drives_at(plan.acts, t_s), pose(t_s))
-            frame = av.VideoFrame.from_ndarray(_sensor(image, plan, 1 + light(t_s), rng), "bgr24")
+            frame = av.VideoFrame.from_ndarray(sensor(image, 1 + light(t_s)), "bgr24")
             frame.pts, frame.time_base = round(t_s / TIME_BASE), TIME_BASE
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -171,12 +171,12 @@ def frame_times(plan: ClipPlan, rng: np.random.Generator) -> list[float]:
 
 def random_plan(
     rng: np.random.Generator,
-    kind: Literal["micro", "neutral", "macro", "speech", "mixed"] = "mixed",
+    kind: str = "mixed",
     *,
     peak_px: float = 1.0,
     **settings: Any,
 ) -> ClipPlan:
-    """A plan that nobody has seen: acts of `kind` one after the other, blinks in between, `settings` as ClipPlan's.
+    """A new plan: acts of `kind` (see KINDS) one after the other, blinks in between, `settings` as in ClipPlan.
 
     micro: micro-expressions of `peak_px`. neutral: head movements and glances. macro, speech: those, and
     micro-expressions between them. mixed: everything.
@@ -282,17 +282,25 @@ def _footage(source: Path, plan: ClipPlan, nets: FaceNets) -> tuple[list[np.ndar
     return pictures, smooth.reshape(-1, 468, 3)
 
 
-def _sensor(image: np.ndarray, plan: ClipPlan, gain: float, rng: np.random.Generator) -> np.ndarray:
-    """The picture as a camera would give it: lens blur, brightness, and noise that is new in every frame."""
-    seen: np.ndarray = image.astype(np.float32) * gain
-    if plan.blur_px:
-        seen = cv2.GaussianBlur(seen, (0, 0), plan.blur_px)
-    if plan.noise:
-        height, width = image.shape[:2]
-        grey = rng.standard_normal((height, width, 1), np.float32)
+class _Sensor:
+    """The picture as a camera would give it: lens blur, brightness, and grain that is other in every frame."""
+
+    def __init__(self, plan: ClipPlan, rng: np.random.Generator):
+        self._rng, self._blur_px = rng, plan.blur_px
+        width, height = 2 * plan.size[0], 2 * plan.size[1]  # each frame gets a window of it: as good as drawn anew
         colour = cv2.resize(rng.standard_normal((height // 2, width // 2, 3), np.float32), (width, height))
-        seen += plan.noise * np.sqrt(np.maximum(seen, 0) / 128 + 0.15) * (grey + 0.5 * colour)
-    return np.clip(seen + 0.5, 0, 255).astype(np.uint8)
+        self._grain = rng.standard_normal((height, width, 1), np.float32) + 0.5 * colour
+        self._strength = (plan.noise * np.sqrt(np.arange(256) / 128 + 0.15)).astype(np.float32)
+
+    def __call__(self, image: np.ndarray, gain: float) -> np.ndarray:
+        """`image` (height, width, 3) uint8 -> the same."""
+        if self._blur_px:
+            image = cv2.GaussianBlur(image, (0, 0), self._blur_px)
+        height, width = image.shape[:2]
+        y, x = self._rng.integers(height), self._rng.integers(width)
+        seen = cv2.LUT(image, self._strength) * self._grain[y : y + height, x : x + width]
+        seen = seen + np.float32(gain) * image + np.float32(0.5)
+        return np.clip(seen, 0, 255).astype(np.uint8)
 
 
 def _rounded(value: Any) -> Any:

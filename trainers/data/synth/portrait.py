@@ -294,12 +294,12 @@ class _Canvas:
         first = [max(0, (edge + MARGIN_PX) // GRID_PX - 2) for edge in (rows.start, columns.start)]
         last = [(edge + MARGIN_PX) // GRID_PX + 3 for edge in (rows.stop, columns.stop)]
         block = seen[first[0] : last[0], first[1] : last[1]].astype(np.float32)
+        block = (block + (MARGIN_PX + 0.5)) * OVERSAMPLING - 0.5  # pixels of the oversampled picture
         fine = cv2.resize(block, None, fx=GRID_PX, fy=GRID_PX, interpolation=cv2.INTER_CUBIC)
         y, x = (
             edge + MARGIN_PX - GRID_PX * start for edge, start in zip((rows.start, columns.start), first, strict=True)
         )
         fine = fine[y : y + rows.stop - rows.start, x : x + columns.stop - columns.start]
-        fine = (fine + (MARGIN_PX + 0.5)) * OVERSAMPLING - 0.5
         return cv2.remap(self._picture, fine, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
