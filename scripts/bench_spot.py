@@ -29,10 +29,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from fetch_footage import footage
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from engine.recognizer import Recognizer
+from scripts.fetch_footage import footage
 from stream.pipeline import Pipeline
 from stream.sources import open_source
 from trainers.data.synth.clips import STILL, ClipPlan, make_clip, random_plan
