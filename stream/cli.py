@@ -106,17 +106,23 @@ def _add_pictures(command: argparse.ArgumentParser) -> None:
 
 
 def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSettings]":
-    import numpy as np
-
-    from engine.recognizer import Recognizer
     from stream.faces import FaceSettings
     from stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
-    recognizer = Recognizer.load(arguments.bundle, device=arguments.device)
+    return _warm(arguments.bundle, arguments.device), settings
+
+
+def _warm(bundle: Path | None = None, device: str = "auto") -> "Recognizer":
+    """A recognizer that has run once: numba compiles at the first call, better now than while a camera sends frames."""
+    import numpy as np
+
+    from engine.recognizer import Recognizer
+
+    recognizer = Recognizer.load(bundle, device=device)
     blank = np.zeros(recognizer.spec.full, np.uint8)
-    recognizer.predict(blank, blank)  # numba compiles at the first call: now, and not while a camera sends frames
-    return recognizer, settings
+    recognizer.predict(blank, blank)
+    return recognizer
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -158,13 +164,12 @@ def _analyse(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from engine.recognizer import Recognizer
     from stream import demo
     from stream.analyse import Results, analyse
     from stream.pipeline import PipelineSettings
     from stream.sources import File, SourceSettings
 
-    recognizer, truth = Recognizer.load(), demo.truth()
+    recognizer, truth = _warm(), demo.truth()
     with (
         Results(arguments.out, arguments.out / "merau.db") as results,
         File(str(demo.CLIP), SourceSettings(paced=True)) as source,
