@@ -42,3 +42,28 @@ class Neutral:
         self.value += rate * float(np.clip(error, -3 * self._spread, 3 * self._spread))
         self._spread += rate * (min(abs(error), 3 * self._spread) - self._spread)
         self._spread = max(self._spread, 0.01 * abs(self.value))
+
+
+class Depth:
+    """Where this person's face is deeper or flatter than the mean face, learned from the parallax of head turns.
+
+    A turn moves each patch by its depth times one vector, which the fit of the whole face measures. What is left of a
+    patch along that vector, over a running robust regression, is the depth that the mean face lacks.
+    """
+
+    RIDGE_PX2_S = 0.5  # parallax that must have been seen before much is believed
+
+    def __init__(self, shape: tuple[int, ...], *, memory_s: float = 30.0):
+        self._along, self._power, self._memory_s = np.zeros(shape), np.zeros(shape), memory_s
+
+    def update(self, patches: np.ndarray, turn: np.ndarray, floor: np.ndarray, step_s: float) -> None:
+        """Learns from `patches` (2, ...) and `turn` (2,), pixels; motion far above `floor` (...) is an expression."""
+        left = self.remove(patches, turn)
+        trust = step_s / (1 + (np.hypot(*left) / (2 * floor)) ** 2)
+        fade = np.exp(-step_s / self._memory_s)
+        self._along = fade * self._along + trust * np.tensordot(turn, patches, axes=(0, 0))
+        self._power = fade * self._power + trust * float(turn @ turn)
+
+    def remove(self, patches: np.ndarray, turn: np.ndarray) -> np.ndarray:
+        """`patches` (2, ...) without the parallax of the depth learned so far."""
+        return patches - turn[:, None, None] * (self._along / (self._power + self.RIDGE_PX2_S))

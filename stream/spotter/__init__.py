@@ -1,42 +1,27 @@
 """Online spotting: crops of one face in, spans out, each said twice.
 
-A movement is noticed on the flow from 0.2 s ago, because that survives a moving head; from then on it is a `Course`,
-measured against the crop just before it began, because that shows onset, apex and offset as one plain hill.
-Everything is causal, every window is in seconds, memory is a ring of a few seconds.
+A movement is noticed on the flow from 0.2 s ago, because that survives a moving head: a short one by its `pulse`, a
+lasting one by its rise. From then on it is a `Course`, measured against the crop just before it began, because that
+shows onset, apex and offset as one plain hill. Everything is causal, every window is in seconds, memory is a ring.
 """
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
-from calib.baseline import Neutral, NoiseFloor
+from calib.baseline import Depth, Neutral, NoiseFloor
 from engine.crop import CropSpec
 from engine.errors import UserError
 from stream.align import Crop
 from stream.spotter.course import Course, Point
 from stream.spotter.motion import Moment, Motion, head_px, moment, motion, regions
-from stream.spotter.rules import Evidence, Kind, evidence, kind
+from stream.spotter.pulse import pulse
+from stream.spotter.rules import Evidence, Kind, evidence, lasting_kind, short_kind
+from stream.spotter.span import Span
+from stream.spotter.speech import Speech
 
-__all__ = ["Kind", "Span", "Spotter", "SpotterSettings"]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A movement of one face, times in seconds of the source. The same `id` is said provisionally, then finally."""
-
-    track_id: int
-    id: int
-    onset_s: float
-    apex_s: float
-    offset_s: float
-    kind: Kind
-    strength: float  # pixels of the crop: the largest mean motion of a patch at the apex
-    final: bool
-    onset: Crop  # the crops that the recognizer compares
-    apex: Crop
-    evidence: Evidence
+__all__ = ["Evidence", "Kind", "Span", "Spotter", "SpotterSettings"]
 
 
 @dataclass(frozen=True)
@@ -45,20 +30,20 @@ class SpotterSettings:
 
     crop: CropSpec = CropSpec()
     micro_max_s: float = 0.5  # onset to offset; longer is macro
+    macro_max_s: float = 20.0  # an expression that is held longer is closed
     lag_s: float = 0.2
     rate_max_hz: float = 80.0  # crops that follow each other faster than this are not analysed
-    trigger: float = 3.0
+    pulse_trigger: float = 3.0
+    rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
     floor_min_px: float = 0.03
-    settle_s: float = 0.5  # of a track before it speaks
-    confirm_s: float = 0.06  # after the apex before it is said
-    decide_s: float = 0.3  # after the apex before it is final
-    macro_max_s: float = 20.0
+    settle_s: float = 0.4  # of a track before it speaks
+    decide_s: float = 0.28  # after the apex before a short movement is final
 
     def __post_init__(self) -> None:
-        for name in ("micro_max_s", "lag_s", "rate_max_hz", "trigger", "floor_prior_px", "floor_min_px", "macro_max_s"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"SpotterSettings.{name} is {getattr(self, name)}: choose a value above 0.")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not value > 0:
+                raise UserError(f"SpotterSettings.{name} is {value}: choose a value above 0.")
         if self.macro_max_s <= self.micro_max_s:
             raise UserError(f"SpotterSettings.macro_max_s is {self.macro_max_s}: choose more than micro_max_s.")
 
@@ -66,30 +51,47 @@ class SpotterSettings:
 @dataclass(frozen=True)
 class _Seen:
     moment: Moment
-    lag: Motion | None  # against the moment lag_s before, if there is one
+    lag: np.ndarray | None  # (2, 14, 13) motion from lag_s before, if there was a crop
+    steady: np.ndarray | None  # the same, averaged with the moment before
 
     @property
     def t_s(self) -> float:
         return self.moment.crop.t_s
 
 
+@dataclass
+class _Short:
+    """A pulse that is being decided, on the skin or on the eyes."""
+
+    name: str
+    course: Course
+    said: bool = False
+
+
 class Spotter:
     """Follows one track. `motion_px` and `noise_px` are what it sees now, for display."""
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
-    RING_S = 2.5
+    RING_S = 2.0
+    HELD_STEP_S = 0.1  # between looks at an expression that is being held
+    MARGIN_S = 0.07  # from the reference to the first sign of motion
+    RETURNED = 0.25  # a course below this level has come back
 
     def __init__(self, settings: SpotterSettings | None = None):
         self.settings = settings or SpotterSettings()
         self._regions = regions(self.settings.crop)
-        self._noise = NoiseFloor(np.full(self._regions.face.shape, self.settings.floor_prior_px))
-        self._aperture = Neutral()
+        prior = np.full(self._regions.face.shape, self.settings.floor_prior_px)
+        self._rise_floor, self._pulse_floor = NoiseFloor(prior), NoiseFloor(prior / 2, quantile=0.9)
+        self._aperture, self._depth = Neutral(), Depth(prior.shape)
         self._ring: deque[_Seen] = deque()
-        self._courses: dict[str, Course] = {}  # at most one on the face and one on the eyes
-        self._ended: dict[str, float] = {"face": -1e9, "eyes": -1e9}
-        self._recent: deque[Span] = deque(maxlen=16)
-        self._began_s: float | None = None
+        self._short: list[_Short] = []
+        self._apex_s = {"eyes": -1e9, "face": -1e9}  # of the last pulse that was decided
+        self._lasting: Course | None = None  # a rise that may become a macro-expression
+        self._held: Course | None = None  # one that has come to rest away from where it began
+        self._armed = True  # for a new rise; not before the last one has died down
+        self._began_s = 0.0
         self._next_id = 0
+        self._speech = Speech()
         self.motion_px = 0.0
         self.noise_px = self.settings.floor_prior_px
 
@@ -99,127 +101,211 @@ class Spotter:
             return []
         spans = self.finish() if self._ring and crop.t_s - self._ring[-1].t_s > self.GAP_S else []
         now = self._see(crop)
-        for name, course in list(self._courses.items()):
-            course.add(self._point(course.reference, now.moment))
-            spans += self._advance(name, course)
-        self._trigger(now)
+        spans += self._follow_short(now)
+        spans += self._follow_lasting(now)
+        if now.steady is not None and now.t_s - self._began_s >= self.settings.settle_s:
+            spans += self._notice(now)
         return spans
 
     def finish(self) -> list[Span]:
         """The stream ends or breaks here: what is open is judged as it stands, and the ring is emptied."""
-        spans = []
-        for name, course in list(self._courses.items()):
-            spans += self._close(name, course)
+        spans = [span for short in self._short for span in self._decide(short)]
+        spans += [span for course in (self._lasting, self._held) if course for span in self._conclude(course)]
+        self._short, self._lasting, self._held, self._armed = [], None, None, True
         self._ring.clear()
-        self._began_s = None
         return spans
 
+    # --- seeing
+
     def _see(self, crop: Crop) -> _Seen:
+        """Compares the crop with the one a lag ago and learns what is usual."""
         now = moment(crop)
-        if not self._ring:
-            self._began_s = crop.t_s
+        lag = steady = None
+        if self._ring:
+            last = self._ring[-1]
+            step_s = crop.t_s - last.t_s
+            self._aperture.update(now.aperture, step_s)
+            if past := self._at(crop.t_s - self.settings.lag_s):
+                lag = self._motion(past, now, step_s).patches
+                steady = lag if last.lag is None else (lag + last.lag) / 2
+                self._rise_floor.update(np.hypot(*steady), step_s)
         else:
-            self._aperture.update(now.aperture, crop.t_s - self._ring[-1].t_s)
-        past = self._at(crop.t_s - self.settings.lag_s)
-        lag = motion(past, now, self.settings.crop) if past else None
-        seen = _Seen(now, lag)
+            self._began_s = crop.t_s
+        seen = _Seen(now, lag, steady)
         self._ring.append(seen)
         while crop.t_s - self._ring[0].t_s > self.RING_S:
             self._ring.popleft()
         return seen
 
+    def _motion(self, before: Moment, after: Moment, learn_s: float = 0.0) -> Motion:
+        """Facial motion, less what this person's own depth explains; `learn_s` is how much that may learn from it."""
+        seen = motion(before, after, self.settings.crop)
+        if learn_s:
+            self._depth.update(seen.patches, seen.turn, self._floor(self._rise_floor), learn_s)
+        return Motion(self._depth.remove(seen.patches, seen.turn), seen.turn)
+
     def _at(self, t_s: float) -> Moment | None:
-        """The moment of the ring nearest to `t_s`, if it is within a quarter of the lag."""
-        if not self._ring:
-            return None
+        """The moment of the ring nearest to `t_s`, if it is within a third of the lag."""
         nearest = min(self._ring, key=lambda seen: abs(seen.t_s - t_s))
         return nearest.moment if abs(nearest.t_s - t_s) <= self.settings.lag_s / 3 else None
 
-    def _floor(self) -> np.ndarray:
+    def _floor(self, noise: NoiseFloor) -> np.ndarray:
         """The noise floor of each patch; no patch is believed to be much quieter than the face as a whole."""
-        level = self._noise.level
-        return np.maximum(level, max(0.7 * float(np.median(level[self._regions.face])), self.settings.floor_min_px))
+        whole = 0.7 * float(np.median(noise.level[self._regions.face]))
+        return np.maximum(noise.level, max(whole, self.settings.floor_min_px))
 
-    def _trigger(self, now: _Seen) -> None:
-        if now.lag is None or len(self._ring) < 2:
-            return
-        before = self._ring[-2].lag
-        patches = now.lag.patches if before is None else (now.lag.patches + before.patches) / 2
-        magnitude = np.hypot(*patches)
-        self._noise.update(magnitude, now.t_s - self._ring[-2].t_s)
-        floor = self._floor()
-        self.motion_px = float(magnitude[self._regions.face].max())
-        self.noise_px = float(np.median(floor[self._regions.face]))
-        assert self._began_s is not None
-        if now.t_s - self._began_s < self.settings.settle_s:
-            return
-        for name, mask in (("face", self._regions.face), ("eyes", self._regions.eyes)):
-            refractory = now.t_s - self._ended[name] < self.settings.lag_s
-            if name not in self._courses and not refractory and (magnitude / floor)[mask].max() > self.settings.trigger:
-                self._open(name, mask)
+    # --- noticing
 
-    def _open(self, name: str, mask: np.ndarray) -> None:
-        """Goes back to where this movement began and follows it from there."""
+    def _notice(self, now: _Seen) -> list[Span]:
+        """Opens a course where a pulse, or a rise, stands out from this person's noise."""
+        rise_floor = self._floor(self._rise_floor)
+        rise = np.hypot(*now.steady)
+        self.motion_px = float(rise[self._regions.face].max())
+        self.noise_px = float(np.median(rise_floor[self._regions.face]))
+        spans = self._notice_pulse(now)
+        skin = self._skin()
+        moving = float((rise / rise_floor)[skin].max()) > self.settings.rise_trigger
+        if moving and self._armed and self._lasting is None:
+            self._lasting, self._armed = self._course(len(self._ring) - 1, skin), False
+        elif not moving:
+            self._armed = True
+            if self._lasting and self._rests(self._lasting):
+                spans += self._hold(self._lasting)
+        return spans
+
+    def _notice_pulse(self, now: _Seen) -> list[Span]:
+        window_s = self.settings.micro_max_s
+        earlier = [i for i, s in enumerate(self._ring) if s.steady is not None and 0.05 < now.t_s - s.t_s < window_s]
+        if not earlier:
+            return []
+        seen = pulse(np.stack([self._ring[i].steady for i in earlier]), now.steady)
+        self._pulse_floor.update(seen.px, now.t_s - self._ring[-2].t_s)
+        strength = seen.px / self._floor(self._pulse_floor)
+        spans = []
+        for name, mask in (("eyes", self._regions.eyes), ("face", self._skin())):
+            at = np.unravel_index((strength * mask).argmax(), mask.shape)
+            rose = earlier[seen.rose[at]]
+            if (strength * mask)[at] > self.settings.pulse_trigger and self._is_new(name, self._ring[rose].t_s):
+                short = _Short(name, self._course(rose, mask))
+                self._short.append(short)
+                spans += self._say(short)
+        return spans
+
+    def _is_new(self, name: str, rose_s: float) -> bool:
+        """Whether a movement that was rising at `rose_s` is another one than those that are known."""
+        apexes_s = [self._apex_s[name], *(short.course.apex.t_s for short in self._short if short.name == name)]
+        return all(rose_s > apex_s + self.settings.lag_s for apex_s in apexes_s)
+
+    def _skin(self) -> np.ndarray:
+        """The patches that tell an expression: not those round the eyes while a blink pulls at them."""
+        blinking = any(short.name == "eyes" for short in self._short)
+        return self._regions.face & ~self._regions.lids if blinking else self._regions.face
+
+    def _course(self, rose: int, mask: np.ndarray) -> Course:
+        """Goes back from moment `rose` of the ring to where its movement began, and follows it from there until now."""
         seen = list(self._ring)
-        start = self._beginning(seen, mask, self._ended[name])
-        course = Course(seen[start].moment, mask, self._next_id)
+        start = self._beginning(seen, rose, mask)
+        course = Course(seen[start].moment, mask, self._floor(self._rise_floor), self._next_id)
         self._next_id += 1
-        later = seen[start + 1 :]
-        for s in later[:: -max(1, len(later) // 8)][::-1]:
-            course.add(self._point(course.reference, s.moment))
-        self._courses[name] = course
+        for later in seen[start + 1 :]:
+            course.add(self._point(course.reference, later.moment))
+        return course
 
-    def _beginning(self, seen: list[_Seen], mask: np.ndarray, not_before_s: float) -> int:
-        """Index of the last moment before the lag flow began to show the pattern that it shows now, less a margin."""
-        assert seen[-1].lag is not None
-        pattern = seen[-1].lag.patches * mask
+    def _beginning(self, seen: list[_Seen], rose: int, mask: np.ndarray) -> int:
+        """Index of the last moment before the lagged flow began to show the pattern that it shows at `rose`."""
+        pattern = seen[rose].steady * mask
         energy = max(float(np.vdot(pattern, pattern)), 1e-9)
-        i = len(seen) - 1
-        while i > 0 and seen[i - 1].lag is not None and seen[-1].t_s - seen[i].t_s < 1.0:
-            if float(np.vdot(pattern, seen[i - 1].lag.patches)) / energy < 0.15:  # type: ignore[union-attr]
+        i = rose
+        while i > 0 and seen[i - 1].steady is not None and seen[rose].t_s - seen[i].t_s < 1.0:
+            if float(np.vdot(pattern, seen[i - 1].steady)) / energy < 0.15:
                 break
             i -= 1
-        onset_s = seen[i].t_s
-        while i > 0 and onset_s - seen[i].t_s < 0.08 and seen[i - 1].t_s > not_before_s:
+        first_s = seen[i].t_s
+        while i > 0 and first_s - seen[i].t_s < self.MARGIN_S:
             i -= 1
         return i
 
     def _point(self, reference: Moment, now: Moment) -> Point:
-        spec = self.settings.crop
-        return Point(now, motion(reference, now, spec), head_px(reference, now, spec))
+        return Point(now, self._motion(reference, now), head_px(reference, now, self.settings.crop))
 
-    def _advance(self, name: str, course: Course) -> list[Span]:
-        """Says the course at its apex, decides on it once it has come back or has lasted too long to be micro."""
-        t_s, level = course.points[-1].t_s, course.level()
-        since_apex_s = t_s - course.apex.t_s
-        onset_s, _, _ = course.bounds()
-        fallen = level[-2:].mean() < 0.25
-        if fallen and since_apex_s >= self.settings.decide_s or t_s - onset_s > self.settings.macro_max_s:
-            return self._close(name, course)
-        lasting = t_s - onset_s > self.settings.micro_max_s + 0.1 and level[-1] > 0.5
-        said: Kind | None = "macro" if lasting else "micro" if since_apex_s >= self.settings.confirm_s else None
-        if said and course.said != said and course.said != "macro" and name == "face":
-            span = self._span(course, final=False)
-            if span.kind in ("micro", "macro"):
-                course.said = said
-                return [replace(span, kind=said)]
-        return []
+    # --- short movements: micro-expressions, blinks, syllables, nods
 
-    def _close(self, name: str, course: Course) -> list[Span]:
-        del self._courses[name]
-        span = self._span(course, final=True)
-        self._ended[name] = course.points[-1].t_s
-        self._recent.append(span)
-        if course.said is None and span.kind == "other":
-            return []
-        return [span]
+    def _follow_short(self, now: _Seen) -> list[Span]:
+        spans = []
+        for short in self._short:
+            short.course.add(self._point(short.course.reference, now.moment))
+            if short.name == "face" and any(other.name == "eyes" for other in self._short):
+                short.course.narrow(self._regions.face & ~self._regions.lids)
+        for short in list(self._short):
+            since_apex_s = now.t_s - short.course.apex.t_s
+            since_onset_s = now.t_s - short.course.bounds()[0]
+            back = short.course.level()[-2:].mean() < self.RETURNED
+            if (back and since_apex_s >= self.settings.decide_s) or since_onset_s > 1.4 * self.settings.micro_max_s:
+                self._short.remove(short)
+                self._apex_s[short.name] = short.course.apex.t_s
+                spans += self._decide(short)
+        return spans
 
-    def _span(self, course: Course, *, final: bool) -> Span:
+    def _say(self, short: _Short) -> list[Span]:
+        """At the apex, if it looks like a micro-expression so far."""
+        seen = self._measure(short.course)
+        short.said = short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) == "micro"
+        return [self._span(short.course, "micro", seen, final=False)] if short.said else []
+
+    def _decide(self, short: _Short) -> list[Span]:
+        """At the offset: what it was."""
+        seen = self._measure(short.course)
+        span = self._span(short.course, short_kind(seen, self.settings.micro_max_s), seen, final=True)
+        corrected = self._speech.hear(span) if short.name == "face" else [span]
+        return [s for s in corrected if short.said or s.id != short.course.id or s.kind not in ("other", "macro")]
+
+    # --- lasting movements: macro-expressions
+
+    def _follow_lasting(self, now: _Seen) -> list[Span]:
+        spans = []
+        if self._lasting:
+            self._lasting.add(self._point(self._lasting.reference, now.moment))
+            if any(short.name == "eyes" for short in self._short):
+                self._lasting.narrow(self._regions.face & ~self._regions.lids)
+            if self._has_ended(self._lasting):
+                spans += self._conclude(self._lasting)
+                self._lasting = None
+        if self._held and now.t_s - self._held.points[-1].t_s >= self.HELD_STEP_S:
+            self._held.add(self._point(self._held.reference, now.moment))
+            if self._has_ended(self._held):
+                spans += self._conclude(self._held)
+                self._held = self._lasting = None  # what rose meanwhile was the way back
+        return spans
+
+    def _has_ended(self, course: Course) -> bool:
+        t_s = course.points[-1].t_s
+        back = course.level()[-2:].mean() < self.RETURNED and t_s - course.apex.t_s >= self.settings.decide_s
+        return bool(back) or t_s - course.reference.crop.t_s > self.settings.macro_max_s
+
+    def _rests(self, course: Course) -> bool:
+        return course.points[-1].t_s - course.bounds()[0] > self.settings.micro_max_s and course.level()[-1] > 0.5
+
+    def _hold(self, course: Course) -> list[Span]:
+        """The face has come to rest away from the reference: keep an eye on it, and let a new movement begin."""
+        spans = self._conclude(self._held) if self._held else []
+        self._held, self._lasting = course, None
+        seen = self._measure(course)
+        if lasting_kind(seen, self.settings.micro_max_s) == "macro":
+            spans.append(self._span(course, "macro", seen, final=False))
+        return spans
+
+    def _conclude(self, course: Course) -> list[Span]:
+        seen = self._measure(course)
+        kind = lasting_kind(seen, self.settings.micro_max_s)
+        return [self._span(course, kind, seen, final=True)] if kind != "other" or course is self._held else []
+
+    def _measure(self, course: Course) -> Evidence:
+        return evidence(course, self._regions, self._aperture.value or 1.0)
+
+    def _span(self, course: Course, kind: Kind, seen: Evidence, *, final: bool) -> Span:
         onset_s, apex_s, offset_s = course.bounds()
-        seen = evidence(course, self._floor(), self._regions, self._aperture.value or 1.0)
         onset = min(course.points, key=lambda p: abs(p.t_s - onset_s)).moment.crop
         apex = course.apex.moment.crop
-        what = kind(seen, micro_max_s=self.settings.micro_max_s, trigger=self.settings.trigger)
         return Span(
-            apex.track_id, course.id, onset_s, apex_s, offset_s, what, course.strength_px, final, onset, apex, seen
+            apex.track_id, course.id, onset_s, apex_s, offset_s, kind, seen.strength_px, final, onset, apex, seen
         )

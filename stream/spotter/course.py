@@ -23,15 +23,21 @@ class Point:
 
 
 class Course:
-    """The points of one movement on `mask` (14, 13) bool, in order of time; the first is the reference itself."""
+    """The points of one movement, in order of time; the first is the reference itself.
 
-    def __init__(self, reference: Moment, mask: np.ndarray, id: int):
-        still = Motion(np.zeros((2, *mask.shape), np.float32), 0.0)
+    `mask` (14, 13) bool says which patches count, `floor` (14, 13) pixels how noisy each of them is.
+    """
+
+    STRONGEST = 4  # patches that decide how far the face has moved
+
+    def __init__(self, reference: Moment, mask: np.ndarray, floor: np.ndarray, id: int):
+        still = Motion(np.zeros((2, *mask.shape), np.float32), np.zeros(2))
         self.points = [Point(reference, still, 0.0)]
-        self.mask, self.id = mask, id
+        self.mask, self.floor, self.id = mask, floor, id
         self.said: str | None = None  # the kind that was said provisionally
         self.peak = 0  # index of the apex among the points
-        self.strength_px = 0.0
+        self.snr = 0.0  # strength at the apex, in noise floors
+        self._level = [0.0]
 
     @property
     def reference(self) -> Moment:
@@ -44,9 +50,18 @@ class Course:
     def add(self, point: Point) -> None:
         """Appends a later point and moves the apex there if the face has never been further from the reference."""
         self.points.append(point)
-        strength = float(self.field(-1).max())
-        if strength > self.strength_px:
-            self.peak, self.strength_px = len(self.points) - 1, strength
+        self._rise(len(self.points) - 1)
+
+    def _rise(self, index: int) -> None:
+        strongest = np.partition((self.field(index) / self.floor).ravel(), -self.STRONGEST)[-self.STRONGEST :]
+        if strongest.mean() > self.snr:
+            self.peak, self.snr, self._level = index, float(strongest.mean()), []
+
+    def narrow(self, mask: np.ndarray) -> None:
+        """Looks at `mask` only from now on, as if it always had."""
+        self.mask, self.peak, self.snr, self._level = mask, 0, 0.0, [0.0]
+        for i in range(1, len(self.points)):
+            self._rise(i)
 
     def field(self, index: int) -> np.ndarray:
         """Magnitude (14, 13) of the motion at a point, pixels, zero off the mask."""
@@ -58,8 +73,11 @@ class Course:
         Projecting on the pattern is a matched filter: it averages the noise over all skin that takes part.
         """
         pattern = self.apex.motion.patches * self.mask
-        weighted = pattern * np.sum(pattern**2, axis=0)
-        return np.array([np.vdot(weighted, p.motion.patches) for p in self.points]) / max(np.vdot(weighted, pattern), 1e-9)
+        weighted = pattern * np.sum((pattern / self.floor) ** 2, axis=0)
+        full = max(float(np.vdot(weighted, pattern)), 1e-9)
+        new = self.points[len(self._level) :]  # the pattern changes only when the apex moves
+        self._level += [float(np.vdot(weighted, point.motion.patches)) / full for point in new]
+        return np.array(self._level)
 
     def bounds(self) -> tuple[float, float, float]:
         """Onset, apex and offset in seconds, between the frames where the level allows it."""

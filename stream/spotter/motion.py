@@ -28,7 +28,7 @@ class Motion:
     """Facial motion between two moments."""
 
     patches: np.ndarray  # (2, 14, 13) float32, pixels
-    parallax_px: float  # how far the nose moved against the rim of the head: the turn of the head
+    turn: np.ndarray  # (2,) how far the nose moved against the rest of the head, pixels: a turn of the head
 
 
 def moment(crop: Crop) -> Moment:
@@ -51,7 +51,7 @@ def motion(before: Moment, after: Moment, spec: CropSpec) -> Motion:
     facial = subtract_global_motion(field, fit, spec=spec)
     cells = np.stack([cv2.resize(axis, CELLS[::-1], interpolation=cv2.INTER_AREA) for axis in facial])
     patches = (cells[:, 1:, 1:] + cells[:, 1:, :-1] + cells[:, :-1, 1:] + cells[:, :-1, :-1]) / 4
-    return Motion(patches, float(np.hypot(*fit[:, 3])))
+    return Motion(patches, fit[:, 3])
 
 
 def head_px(before: Moment, after: Moment, spec: CropSpec) -> float:
@@ -71,7 +71,9 @@ class Regions:
 
     face: np.ndarray  # all of it but the eyes
     eyes: np.ndarray
+    lids: np.ndarray  # the face patches that a blink pulls along
     mouth: np.ndarray
+    upper: np.ndarray  # brows and forehead
 
 
 @lru_cache
@@ -81,8 +83,9 @@ def regions(spec: CropSpec) -> Regions:
     rows, columns = np.mgrid[1 : CELLS[0], 1 : CELLS[1]]  # a patch is centred where its four cells meet
     x = (columns * width / CELLS[1] - spec.side_px) / spec.size_px
     y = (rows * height / CELLS[0] - spec.top_px) / spec.size_px
-    head = ((x - 0.5) / 0.52) ** 2 + ((y - 0.5) / 0.68) ** 2 <= 1
-    eyes = np.zeros_like(head)
+    head = (((x - 0.5) / 0.46) ** 2 + ((y - 0.5) / 0.66) ** 2 <= 1) & (y > -0.12) & (y < 1)
+    eyes, lids = np.zeros_like(head), np.zeros_like(head)
     for eye_x, eye_y in LAYOUT[:2]:
         eyes |= (abs(x - eye_x) < 0.2) & (abs(y - eye_y) < 0.09)
-    return Regions(head & ~eyes, head & eyes, head & (y > 0.6))
+        lids |= (abs(x - eye_x) < 0.24) & (abs(y - eye_y) < 0.19)
+    return Regions(head & ~eyes, head & eyes, head & lids & ~eyes, head & (y > 0.6), head & (y < 0.4))

@@ -20,10 +20,13 @@ class Evidence:
     strength_px: float
     snr: float  # strongest patch at the apex over its noise floor
     eye_px: float  # strongest eye patch at the apex
+    blink_px: float  # strongest eye patch at any time of the course
+    upper_share: float  # of the energy at the apex, above the cheeks
     face_px: float
     aperture_drop: float  # how far the eyes closed below this person's usual opening, as a share of it
     mouth_change_px: float  # range of the gap between the lips
     mouth_share: float  # of the energy at the apex
+    eye_share: float  # of the energy at the apex, the skin round the eyes
     head_px: float  # head motion across the picture, reference to apex
     parallax_px: float  # the turn of the head, reference to apex
     spread: float  # share of the face's patches that move at least half as far as the strongest
@@ -32,27 +35,31 @@ class Evidence:
     on_eyes: bool
 
 
-def evidence(course: Course, floor: np.ndarray, regions: Regions, neutral_aperture: float) -> Evidence:
-    """Measures a course; `floor` (14, 13) pixels is the noise of each patch."""
+def evidence(course: Course, regions: Regions, neutral_aperture: float) -> Evidence:
+    """Measures a course."""
     onset_s, apex_s, offset_s = course.bounds()
     level = course.level()
     magnitude = np.hypot(*course.apex.motion.patches)
     moving = magnitude * course.mask
+    strongest = np.argsort((moving / course.floor).ravel())[-course.STRONGEST :]
     energy = moving**2
     during = [p for p in course.points if onset_s - 0.1 <= p.t_s <= offset_s + 0.1] or course.points
     mouth = [p.moment.mouth_px for p in during]
     return Evidence(
         duration_s=offset_s - onset_s,
         rise_s=apex_s - onset_s,
-        strength_px=course.strength_px,
-        snr=float((moving / floor).max()),
+        strength_px=float(moving.ravel()[strongest].mean()),
+        snr=course.snr,
         eye_px=float(magnitude[regions.eyes].max()),
+        blink_px=max(float(np.hypot(*p.motion.patches)[regions.eyes].max()) for p in during),
+        upper_share=float(energy[regions.upper].sum() / max(energy.sum(), 1e-9)),
         face_px=float(magnitude[regions.face].max()),
         aperture_drop=1 - min(p.moment.aperture for p in during) / neutral_aperture,
         mouth_change_px=max(mouth) - min(mouth),
         mouth_share=float(energy[regions.mouth].sum() / max(energy.sum(), 1e-9)),
+        eye_share=float(energy[regions.lids].sum() / max(energy.sum(), 1e-9)),
         head_px=max(p.head_px for p in course.points[: course.peak + 1]),
-        parallax_px=course.apex.motion.parallax_px,
+        parallax_px=float(np.hypot(*course.apex.motion.turn)),
         spread=float((moving[course.mask] > 0.5 * moving.max()).mean()),
         residue=float(level[-1]),
         lobes=int(np.sum((level[1:] > 0.5) & (level[:-1] <= 0.5))),
@@ -60,14 +67,28 @@ def evidence(course: Course, floor: np.ndarray, regions: Regions, neutral_apertu
     )
 
 
-def kind(seen: Evidence, *, micro_max_s: float, trigger: float) -> Kind:
-    """Names the movement."""
+def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
+    """Names a movement that rose and came back."""
     if seen.on_eyes:
-        return "blink" if seen.aperture_drop > 0.12 and seen.duration_s < 0.7 else "other"
-    if seen.snr < trigger:
+        return "blink" if seen.aperture_drop > 0.1 and seen.duration_s < 0.7 else "other"
+    if seen.snr < 2.5 or seen.residue > 0.4 or seen.duration_s > 1.15 * micro_max_s:
         return "other"
-    if seen.aperture_drop > 0.15 and seen.eye_px > 1.5 * seen.face_px:
+    if seen.eye_px > 1.5 * max(seen.face_px, 1.0) or (seen.aperture_drop > 0.1 and seen.eye_share > 0.5):
         return "blink"
-    if seen.duration_s > micro_max_s:
-        return "macro"
-    return "micro"
+    if seen.aperture_drop > 0.08 and seen.blink_px > 1.0 and seen.upper_share > 0.5:
+        if seen.strength_px < 0.35 * seen.blink_px:
+            return "blink"
+    if seen.strength_px < 0.25 * seen.parallax_px:
+        return "head"
+    if seen.mouth_share > 0.7 and seen.mouth_change_px > 3.0:
+        return "speech"
+    return "micro" if seen.strength_px < 4.0 else "other"
+
+
+def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
+    """Names a movement that stayed."""
+    if seen.duration_s < 1.15 * micro_max_s or seen.snr < 5 or seen.strength_px < 0.7:
+        return "other"
+    if seen.strength_px < 0.4 * seen.parallax_px:
+        return "head"
+    return "macro"
