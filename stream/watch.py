@@ -1,6 +1,7 @@
 """`merau watch`: a line per event as it is said, and a status line that tells how the camera and the faces fare."""
 
 import json
+import shutil
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from stream.record import record
 from stream.sources import Source, SourceState
 from stream.words import count, line
 
-STATUS_EVERY_S = 0.5
+STATUS_EVERY_S = 1.0
 
 
 class Screen:
@@ -65,7 +66,8 @@ class Screen:
             with self._lock:
                 if self._terminal:
                     self._clear()
-                    sys.stderr.write(self._status(state))
+                    width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be drawn over
+                    sys.stderr.write(self._status(state)[:width])
                     sys.stderr.flush()
                 else:
                     self._say_change(state)
