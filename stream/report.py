@@ -14,7 +14,7 @@ from stream.events import KINDS, Event
 from stream.summary import EXPRESSIONS, Summary, Trace, Track
 from stream.words import AU_NAMES, KIND_NAMES, clock
 
-PX_PER_S = 6  # a timeline that would be denser than this scrolls sideways
+PX_PER_S = 1  # a timeline that would be denser than this scrolls sideways
 PLOT_PX = 150
 
 
@@ -160,7 +160,7 @@ def _path(values: np.ndarray, bin_s: float, top_px: float) -> str:
 
 
 def _ticks(seconds: float) -> list[float]:
-    step = next((s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800) if seconds / s <= 10), 3600)
+    step = next((s for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600) if seconds / s <= 8), 3600)
     return [float(t) for t in np.arange(0, seconds, step)]
 
 
