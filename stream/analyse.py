@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from engine.bundle import Bundle
 from engine.errors import UserError
 from engine.recognizer import Recognizer
 from stream.events import Event, Store
@@ -77,9 +78,7 @@ class Results:
         if self.store:
             self.store.close()
 
-    def write(
-        self, analysis: Analysis, card: dict[str, Any], *, truth: list[dict[str, Any]] | None = None
-    ) -> list[Path]:
+    def write(self, analysis: Analysis, bundle: Bundle, *, truth: list[dict[str, Any]] | None = None) -> list[Path]:
         """Every export and, last, the report, named after the recording; returns the paths."""
         if not self._folder:
             return []
@@ -91,7 +90,7 @@ class Results:
                 write(analysis.summary.events, file)
         written.append(name.with_name(f"{name.name}.html"))
         with writing(written[-1]) as file:
-            file.write(render(analysis.summary, elapsed_s=analysis.elapsed_s, card=card, truth=truth).encode())
+            file.write(render(analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth).encode())
         return written
 
     def _name(self, source: str) -> str:

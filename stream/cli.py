@@ -154,7 +154,7 @@ def _analyse(arguments: argparse.Namespace) -> int:
             try:
                 with File(path, SourceSettings()) as source:
                     analysis = analyse(source, recognizer, settings, store=results.store)
-                written = results.write(analysis, recognizer.bundle.card)
+                written = results.write(analysis, recognizer.bundle)
             except UserError as error:
                 failed += 1
                 print(f"merau: {error}", file=sys.stderr)
@@ -176,7 +176,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     ):
         said = demo.mute if arguments.json else demo.say
         analysis = analyse(source, recognizer, PipelineSettings(), store=results.store, said=said)
-        *_, report = results.write(analysis, recognizer.bundle.card, truth=truth)
+        *_, report = results.write(analysis, recognizer.bundle, truth=truth)
     pairs = demo.pairs(truth, analysis.summary.events)
     if arguments.json:
         print(json.dumps(analysis.document | {"truth": [pair.fields() for pair in pairs if pair.span]}))

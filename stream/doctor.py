@@ -111,13 +111,12 @@ def told(findings: dict[str, Any]) -> str:
             f"{bundle['name']}, sha256 {bundle['sha256'][:16]}",
             f"classes {', '.join(card['classes'])}",
             f"Action Units {', '.join(card['aus'])}",
-            *(f"{name}: {card[name]}" for name in ("calibration", "trained_on", "scores")),
+            *(f"{name.replace('_', ' ')}: {_told(card[name])}" for name in ("calibration", "trained_on", "scores")),
         ],
     }
-    return "\n".join(
-        f"{name if first else '':<10}{text}" for name, lines in rows.items() for first, text in _first(lines)
-    )
+    below = "\n" + 10 * " "
+    return "\n".join(f"{name:<10}{below.join(lines)}" for name, lines in rows.items())
 
 
-def _first(lines: list[str]) -> list[tuple[bool, str]]:
-    return [(index == 0, text) for index, text in enumerate(lines)]
+def _told(tree: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in bundles.flatten(tree).items()) or "none"

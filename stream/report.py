@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.bundle import Bundle
 from stream.events import KINDS, Event
 from stream.summary import EXPRESSIONS, Summary, Trace, Track
 from stream.words import AU_NAMES, KIND_NAMES, clock
@@ -22,12 +23,12 @@ def render(
     summary: Summary,
     *,
     elapsed_s: float,
-    card: dict[str, Any],
+    bundle: Bundle,
     truth: list[dict[str, Any]] | None = None,
 ) -> str:
     """The report as HTML text.
 
-    `card` is the bundle's model.json; `truth` are spans known to be in the recording, each with kind, onset_s, apex_s,
+    `bundle` is the recognizer's; `truth` are spans known to be in the recording, each with kind, onset_s, apex_s,
     offset_s and aus, drawn above what was found.
     """
     events = summary.events
@@ -42,7 +43,7 @@ def render(
         _nobody(summary),
         f"<h2>Expressions</h2><div class=cards>{''.join(map(_card, expressions))}</div>" if expressions else "",
         _others(others),
-        _notes(card),
+        _notes(bundle),
     ]
     style = files("stream").joinpath("report.css").read_text(encoding="utf-8")
     return (
@@ -241,7 +242,7 @@ def _others(events: list[Event]) -> str:
     )
 
 
-def _notes(card: dict[str, Any]) -> str:
+def _notes(bundle: Bundle) -> str:
     return (
         "<h2>How to read this</h2><div class=notes>"
         "<p><b>Onset</b> is where a movement begins, <b>apex</b> where it is strongest, <b>offset</b> where it is "
@@ -253,7 +254,7 @@ def _notes(card: dict[str, Any]) -> str:
         "this wheel, and its depth is how far. White is still.</span></p>"
         "<p><b>Uncertain</b> means that no expression is likely enough to be named. Probabilities are estimates of a "
         "model, not facts about what a person feels.</p>"
-        f"<p>Recognizer {escape(str(card['name']))}, trained on {escape(str(card['trained_on']))}.</p></div>"
+        f"<p>Recognizer {escape(bundle.name)}, sha256 {bundle.sha256[:16]}; its card is told by merau doctor.</p></div>"
     )
 
 

@@ -6,13 +6,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from engine.bundle import Bundle
 from stream.faces import Face, Quality
 from stream.pipeline import Update
 from stream.report import render
 from stream.sources import Frame
 from stream.summary import BINS, Summary, Trace
 
-CARD = {"name": "default", "trained_on": "synthetic faces"}
+BUNDLE = Bundle("default", {}, {}, "ab" * 32)
 VOID = {"meta", "img", "path"}
 
 
@@ -86,7 +87,7 @@ def test_document_counts_and_rounds(summary):
 
 
 def test_report_stands_alone(summary):
-    html = render(summary, elapsed_s=1.0, card=CARD)
+    html = render(summary, elapsed_s=1.0, bundle=BUNDLE)
     page = Page(html)
     assert all(value.startswith("data:image/") for value in page.values("src"))
     assert all(value.startswith("#event-") for value in page.values("href"))
@@ -94,7 +95,7 @@ def test_report_stands_alone(summary):
 
 
 def test_report_shows_each_expression_once(summary):
-    page = Page(render(summary, elapsed_s=1.0, card=CARD))
+    page = Page(render(summary, elapsed_s=1.0, bundle=BUNDLE))
     assert page.values("id") == ["event-1-0", "event-1-1"]
     assert len(page.values("src")) == 6  # three pictures each; a blink has none
     assert "micro-expression" in page.text and "uncertain" in page.text and "AU12 lip corner puller" in page.text
@@ -104,14 +105,14 @@ def test_report_shows_each_expression_once(summary):
 
 def test_report_draws_the_curve_and_the_truth(summary):
     truth = [{"kind": "micro", "label": "positive", "onset_s": 1.8, "apex_s": 2.0, "offset_s": 2.2, "aus": ["12"]}]
-    page = Page(render(summary, elapsed_s=1.0, card=CARD, truth=truth))
+    page = Page(render(summary, elapsed_s=1.0, bundle=BUNDLE, truth=truth))
     motion, noise = page.values("d")
     assert motion.count("M") == noise.count("M") == 1 and motion.count("L") == 80
     assert "micro AU12 at 0:02.000" in page.values("title")
 
 
 def test_report_of_nobody():
-    page = Page(render(Summary("empty.mp4", 2.0), elapsed_s=1.0, card=CARD))
+    page = Page(render(Summary("empty.mp4", 2.0), elapsed_s=1.0, bundle=BUNDLE))
     assert "No face was seen" in page.text and "Expressions" not in page.text
 
 
