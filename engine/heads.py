@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as deserialize
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
 from engine.errors import UserError
 
@@ -136,7 +136,7 @@ def save(head: Head, path: Path) -> None:
     """Write `head` as safetensors; kind and class names go into the file's metadata."""
     kind = next(name for name, cls in KINDS.items() if isinstance(head, cls))
     arrays = {f.name: getattr(head, f.name) for f in fields(head) if f.name != "classes"}
-    save_file(arrays, path, metadata={"kind": kind, "classes": "\n".join(head.classes)})
+    path.write_bytes(serialize(arrays, metadata={"kind": kind, "classes": "\n".join(head.classes)}))
 
 
 def load(data: bytes) -> Head:

@@ -14,7 +14,11 @@ SCORED_SEED = 2_000_003  # of evaluation samples; training uses small seeds
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when done, 1 after a sentence on stderr, 130 on Ctrl-C."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    options.rest = rest
+    if options.rest and options.run is not run_clips:  # which has a parser of its own
+        top.error(f"unrecognized arguments: {' '.join(options.rest)}")
     try:
         options.run(options)
     except UserError as error:
@@ -30,9 +34,25 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="merau-lab", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    synth = commands.add_parser("synth", help="make synthetic clips, pictures, pairs or flows", add_help=False)
-    synth.add_argument("what", nargs=argparse.REMAINDER)
-    synth.set_defaults(run=run_synth)
+    synth = commands.add_parser("synth", help="make synthetic data").add_subparsers(required=True, metavar="WHAT")
+    for name, purpose in (
+        ("clips", "a portrait animated into videos with truth"),
+        ("demo", "the clip that `merau demo` plays"),
+        ("sheet", "a picture of every Action Unit at three intensities"),
+    ):
+        clips = synth.add_parser(name, help=purpose, add_help=False)
+        clips.set_defaults(run=run_clips, what=name)
+    flows = synth.add_parser("flows", help="flow fields of random faces, as the recognizer is trained on")
+    flows.add_argument("--out", type=Path, required=True, help=".npz with flow, label, aus, peak_px")
+    flows.add_argument("--samples", type=int, default=1000)
+    flows.add_argument("--seed", type=int, default=0)
+    flows.set_defaults(run=run_flows)
+    pairs = synth.add_parser("pairs", help="onset and apex pictures of animated portraits")
+    pairs.add_argument("portraits", type=Path, nargs="+", metavar="PORTRAIT")
+    pairs.add_argument("--out", type=Path, required=True, help=".npz with onset, apex, label, aus, peak_px, face")
+    pairs.add_argument("--samples", type=int, default=200)
+    pairs.add_argument("--seed", type=int, default=0)
+    pairs.set_defaults(run=run_pairs)
 
     train = commands.add_parser("train", help="train a recognizer on synthetic data and write its bundle")
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
@@ -54,10 +74,26 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def run_synth(options: argparse.Namespace) -> None:
+def run_clips(options: argparse.Namespace) -> None:
     from trainers.data.synth import clips
 
-    clips.main(options.what)
+    clips.main([options.what, *options.rest])
+
+
+def run_flows(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from trainers.data.synth.flows import FlowSettings, draw
+
+    np.savez_compressed(options.out, **vars(draw(options.seed, options.samples, FlowSettings())))
+
+
+def run_pairs(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from trainers.data.synth.pairs import draw_pairs
+
+    np.savez_compressed(options.out, **vars(draw_pairs(options.portraits, options.samples, options.seed)))
 
 
 def run_train(options: argparse.Namespace) -> None:

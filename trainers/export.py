@@ -1,5 +1,6 @@
 """From a trained model to a bundle that the engine runs."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,15 @@ def rows(inputs: dict[str, np.ndarray], which: slice) -> dict[str, np.ndarray]:
 
 def write_onnx(model: Merau, path: Path, example: dict[str, np.ndarray]) -> None:
     """The model as ONNX with a free batch size, inputs and outputs named."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every optional package it did not find
+    batch = torch.export.Dim("batch")
     torch.onnx.export(
         model.eval(),
         tuple(torch.from_numpy(value) for value in example.values()),
         path,
         input_names=list(example),
         output_names=OUTPUTS,
-        dynamic_axes={key: {0: "batch"} for key in (*example, *OUTPUTS)},
-        dynamo=False,
+        dynamic_shapes=[{0: batch} for _ in example],
+        external_data=False,
+        verbose=False,
     )

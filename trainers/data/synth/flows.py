@@ -30,7 +30,6 @@ YS = (np.arange(ROWS) - TOP + 0.5) / GRID
 # whose reverse is no other expression.
 NOTHING = {"rest": 0.26, "head": 0.26, "blink": 0.13, "gaze": 0.10, "speech": 0.13, "garbage": 0.08, "release": 0.04}
 FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
-DEPTH_SIGMA = np.array([0.12, 0.1, 0.4, 0.3, 0.7, 0.7])  # of log skull width and height, nose, its length, mouth, eyes
 JAW = (25, 26)  # alone they are taken for speech, not for surprise
 
 
@@ -40,13 +39,13 @@ class FlowSettings:
 
     peak_px: tuple[float, float] = (0.4, 6.0)
     noise_px: tuple[float, float] = (0.015, 0.3)
-    head_px: tuple[float, float] = (0.05, 6.0)
+    head_px: tuple[float, float] = (0.1, 6.0)
     shift_sd: float = 0.03  # crop error, fractions of the square
     scale_sd: float = 0.06
     rotation_sd_deg: float = 3.0
     warp_sd: float = 0.02  # face shape
     blur_cells: tuple[float, float] = (0.4, 1.3)
-    no_expression: float = 0.3  # share of samples
+    no_expression: float = 0.45  # share of samples
     variation: table.Variation = field(default_factory=table.Variation)
 
     def __post_init__(self) -> None:
@@ -81,10 +80,14 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     peak = log_uniform(rng, settings.peak_px, samples) * np.where(nothing == "speech", 1.5, 1)
     motion *= (peak / np.maximum(length(motion).max((1, 2)), 1e-6))[:, None, None, None]
     peak = np.where(intensity.any((1, 2)), peak, 0)
-    motion += eyes(rng, nothing, bumps)
+    # What drowns an expression makes it none: beside one, everything else stays within what still lets it be seen.
+    bound = np.where(label == len(EXPRESSIONS), np.inf, peak)
+    motion += eyes(rng, nothing, bumps, 1.5 * bound)
     motion += garbage(rng, nothing == "garbage")
-    motion += head(rng, nothing == "head", settings)
-    observed = estimate(rng, motion, settings)
+    turn = np.where(nothing == "head", 2, 1) * log_uniform(rng, settings.head_px, samples)
+    motion += head(rng, np.minimum(turn, 4 * bound))
+    noise = np.minimum(log_uniform(rng, settings.noise_px, samples), bound / 4)
+    observed = estimate(rng, motion, noise, settings)
     facial = remove_head(*observed)[:, :, TOP : TOP + GRID, SIDE : SIDE + GRID]
     return Flows(facial.astype(np.float32), label, present, peak)
 
@@ -153,16 +156,18 @@ def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -
     return replace(bumps, centre=centre, direction=bumps.direction @ turn, width=bumps.width * scale)
 
 
-def eyes(rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps) -> np.ndarray:
-    """Blinks and gaze shifts (N, 2, rows, columns) px: always in samples of that name, now and then in the others."""
+def eyes(rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps, most_px: np.ndarray) -> np.ndarray:
+    """Blinks and gaze shifts (N, 2, rows, columns) px, at most `most_px` (N,): always in samples of that name, now and
+    then in the others."""
     samples = len(nothing)
     blink = np.where(nothing == "blink", 1, rng.random(samples) < 0.2)
-    gain = blink * log_uniform(rng, (0.3, 5.0), samples) * rng.choice((1, 1, 1, -0.7), samples)
+    gain = blink * np.minimum(log_uniform(rng, (0.4, 8.0), samples), most_px) * rng.choice((1, 1, 1, -0.7), samples)
     intensity = np.zeros((samples, len(table.MOVES), 2))
     intensity[:, table.MOVES.index(table.BLINK)] = gain[:, None] * np.exp(rng.normal(0, 0.2, (samples, 2)))
     drags_brow = (rng.random(samples) < 0.3) * rng.uniform(0, 0.15, samples)
     intensity[:, table.MOVES.index(4)] = (gain * drags_brow)[:, None]
-    looks = np.where(nothing == "gaze", 1, rng.random(samples) < 0.1) * log_uniform(rng, (0.3, 4.0), samples)
+    looks = np.where(nothing == "gaze", 1, rng.random(samples) < 0.1)
+    looks = looks * np.minimum(log_uniform(rng, (0.3, 4.0), samples), most_px)
     angle = rng.uniform(0, 2 * np.pi, samples)
     gaze = looks[:, None] * np.stack([np.cos(angle), 0.6 * np.sin(angle)], -1)  # both eyes go the same way
     lid = table.MOVES.index(table.BLINK)
@@ -186,11 +191,10 @@ def garbage(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:
     return result
 
 
-def head(rng: np.random.Generator, more: np.ndarray, settings: FlowSettings) -> np.ndarray:
-    """Head motion the alignment left over (N, 2, rows, columns) px, twice as much where `more`: affine, and a turn of a
-    head of its own depth."""
-    samples = len(more)
-    size = (log_uniform(rng, settings.head_px, samples) * np.where(more, 2, 1))[:, None, None]
+def head(rng: np.random.Generator, size: np.ndarray) -> np.ndarray:
+    """Head motion the alignment left over (N, 2, rows, columns), of about `size` (N,) px: affine, and the parallax of a
+    head of its own depth; the background goes its own way."""
+    samples, size = len(size), size[:, None, None]
     part = rng.normal(0, 1, (samples, 2, 4)) * (1, 0.8, 0.8, 0.7) * size  # px per unit of [1, x, y, z]
     flat = np.tensordot(part[:, :, :3], cell_basis()[0][:3], axes=(2, 0))
     field = flat + part[:, :, 3, None, None] * depth(rng, samples)
@@ -199,21 +203,24 @@ def head(rng: np.random.Generator, more: np.ndarray, settings: FlowSettings) -> 
 
 
 def depth(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """How far each cell of a head stands out, (N, 1, rows, columns); the generic face of the fit has 1 at the nose."""
-    width, height, nose, long, chin, sockets = np.exp(
-        rng.normal(0, 1, (6, samples, 1, 1)) * DEPTH_SIGMA[:, None, None, None]
-    )
-    x = XS - 0.5 - rng.normal(0, 0.02, (samples, 1, 1))
-    y = YS[:, None] - 0.5 - rng.normal(0, 0.02, (samples, 1, 1))
-    skull = np.sqrt(np.clip(1 - (x / (0.85 * width)) ** 2 - (y / (1.05 * height)) ** 2, 0, 1))
-    ridge = 0.4 * nose * np.exp(-((x / 0.11) ** 2) - ((y - 0.02) / (0.2 * long)) ** 2)
-    mouth = 0.06 * chin * np.exp(-((x / 0.2) ** 2) - ((y - 0.38) / 0.15) ** 2)
-    eyes = 0.06 * sockets * np.exp(-(((np.abs(x) - 0.28) / 0.12) ** 2) - ((y + 0.25) / 0.08) ** 2)
-    return (skull + ridge + mouth - eyes)[:, None] + 0.06 * smooth(rng, samples, (4, 7))[:, :1]
+    """How far each cell of a head stands out, (N, 1, rows, columns): the generic depth of the fit, and what is this
+    head's own: cropped a little aside, rounder or flatter, its nose, mouth and eye sockets."""
+    generic = cell_basis()[0][3]
+    down, across = np.gradient(generic)
+    x, y = XS - 0.5, YS[:, None] - 0.5
+    nose = np.exp(-((x / 0.11) ** 2) - ((y - 0.05) / 0.18) ** 2)
+    mouth = np.exp(-((x / 0.2) ** 2) - ((y - 0.38) / 0.15) ** 2)
+    sockets = np.exp(-(((np.abs(x) - 0.28) / 0.12) ** 2) - ((y + 0.25) / 0.08) ** 2)
+    modes = np.stack([across, down, x**2 + 0 * y, y**2 + 0 * x, nose, mouth, sockets])
+    own = rng.normal(0, 1, (samples, len(modes))) * (1.5, 1.5, 0.25, 0.25, 0.15, 0.08, 0.08)
+    return (generic + np.tensordot(own, modes, axes=1))[:, None] + 0.05 * smooth(rng, samples, (4, 7))[:, :1]
 
 
-def estimate(rng: np.random.Generator, motion: np.ndarray, settings: FlowSettings) -> tuple[np.ndarray, np.ndarray]:
-    """`motion` (N, 2, rows, columns) px as a flow method reports it, and the texture (N, rows, columns) it saw.
+def estimate(
+    rng: np.random.Generator, motion: np.ndarray, noise: np.ndarray, settings: FlowSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """`motion` (N, 2, rows, columns) px as a flow method with errors of `noise` (N,) px reports it, and the texture
+    (N, rows, columns) it saw.
 
     Where there is little texture the estimate is its neighbours' (a normalised convolution) and falls short; blocks a
     codec skipped show no motion; errors are smooth, and larger where texture is poor.
@@ -226,7 +233,7 @@ def estimate(rng: np.random.Generator, motion: np.ndarray, settings: FlowSetting
     seen = (near[:, :2] + 0.15 * wide[:, :2]) / (near[:, 2:] + 0.15 * wide[:, 2:] + 0.02)
     short = 1 - rng.uniform(0, 0.6, (samples, 1, 1, 1)) * (1 - detail)
     skipped = (rng.random((samples, 1, 1, 1)) < 0.15) & (smooth(rng, samples, (11,))[:, :1] > 1.0)
-    noise = log_uniform(rng, settings.noise_px, samples)[:, None, None, None]
+    noise = noise[:, None, None, None]
     error = noise * smooth(rng, samples, (4, 9, 18)) * (1.4 - detail)
     spots = (rng.random((samples, 1, 1, 1)) < 0.15) * (smooth(rng, samples, (12,)) > 2.2)
     spots = spots * rng.normal(0, 1, (samples, 2, 1, 1)) * 6 * noise

@@ -1,0 +1,69 @@
+"""Time of one onset-apex pair on one core: `python scripts/bench_recognizer.py` prints JSON.
+
+Milliseconds are processor time of this process (median and 95th percentile), so that a busy machine does not change them.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from engine.crop import CropSpec
+from engine.flow import METHODS, pair_flow
+from engine.recognizer import Recognizer, normalise, shrink
+
+REPEATS = 300
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    spec = CropSpec()
+    onset = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, spec.full, dtype=np.uint8), (0, 0), 1.5)
+    apex = np.roll(onset, 1, axis=0)
+    pattern, magnitude = normalise(shrink(pair_flow(onset, apex, spec=spec))[None])
+    times: dict[str, dict[str, float]] = {
+        f"flow and head motion, {method}": timed(lambda method=method: pair_flow(onset, apex, spec=spec, method=method))
+        for method in METHODS
+    }
+    for precision in ("int8", "fp32"):
+        recognizer = Recognizer.load(precision=precision)
+        times[f"trunk, {precision}"] = timed(lambda r=recognizer: r.trunk.embed(flow=pattern, magnitude=magnitude))
+        times[f"predict, {precision}"] = timed(lambda r=recognizer: r.predict(onset, apex))
+    host = {
+        "host": platform.platform(),
+        "processor": processor(),
+        "threads": 1,
+        "python": platform.python_version(),
+        "opencv": cv2.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "bundle": recognizer.bundle.name,
+        "sha256": recognizer.bundle.sha256,
+    }
+    print(json.dumps({**host, "ms": times}, indent=2))
+
+
+def timed(call: Callable[[], object]) -> dict[str, float]:
+    for _ in range(10):
+        call()
+    spent = []
+    for _ in range(REPEATS):
+        start = time.process_time_ns()
+        call()
+        spent.append((time.process_time_ns() - start) / 1e6)
+    return {"median": round(float(np.median(spent)), 3), "p95": round(float(np.quantile(spent, 0.95)), 3)}
+
+
+def processor() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""From drawn flow to a bundle that the engine runs, small: the same steps as `merau-lab train`."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.crop import CropSpec
+from engine.recognizer import APEX_PX, GRID, Recognizer
+from trainers.cli import main
+from trainers.data.synth.flows import Flows, FlowSettings, flows
+from trainers.evaluate.synthetic import score
+from trainers.export import export
+from trainers.learn.apex import ApexSettings, pretrain
+from trainers.learn.fusion import FusionSettings, add_apex, train
+from trainers.models.merau import Merau
+from trainers.models.tcae import Tcae
+
+EASY = FlowSettings(peak_px=(3, 6), noise_px=(0.01, 0.02), head_px=(0.01, 0.02))
+FEW = FusionSettings(samples=800, epochs=12, batch=64)
+
+
+@pytest.fixture(scope="module")
+def data() -> Flows:
+    return flows(np.random.default_rng(0), FEW.samples, EASY)
+
+
+@pytest.fixture(scope="module")
+def model(data) -> Merau:
+    return train(data, FEW)
+
+
+def test_a_bundle_of_easy_flows_answers_easy_flows(model, tmp_path):
+    unseen = flows(np.random.default_rng(1), 500, EASY)
+    export(model, tmp_path, name="easy", kept_back=unseen, trained_on={"flows": "easy"})
+    recognizer = Recognizer.load(tmp_path)
+    scores = score(recognizer, flows(np.random.default_rng(2), 300, EASY))
+    assert scores["acc"] > 0.8 and scores["au_auc"]["12"] > 0.9
+    assert recognizer.bundle.card["calibration"]["int8_cosine"] > 0.99
+
+
+def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, data, tmp_path):
+    faces = torch.rand(64, 1, APEX_PX, APEX_PX)
+    few = replace(data, **{name: getattr(data, name)[:64] for name in ("flow", "label", "aus", "peak_px")})
+    module = pretrain(faces, faces.flip(0), torch.from_numpy(few.aus), ApexSettings(tcae_epochs=1, detector_epochs=1))
+    fused = add_apex(model, module, few, faces, FEW)
+    export(fused, tmp_path, name="apex", kept_back=data, trained_on={})
+    recognizer = Recognizer.load(tmp_path)
+    crop = np.full(CropSpec().full, 128, np.uint8)
+    with_picture = recognizer.predict(crop, crop)
+    assert with_picture.embedding.shape == (96,)
+    alone = score(recognizer, few)
+    assert alone["samples"] == 64 and alone["acc"] > 0.8  # the flow branch alone is a valid input
+
+
+def test_the_flow_branch_is_untouched_where_no_apex_picture_is_shown(model):
+    flow, magnitude = torch.randn(3, 2, GRID, GRID), torch.zeros(3, 1)
+    e, aus = model(flow, magnitude)
+    assert e.shape == (3, 48) and aus.shape == (3, 17)
+
+
+@pytest.mark.parametrize(("size_px", "base", "features"), [(64, 8, 64), (256, 32, 256)])
+def test_tcae_has_the_sizes_of_its_authors_code(size_px, base, features):
+    tcae = Tcae(size_px=size_px, base=base).eval()
+    aus, pose = tcae.encode(torch.rand(2, 1, size_px, size_px))
+    assert aus.shape == pose.shape == (2, features)
+    assert tcae.by_aus(aus, aus).shape == (2, 2, size_px, size_px)
+
+
+def test_tcae_learns_to_move_one_picture_onto_the_other():
+    torch.manual_seed(0)
+    tcae = Tcae(size_px=64)
+    source = torch.nn.functional.avg_pool2d(torch.rand(16, 1, 72, 72), 9, stride=1)[..., :64, :64]
+    target = source.roll(2, dims=-1)
+    optimizer = torch.optim.Adam(tcae.parameters(), 2e-3)
+    losses = []
+    for _ in range(30):
+        loss = tcae(source, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_what_a_user_can_mend_is_one_sentence(capsys, tmp_path):
+    assert main(["train", "--out", str(tmp_path), "--samples", "0"]) == 1
+    assert main(["evaluate", "--bundle", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "FusionSettings.samples is 0: choose 1 or more.",
+        f"There is no bundle at {tmp_path / 'none'}.",
+    ]
