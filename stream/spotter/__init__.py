@@ -14,7 +14,7 @@ from calib.baseline import Depth, Neutral, NoiseFloor
 from engine.crop import CropSpec
 from engine.errors import UserError
 from stream.align import Crop
-from stream.spotter.course import Course, Point
+from stream.spotter.course import RETURNED, Course, Point
 from stream.spotter.motion import Moment, Motion, head_px, moment, motion, regions
 from stream.spotter.pulse import pulse
 from stream.spotter.rules import Evidence, Kind, evidence, lasting_kind, short_kind
@@ -37,8 +37,8 @@ class SpotterSettings:
     rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
     floor_min_px: float = 0.03
-    settle_s: float = 0.4  # of a track before it speaks
-    decide_s: float = 0.28  # after the apex before a short movement is final
+    settle_s: float = 0.5  # of a track before it speaks
+    decide_s: float = 0.26  # after the apex before a short movement is final
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -74,8 +74,8 @@ class Spotter:
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
+    START_S = 0.25  # of a track or of a stream, when mesh and video coding still settle: no reference
     MARGIN_S = 0.07  # from the reference to the first sign of motion
-    RETURNED = 0.25  # a course below this level has come back
 
     def __init__(self, settings: SpotterSettings | None = None):
         self.settings = settings or SpotterSettings()
@@ -194,7 +194,7 @@ class Spotter:
     def _is_new(self, name: str, rose_s: float) -> bool:
         """Whether a movement that was rising at `rose_s` is another one than those that are known."""
         apexes_s = [self._apex_s[name], *(short.course.apex.t_s for short in self._short if short.name == name)]
-        return all(rose_s > apex_s + self.settings.lag_s for apex_s in apexes_s)
+        return all(rose_s > apex_s + self.settings.lag_s for apex_s in (*apexes_s, self._began_s + self.START_S))
 
     def _skin(self) -> np.ndarray:
         """The patches that tell an expression: not those round the eyes while a blink pulls at them."""
@@ -216,12 +216,12 @@ class Spotter:
         pattern = seen[rose].steady * mask
         energy = max(float(np.vdot(pattern, pattern)), 1e-9)
         i = rose
-        while i > 0 and seen[i - 1].steady is not None and seen[rose].t_s - seen[i].t_s < 1.0:
+        while i > 0 and seen[i - 1].steady is not None and seen[i - 1].t_s - self._began_s > self.START_S and seen[rose].t_s - seen[i].t_s < 1.0:
             if float(np.vdot(pattern, seen[i - 1].steady)) / energy < 0.15:
                 break
             i -= 1
         first_s = seen[i].t_s
-        while i > 0 and first_s - seen[i].t_s < self.MARGIN_S:
+        while i > 0 and first_s - seen[i].t_s < self.MARGIN_S and seen[i - 1].t_s - self._began_s > self.START_S:
             i -= 1
         return i
 
@@ -239,8 +239,7 @@ class Spotter:
         for short in list(self._short):
             since_apex_s = now.t_s - short.course.apex.t_s
             since_onset_s = now.t_s - short.course.bounds()[0]
-            back = short.course.level()[-2:].mean() < self.RETURNED
-            if (back and since_apex_s >= self.settings.decide_s) or since_onset_s > 1.4 * self.settings.micro_max_s:
+            if (short.course.has_returned() and since_apex_s >= self.settings.decide_s) or since_onset_s > 1.4 * self.settings.micro_max_s:
                 self._short.remove(short)
                 self._apex_s[short.name] = short.course.apex.t_s
                 spans += self._decide(short)
@@ -279,7 +278,7 @@ class Spotter:
 
     def _has_ended(self, course: Course) -> bool:
         t_s = course.points[-1].t_s
-        back = course.level()[-2:].mean() < self.RETURNED and t_s - course.apex.t_s >= self.settings.decide_s
+        back = course.level()[-2:].mean() < RETURNED and t_s - course.apex.t_s >= self.settings.decide_s
         return bool(back) or t_s - course.reference.crop.t_s > self.settings.macro_max_s
 
     def _rests(self, course: Course) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from stream.spotter.motion import Moment, Motion
 
 HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
+RETURNED = 0.25
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,26 @@ class Course:
         self._level += [float(np.vdot(weighted, point.motion.patches)) / full for point in new]
         return np.array(self._level)
 
+    def rest(self) -> float:
+        """The level that the course has come back to, at most one half: a drift of the head keeps it above 0."""
+        return float(np.clip(self.level()[self.peak :].min(), 0, 0.5))
+
+    def has_returned(self) -> bool:
+        """Whether the last points lie near 0, or have stopped falling below one half."""
+        level = self.level()[self.peak :]
+        return level[-2:].mean() < RETURNED or (level.min() < HALF and level[-1] > level.min() + 0.03)
+
     def bounds(self) -> tuple[float, float, float]:
         """Onset, apex and offset in seconds, between the frames where the level allows it."""
         times, level = np.array([p.t_s for p in self.points]), self.level()
-        onset_s = _foot(times[self.peak :: -1], level[self.peak :: -1])
-        offset_s = _foot(times[self.peak :], level[self.peak :])
+        onset_s = _foot(times[self.peak :: -1], level[self.peak :: -1], 0.0)
+        offset_s = _foot(times[self.peak :], level[self.peak :], self.rest())
         return onset_s, _summit(times, level, self.peak), offset_s
 
 
-def _foot(times: np.ndarray, level: np.ndarray) -> float:
-    """Where a course that falls from its apex reaches rest: the line through its half and low crossing, prolonged."""
-    half_s, low_s = _crossing(times, level, HALF), _crossing(times, level, LOW)
+def _foot(times: np.ndarray, level: np.ndarray, rest: float) -> float:
+    """Where a course that falls from its apex to `rest` gets there: the line through two crossings, prolonged."""
+    half_s, low_s = (_crossing(times, level, rest + (1 - rest) * part) for part in (HALF, LOW))
     foot_s = low_s + (low_s - half_s) * LOW / (HALF - LOW)
     return float(np.clip(foot_s, min(times[0], times[-1]), max(times[0], times[-1])))
 

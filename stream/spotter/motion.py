@@ -83,7 +83,7 @@ def regions(spec: CropSpec) -> Regions:
     rows, columns = np.mgrid[1 : CELLS[0], 1 : CELLS[1]]  # a patch is centred where its four cells meet
     x = (columns * width / CELLS[1] - spec.side_px) / spec.size_px
     y = (rows * height / CELLS[0] - spec.top_px) / spec.size_px
-    head = (((x - 0.5) / 0.46) ** 2 + ((y - 0.5) / 0.66) ** 2 <= 1) & (y > -0.12) & (y < 1)
+    head = (((x - 0.5) / 0.46) ** 2 + ((y - 0.5) / 0.66) ** 2 <= 1) & (y > -0.12) & (y < 1.1)
     eyes, lids = np.zeros_like(head), np.zeros_like(head)
     for eye_x, eye_y in LAYOUT[:2]:
         eyes |= (abs(x - eye_x) < 0.2) & (abs(y - eye_y) < 0.09)

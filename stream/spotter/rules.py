@@ -61,7 +61,7 @@ def evidence(course: Course, regions: Regions, neutral_aperture: float) -> Evide
         head_px=max(p.head_px for p in course.points[: course.peak + 1]),
         parallax_px=float(np.hypot(*course.apex.motion.turn)),
         spread=float((moving[course.mask] > 0.5 * moving.max()).mean()),
-        residue=float(level[-1]),
+        residue=course.rest(),
         lobes=int(np.sum((level[1:] > 0.5) & (level[:-1] <= 0.5))),
         on_eyes=bool(np.any(course.mask & regions.eyes)),
     )
@@ -71,18 +71,19 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
     """Names a movement that rose and came back."""
     if seen.on_eyes:
         return "blink" if seen.aperture_drop > 0.1 and seen.duration_s < 0.7 else "other"
-    if seen.snr < 2.5 or seen.residue > 0.4 or seen.duration_s > 1.15 * micro_max_s:
+    if seen.snr < 2.0 or seen.residue >= 0.5 or seen.duration_s > 1.15 * micro_max_s or seen.lobes > 2:
         return "other"
     if seen.eye_px > 1.5 * max(seen.face_px, 1.0) or (seen.aperture_drop > 0.1 and seen.eye_share > 0.5):
         return "blink"
-    if seen.aperture_drop > 0.08 and seen.blink_px > 1.0 and seen.upper_share > 0.5:
-        if seen.strength_px < 0.35 * seen.blink_px:
+    if seen.aperture_drop > 0.08 and (seen.blink_px > 1.0 or seen.aperture_drop > 0.15):
+        pulled = seen.upper_share > 0.5 and seen.strength_px < 0.4 * seen.blink_px
+        if pulled or seen.snr < 4.0:
             return "blink"
-    if seen.strength_px < 0.25 * seen.parallax_px:
+    if seen.strength_px < 0.35 * seen.parallax_px:
         return "head"
     if seen.mouth_share > 0.7 and seen.mouth_change_px > 3.0:
         return "speech"
-    return "micro" if seen.strength_px < 4.0 else "other"
+    return "micro" if seen.strength_px < 2.2 and seen.spread < 0.4 else "other"
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
