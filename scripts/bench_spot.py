@@ -109,6 +109,10 @@ class Clip:
     seed: int
 
     @property
+    def shown(self) -> str:
+        return f"{self.file} {self.plan.face}"
+
+    @property
     def name(self) -> str:
         told = json.dumps([self.file, asdict(self.plan), self.seed], default=str)
         return f"{self.set}-{self.rate:.0f}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.mp4"
@@ -298,6 +302,7 @@ def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any
     """Everything that is printed."""
     packages = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "onnxruntime", "numba")
     bundle = Recognizer.load().bundle
+    faces = sorted({one.clip.shown for one in heard})
     results: dict[str, Any] = {}
     for rate in options.rates:
         here = [one for one in heard if one.clip.set != "real" and one.clip.rate == rate]
@@ -325,10 +330,10 @@ def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any
         "split": options.split,
         "seed": options.seed,
         "clips": len(heard),
-        "faces": sorted({one.clip.file for one in heard}),
+        "faces": faces,
         "iou": IOU,
         "results": results,
-        "by_face": {file: score([o for o in heard if o.clip.file == file]) for file in {o.clip.file for o in heard}},
+        "by_face": {face: score([one for one in heard if one.clip.shown == face]) for face in faces},
         "kinds": kinds(heard),
     }
 

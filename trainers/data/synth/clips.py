@@ -105,7 +105,8 @@ def make_clip(source: Path, plan: ClipPlan, out: Path, seed: int) -> dict[str, A
         stream.width, stream.height = plan.size
         stream.pix_fmt, stream.bit_rate, stream.thread_count = "yuv420p", plan.bit_rate, 1
         stream.codec_context.time_base = TIME_BASE
-        for t_s, portrait in zip(times_s, _portraits(source, plan, len(times_s)), strict=False):
+        frames = zip(times_s, _portraits(source, plan, len(times_s)), strict=False)
+        for t_s, portrait in tqdm(frames, total=len(times_s), desc=out.name, unit="frame", leave=False, disable=None):
             image = portrait.frame(drives_at(plan.acts, t_s), pose(t_s))
             frame = av.VideoFrame.from_ndarray(sensor(image, 1 + light(t_s)), "bgr24")
             frame.pts, frame.time_base = round(t_s / TIME_BASE), TIME_BASE
@@ -369,7 +370,7 @@ def main(arguments: list[str] | None = None) -> None:
     demo = commands.add_parser("demo", help="the clip that `merau demo` plays")
     demo.add_argument("out", type=Path, nargs="?", default=DEMO)
     clips = commands.add_parser("clips", help="clips with random courses")
-    clips.add_argument("portrait", type=Path, help="picture with a face, or nothing else than a neutral video")
+    clips.add_argument("portrait", type=Path, help="picture with a face")
     clips.add_argument("--out", type=Path, required=True, help="folder")
     clips.add_argument("--count", type=int, default=1)
     clips.add_argument("--kind", choices=KINDS, default="mixed")
