@@ -43,11 +43,12 @@ def analyse(
     settings: PipelineSettings,
     *,
     store: Store | None,
+    pictures: bool = True,
     said: Callable[[Event], None] = lambda event: None,
 ) -> Analysis:
-    """Run an opened file through the pipeline; `said` hears every event as it is said."""
+    """Run an opened file through the pipeline; `said` hears every event as it is said. A report needs `pictures`."""
     began_s = time.monotonic()
-    pipeline = Pipeline(source.name, recognizer, settings, wall_zero=source.wall_zero, keep_pictures=True)
+    pipeline = Pipeline(source.name, recognizer, settings, wall_zero=source.wall_zero, keep_pictures=pictures)
     summary = Summary(source.name, source.duration_s)
     with closing(record(source, pipeline, store)) as updates:
         for update in tqdm(updates, total=source.frames_total, unit=" frames", leave=False, disable=None):

@@ -115,10 +115,12 @@ def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSe
 
 def _warm(bundle: Path | None = None, device: str = "auto") -> "Recognizer":
     """A recognizer that has run once: numba compiles at the first call, better now than while a camera sends frames."""
+    import cv2
     import numpy as np
 
     from engine.recognizer import Recognizer
 
+    cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
     recognizer = Recognizer.load(bundle, device=device)
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
@@ -148,12 +150,13 @@ def _analyse(arguments: argparse.Namespace) -> int:
     recognizer, settings = _recognizing(arguments)
     folder = arguments.out or (None if arguments.json else Path("merau-out"))
     store = arguments.store or (folder / "merau.db" if folder else None)
+    pictures = folder is not None or arguments.keep_pictures
     failed = 0
     with Results(folder, store, keep_pictures=arguments.keep_pictures) as results:
         for path in arguments.files:
             try:
                 with File(path, SourceSettings()) as source:
-                    analysis = analyse(source, recognizer, settings, store=results.store)
+                    analysis = analyse(source, recognizer, settings, store=results.store, pictures=pictures)
                 written = results.write(analysis, recognizer.bundle)
             except UserError as error:
                 failed += 1

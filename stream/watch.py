@@ -94,15 +94,15 @@ class Screen:
 
 def watch(source: Source, pipeline: Pipeline, store: Store, *, as_json: bool) -> None:
     """Watch an opened source until it ends, or until Ctrl-C or SIGTERM; then say what was stored."""
-    kinds: dict[str, str] = {}
+    kinds: Counter[str] = Counter()
     updates = record(source, pipeline, store)
     with Screen(source, store, as_json=as_json) as screen, closing(updates):
         for update in updates:
-            kinds |= {event.id: event.kind for event in update.events}
+            kinds.update(event.kind for event in update.events if event.final)
             screen.show(update)
     state = source.state()
     frames = f"{count(state.frames, 'frame')}, {state.dropped} dropped, {count(len(state.gaps), 'gap')}"
-    events = ", ".join(f"{number} {kind}" for kind, number in Counter(kinds.values()).most_common()) or "none"
+    events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
     print(f"Ended: {state.reason}. {frames}. Events stored in {store.path}: {events}.", file=sys.stderr)
 
 

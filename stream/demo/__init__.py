@@ -78,17 +78,19 @@ def overlap(span: dict[str, Any], event: Event) -> float:
 
 
 def pairs(spans: list[dict[str, Any]], events: list[Event]) -> list[Pair]:
-    """Each span with the event that overlaps it most, one to one, and what is left over; in order of time."""
-    candidates = sorted(
-        ((overlap(span, event), i, j) for i, span in enumerate(spans) for j, event in enumerate(events)), reverse=True
-    )
+    """Each span with an event that finds it, or else overlaps it most, one to one, and what is left; by time."""
+    shared = {(i, j): overlap(span, event) for i, span in enumerate(spans) for j, event in enumerate(events)}
     chosen: dict[int, int] = {}
-    for shared, i, j in candidates:
-        if shared > 0 and i not in chosen and j not in chosen.values():
+    for i, j in sorted(shared, key=lambda ij: (_found(spans[ij[0]], events[ij[1]]), shared[ij]), reverse=True):
+        if shared[i, j] > 0 and i not in chosen and j not in chosen.values():
             chosen[i] = j
     together = [Pair(span, events[chosen[i]] if i in chosen else None) for i, span in enumerate(spans)]
     extra = [Pair(None, event) for j, event in enumerate(events) if j not in chosen.values()]
     return sorted(together + extra, key=_start_s)
+
+
+def _found(span: dict[str, Any], event: Event) -> bool:
+    return bool(span["kind"] == event.kind) and overlap(span, event) >= IOU
 
 
 def _start_s(pair: Pair) -> float:
