@@ -18,7 +18,7 @@ BONE = np.array(
     + [54, 284, 21, 251, 162, 389, 127, 356, 234, 454, 93, 323]
 )
 # Each cue's typical difference between two people, measured on 16 of them.
-GREY_SCALE, COLOUR_SCALE, SHAPE_SCALE = 0.3, 0.3, 0.1
+GREY_SCALE, COLOUR_SCALE, SHAPE_SCALE = 0.3, 0.2, 0.1
 
 
 @dataclass(frozen=True)

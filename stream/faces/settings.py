@@ -14,7 +14,7 @@ class FaceSettings:
     detector: "short" (near faces), "wide" (small and many faces), "insightface", or "yunet:PATH" of a YuNet ONNX file.
     presence_gate: the mesh's own probability that it is on a face, below which there is none.
     detect_every_s: look for new faces this often while all known ones are in view; with nobody in view, in every frame.
-    search_every_s: this often for the first two seconds after a face was lost.
+    search_every_s: this often for the first five seconds after a face was lost.
     forget_s: a track ends when its face has been away this long; who comes back sooner keeps the id.
     min_size_px: between the outer eye corners. A face of 75 px width has about 50 px.
     min_sharpness: see Quality. At 0.2 the face is as soft as after a blur of sigma 4 % of the eye corners' distance.

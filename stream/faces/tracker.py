@@ -27,12 +27,13 @@ from stream.faces.settings import FaceSettings
 from stream.sources import Frame
 
 ONE_PLACE = 0.35  # two faces nearer than this, in outer-eye distances, are one
+CERTAIN_LOOK = 1.0  # looks up to this far apart leave no doubt
 SAME_LOOK = 1.6  # looks up to this far apart can be one person's
 STRANGE_LOOK = 2.2  # looks beyond this are not, when it lasts STRANGE_S in plain view
 STRANGE_S = 0.5
 STAY = 0.4  # what a mesh that has followed its face is worth against looks, as a share of SAME_LOOK
 PLACE = 0.25  # what a face's distance from where it was expected is worth, as a share of SAME_LOOK
-SEARCH_S = 2.0  # a lost face is looked for more often this long
+SEARCH_S = 5.0  # a lost face is looked for more often this long
 APART = 1.5  # faces whose centres are this far apart, in outer-eye distances, do not cover each other
 VELOCITY_MEMORY_S = 0.2  # time constant of a face's velocity
 COAST_S = 0.5  # a lost face is expected to move on and come to rest with this time constant
@@ -59,7 +60,8 @@ class _Track:
     familiar_s: float  # last time that the look was not a stranger's
     in_view: bool
     landmarks: np.ndarray  # (468, 3) frame px
-    look: Look
+    look: Look  # the usual one
+    last_look: Look
     usual_logit: float
     sure_s: float
     place: np.ndarray  # (2,) frame px
@@ -68,6 +70,12 @@ class _Track:
     def expected(self, t_s: float) -> np.ndarray:
         """(2,) frame px, where the face is by now if it moved on and came to rest."""
         return self.place + self.velocity * COAST_S * (1 - np.exp((self.sure_s - t_s) / COAST_S))
+
+    def moved(self, t_s: float) -> np.ndarray:
+        """(468, 3) frame px, the last landmarks moved on to this time."""
+        moved = self.landmarks.copy()
+        moved[:, :2] += self.expected(t_s) - self.expected(self.seen_s)
+        return moved
 
 
 @dataclass(eq=False)
@@ -78,6 +86,7 @@ class _Sighting:
     thumb: np.ndarray
     look: Look
     claims: list[_Track]
+    doubtful: bool = False
 
 
 class FaceTracker:
@@ -87,7 +96,8 @@ class FaceTracker:
         self.settings = settings or FaceSettings()
         self._nets = FaceNets("wide" if self.settings.detector == "wide" else "short", threads)
         self._detect = open_detector(self.settings.detector, self._nets)
-        self._detected_s = -np.inf
+        self._detected_s = -math.inf
+        self._unknown_s = math.inf  # since when there has been somebody whom no track fits
         self._tracks: list[_Track] = []
         self._ids = itertools.count(1)
 
@@ -95,16 +105,17 @@ class FaceTracker:
         """Faces in this frame by track id, those too poor to analyse included: their quality says the reason."""
         self._tracks = [track for track in self._tracks if frame.t_s - track.seen_s <= self.settings.forget_s]
         sightings = self._follow(frame)
-        if self._detection_due(frame.t_s, sightings):
-            sightings += self._find(frame, sightings)
+        for sighting in sightings:
+            sighting.doubtful = self._doubtful(sighting, sightings, frame.t_s)
+        doubtful = [sighting for sighting in sightings if sighting.doubtful]
+        if doubtful or self._detection_due(frame.t_s, sightings):
+            sightings += self._find(frame, [sighting for sighting in sightings if not sighting.doubtful])
+            sightings += self._look_again(frame, doubtful)
             self._detected_s = frame.t_s
-        owners = self._identify(sightings, frame.t_s)
+        seen = self._identify(sightings, frame.t_s)
         for track in self._tracks:
-            track.in_view = track in owners
-        faces = [
-            self._remember(track, sighting, sightings, frame)
-            for track, sighting in zip(owners, sightings, strict=True)
-        ]
+            track.in_view = any(owner is track for owner, _ in seen)
+        faces = [self._remember(track, sighting, sightings, frame) for track, sighting in seen]
         return sorted(faces, key=lambda face: face.track_id)
 
     def _follow(self, frame: Frame) -> list[_Sighting]:
@@ -113,7 +124,7 @@ class FaceTracker:
         for track in self._tracks:
             if not track.in_view:
                 continue
-            mesh = self._nets.mesh(frame.image, track.landmarks)
+            mesh = self._nets.mesh(frame.image, track.moved(frame.t_s))
             if mesh.presence <= self.settings.presence_gate:
                 continue
             twin = next((other for other in sightings if gap(other.mesh, mesh) < ONE_PLACE), None)
@@ -123,16 +134,41 @@ class FaceTracker:
                 sightings.append(_sighting(frame, mesh, [track]))
         return sightings
 
+    def _look_again(self, frame: Frame, doubtful: list[_Sighting]) -> list[_Sighting]:
+        """A mesh drawn astray goes further astray, from frame to frame: start it anew where the face should be."""
+        again = []
+        for track in [track for sighting in doubtful for track in sighting.claims]:
+            moved = track.landmarks.copy()
+            moved[:, :2] += track.expected(frame.t_s) - moved[:, :2].mean(axis=0)
+            mesh = self._nets.mesh(frame.image, moved)
+            if mesh.presence > self.settings.presence_gate:
+                again.append(_sighting(frame, mesh, [track], doubtful=True))
+        return again
+
+    def _doubtful(self, sighting: _Sighting, sightings: list[_Sighting], t_s: float) -> bool:
+        """Has a mesh been drawn to another face, or halfway there? Only where two people are, or were, close."""
+        if any(track.look.distance(sighting.look) < CERTAIN_LOOK for track in sighting.claims):
+            return len(sighting.claims) > 1
+        here, reach_px = centre(sighting.mesh), 2 * face_size(sighting.mesh.landmarks)
+        return crowded(sighting, sightings) or any(
+            float(np.linalg.norm(track.expected(t_s) - here)) < reach_px
+            for track in self._missing(t_s, followed(sightings))
+        )
+
+    def _missing(self, t_s: float, present: list[_Track]) -> list[_Track]:
+        """Who was in view a moment ago and is not present."""
+        ids = [track.id for track in present]
+        return [track for track in self._tracks if t_s - track.seen_s <= SEARCH_S and track.id not in ids]
+
     def _detection_due(self, t_s: float, sightings: list[_Sighting]) -> bool:
         if not sightings:
             return True
-        following = sum(len(sighting.claims) > 0 for sighting in sightings)
-        searching = sum(t_s - track.seen_s <= SEARCH_S for track in self._tracks) > following
+        searching = self._missing(t_s, followed(sightings))
         every_s = self.settings.search_every_s if searching else self.settings.detect_every_s
         return t_s - self._detected_s >= every_s
 
     def _find(self, frame: Frame, known: list[_Sighting]) -> list[_Sighting]:
-        """New faces. A detector's box is coarse, so the mesh looks twice."""
+        """Faces that are not known yet. A detector's box is coarse, so the mesh looks twice."""
         found: list[_Sighting] = []
         for detection in self._detect(frame.image):
             if any(_on_face(detection, sighting.mesh) for sighting in known + found):
@@ -146,23 +182,47 @@ class FaceTracker:
                 found.append(_sighting(frame, mesh, []))
         return found
 
-    def _identify(self, sightings: list[_Sighting], t_s: float) -> list[_Track]:
-        """The track of each sighting, known or new."""
-        worth = [[self._worth(track, sighting, t_s) for sighting in sightings] for track in self._tracks]
-        pairs = best_pairs(np.array(worth).reshape(len(self._tracks), len(sightings)))
-        return [
-            self._tracks[pairs[column]] if column in pairs else self._new_track(sighting, t_s)
-            for column, sighting in enumerate(sightings)
-        ]
+    def _identify(self, sightings: list[_Sighting], t_s: float) -> list[tuple[_Track, _Sighting]]:
+        """Who is who. Left out is a mesh astray, and who comes out from behind another until the look tells."""
+        worth = np.array([[self._worth(track, s, sightings, t_s) for s in sightings] for track in self._tracks])
+        pairs = best_pairs(worth.reshape(len(self._tracks), len(sightings)))
+        seen: list[tuple[_Track, _Sighting]] = []
+        for column, row in sorted(pairs.items(), key=lambda pair: -worth[pair[1], pair[0]]):
+            if all(gap(sightings[column].mesh, other.mesh) >= ONE_PLACE for _, other in seen):
+                seen.append((self._tracks[row], sightings[column]))
+        known = [sighting for _, sighting in seen]
+        unknown = [sighting for sighting in sightings if sighting not in known]
+        if not unknown:
+            self._unknown_s = math.inf
+        self._unknown_s = min(self._unknown_s, t_s)
+        missing = self._missing(t_s, [track for track, _ in seen])
+        for sighting in unknown:
+            if not self._wait(sighting, known, missing, t_s):
+                seen.append((self._new_track(sighting, t_s), sighting))
+        return seen
 
-    def _worth(self, track: _Track, sighting: _Sighting, t_s: float) -> float:
+    def _wait(self, sighting: _Sighting, known: list[_Sighting], missing: list[_Track], t_s: float) -> bool:
+        """Better not to call this a new person yet? It may be one whom another half covers, or a mesh on two faces."""
+        nearest = min((gap(sighting.mesh, other.mesh) for other in known), default=math.inf)
+        if not missing and not sighting.doubtful:
+            return nearest < ONE_PLACE
+        half_seen = sighting.mesh.logit < self.settings.min_presence * USUAL_LOGIT
+        return sighting.doubtful or half_seen or nearest < APART or t_s - self._unknown_s < STRANGE_S
+
+    def _worth(self, track: _Track, sighting: _Sighting, sightings: list[_Sighting], t_s: float) -> float:
         """How well this sighting fits this person; 0 or less for not at all."""
         alike = 1 - track.look.distance(sighting.look) / SAME_LOOK
-        if track in sighting.claims:
-            stranger = t_s - track.familiar_s > STRANGE_S and alike < 1 - STRANGE_LOOK / SAME_LOOK
-            return 0.0 if stranger else max(alike + STAY, 0.01)
-        reach_px = face_size(track.landmarks) * (0.5 + 4 * (t_s - track.sure_s))
-        return alike - PLACE * float(np.linalg.norm(centre(sighting.mesh) - track.expected(t_s))) / reach_px
+        if track not in sighting.claims:
+            reach_px = face_size(track.landmarks) * (0.5 + 4 * (t_s - track.sure_s))
+            astray_px = float(np.linalg.norm(centre(sighting.mesh) - track.expected(t_s)))
+            return alike - PLACE * astray_px / reach_px
+        if sighting.doubtful:
+            return alike
+        if crowded(sighting, sightings):
+            return alike + STAY
+        strange = track.look.distance(sighting.look) > STRANGE_LOOK
+        cut = track.last_look.distance(sighting.look) > STRANGE_LOOK and sighting.mesh.logit > USUAL_LOGIT
+        return 0.0 if strange and (cut or t_s - track.familiar_s > STRANGE_S) else max(alike + STAY, 0.01)
 
     def _new_track(self, sighting: _Sighting, t_s: float) -> _Track:
         track = _Track(
@@ -173,6 +233,7 @@ class FaceTracker:
             in_view=True,
             landmarks=sighting.mesh.landmarks,
             look=sighting.look,
+            last_look=sighting.look,
             usual_logit=sighting.mesh.logit,
             sure_s=t_s,
             place=centre(sighting.mesh),
@@ -187,13 +248,13 @@ class FaceTracker:
         presence = min(mesh.logit / max(track.usual_logit, USUAL_LOGIT), 1.0)
         quality = judge(mesh, sighting.thumb, presence, frame.image.shape, self.settings)
         since_s = t_s - track.seen_s
-        track.landmarks, track.seen_s = mesh.landmarks, t_s
+        track.landmarks, track.last_look, track.seen_s = mesh.landmarks, sighting.look, t_s
         if presence >= self.settings.min_presence:
             memory_s = 1.0 if mesh.logit > track.usual_logit else 20.0
             track.usual_logit += decay(since_s, memory_s) * (mesh.logit - track.usual_logit)
 
         distance = track.look.distance(sighting.look)
-        alone = all(other is sighting or gap(other.mesh, mesh) > APART for other in all_seen)
+        alone = not crowded(sighting, all_seen)
         if distance < STRANGE_LOOK or quality.reason:
             track.familiar_s = t_s
         if alone and not quality.reason and distance < STRANGE_LOOK:
@@ -209,9 +270,14 @@ class FaceTracker:
         return Face(track.id, mesh.landmarks, quality)
 
 
-def _sighting(frame: Frame, mesh: Mesh, claims: list[_Track]) -> _Sighting:
+def _sighting(frame: Frame, mesh: Mesh, claims: list[_Track], *, doubtful: bool = False) -> _Sighting:
     thumb = thumbnail(frame.image, mesh.landmarks)
-    return _Sighting(mesh, thumb, look(thumb, mesh.landmarks), claims)
+    return _Sighting(mesh, thumb, look(thumb, mesh.landmarks), claims, doubtful)
+
+
+def followed(sightings: list[_Sighting]) -> list[_Track]:
+    """The tracks whose meshes led to these sightings."""
+    return [track for sighting in sightings for track in sighting.claims]
 
 
 def centre(mesh: Mesh) -> np.ndarray:
@@ -219,10 +285,19 @@ def centre(mesh: Mesh) -> np.ndarray:
     return mesh.landmarks[:, :2].mean(axis=0)
 
 
+def distance_px(one: np.ndarray, other: np.ndarray) -> float:
+    """Between the centres of two faces' landmarks, frame px."""
+    return float(np.linalg.norm(one[:, :2].mean(axis=0) - other[:, :2].mean(axis=0)))
+
+
 def gap(one: Mesh, other: Mesh) -> float:
     """Distance of two faces' centres over the larger one's size."""
-    size = max(face_size(one.landmarks), face_size(other.landmarks))
-    return float(np.linalg.norm(centre(one) - centre(other))) / size
+    return distance_px(one.landmarks, other.landmarks) / max(face_size(one.landmarks), face_size(other.landmarks))
+
+
+def crowded(sighting: _Sighting, others: list[_Sighting]) -> bool:
+    """Is another face so near that one may cover the other?"""
+    return any(ONE_PLACE <= gap(other.mesh, sighting.mesh) < APART for other in others)
 
 
 def _on_face(detection: Detection, mesh: Mesh) -> bool:
