@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from itertools import repeat
+from itertools import repeat, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,8 @@ def _portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
 def _footage(source: Path, plan: ClipPlan, nets: FaceNets) -> tuple[list[np.ndarray], np.ndarray]:
     """Frames of a video's stretch and their landmarks (n, 468, 3), smoothed over 5 frames: jitter would move skin."""
     with av.open(str(source)) as container:
-        frames = [f for f in container.decode(video=0) if plan.start_s <= (f.time or 0) < plan.stop_s]
+        shown = takewhile(lambda frame: (frame.time or 0) < plan.stop_s, container.decode(video=0))
+        frames = [frame for frame in shown if (frame.time or 0) >= plan.start_s]
     pictures = [frame.to_ndarray(format="bgr24") for frame in frames]
     if not pictures:
         raise UserError(f"{source} has no frames from {plan.start_s} to {plan.stop_s} s.")

@@ -116,6 +116,8 @@ def draw_intensities(rng: np.random.Generator, label: np.ndarray, nothing: np.nd
         elif other == "release":
             for au in ((12,), (6, 12), (25, 26))[rng.integers(3)]:
                 both[i, table.MOVES.index(au)] = -rng.uniform(0.5, 1.4)
+    cheek, lids = table.MOVES.index(6), table.MOVES.index(7)  # a raised cheek narrows the eye from above too
+    both[:, lids] = np.maximum(both[:, lids], both[:, cheek] * rng.uniform(0, 0.8, len(both)))
     expressive = label < len(EXPRESSIONS)
     extra = (rng.random(both.shape) < 0.06) * rng.uniform(0, 0.35, both.shape) * expressive[:, None]
     extra[:, table.MOVES.index(table.BLINK)] = 0

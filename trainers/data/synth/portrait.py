@@ -370,8 +370,8 @@ def _depth(landmarks: np.ndarray, points: np.ndarray, face_px: float) -> np.ndar
     """How far each point is in front of the axis the head turns about, from the mesh, in frame pixels: (h, w)."""
     z = -landmarks[:, 2]
     edge = z[list(OVAL)].mean()
-    squared = ((points[..., None, :] - landmarks[:, :2]) ** 2).sum(-1)
-    share = np.exp(-0.5 * squared / (0.07 * face_px) ** 2)
+    at, near = ((p / (0.07 * face_px)).astype(np.float32) for p in (points, landmarks[:, :2]))
+    share = np.exp(at @ near.T - ((at**2).sum(-1, keepdims=True) + (near**2).sum(-1)) / 2)  # Gaussian of the distance
     blended = (share @ z + 0.3 * edge) / (share.sum(-1) + 0.3)
     return blended - edge + 0.25 * face_px
 

@@ -13,7 +13,17 @@ from engine.errors import UserError
 from engine.flow import pair_flow
 from engine.mesh import FaceNets
 from trainers.data.synth import action_units, courses
-from trainers.data.synth.clips import ASTRONAUT, STILL, ClipPlan, dense_flow, main, make_clip, person_bumps, random_plan
+from trainers.data.synth.clips import (
+    ASTRONAUT,
+    DEMO,
+    STILL,
+    ClipPlan,
+    dense_flow,
+    main,
+    make_clip,
+    person_bumps,
+    random_plan,
+)
 from trainers.data.synth.portrait import LOWER_LID, UPPER_LID, find_face
 
 SPEC = crop.CropSpec()
@@ -72,6 +82,21 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
     openness = [eye_opening(nets.mesh(picture, landmarks).landmarks) for picture in pictures]
     closed = int(np.argmin(openness))
     assert blink["onset_s"] < times_s[closed] < blink["offset_s"] and openness[closed] < 0.8 * openness[0]
+
+
+def test_motion_is_painted_onto_real_frames(tmp_path: Path):
+    drives = courses.expression(np.random.default_rng(0), (1, 2), 2.0, bumps=person_bumps(0))
+    act = courses.micro(np.random.default_rng(0), 0.1, drives, "surprise", 2.0)
+    settings = {"duration_s": 0.5, "motion": STILL, "face_px": None, "noise": 0.0, "light": 0.0, "stop_s": 0.3}
+    truth = make_clip(DEMO, ClipPlan((act,), **settings), tmp_path / "painted.mp4", seed=0)
+    make_clip(DEMO, ClipPlan((), **settings), tmp_path / "plain.mp4", seed=0)
+
+    (painted, times_s), (plain, _) = decode(tmp_path / "painted.mp4"), decode(tmp_path / "plain.mp4")
+    apex = int(np.abs(times_s - act.apex_s).argmin())
+    matrix = crop.layout_transform(find_face(plain[apex], FaceNets("wide")), SPEC)
+    seen = pair_flow(*(crop.cut(pictures[apex][..., 1], matrix, SPEC) for pictures in (plain, painted)), spec=SPEC)
+    true = dense_flow(truth, 0.0, times_s[apex])
+    assert (seen * true).sum() / np.sqrt((seen**2).sum() * (true**2).sum()) > 0.8
 
 
 def test_same_seed_same_clip_and_variable_rate_keeps_time(tmp_path: Path):
