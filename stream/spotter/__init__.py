@@ -92,6 +92,7 @@ class Spotter:
         self._began_s = 0.0
         self._next_id = 0
         self._speech = Speech()
+        self._told: deque[Span] = deque(maxlen=4)  # micro-expressions
         self.motion_px = 0.0
         self.noise_px = self.settings.floor_prior_px
 
@@ -241,7 +242,6 @@ class Spotter:
             since_onset_s = now.t_s - short.course.bounds()[0]
             if (short.course.has_returned() and since_apex_s >= self.settings.decide_s) or since_onset_s > 1.4 * self.settings.micro_max_s:
                 self._short.remove(short)
-                self._apex_s[short.name] = short.course.apex.t_s
                 spans += self._decide(short)
         return spans
 
@@ -255,7 +255,9 @@ class Spotter:
         """At the offset: what it was."""
         seen = self._measure(short.course)
         span = self._span(short.course, short_kind(seen, self.settings.micro_max_s), seen, final=True)
-        corrected = self._speech.hear(span) if short.name == "face" else [span]
+        if span.kind == "micro" or short.name == "eyes":
+            self._apex_s[short.name] = span.apex_s
+        corrected = self._speech.hear(self._once(span)) if short.name == "face" else [span]
         return [s for s in corrected if short.said or s.id != short.course.id or s.kind not in ("other", "macro")]
 
     # --- lasting movements: macro-expressions
@@ -296,10 +298,22 @@ class Spotter:
     def _conclude(self, course: Course) -> list[Span]:
         seen = self._measure(course)
         kind = lasting_kind(seen, self.settings.micro_max_s)
+        if kind == "other" and short_kind(seen, self.settings.micro_max_s) == "micro":
+            span = self._once(self._span(course, "micro", seen, final=True))
+            return self._speech.hear(span) if span.kind == "micro" else []
         return [self._span(course, kind, seen, final=True)] if kind != "other" or course is self._held else []
 
+    def _once(self, span: Span) -> Span:
+        """A micro-expression is told once, whether its pulse or its rise was judged first."""
+        if span.kind != "micro":
+            return span
+        if any(min(span.offset_s, told.offset_s) > max(span.onset_s, told.onset_s) for told in self._told):
+            return replace(span, kind="other")
+        self._told.append(span)
+        return span
+
     def _measure(self, course: Course) -> Evidence:
-        return evidence(course, self._regions, self._aperture.value or 1.0)
+        return evidence(course, self._regions, self._aperture.value or 1.0, self._began_s)
 
     def _span(self, course: Course, kind: Kind, seen: Evidence, *, final: bool) -> Span:
         onset_s, apex_s, offset_s = course.bounds()

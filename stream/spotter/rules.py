@@ -33,10 +33,11 @@ class Evidence:
     residue: float  # level at the end
     lobes: int  # separate hills of the level above one half
     on_eyes: bool
+    age_s: float  # of the track at the apex: a young one does not know its noise yet
 
 
-def evidence(course: Course, regions: Regions, neutral_aperture: float) -> Evidence:
-    """Measures a course."""
+def evidence(course: Course, regions: Regions, neutral_aperture: float, began_s: float) -> Evidence:
+    """Measures a course of a track that began at `began_s`."""
     onset_s, apex_s, offset_s = course.bounds()
     level = course.level()
     magnitude = np.hypot(*course.apex.motion.patches)
@@ -64,6 +65,7 @@ def evidence(course: Course, regions: Regions, neutral_aperture: float) -> Evide
         residue=course.rest(),
         lobes=int(np.sum((level[1:] > 0.5) & (level[:-1] <= 0.5))),
         on_eyes=bool(np.any(course.mask & regions.eyes)),
+        age_s=apex_s - began_s,
     )
 
 
@@ -71,15 +73,19 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
     """Names a movement that rose and came back."""
     if seen.on_eyes:
         return "blink" if seen.aperture_drop > 0.1 and seen.duration_s < 0.7 else "other"
-    if seen.snr < 2.0 or seen.residue >= 0.5 or seen.duration_s > 1.15 * micro_max_s or seen.lobes > 2:
+    if seen.snr < 2.0 + 3 * np.exp(-seen.age_s / 0.7) or seen.spread < 0.025:
+        return "other"
+    if seen.residue >= 0.5 or seen.duration_s > 1.15 * micro_max_s or seen.lobes > 2:
         return "other"
     if seen.eye_px > 1.5 * max(seen.face_px, 1.0) or (seen.aperture_drop > 0.1 and seen.eye_share > 0.5):
         return "blink"
     if seen.aperture_drop > 0.08 and (seen.blink_px > 1.0 or seen.aperture_drop > 0.15):
-        pulled = seen.upper_share > 0.5 and seen.strength_px < 0.4 * seen.blink_px
+        pulled = seen.upper_share > 0.5 and seen.strength_px < 0.4 * seen.blink_px and seen.eye_px > 1.2 * seen.strength_px
         if pulled or seen.snr < 4.0:
             return "blink"
-    if seen.strength_px < 0.35 * seen.parallax_px:
+    if seen.strength_px < (0.2 if seen.snr > 3 else 0.35) * seen.parallax_px:
+        return "head"
+    if seen.head_px > 10 and seen.strength_px < 0.1 * seen.head_px:
         return "head"
     if seen.mouth_share > 0.7 and seen.mouth_change_px > 3.0:
         return "speech"

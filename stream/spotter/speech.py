@@ -17,7 +17,7 @@ class Speech:
 
     def hear(self, span: Span) -> list[Span]:
         """`span` as it is to be said, and earlier ones, already said as micro, that turn out to be speech."""
-        if span.kind not in ("micro", "speech", "other") or span.evidence.mouth_share < 0.6:
+        if span.evidence.mouth_share < 0.6:
             return [span]
         while self._mouth and span.apex_s - self._mouth[0].apex_s > self.NEAR_S:
             self._mouth.popleft()
