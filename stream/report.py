@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def render(
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f"<title>{escape(summary.source)} · merau-live</title><style>{style}</style></head>"
+        f"<title>{escape(Path(summary.source).name)} · merau-live</title><style>{style}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
@@ -63,7 +64,8 @@ def _head(summary: Summary, seconds: float, elapsed_s: float) -> str:
         f"analysed in {elapsed_s:.1f} s",
         f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
     ]
-    return f"<header><p class=brand>merau-live</p><h1>{escape(summary.source)}</h1><p>{' · '.join(facts)}</p></header>"
+    name = escape(Path(summary.source).name)
+    return f"<header><p class=brand>merau-live</p><h1>{name}</h1><p>{' · '.join(facts)}</p></header>"
 
 
 def _counts(events: list[Event]) -> str:

@@ -37,7 +37,7 @@ class Pair:
             return f"named {self.event.kind}"
         if (shared := overlap(self.span, self.event)) < IOU:
             return f"overlaps by {100 * shared:.0f} % only"
-        return f"found, apex {1000 * (self.event.apex_s - self.span['apex_s']):+.0f} ms"
+        return f"found, apex {round(1000 * (self.event.apex_s - self.span['apex_s'])):+d} ms"
 
     def fields(self) -> dict[str, Any]:
         """The span as JSON, with the id of its event."""
