@@ -61,6 +61,11 @@ def event_fields(event: Event) -> dict[str, Any]:
     return {name: _plain(getattr(event, name)) for name in FIELDS}
 
 
+def by_onset(event: Event) -> tuple[float, str]:
+    """The order in which events are listed, the same in the store and out of it."""
+    return round(event.onset_s, 4), event.id
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -242,7 +247,9 @@ def read_sessions(path: Path) -> list[Session]:
 
 def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
     """The events of one session, or of all, by onset. Raises UserError when the file is not a store."""
-    chosen = f"SELECT {', '.join(_COLUMNS[1:])} FROM events WHERE ?1 IS NULL OR session = ?1 ORDER BY session, onset_s"
+    chosen = (
+        f"SELECT {', '.join(_COLUMNS[1:])} FROM events WHERE ?1 IS NULL OR session = ?1 ORDER BY session, onset_s, id"
+    )
     with _reading(path) as connection:
         for row in connection.execute(chosen, (session,)):
             yield _event(dict(row))

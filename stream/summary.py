@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stream.events import Event, event_fields
+from stream.events import Event, by_onset, event_fields
 from stream.pipeline import Update
 
 BINS = 2400
@@ -75,7 +75,7 @@ class Summary:
     @property
     def events(self) -> list[Event]:
         """The latest word under each id, by onset."""
-        return sorted(self._events.values(), key=lambda event: event.onset_s)
+        return sorted(self._events.values(), key=by_onset)
 
     def add(self, update: Update) -> None:
         if update.frame is not None:
