@@ -21,7 +21,7 @@ class NoiseFloor:
     def update(self, magnitude: np.ndarray, step_s: float) -> None:
         """Learns from `magnitude`, the shape of `prior`, that was measured `step_s` after the one before."""
         self._age_s += step_s
-        rate = step_s / min(self._memory_s, 0.5 + self._age_s)
+        rate = step_s / min(self._memory_s, 0.1 + self._age_s)
         self.level *= np.exp(rate * np.where(magnitude > self.level, self._quantile, self._quantile - 1))
 
 

@@ -1,7 +1,7 @@
 """The face crop: one layout for spotting, recognition and training.
 
 Crop coordinates have their origin at the upper left corner of the inner square; `CropSpec.full` adds a border so that
-brows and chin are not cut. Eye centres lie at (.22, .25) and (.78, .25) of the square and the mouth centre at (.5, .82),
+brows and chin are not cut. Eye centres lie at (.22, .25) and (.78, .25) of the square, the mouth centre at (.5, .82):
 the layout of the public MEGC2019 flow set.
 """
 
@@ -51,7 +51,7 @@ def anchors(landmarks: np.ndarray) -> np.ndarray:
 
 
 def layout_transform(shape: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """The affine map (2, 3) that puts the eye and mouth centres of `shape` (468, 2 or 3) where the full crop wants them."""
+    """The affine map (2, 3) that puts the eye and mouth centres of `shape` (468, 2 or 3) into the layout."""
     target = LAYOUT * spec.size_px + (spec.side_px, spec.top_px)
     return cv2.getAffineTransform(anchors(shape).astype(np.float32), target.astype(np.float32))
 
@@ -77,7 +77,7 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """The full crop of `image` (H, W) or (H, W, 3) through `matrix` (2, 3) from frame to full-crop pixels; same dtype."""
+    """The full crop of `image` (H, W[, 3]) through `matrix` (2, 3) from frame to full-crop pixels; same dtype."""
     height, width = spec.full
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion

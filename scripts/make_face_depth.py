@@ -2,7 +2,7 @@
 
     python scripts/make_face_depth.py PORTRAIT...
 
-What a plane explains is taken out, since the fit has [1, x, y] of its own; the rest is 0 on average and 1 at its highest.
+What a plane explains is taken out, since the fit has [1, x, y] of its own; the rest is 0 on average and 1 at the nose.
 """
 
 import sys
@@ -19,7 +19,7 @@ KERNEL_PX = 6.0
 
 
 def depths(path: Path, nets: FaceNets, spec: CropSpec) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Per face in the picture: mesh points (468, 2) in full-crop pixels and their height (468,) above their own plane."""
+    """Per face: mesh points (468, 2) in full-crop pixels, and their height (468,) above their own plane."""
     image = cv2.imread(str(path))
     image = cv2.resize(image, None, fx=(scale := 900 / max(image.shape[:2])), fy=scale)
     image = cv2.copyMakeBorder(image, 150, 150, 150, 150, cv2.BORDER_REPLICATE)
@@ -42,7 +42,9 @@ def main() -> None:
     points = np.mean([p for p, _ in faces], axis=0)
     both = np.concatenate([points, (spec.full[1] - 1, 0) + points * (-1, 1)])  # and its mirror image
     height = np.tile(np.mean([h for _, h in faces], axis=0), 2)
-    rows, columns = np.mgrid[0 : spec.full[0] : DEPTH_CELL_PX, 0 : spec.full[1] : DEPTH_CELL_PX] + DEPTH_CELL_PX / 2 - 0.5
+    rows, columns = (
+        np.mgrid[0 : spec.full[0] : DEPTH_CELL_PX, 0 : spec.full[1] : DEPTH_CELL_PX] + DEPTH_CELL_PX / 2 - 0.5
+    )
     square = (columns[..., None] - both[:, 0]) ** 2 + (rows[..., None] - both[:, 1]) ** 2
     square -= square.min(axis=-1, keepdims=True)  # far from any point, the nearest one decides
     weight = np.exp(-square / (2 * KERNEL_PX**2))

@@ -1,8 +1,8 @@
 """A steady crop per track: the head is held still, the skin is left free to move.
 
-Landmarks are never smoothed: a filter lags behind the head and its lag looks like facial motion. Each frame's raw mesh is
-laid onto the person's own mean shape by the least-squares similarity of all points; what head motion is left is taken
-out of the flow afterwards (`engine.flow.remove_global_motion`).
+Landmarks are never smoothed: a filter lags behind the head and its lag looks like facial motion. Each frame's raw mesh
+is laid onto the person's own mean shape by the least-squares similarity of all points; what head motion is left is
+taken out of the flow afterwards (`engine.flow.remove_global_motion`).
 """
 
 from dataclasses import dataclass

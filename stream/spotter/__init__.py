@@ -53,6 +53,7 @@ class _Seen:
     moment: Moment
     lag: np.ndarray | None  # (2, 14, 13) motion from lag_s before, if there was a crop
     steady: np.ndarray | None  # the same, averaged with the moment before
+    calm: bool  # nothing but noise moved the face
 
     @property
     def t_s(self) -> float:
@@ -75,7 +76,8 @@ class Spotter:
     RING_S = 2.0
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
     START_S = 0.25  # of a track or of a stream, when mesh and video coding still settle: no reference
-    MARGIN_S = 0.07  # from the reference to the first sign of motion
+    BACK_S = 1.0  # how far back a beginning is looked for
+    MARGIN_S = 0.1  # from the reference to the first sign of motion
 
     def __init__(self, settings: SpotterSettings | None = None):
         self.settings = settings or SpotterSettings()
@@ -104,6 +106,7 @@ class Spotter:
         now = self._see(crop)
         spans += self._follow_short(now)
         spans += self._follow_lasting(now)
+        spans += self._speech.end(now.t_s)
         if now.steady is not None and now.t_s - self._began_s >= self.settings.settle_s:
             spans += self._notice(now)
         return spans
@@ -112,6 +115,7 @@ class Spotter:
         """The stream ends or breaks here: what is open is judged as it stands, and the ring is emptied."""
         spans = [span for short in self._short for span in self._decide(short)]
         spans += [span for course in (self._lasting, self._held) if course for span in self._conclude(course)]
+        spans += self._speech.end(np.inf)
         self._short, self._lasting, self._held, self._armed = [], None, None, True
         self._ring.clear()
         return spans
@@ -122,6 +126,7 @@ class Spotter:
         """Compares the crop with the one a lag ago and learns what is usual."""
         now = moment(crop)
         lag = steady = None
+        calm = False
         if self._ring:
             last = self._ring[-1]
             step_s = crop.t_s - last.t_s
@@ -129,10 +134,15 @@ class Spotter:
             if past := self._at(crop.t_s - self.settings.lag_s):
                 lag = self._motion(past, now, step_s).patches
                 steady = lag if last.lag is None else (lag + last.lag) / 2
-                self._rise_floor.update(np.hypot(*steady), step_s)
+                rise = np.hypot(*steady)
+                self._rise_floor.update(rise, step_s)
+                floor = self._floor(self._rise_floor)
+                self.motion_px = float(rise[self._regions.face].max())
+                self.noise_px = float(np.median(floor[self._regions.face]))
+                calm = float((rise / floor)[self._skin()].max()) < self.settings.rise_trigger
         else:
             self._began_s = crop.t_s
-        seen = _Seen(now, lag, steady)
+        seen = _Seen(now, lag, steady, calm)
         self._ring.append(seen)
         while crop.t_s - self._ring[0].t_s > self.RING_S:
             self._ring.popleft()
@@ -159,35 +169,33 @@ class Spotter:
 
     def _notice(self, now: _Seen) -> list[Span]:
         """Opens a course where a pulse, or a rise, stands out from this person's noise."""
-        rise_floor = self._floor(self._rise_floor)
-        rise = np.hypot(*now.steady)
-        self.motion_px = float(rise[self._regions.face].max())
-        self.noise_px = float(np.median(rise_floor[self._regions.face]))
         spans = self._notice_pulse(now)
-        skin = self._skin()
-        moving = float((rise / rise_floor)[skin].max()) > self.settings.rise_trigger
-        if moving and self._armed and self._lasting is None:
-            self._lasting, self._armed = self._course(len(self._ring) - 1, skin), False
-        elif not moving:
+        if now.calm:
             self._armed = True
             if self._lasting and self._rests(self._lasting):
                 spans += self._hold(self._lasting)
+        elif self._armed and self._lasting is None:
+            self._armed = False
+            self._lasting = self._course(len(self._ring) - 1, self._skin(), from_calm=True)
         return spans
 
     def _notice_pulse(self, now: _Seen) -> list[Span]:
         window_s = self.settings.micro_max_s
-        earlier = [i for i, s in enumerate(self._ring) if s.steady is not None and 0.05 < now.t_s - s.t_s < window_s]
-        if not earlier:
+        earlier = {i: s.steady for i, s in enumerate(self._ring) if 0.05 < now.t_s - s.t_s < window_s}
+        lags = {i: steady for i, steady in earlier.items() if steady is not None}
+        if not lags or now.steady is None:
             return []
-        seen = pulse(np.stack([self._ring[i].steady for i in earlier]), now.steady)
+        seen = pulse(np.stack(list(lags.values())), now.steady)
         self._pulse_floor.update(seen.px, now.t_s - self._ring[-2].t_s)
         strength = seen.px / self._floor(self._pulse_floor)
         spans = []
         for name, mask in (("eyes", self._regions.eyes), ("face", self._skin())):
             at = np.unravel_index((strength * mask).argmax(), mask.shape)
-            rose = earlier[seen.rose[at]]
-            if (strength * mask)[at] > self.settings.pulse_trigger and self._is_new(name, self._ring[rose].t_s):
-                short = _Short(name, self._course(rose, mask))
+            rose = list(lags)[seen.rose[at]]
+            if (strength * mask)[at] <= self.settings.pulse_trigger or not self._is_new(name, self._ring[rose].t_s):
+                continue
+            if course := self._course(rose, mask):
+                short = _Short(name, course)
                 self._short.append(short)
                 spans += self._say(short)
         return spans
@@ -202,27 +210,33 @@ class Spotter:
         blinking = any(short.name == "eyes" for short in self._short)
         return self._regions.face & ~self._regions.lids if blinking else self._regions.face
 
-    def _course(self, rose: int, mask: np.ndarray) -> Course:
-        """Goes back from moment `rose` of the ring to where its movement began, and follows it from there until now."""
+    def _course(self, rose: int, mask: np.ndarray, *, from_calm: bool = False) -> Course | None:
+        """Goes back from moment `rose` of the ring to where its movement began, and follows it from there until now.
+
+        None where there is no calm moment to begin from and one is asked for.
+        """
         seen = list(self._ring)
-        start = self._beginning(seen, rose, mask)
-        course = Course(seen[start].moment, mask, self._floor(self._rise_floor), self._next_id)
+        first = self._beginning(seen, rose, mask)
+        margin = [i for i in range(first + 1) if seen[first].t_s - seen[i].t_s <= self.MARGIN_S]
+        margin = [i for i in margin if seen[i].t_s - self._began_s > self.START_S] or [first]
+        if from_calm and not (margin := [i for i in margin if seen[i].calm]):
+            return None
+        course = Course(seen[margin[0]].moment, mask, self._floor(self._rise_floor), self._next_id)
         self._next_id += 1
-        for later in seen[start + 1 :]:
+        for later in seen[margin[0] + 1 :]:
             course.add(self._point(course.reference, later.moment))
         return course
 
     def _beginning(self, seen: list[_Seen], rose: int, mask: np.ndarray) -> int:
-        """Index of the last moment before the lagged flow began to show the pattern that it shows at `rose`."""
-        pattern = seen[rose].steady * mask
-        energy = max(float(np.vdot(pattern, pattern)), 1e-9)
+        """Index of the moment at which the lagged flow began to show the pattern that it shows at `rose`."""
+        lag = seen[rose].steady
+        assert lag is not None
+        pattern = lag * mask
+        energy = float(np.vdot(pattern, pattern))
         i = rose
-        while i > 0 and seen[i - 1].steady is not None and seen[i - 1].t_s - self._began_s > self.START_S and seen[rose].t_s - seen[i].t_s < 1.0:
-            if float(np.vdot(pattern, seen[i - 1].steady)) / energy < 0.15:
+        while i > 0 and (before := seen[i - 1].steady) is not None and seen[rose].t_s - seen[i].t_s < self.BACK_S:
+            if seen[i - 1].t_s - self._began_s <= self.START_S or float(np.vdot(pattern, before)) < 0.15 * energy:
                 break
-            i -= 1
-        first_s = seen[i].t_s
-        while i > 0 and first_s - seen[i].t_s < self.MARGIN_S and seen[i - 1].t_s - self._began_s > self.START_S:
             i -= 1
         return i
 
@@ -240,7 +254,9 @@ class Spotter:
         for short in list(self._short):
             since_apex_s = now.t_s - short.course.apex.t_s
             since_onset_s = now.t_s - short.course.bounds()[0]
-            if (short.course.has_returned() and since_apex_s >= self.settings.decide_s) or since_onset_s > 1.4 * self.settings.micro_max_s:
+            if (
+                short.course.has_returned() and since_apex_s >= self.settings.decide_s
+            ) or since_onset_s > 1.4 * self.settings.micro_max_s:
                 self._short.remove(short)
                 spans += self._decide(short)
         return spans
@@ -255,10 +271,9 @@ class Spotter:
         """At the offset: what it was."""
         seen = self._measure(short.course)
         span = self._span(short.course, short_kind(seen, self.settings.micro_max_s), seen, final=True)
-        if span.kind == "micro" or short.name == "eyes":
-            self._apex_s[short.name] = span.apex_s
-        corrected = self._speech.hear(self._once(span)) if short.name == "face" else [span]
-        return [s for s in corrected if short.said or s.id != short.course.id or s.kind not in ("other", "macro")]
+        self._apex_s[short.name] = span.apex_s
+        told = self._speech.hear(self._once(span)) if short.name == "face" else [span]
+        return [s for s in told if short.said or s.id != short.course.id or s.kind not in ("other", "macro")]
 
     # --- lasting movements: macro-expressions
 
@@ -288,8 +303,11 @@ class Spotter:
 
     def _hold(self, course: Course) -> list[Span]:
         """The face has come to rest away from the reference: keep an eye on it, and let a new movement begin."""
+        self._lasting = None
+        if self._held and self._held.level()[-1] > 0.5:
+            return []  # it has moved on within the expression that is held already
         spans = self._conclude(self._held) if self._held else []
-        self._held, self._lasting = course, None
+        self._held = course
         seen = self._measure(course)
         if lasting_kind(seen, self.settings.micro_max_s) == "macro":
             spans.append(self._span(course, "macro", seen, final=False))
@@ -308,6 +326,8 @@ class Spotter:
         if span.kind != "micro":
             return span
         if any(min(span.offset_s, told.offset_s) > max(span.onset_s, told.onset_s) for told in self._told):
+            return replace(span, kind="other")
+        if self._held and span.strength < 0.1 * self._measure(self._held).strength_px:  # a wobble of what is held
             return replace(span, kind="other")
         self._told.append(span)
         return span

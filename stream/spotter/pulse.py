@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Pulse:
-    """px: (14, 13) how far each patch rose and has come back, pixels. rose: (14, 13) which of the earlier lags it was."""
+    """px: (14, 13) how far each patch rose and has come back, pixels. rose: (14, 13) which of the lags it rose in."""
 
     px: np.ndarray
     rose: np.ndarray

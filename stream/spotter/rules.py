@@ -80,7 +80,9 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
     if seen.eye_px > 1.5 * max(seen.face_px, 1.0) or (seen.aperture_drop > 0.1 and seen.eye_share > 0.5):
         return "blink"
     if seen.aperture_drop > 0.08 and (seen.blink_px > 1.0 or seen.aperture_drop > 0.15):
-        pulled = seen.upper_share > 0.5 and seen.strength_px < 0.4 * seen.blink_px and seen.eye_px > 1.2 * seen.strength_px
+        pulled = (
+            seen.upper_share > 0.5 and seen.strength_px < 0.4 * seen.blink_px and seen.eye_px > 1.2 * seen.strength_px
+        )
         if pulled or seen.snr < 4.0:
             return "blink"
     if seen.strength_px < (0.2 if seen.snr > 3 else 0.35) * seen.parallax_px:

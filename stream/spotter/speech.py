@@ -1,29 +1,42 @@
 """Speech: syllables look like micro-expressions of the mouth, but they do not come alone."""
 
-from collections import deque
 from dataclasses import replace
 
 from stream.spotter.span import Span
 
 
 class Speech:
-    """Hears the short movements of one face and takes back those that belong to talking."""
+    """Hears the short movements of one face, gathers those of the mouth that come in a row, and names the stretch.
+
+    The stretch keeps the id of its first syllable, so that what was said of that one is corrected; the others, if they
+    were said to be micro-expressions, are taken back.
+    """
 
     NEAR_S = 1.0  # between the apexes of one stretch
     SYLLABLES = 3
 
     def __init__(self) -> None:
-        self._mouth: deque[Span] = deque(maxlen=8)
+        self._mouth: list[Span] = []
+        self._stretch: Span | None = None
 
     def hear(self, span: Span) -> list[Span]:
-        """`span` as it is to be said, and earlier ones, already said as micro, that turn out to be speech."""
-        if span.evidence.mouth_share < 0.6:
+        """`span` as it is to be said, and corrections of what was said before."""
+        if span.kind not in ("micro", "speech", "other") or span.evidence.mouth_share < 0.6:
             return [span]
-        while self._mouth and span.apex_s - self._mouth[0].apex_s > self.NEAR_S:
-            self._mouth.popleft()
-        self._mouth.append(span)
+        if self._stretch:
+            self._mouth.append(span)
+            self._stretch = replace(self._stretch, offset_s=max(self._stretch.offset_s, span.offset_s))
+            return [replace(span, kind="other")]
+        self._mouth = [s for s in self._mouth if span.apex_s - s.apex_s < self.NEAR_S] + [span]
         if len(self._mouth) < self.SYLLABLES:
             return [span]
-        said = [replace(s, kind="speech") for s in self._mouth if s.kind == "micro" or s is span]
-        self._mouth = deque((replace(s, kind="speech") for s in self._mouth), maxlen=8)
-        return said
+        first, *others = self._mouth
+        self._stretch = replace(first, kind="speech", offset_s=max(s.offset_s for s in self._mouth), final=False)
+        return [self._stretch, *(replace(s, kind="other") for s in others if s.kind in ("micro", "speech"))]
+
+    def end(self, t_s: float) -> list[Span]:
+        """The stretch, once nothing has been heard for a while before `t_s`."""
+        if not self._stretch or t_s - self._mouth[-1].apex_s < self.NEAR_S:
+            return []
+        stretch, self._stretch, self._mouth = self._stretch, None, []
+        return [replace(stretch, final=True)]
