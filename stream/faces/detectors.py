@@ -43,7 +43,12 @@ def _insightface() -> Detector:
             """ them once with: python -c "from insightface.app import FaceAnalysis; FaceAnalysis()". Otherwise use"""
             " --faces short or wide."
         )
-    analysis = FaceAnalysis(name=str(models), allowed_modules=["detection"], providers=["CPUExecutionProvider"])
+    try:
+        analysis = FaceAnalysis(name=str(models), allowed_modules=["detection"], providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises many kinds
+        raise UserError(
+            f"insightface cannot load its models in {models} ({error}): delete that folder and fetch them again."
+        ) from error
     analysis.prepare(ctx_id=-1, det_thresh=INSIGHTFACE_SCORE, det_size=(INSIGHTFACE_SIDE_PX, INSIGHTFACE_SIDE_PX))
 
     def detect(bgr: np.ndarray) -> list[Detection]:

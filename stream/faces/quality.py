@@ -12,6 +12,8 @@ THUMBNAIL_PX = 64
 # Outer eye corners in the thumbnail: it reaches from the middle of the forehead to the chin.
 THUMBNAIL_EYES_PX = np.array([[0.2, 0.3], [0.8, 0.3]]) * THUMBNAIL_PX
 
+SLACK = 0.15  # as a share of each quality's scale: 15 % of the size, 3 degrees of yaw, 0.03 of presence
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -56,9 +58,19 @@ def face_size(landmarks: np.ndarray) -> float:
 
 
 def judge(
-    mesh: Mesh, thumb: np.ndarray, presence: float, frame_shape: tuple[int, ...], settings: FaceSettings
+    mesh: Mesh,
+    thumb: np.ndarray,
+    presence: float,
+    frame_shape: tuple[int, ...],
+    settings: FaceSettings,
+    *,
+    analysed: bool,
 ) -> Quality:
-    """Quality of a mesh in a frame of (H, W, ...) shape; thumb: (64, 64, 3) uint8; presence as in Quality."""
+    """Quality of a mesh in a frame of (H, W, ...) shape; thumb: (64, 64, 3) uint8; presence as in Quality.
+
+    analysed: it was good enough in the frame before, so it is given up only when it gets a little worse than the limit:
+    a face that is near one would flicker in and out.
+    """
     size = face_size(mesh.landmarks)
     yaw, pitch, roll = pose_deg(mesh.landmarks)
     grey = cv2.cvtColor(thumb, cv2.COLOR_BGR2GRAY)
@@ -80,7 +92,7 @@ def judge(
         ((sharpness - limits.min_sharpness) / 0.2, "blurred"),
         ((presence - limits.min_presence) / 0.2, "hidden"),
     )
-    reason = next((sentence for margin, sentence in margins if margin < 0), "")
+    reason = next((sentence for margin, sentence in margins if margin < (-SLACK if analysed else 0)), "")
     score = float(np.clip(min(margin for margin, _ in margins), 0, 1))
     return Quality(size, sharpness, yaw, pitch, roll, presence, exposure, reason, score)
 

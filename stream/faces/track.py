@@ -47,6 +47,7 @@ class Track:
     def __init__(self, id: int, sighting: Sighting, t_s: float):
         self.id = id
         self.in_view = True
+        self.in_plain_view = False  # and good enough to analyse
         self.landmarks = sighting.mesh.landmarks
         self.usual_look = self.last_look = sighting.look
         self.usual_logit = sighting.mesh.logit
@@ -104,6 +105,7 @@ class Track:
         if distance < SAME_LOOK and alone:
             self._locate(centre(sighting.mesh.landmarks), t_s)
         self.landmarks, self.last_look, self.seen_s = sighting.mesh.landmarks, sighting.look, t_s
+        self.in_plain_view = in_plain_view
 
     def _locate(self, place: np.ndarray, t_s: float) -> None:
         since_s = t_s - self.sure_s

@@ -155,10 +155,12 @@ class FaceTracker:
         return sighting.doubtful or half_seen or nearest < APART or t_s - self._unknown_s < STRANGE_S
 
     def _face(self, track: Track, sighting: Sighting, sightings: list[Sighting], frame: Frame) -> Face:
-        presence = track.presence(sighting.mesh)
-        quality = judge(sighting.mesh, sighting.thumb, presence, frame.image.shape, self.settings)
+        mesh, presence = sighting.mesh, track.presence(sighting.mesh)
+        quality = judge(
+            mesh, sighting.thumb, presence, frame.image.shape, self.settings, analysed=track.in_plain_view
+        )
         track.learn(sighting, sightings, frame.t_s, in_plain_view=not quality.reason)
-        return Face(track.id, sighting.mesh.landmarks, quality)
+        return Face(track.id, mesh.landmarks, quality)
 
 
 def _followed(sightings: list[Sighting]) -> list[Track]:
