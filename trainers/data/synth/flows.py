@@ -29,7 +29,10 @@ YS = (np.arange(ROWS) - TOP + 0.5) / GRID
 # What "no expression" is made of, with relative weights. "release" is a smile or an open mouth that ends: movements
 # whose reverse is no other expression.
 NOTHING = {"rest": 0.26, "head": 0.26, "blink": 0.13, "gaze": 0.10, "speech": 0.13, "garbage": 0.08, "release": 0.04}
+CHEEK_DROP = 0.10  # how much lower than in the table the cheek of Action Unit 6 may rise
 FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
+SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end
+STRONG_SMILE_PX = 2.5  # a stronger smile mostly raises the cheeks, a weak one seldom
 JAW = (25, 26)  # alone they are taken for speech, not for surprise
 
 
@@ -74,10 +77,11 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
         rng.random(samples) < settings.no_expression, len(EXPRESSIONS), rng.integers(0, len(EXPRESSIONS), samples)
     )
     nothing = np.where(label == len(EXPRESSIONS), rng.choice(list(NOTHING), samples, p=list(NOTHING.values())), "")
-    intensity, present = draw_intensities(rng, label, nothing)
+    mouths = np.isin(nothing, ("speech", "release"))
+    peak = np.where(mouths, log_uniform(rng, SPOKEN_PX, samples), log_uniform(rng, settings.peak_px, samples))
+    intensity, present = draw_intensities(rng, label, nothing, peak)
     bumps = draw_faces(rng, samples, settings)
     motion = table.field(XS, YS, intensity, bumps)
-    peak = log_uniform(rng, settings.peak_px, samples) * np.where(nothing == "speech", 1.5, 1)
     motion *= (peak / np.maximum(length(motion).max((1, 2)), 1e-6))[:, None, None, None]
     peak = np.where(intensity.any((1, 2)), peak, 0)
     # What drowns an expression makes it none: beside one, everything else stays within what still lets it be seen.
@@ -103,12 +107,19 @@ def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
     return Flows(*(np.concatenate([getattr(p, f) for p in parts]) for f in Flows.__dataclass_fields__))
 
 
-def draw_intensities(rng: np.random.Generator, label: np.ndarray, nothing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intensity (N, moves, 2 sides), relative to 1, and which Action Units count as present (N, 17) float32."""
+def draw_intensities(
+    rng: np.random.Generator, label: np.ndarray, nothing: np.ndarray, peak_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intensity (N, moves, 2 sides), relative to 1, and which Action Units count as present (N, 17) float32.
+
+    `label` (N,) indexes CLASSES, `nothing` (N,) names what the samples without an expression show.
+    """
     both = np.zeros((len(label), len(table.MOVES)))
     for i, (kind, other) in enumerate(zip(label, nothing, strict=True)):
         if kind < len(EXPRESSIONS):
-            for au in draw_combination(rng, EXPRESSIONS[kind]):
+            units = draw_combination(rng, EXPRESSIONS[kind])
+            raises_cheeks = 12 in units and peak_px[i] > STRONG_SMILE_PX and rng.random() < 0.6
+            for au in {*units, 6} if raises_cheeks else units:
                 both[i, table.MOVES.index(au)] = rng.uniform(0.5, 1.4)
         elif other == "speech":
             for au, amount in draw_syllable(rng).items():
@@ -123,7 +134,7 @@ def draw_intensities(rng: np.random.Generator, label: np.ndarray, nothing: np.nd
     extra[:, table.MOVES.index(table.BLINK)] = 0
     both = np.where(both == 0, extra, both)
     sides = np.exp(rng.normal(0, 0.25, (*both.shape, 2)))
-    one_sided = (rng.random(len(both)) < 0.15) & expressive
+    one_sided = (rng.random(len(both)) < 0.2) & expressive
     sides[np.flatnonzero(one_sided), :, rng.integers(0, 2, one_sided.sum())] *= rng.uniform(0, 0.2)
     intensity = both[..., None] * sides
     return intensity, (intensity.max(-1)[:, : len(table.AUS)] >= 0.35).astype(np.float32)
@@ -147,6 +158,8 @@ def draw_syllable(rng: np.random.Generator) -> dict[int, float]:
 def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -> table.Bumps:
     """The table on `samples` random faces, each cropped with its own error."""
     bumps = table.perturb(rng, samples, settings.variation)
+    cheek = np.flatnonzero(bumps.move == table.MOVES.index(6))
+    bumps.centre[:, cheek[[0, 3]], 1] += rng.uniform(0, CHEEK_DROP, (samples, 1))
     angle = np.deg2rad(rng.normal(0, settings.rotation_sd_deg, samples))
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (N, 2, 2), row vectors

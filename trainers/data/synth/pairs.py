@@ -19,13 +19,14 @@ from engine.flow import pair_flow
 from engine.mesh import FaceNets
 from engine.recognizer import apex_picture, shrink
 from trainers.data.synth import action_units as table
-from trainers.data.synth.courses import peak_px
-from trainers.data.synth.flows import EXPRESSIONS, Flows, draw_intensities, log_uniform
+from trainers.data.synth.courses import Drives, peak_px
+from trainers.data.synth.flows import EXPRESSIONS, SPOKEN_PX, Flows, draw_intensities, log_uniform
 from trainers.data.synth.portrait import Portrait, Pose, find_face
 
 FRAME = (360, 320)
 PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
-PEAK_PX = (0.5, 4.0)
+PEAK_PX = (0.5, 4.0)  # at a 128-px crop
+TURN_DEG = (0.1, 1.0)  # of the head between onset and apex
 NO_EXPRESSION = 0.3  # share of pairs
 NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
 
@@ -75,13 +76,19 @@ def draw_pairs(portraits: Sequence[Path], samples: int, seed: int) -> Pairs:
             bumps, face_px = table.perturb(rng, None), rng.uniform(90, 240)
             portrait = Portrait(faces[which].picture, faces[which].landmarks, size=FRAME, face_px=face_px, bumps=bumps)
             for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
-                label = len(EXPRESSIONS) if rng.random() < NO_EXPRESSION else int(rng.integers(len(EXPRESSIONS)))
-                peak = float(log_uniform(rng, PEAK_PX, 1)[0])
-                frames, aus, peak = draw_pair(rng, portrait, bumps, label, peak)
+                none = rng.random() < NO_EXPRESSION
+                other = str(rng.choice(list(NOTHING), p=list(NOTHING.values()))) if none else ""
+                label = len(EXPRESSIONS) if none else int(rng.integers(len(EXPRESSIONS)))
+                drives, aus, peak = draw_drives(rng, bumps, label, other)
+                turn_deg = float(log_uniform(rng, TURN_DEG, 1)[0]) * (3 if other == "head" else 1)
+                poses = draw_poses(rng, turn_deg)
+                frames = [portrait.frame(moved, pose) for moved, pose in zip(({}, drives), poses, strict=True)]
                 crops = align([degrade(rng, frame) for frame in frames], nets)
                 if crops is not None:
                     rows.append((*crops, label, aus, peak, which))
                     bar.update()
+            if not rows:
+                raise UserError("The face is lost in every picture made of the portraits: use clearer, frontal ones.")
     return Pairs(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
@@ -97,30 +104,35 @@ def pictures(crops: np.ndarray) -> np.ndarray:
     return np.stack([apex_picture(crop, CropSpec()) for crop in crops])
 
 
-def draw_pair(
-    rng: np.random.Generator, portrait: Portrait, bumps: table.Bumps, label: int, peak: float
-) -> tuple[list[np.ndarray], np.ndarray, float]:
-    """Onset and apex frame, the Action Units (17,) and the true peak displacement in px at 128."""
-    other = "" if label < len(EXPRESSIONS) else rng.choice(list(NOTHING), p=list(NOTHING.values()))
-    intensity, present = draw_intensities(rng, np.array([label]), np.array([other]))
+def draw_drives(
+    rng: np.random.Generator, bumps: table.Bumps, label: int, other: str
+) -> tuple[Drives, np.ndarray, float]:
+    """What moves, which Action Units that shows (17,), and its true peak displacement in px at 128."""
+    peak = float(log_uniform(rng, SPOKEN_PX if other == "speech" else PEAK_PX, 1)[0])
+    intensity, present = draw_intensities(rng, np.array([label]), np.array([other]), np.array([peak]))
     drives = {
         f"{table.MOVES[move]} {table.SIDES[side]}": float(intensity[0, move, side])
         for move, side in np.argwhere(intensity[0])
     }
-    peak *= bool(drives)
     if drives:
-        scale = peak * (1.5 if other == "speech" else 1) / peak_px(drives, bumps)
+        scale = peak / peak_px(drives, bumps)
         drives = {name: amount * scale for name, amount in drives.items()}
+    peak *= bool(drives)
     if other == "blink" or rng.random() < 0.1:
         closure = rng.uniform(0.1, 1)
         drives |= {f"{table.BLINK} {side}": closure * rng.uniform(0.9, 1) for side in table.SIDES}
     if other == "gaze" or rng.random() < 0.1:
         drives |= {"gaze_x": rng.choice([-1, 1]) * rng.uniform(0.01, 0.04), "gaze_y": rng.uniform(-0.01, 0.01)}
-    turn = log_uniform(rng, (0.1, 1.0), 1)[0] * (3 if other == "head" else 1)
+    return drives, present[0], peak
+
+
+def draw_poses(rng: np.random.Generator, turn_deg: float) -> tuple[Pose, Pose]:
+    """The head at the onset, and a turn of about `turn_deg` later."""
     at = Pose(yaw_deg=rng.normal(0, 3), pitch_deg=rng.normal(0, 2), roll_deg=rng.normal(0, 3))
-    to = at.turned(*(rng.normal(0, turn, 3) * (1, 0.7, 0.7)))
-    to = Pose(tuple(rng.normal(0, 2 * turn, 2)), 1 + rng.normal(0, 0.005 * turn), to.yaw_deg, to.pitch_deg, to.roll_deg)
-    return [portrait.frame({}, at), portrait.frame(drives, to)], present[0], peak
+    yaw, pitch, roll = rng.normal(0, turn_deg, 3) * (1, 0.7, 0.7)
+    shift = (float(rng.normal(0, 2 * turn_deg)), float(rng.normal(0, 2 * turn_deg)))
+    moved = Pose(shift, 1 + rng.normal(0, 0.005 * turn_deg), at.yaw_deg, at.pitch_deg, at.roll_deg)
+    return at, moved.turned(yaw, pitch, roll)
 
 
 def degrade(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.mesh import FaceNets
+from trainers.data.synth.action_units import both_sides
+from trainers.data.synth.clips import ASTRONAUT
+from trainers.data.synth.flows import CLASSES
+from trainers.data.synth.pairs import align, draw_pairs, measure, pictures, read_faces
+from trainers.data.synth.portrait import Portrait
+
+
+def test_a_raised_brow_is_measured_where_and_as_it_moved():
+    nets = FaceNets()
+    face = read_faces([ASTRONAUT], nets)[0]
+    portrait = Portrait(face.picture, face.landmarks, size=(360, 320), face_px=200)
+    raised = {f"{au} {side}": 2.0 for au, side in both_sides({1: 1, 2: 1})}
+    onset, apex = align([portrait.frame({}), portrait.frame(raised)], nets)
+    assert onset.shape == apex.shape == CropSpec().full
+    drawn = draw_pairs([ASTRONAUT], 1, seed=0)
+    flow = measure(
+        type(drawn)(onset[None], apex[None], *(getattr(drawn, f) for f in ("label", "aus", "peak_px", "face")))
+    )
+    assert np.median(flow.flow[0, 1, 1:5, 4:28]) < -0.5  # brows up
+    assert np.abs(flow.flow[0, :, 22:28]).max() < 0.5  # mouth at rest
+
+
+def test_the_same_seed_gives_the_same_pairs():
+    first, second = (draw_pairs([ASTRONAUT], 3, seed=4) for _ in range(2))
+    assert np.array_equal(first.onset, second.onset) and np.array_equal(first.aus, second.aus)
+    assert set(first.label) <= set(range(len(CLASSES)))
+    seen = pictures(first.apex)
+    assert seen.shape == (3, 1, 64, 64) and 0 <= seen.min() < seen.max() <= 1
+
+
+def test_a_picture_without_a_face_is_refused(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "sky.png"), np.full((200, 200, 3), 200, np.uint8))
+    with pytest.raises(UserError, match="face"):
+        draw_pairs([tmp_path / "sky.png"], 1, seed=0)
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(UserError, match="no picture"):
+        draw_pairs([tmp_path / "notes.txt"], 1, seed=0)
