@@ -70,19 +70,19 @@ def remove_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec
     to first order the parallax of a turn. Weights are `trust` (H, W) times Cauchy weights, five iterations, so that
     moving brows or lips do not drag the fit.
     """
-    return subtract_global_motion(field, fit_global_motion(field, trust, spec=spec), spec=spec)
-
-
-def subtract_global_motion(field: np.ndarray, fit: np.ndarray, *, spec: CropSpec) -> np.ndarray:
-    """`field` (2, H, W) without the motion that `fit` (2, 4) of `fit_global_motion` describes."""
-    basis, _ = _basis(spec)
-    return field - (fit.astype(np.float32) @ basis.reshape(4, -1)).reshape(field.shape)
+    fit = fit_global_motion(field, trust, spec=spec)
+    return field - (fit.astype(np.float32) @ motion_basis(spec).reshape(4, -1)).reshape(field.shape)
 
 
 def fit_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -> np.ndarray:
-    """Coefficients (2, 4) float64 of [1, x, y, z] for u and v; x, y and z as in `_basis`."""
+    """Coefficients (2, 4) float64 of `motion_basis` for u and v: the motion of the head is their product."""
     basis, cells = _basis(spec)
     return _fit(field, trust, basis, cells)
+
+
+def motion_basis(spec: CropSpec) -> np.ndarray:
+    """[1, x, y, z] at each pixel of the full crop, (4, H, W) float32; x, y and z as in `_basis`."""
+    return _basis(spec)[0]
 
 
 @lru_cache
@@ -103,37 +103,41 @@ def _basis(spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
     return basis, np.argwhere(on_grid).astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _fit(field, trust, basis, cells):  # type: ignore[no-untyped-def]
     count = len(cells)
-    residual = np.zeros(count)
-    solution = np.zeros((2, 4))
-    scale = 1e9
-    for _ in range(5):
-        normal = np.zeros((4, 4))
-        right = np.zeros((2, 4))
-        for i in range(count):
-            r, c = cells[i]
-            w = trust[r, c] / (1 + (residual[i] / scale) ** 2) + 1e-9
-            for a in range(4):
-                wa = w * basis[a, r, c]
-                right[0, a] += wa * field[0, r, c]
-                right[1, a] += wa * field[1, r, c]
-                for b in range(4):
-                    normal[a, b] += wa * basis[b, r, c]
+    trusted = np.empty(count)
+    rows = np.empty((6, count))  # 1, x, y, z, u, v of each cell: gathered once, so that the loops below are vectorised
+    for i in range(count):
+        r, c = cells[i]
+        trusted[i] = trust[r, c]
         for a in range(4):
-            normal[a, a] += 1e-6
-        for axis in range(2):
-            solution[axis] = np.linalg.solve(normal, right[axis])
+            rows[a, i] = basis[a, r, c]
+        rows[4, i], rows[5, i] = field[0, r, c], field[1, r, c]
+    weight = trusted + 1e-9
+    residual = np.empty(count)
+    products = np.zeros((4, 6))  # the normal matrix and, in the last two columns, the right-hand sides
+    for _ in range(5):
+        for a in range(4):
+            for b in range(a, 6):
+                total = 0.0
+                for i in range(count):
+                    total += weight[i] * rows[a, i] * rows[b, i]
+                products[a, b] = total
+                if b < 4:
+                    products[b, a] = total
+            products[a, a] += 1e-6
+        solution = np.linalg.solve(products[:, :4].copy(), products[:, 4:].copy())
         for i in range(count):
-            r, c = cells[i]
-            u, v = field[0, r, c], field[1, r, c]
+            u, v = rows[4, i], rows[5, i]
             for a in range(4):
-                u -= solution[0, a] * basis[a, r, c]
-                v -= solution[1, a] * basis[a, r, c]
+                u -= solution[a, 0] * rows[a, i]
+                v -= solution[a, 1] * rows[a, i]
             residual[i] = np.sqrt(u * u + v * v)
         scale = max(0.02, 2 * np.median(residual))
-    return solution
+        for i in range(count):
+            weight[i] = trusted[i] / (1 + (residual[i] / scale) ** 2) + 1e-9
+    return np.ascontiguousarray(solution.T)
 
 
 def strain(field: np.ndarray) -> np.ndarray:

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from engine.crop import LAYOUT, CropSpec
-from engine.flow import fit_global_motion, flow, subtract_global_motion, texture
+from engine.flow import fit_global_motion, flow, motion_basis, texture
 from stream.align import Crop
 
 CELLS = (15, 14)  # rows and columns that the full crop is averaged to; a patch is 2 x 2 cells
+PATCHES = (14, 13)
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,20 @@ def motion(before: Moment, after: Moment, spec: CropSpec) -> Motion:
     """Facial motion from `before` to `after`, on the flow fast enough for every frame."""
     field = flow(before.crop.grey, after.crop.grey, method="dis-ultrafast")
     fit = fit_global_motion(field, before.trust, spec=spec)
-    facial = subtract_global_motion(field, fit, spec=spec)
-    cells = np.stack([cv2.resize(axis, CELLS[::-1], interpolation=cv2.INTER_AREA) for axis in facial])
-    patches = (cells[:, 1:, 1:] + cells[:, 1:, :-1] + cells[:, :-1, 1:] + cells[:, :-1, :-1]) / 4
-    return Motion(patches, fit[:, 3])
+    head = (fit @ _basis_patches(spec).reshape(4, -1)).reshape(2, *PATCHES)
+    return Motion((_patches(field) - head).astype(np.float32), fit[:, 3])
+
+
+def _patches(field: np.ndarray) -> np.ndarray:
+    """Means (C, 14, 13) of a field (C, H, W) over the patches."""
+    cells = np.stack([cv2.resize(axis, CELLS[::-1], interpolation=cv2.INTER_AREA) for axis in field])
+    return (cells[:, 1:, 1:] + cells[:, 1:, :-1] + cells[:, :-1, 1:] + cells[:, :-1, :-1]) / 4
+
+
+@lru_cache
+def _basis_patches(spec: CropSpec) -> np.ndarray:
+    """A mean is linear: head motion taken off the patches is the same as off the pixels, and much cheaper."""
+    return _patches(motion_basis(spec))
 
 
 def head_px(before: Moment, after: Moment, spec: CropSpec) -> float:
