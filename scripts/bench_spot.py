@@ -91,7 +91,6 @@ QUIET = {
     ),
     "test": (
         Quiet("single_face.mp4", 1.2, 2.2, 30.0),
-        Quiet("WolfgangLanger_Pexels.mp4", 16.93, 17.68, 24000 / 1001),
         Quiet("single_face.mp4", 0.0, 0.5, 30.0),
     ),
 }
