@@ -62,7 +62,7 @@ class _Seen:
 
 @dataclass
 class _Short:
-    """A pulse that is being decided, on the skin or on the eyes."""
+    """A pulse that is being decided, on the eyes, the brows or the mouth: each has its own, so that one hides no other."""
 
     name: str
     course: Course
@@ -87,7 +87,7 @@ class Spotter:
         self._aperture, self._depth = Neutral(), Depth(prior.shape)
         self._ring: deque[_Seen] = deque()
         self._short: list[_Short] = []
-        self._apex_s = {"eyes": -1e9, "face": -1e9}  # of the last pulse that was decided
+        self._apex_s = {"eyes": -1e9, "brows": -1e9, "mouth": -1e9}  # of the last pulse that was decided
         self._lasting: Course | None = None  # a rise that may become a macro-expression
         self._held: Course | None = None  # one that has come to rest away from where it began
         self._armed = True  # for a new rise; not before the last one has died down
@@ -189,7 +189,8 @@ class Spotter:
         self._pulse_floor.update(seen.px, now.t_s - self._ring[-2].t_s)
         strength = seen.px / self._floor(self._pulse_floor)
         spans = []
-        for name, mask in (("eyes", self._regions.eyes), ("face", self._skin())):
+        for name, part in (("eyes", self._regions.eyes), ("brows", self._regions.upper), ("mouth", self._regions.lower)):
+            mask = part if name == "eyes" else part & self._skin()
             at = np.unravel_index((strength * mask).argmax(), mask.shape)
             rose = list(lags)[seen.rose[at]]
             if (strength * mask)[at] <= self.settings.pulse_trigger or not self._is_new(name, self._ring[rose].t_s):
@@ -249,8 +250,8 @@ class Spotter:
         spans = []
         for short in self._short:
             short.course.add(self._point(short.course.reference, now.moment))
-            if short.name == "face" and any(other.name == "eyes" for other in self._short):
-                short.course.narrow(self._regions.face & ~self._regions.lids)
+            if short.name == "brows" and any(other.name == "eyes" for other in self._short):
+                short.course.narrow(short.course.mask & ~self._regions.lids)
         for short in list(self._short):
             since_apex_s = now.t_s - short.course.apex.t_s
             since_onset_s = now.t_s - short.course.bounds()[0]
@@ -272,7 +273,7 @@ class Spotter:
         seen = self._measure(short.course)
         span = self._span(short.course, short_kind(seen, self.settings.micro_max_s), seen, final=True)
         self._apex_s[short.name] = span.apex_s
-        told = self._speech.hear(self._once(span)) if short.name == "face" else [span]
+        told = self._speech.hear(self._once(span)) if short.name != "eyes" else [span]
         return [s for s in told if short.said or s.id != short.course.id or s.kind not in ("other", "macro")]
 
     # --- lasting movements: macro-expressions
@@ -282,7 +283,7 @@ class Spotter:
         if self._lasting:
             self._lasting.add(self._point(self._lasting.reference, now.moment))
             if any(short.name == "eyes" for short in self._short):
-                self._lasting.narrow(self._regions.face & ~self._regions.lids)
+                self._lasting.narrow(self._lasting.mask & ~self._regions.lids)
             if self._has_ended(self._lasting):
                 spans += self._conclude(self._lasting)
                 self._lasting = None

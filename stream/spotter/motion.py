@@ -83,8 +83,9 @@ class Regions:
     face: np.ndarray  # all of it but the eyes
     eyes: np.ndarray
     lids: np.ndarray  # the face patches that a blink pulls along
+    upper: np.ndarray  # the face down to the nose
+    lower: np.ndarray  # the face from the cheeks down
     mouth: np.ndarray
-    upper: np.ndarray  # brows and forehead
 
 
 @lru_cache
@@ -99,4 +100,4 @@ def regions(spec: CropSpec) -> Regions:
     for eye_x, eye_y in LAYOUT[:2]:
         eyes |= (abs(x - eye_x) < 0.2) & (abs(y - eye_y) < 0.09)
         lids |= (abs(x - eye_x) < 0.24) & (abs(y - eye_y) < 0.19)
-    return Regions(head & ~eyes, head & eyes, head & lids & ~eyes, head & (y > 0.6), head & (y < 0.4))
+    return Regions(head & ~eyes, head & eyes, head & lids & ~eyes, head & (y < 0.5), head & (y > 0.4), head & (y > 0.6))

@@ -61,7 +61,7 @@ def evidence(course: Course, regions: Regions, neutral_aperture: float, began_s:
         eye_share=float(energy[regions.lids].sum() / max(energy.sum(), 1e-9)),
         head_px=max(p.head_px for p in course.points[: course.peak + 1]),
         parallax_px=float(np.hypot(*course.apex.motion.turn)),
-        spread=float((moving[course.mask] > 0.5 * moving.max()).mean()),
+        spread=float((moving > 0.5 * moving.max()).sum() / regions.face.sum()),
         residue=course.rest(),
         lobes=int(np.sum((level[1:] > 0.5) & (level[:-1] <= 0.5))),
         on_eyes=bool(np.any(course.mask & regions.eyes)),
@@ -85,11 +85,11 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
         )
         if pulled or seen.snr < 4.0:
             return "blink"
-    if seen.strength_px < (0.2 if seen.snr > 3 else 0.35) * seen.parallax_px:
+    if seen.strength_px < (0.2 if seen.snr > 6 else 0.3) * seen.parallax_px:
         return "head"
-    if seen.head_px > 10 and seen.strength_px < 0.1 * seen.head_px:
+    if seen.head_px > 6 and seen.strength_px < 0.07 * seen.head_px:
         return "head"
-    if seen.mouth_share > 0.7 and seen.mouth_change_px > 3.0:
+    if seen.mouth_change_px > 3.0 and (seen.mouth_share > 0.7 or seen.strength_px < 0.15 * seen.mouth_change_px):
         return "speech"
     return "micro" if seen.strength_px < 2.2 and seen.spread < 0.4 else "other"
 
