@@ -75,7 +75,7 @@ class Pipeline:
     def run(self, source: Source) -> Iterator[Update]:
         """Updates for every frame that `source`, already opened, gives, and a last one."""
         for frame in source:
-            self.wall_zero = self.wall_zero or source.wall_zero
+            self.wall_zero = source.wall_zero or self.wall_zero  # a camera may correct it
             yield self.process(frame)
         yield self.finish()
 

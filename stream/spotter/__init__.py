@@ -60,13 +60,12 @@ class _Seen:
         return self.moment.crop.t_s
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Short:
-    """A pulse that is being decided, on the eyes, the brows or the mouth: each has its own, so that one hides no other."""
+    """A pulse that is being decided on the eyes, the brows or the mouth: each their own, so that none hides another."""
 
     name: str
     course: Course
-    said: bool = False
 
 
 class Spotter:
@@ -74,6 +73,7 @@ class Spotter:
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
+    CONFIRM_S = 0.05  # past the apex before a rise is said
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
     START_S = 0.25  # of a track or of a stream, when mesh and video coding still settle: no reference
     BACK_S = 1.0  # how far back a beginning is looked for
@@ -93,6 +93,7 @@ class Spotter:
         self._armed = True  # for a new rise; not before the last one has died down
         self._began_s = 0.0
         self._next_id = 0
+        self._said: set[int] = set()  # ids that were said provisionally and wait for their final word
         self._speech = Speech()
         self._told: deque[Span] = deque(maxlen=4)  # micro-expressions
         self.motion_px = 0.0
@@ -189,17 +190,28 @@ class Spotter:
         self._pulse_floor.update(seen.px, now.t_s - self._ring[-2].t_s)
         strength = seen.px / self._floor(self._pulse_floor)
         spans = []
-        for name, part in (("eyes", self._regions.eyes), ("brows", self._regions.upper), ("mouth", self._regions.lower)):
+        for name, part in (
+            ("eyes", self._regions.eyes),
+            ("brows", self._regions.upper),
+            ("mouth", self._regions.lower),
+        ):
             mask = part if name == "eyes" else part & self._skin()
             at = np.unravel_index((strength * mask).argmax(), mask.shape)
             rose = list(lags)[seen.rose[at]]
             if (strength * mask)[at] <= self.settings.pulse_trigger or not self._is_new(name, self._ring[rose].t_s):
                 continue
             if course := self._course(rose, mask):
-                short = _Short(name, course)
-                self._short.append(short)
-                spans += self._say(short)
+                self._short.append(_Short(name, course))
+                if name != "eyes":
+                    self._take_over(course)
+                    spans += self._say(course)
         return spans
+
+    def _take_over(self, course: Course) -> None:
+        """The rise of the same movement may have been said already: the pulse goes on under its id."""
+        rise = self._lasting
+        if rise and rise.id in self._said and abs(rise.apex.t_s - course.apex.t_s) < self.settings.lag_s:
+            rise.id, course.id = course.id, rise.id
 
     def _is_new(self, name: str, rose_s: float) -> bool:
         """Whether a movement that was rising at `rose_s` is another one than those that are known."""
@@ -255,26 +267,32 @@ class Spotter:
         for short in list(self._short):
             since_apex_s = now.t_s - short.course.apex.t_s
             since_onset_s = now.t_s - short.course.bounds()[0]
-            if (
-                short.course.has_returned() and since_apex_s >= self.settings.decide_s
-            ) or since_onset_s > 1.4 * self.settings.micro_max_s:
+            too_long = since_onset_s > 1.4 * self.settings.micro_max_s
+            if too_long or (short.course.has_returned() and since_apex_s >= self.settings.decide_s):
                 self._short.remove(short)
                 spans += self._decide(short)
         return spans
 
-    def _say(self, short: _Short) -> list[Span]:
+    def _say(self, course: Course) -> list[Span]:
         """At the apex, if it looks like a micro-expression so far."""
-        seen = self._measure(short.course)
-        short.said = short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) == "micro"
-        return [self._span(short.course, "micro", seen, final=False)] if short.said else []
+        seen = self._measure(course)
+        if course.id in self._said or short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) != "micro":
+            return []
+        self._said.add(course.id)
+        return [self._span(course, "micro", seen, final=False)]
+
+    def _finally(self, spans: list[Span]) -> list[Span]:
+        """What is nothing needs no word, unless something was said of it at its apex."""
+        told = [s for s in spans if s.kind != "other" or s.id in self._said or s.id in {t.id for t in self._told}]
+        self._said -= {s.id for s in told if s.final}
+        return told
 
     def _decide(self, short: _Short) -> list[Span]:
         """At the offset: what it was."""
         seen = self._measure(short.course)
         span = self._span(short.course, short_kind(seen, self.settings.micro_max_s), seen, final=True)
         self._apex_s[short.name] = span.apex_s
-        told = self._speech.hear(self._once(span)) if short.name != "eyes" else [span]
-        return [s for s in told if short.said or s.id != short.course.id or s.kind not in ("other", "macro")]
+        return self._finally(self._speech.hear(self._once(span)) if short.name != "eyes" else [span])
 
     # --- lasting movements: macro-expressions
 
@@ -287,12 +305,23 @@ class Spotter:
             if self._has_ended(self._lasting):
                 spans += self._conclude(self._lasting)
                 self._lasting = None
+            elif self._has_turned(self._lasting):
+                spans += self._say(self._lasting)
         if self._held and now.t_s - self._held.points[-1].t_s >= self.HELD_STEP_S:
             self._held.add(self._point(self._held.reference, now.moment))
             if self._has_ended(self._held):
                 spans += self._conclude(self._held)
-                self._held = self._lasting = None  # what rose meanwhile was the way back
+                spans += self._drop(self._lasting) if self._lasting else []  # what rose meanwhile was the way back
+                self._held = self._lasting = None
         return spans
+
+    def _drop(self, course: Course) -> list[Span]:
+        return self._finally([self._span(course, "other", self._measure(course), final=True)])
+
+    def _has_turned(self, course: Course) -> bool:
+        """Whether a clear movement lies past its apex."""
+        past_apex_s = course.points[-1].t_s - course.apex.t_s
+        return course.snr > 3 and past_apex_s >= self.CONFIRM_S and course.level()[-1] < 0.9
 
     def _has_ended(self, course: Course) -> bool:
         t_s = course.points[-1].t_s
@@ -306,11 +335,12 @@ class Spotter:
         """The face has come to rest away from the reference: keep an eye on it, and let a new movement begin."""
         self._lasting = None
         if self._held and self._held.level()[-1] > 0.5:
-            return []  # it has moved on within the expression that is held already
+            return self._drop(course)  # it has moved on within the expression that is held already
         spans = self._conclude(self._held) if self._held else []
         self._held = course
         seen = self._measure(course)
         if lasting_kind(seen, self.settings.micro_max_s) == "macro":
+            self._said.add(course.id)
             spans.append(self._span(course, "macro", seen, final=False))
         return spans
 
@@ -319,8 +349,8 @@ class Spotter:
         kind = lasting_kind(seen, self.settings.micro_max_s)
         if kind == "other" and short_kind(seen, self.settings.micro_max_s) == "micro":
             span = self._once(self._span(course, "micro", seen, final=True))
-            return self._speech.hear(span) if span.kind == "micro" else []
-        return [self._span(course, kind, seen, final=True)] if kind != "other" or course is self._held else []
+            return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
+        return self._finally([self._span(course, kind, seen, final=True)])
 
     def _once(self, span: Span) -> Span:
         """A micro-expression is told once, whether its pulse or its rise was judged first."""
