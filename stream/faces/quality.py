@@ -1,5 +1,6 @@
 """What the picture of one face is worth, and the sentence that says why it is not analysed."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -54,7 +55,7 @@ def thumbnail(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 def face_size(landmarks: np.ndarray) -> float:
     """Distance between the outer eye corners in three dimensions, frame px."""
-    return float(np.linalg.norm(landmarks[LEFT_EYE_OUTER] - landmarks[RIGHT_EYE_OUTER]))
+    return math.dist(landmarks[LEFT_EYE_OUTER].tolist(), landmarks[RIGHT_EYE_OUTER].tolist())
 
 
 def judge(
@@ -74,8 +75,11 @@ def judge(
     size = face_size(mesh.landmarks)
     yaw, pitch, roll = pose_deg(mesh.landmarks)
     grey = cv2.cvtColor(thumb, cv2.COLOR_BGR2GRAY)
-    sharpness = _sharpness(grey)
-    exposure = float(grey.mean() / 255)
+    mean, spread = cv2.meanStdDev(grey)
+    exposure = float(mean.item() / 255)
+    # A blur shrinks fine detail before it shrinks the face's own light and shade; contrast changes both alike.
+    detail = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S)[2:-2, 2:-2])[1]
+    sharpness = detail.item() / max(spread.item(), 1.0)
     outside = _share_outside(mesh.landmarks, frame_shape)
     limits = settings
     # How far each quality is from its limit, 1 where more of it would not help, and what to say below 0.
@@ -93,26 +97,20 @@ def judge(
         ((presence - limits.min_presence) / 0.2, "hidden"),
     )
     reason = next((sentence for margin, sentence in margins if margin < (-SLACK if analysed else 0)), "")
-    score = float(np.clip(min(margin for margin, _ in margins), 0, 1))
+    score = min(max(min(margin for margin, _ in margins), 0.0), 1.0)
     return Quality(size, sharpness, yaw, pitch, roll, presence, exposure, reason, score)
 
 
 def pose_deg(landmarks: np.ndarray) -> tuple[float, float, float]:
     """Yaw, pitch and roll of (468, 3) landmarks in degrees, signs as in Quality."""
-    across, _, inward = head_axes(landmarks)
-    yaw = np.arctan2(-inward[0], inward[2])
-    pitch = np.arctan2(inward[1], np.hypot(inward[0], inward[2]))
-    roll = np.arctan2(across[1], across[0])
-    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
-
-
-def _sharpness(grey: np.ndarray) -> float:
-    """Free of contrast and brightness: a blur shrinks fine detail before it shrinks the face's own light and shade."""
-    detail = cv2.Laplacian(grey, cv2.CV_16S)[2:-2, 2:-2]
-    return float(detail.std() / max(grey.std(), 1.0))
+    (across_x, across_y, _), _, (x, y, z) = head_axes(landmarks).tolist()
+    yaw, pitch, roll = math.atan2(-x, z), math.atan2(y, math.hypot(x, z)), math.atan2(across_y, across_x)
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
 
 
 def _share_outside(landmarks: np.ndarray, frame_shape: tuple[int, ...]) -> float:
-    x, y = landmarks[:, 0], landmarks[:, 1]
-    inside = (x >= 0) & (y >= 0) & (x < frame_shape[1]) & (y < frame_shape[0])
-    return 1 - float(inside.mean())
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    if low[0] >= 0 and low[1] >= 0 and high[0] < frame_shape[1] and high[1] < frame_shape[0]:
+        return 0.0
+    inside = (landmarks[:, :2] >= 0) & (landmarks[:, :2] < (frame_shape[1], frame_shape[0]))
+    return 1 - float(inside.all(axis=1).mean())

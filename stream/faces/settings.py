@@ -18,7 +18,7 @@ class FaceSettings:
     forget_s: a track ends when its face has been away this long; who comes back sooner keeps the id.
     min_size_px: between the outer eye corners. A face of 75 px width has about 50 px.
     min_sharpness: see Quality. At 0.2 the face is as soft as after a blur of sigma 4 % of the eye corners' distance.
-    min_presence: see Quality. 0.67 is about where a hand covers the mouth or a cheek.
+    min_presence: see Quality. 0.7 is about where a hand covers the mouth or a cheek; whole faces stayed above 0.75.
     """
 
     detector: str = "short"
@@ -32,7 +32,7 @@ class FaceSettings:
     max_pitch_deg: float = 30.0
     min_exposure: float = 0.08
     max_exposure: float = 0.92
-    min_presence: float = 0.67
+    min_presence: float = 0.7
     max_outside: float = 0.05
 
     def __post_init__(self) -> None:

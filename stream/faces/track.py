@@ -134,7 +134,7 @@ def gap(one: Mesh, other: Mesh) -> float:
 
 def crowded(sighting: Sighting, others: list[Sighting]) -> bool:
     """Is another face so near that one may cover the other?"""
-    return any(ONE_PLACE <= gap(other.mesh, sighting.mesh) < APART for other in others)
+    return any(other is not sighting and ONE_PLACE <= gap(other.mesh, sighting.mesh) < APART for other in others)
 
 
 def decay(elapsed_s: float, memory_s: float) -> float:
