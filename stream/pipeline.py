@@ -15,19 +15,33 @@ from stream.align import Aligner, AlignSettings, Crop
 from stream.events import Event
 from stream.faces import Face, FaceSettings, FaceTracker
 from stream.sources import Frame, Source
-from stream.spotter import Span, Spotter, SpotterSettings
+from stream.spotter import Kind, Span, Spotter, SpotterSettings
+
+
+NO_EXPRESSION = "no expression"  # the class of bundles that have one
 
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """`forget_s`: a face that comes back within this time gets its own baseline back."""
+    """How one camera is analysed.
+
+    `forget_s`: a face that comes back within this time gets its own baseline back. A short movement that the
+    recognizer takes for no expression with at least `none_weak` probability, if it is weaker than `weak_snr` noise
+    floors, or with at least `none_any`, is no micro-expression but "other".
+    """
 
     faces: FaceSettings = field(default_factory=FaceSettings)
     align: AlignSettings = field(default_factory=AlignSettings)
     spotter: SpotterSettings = field(default_factory=SpotterSettings)
     forget_s: float = 60.0
+    none_weak: float = 0.6
+    weak_snr: float = 3.5
+    none_any: float = 0.9
 
     def __post_init__(self) -> None:
+        for name in ("none_weak", "none_any"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UserError(f"PipelineSettings.{name} is {getattr(self, name)}: choose a probability, 0 to 1.")
         if not self.forget_s > 0:
             raise UserError(f"PipelineSettings.forget_s is {self.forget_s}: choose a time above 0 s.")
         if self.align.crop != self.spotter.crop:
@@ -137,7 +151,7 @@ class Pipeline:
             id=f"{span.track_id}-{span.id}",
             source=self.source_name,
             track=span.track_id,
-            kind=span.kind,
+            kind=self._kind(span, prediction),
             onset_s=span.onset_s,
             apex_s=span.apex_s,
             offset_s=span.offset_s,
@@ -153,6 +167,14 @@ class Pipeline:
             bundle_sha256=bundle.sha256,
             **(_pictures(span, prediction) if self.keep_pictures else {}),
         )
+
+    def _kind(self, span: Span, prediction: Prediction | None) -> Kind:
+        """The spotter's word, unless the recognizer sees no expression in what it took for a micro-expression."""
+        if span.kind != "micro" or prediction is None:
+            return span.kind
+        none = prediction.probabilities.get(NO_EXPRESSION, 0.0)
+        enough = self.settings.none_weak if span.evidence.snr < self.settings.weak_snr else self.settings.none_any
+        return "other" if none >= enough else "micro"
 
 
 def _pictures(span: Span, prediction: Prediction | None) -> dict[str, bytes]:
