@@ -6,7 +6,9 @@ Geometry from Monocular Video on Mobile GPUs, 2019 (arXiv:1907.06724). The nets 
 """
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -211,8 +213,9 @@ class _Net:
 
     def __init__(self, name: str, threads: int):
         net = (files("engine") / "nets" / name).read_bytes()
-        self._interpreter = Interpreter(model_content=net, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _silent_stderr():  # LiteRT greets there, below Python, and has no switch for it
+            self._interpreter = Interpreter(model_content=net, num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
 
@@ -220,3 +223,19 @@ class _Net:
         self._interpreter.set_tensor(self._input, picture[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    try:
+        kept = os.dup(2)
+    except OSError:  # nobody is listening
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
