@@ -17,7 +17,6 @@ from stream.faces import Face, FaceSettings, FaceTracker
 from stream.sources import Frame, Source
 from stream.spotter import Kind, Span, Spotter, SpotterSettings
 
-
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 
 

@@ -203,15 +203,13 @@ class Spotter:
             if course := self._course(rose, mask):
                 self._short.append(_Short(name, course))
                 if name != "eyes":
-                    self._take_over(course)
                     spans += self._say(course)
         return spans
 
-    def _take_over(self, course: Course) -> None:
-        """The rise of the same movement may have been said already: the pulse goes on under its id."""
-        rise = self._lasting
-        if rise and rise.id in self._said and abs(rise.apex.t_s - course.apex.t_s) < self.settings.lag_s:
-            rise.id, course.id = course.id, rise.id
+    def _twins(self, course: Course) -> list[Course]:
+        """Other courses of the same movement: its rise and its pulses at brows and mouth."""
+        others = [short.course for short in self._short if short.name != "eyes"] + [self._lasting, self._held]
+        return [c for c in others if c and c is not course and abs(c.apex.t_s - course.apex.t_s) < self.settings.lag_s]
 
     def _is_new(self, name: str, rose_s: float) -> bool:
         """Whether a movement that was rising at `rose_s` is another one than those that are known."""
@@ -276,7 +274,9 @@ class Spotter:
     def _say(self, course: Course) -> list[Span]:
         """At the apex, if it looks like a micro-expression so far."""
         seen = self._measure(course)
-        if course.id in self._said or short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) != "micro":
+        if any(c.id in self._said for c in [course, *self._twins(course)]):
+            return []
+        if short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) != "micro":
             return []
         self._said.add(course.id)
         return [self._span(course, "micro", seen, final=False)]
@@ -290,7 +290,11 @@ class Spotter:
     def _decide(self, short: _Short) -> list[Span]:
         """At the offset: what it was."""
         seen = self._measure(short.course)
-        span = self._span(short.course, short_kind(seen, self.settings.micro_max_s), seen, final=True)
+        kind = short_kind(seen, self.settings.micro_max_s)
+        if short.name != "eyes":
+            kind = "other" if kind == "blink" else kind  # the eyes tell it
+            self._take_over(short.course, kind)
+        span = self._span(short.course, kind, seen, final=True)
         self._apex_s[short.name] = span.apex_s
         return self._finally(self._speech.hear(self._once(span)) if short.name != "eyes" else [span])
 
@@ -347,10 +351,19 @@ class Spotter:
     def _conclude(self, course: Course) -> list[Span]:
         seen = self._measure(course)
         kind = lasting_kind(seen, self.settings.micro_max_s)
+        if kind == "macro" and any(abs(told.apex_s - course.apex.t_s) < self.settings.lag_s for told in self._told):
+            kind = "other"  # a micro-expression before which the face was not quite at rest
         if kind == "other" and short_kind(seen, self.settings.micro_max_s) == "micro":
+            self._take_over(course, "micro")
             span = self._once(self._span(course, "micro", seen, final=True))
             return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
         return self._finally([self._span(course, kind, seen, final=True)])
+
+    def _take_over(self, course: Course, kind: Kind) -> None:
+        """A movement keeps the id under which it was first said, whichever of its courses is judged first."""
+        said = [c for c in self._twins(course) if c.id in self._said]
+        if kind == "micro" and said and course.id not in self._said:
+            said[0].id, course.id = course.id, said[0].id
 
     def _once(self, span: Span) -> Span:
         """A micro-expression is told once, whether its pulse or its rise was judged first."""
@@ -358,8 +371,9 @@ class Spotter:
             return span
         if any(min(span.offset_s, told.offset_s) > max(span.onset_s, told.onset_s) for told in self._told):
             return replace(span, kind="other")
-        if self._held and span.strength < 0.1 * self._measure(self._held).strength_px:  # a wobble of what is held
-            return replace(span, kind="other")
+        for larger in (self._held, self._lasting):
+            if larger and span.strength < 0.1 * self._measure(larger).strength_px:  # a wobble of an expression
+                return replace(span, kind="other")
         self._told.append(span)
         return span
 
