@@ -1,0 +1,241 @@
+"""How fast the live path is, how many cameras it carries, how steady the crop is, whether memory grows. Prints JSON.
+
+    python scripts/bench_live.py                       # speed, stage by stage; residual motion; six cameras for 60 s
+    python scripts/bench_live.py --cameras 0           # without cameras
+    python scripts/bench_live.py --soak 10             # and ten minutes of stream through one pipeline
+
+Speed is taken on the demo's clip (640x480, one face, H.264), unpaced, from decoding to event, every frame analysed.
+Cameras are real RTSP streams of it, looped (scripts/debian_packages.sh installs the server), each with a pipeline and a
+thread of its own in this process. Residual motion is what the crop of a neutral face still shows over 0.2 s while the
+head sways (shift, roll, scale) or turns: the mean length over the face's patches, in pixels of the 128-px crop, on clips
+made by trainers.data.synth.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from calib.baseline import Depth
+from engine.crop import CropSpec
+from engine.recognizer import Recognizer
+from scripts.bench_rtsp import looped
+from scripts.fetch_footage import footage
+from stream.align import Aligner, Crop
+from stream.bench import bench
+from stream.demo import CLIP
+from stream.faces import FaceTracker
+from stream.pipeline import Pipeline, PipelineSettings, Update
+from stream.sources import Frame, Source, SourceSettings, open_source
+from stream.spotter.motion import moment, motion, regions
+from tests.rtsp_server import RtspServer
+from trainers.data.synth.clips import ClipPlan, Motion, make_clip
+
+LAG_S = 0.2
+SETTLED_S = 2.0  # of a clip before its residual counts
+PORTRAITS = ("astronaut.png", "0-f15-hao-ph.jpg", "15-f13-anc-ph.jpg")
+HEADS = {  # peaks are about 1.6 times these: 9 px, 3 degrees and 3 %; 5 degrees
+    "still": Motion(shift=0, scale=0, roll_deg=0, yaw_deg=0, pitch_deg=0),
+    "sway": Motion(shift=0.025, scale=0.02, roll_deg=2.0, yaw_deg=0, pitch_deg=0),
+    "yaw": Motion(shift=0, scale=0, roll_deg=0, yaw_deg=3.2, pitch_deg=0),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cameras", type=int, default=6, help="RTSP cameras at once (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long they run (default: %(default)s)")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="of stream through one pipeline")
+    parser.add_argument("--residual", action=argparse.BooleanOptionalAction, default=True, help="of the alignment")
+    parser.add_argument("--clip", type=Path, default=CLIP, help="one face, 640x480, H.264 (default: the demo's)")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    load_average = os.getloadavg()
+    recognizer = Recognizer.load()
+    for _ in updates(recognizer, args.clip, frames=60):  # numba compiles
+        pass
+    result = bench(recognizer, PipelineSettings(), args.clip)
+    result["host"] |= {"load_average_at_start": load_average}
+    result["threads"] = {"decode": 1, "analysis": 1, "opencv": cv2.getNumThreads()}
+    result["pipeline"] = whole(recognizer, args.clip)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.residual:
+            result["residual_px"] = {name: residual(head, Path(folder) / f"{name}.mp4") for name, head in HEADS.items()}
+        if args.cameras:
+            clip = looped(args.clip, args.seconds + 15.0, Path(folder) / "looped.mp4")
+            result["cameras"] = cameras(recognizer, clip, args.cameras, args.seconds)
+    if args.soak:
+        result["soak"] = soak(recognizer, args.clip, args.soak)
+    print(json.dumps(result, indent=2))
+
+
+def updates(recognizer: Recognizer, clip: Path, *, frames: int) -> Iterator[Update]:
+    """What a pipeline says about the first frames of a clip."""
+    pipeline = Pipeline(clip.name, recognizer)
+    with open_source(str(clip)) as source:
+        for frame in source:
+            yield pipeline.process(frame)
+            if frame.index + 1 >= frames:
+                return
+
+
+def whole(recognizer: Recognizer, clip: Path) -> dict[str, Any]:
+    """Every frame of the clip, decode to event, as fast as it goes."""
+    began_s, cpu_before_s = time.perf_counter(), time.process_time()
+    took_ms = [update.compute_ms for update in updates(recognizer, clip, frames=10**9)]
+    elapsed_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_before_s
+    return {
+        "frames": len(took_ms),
+        "frames_per_s": round(len(took_ms) / elapsed_s, 1),
+        "compute_p50_ms": round(float(np.percentile(took_ms, 50)), 2),
+        "compute_p95_ms": round(float(np.percentile(took_ms, 95)), 2),
+        "cpu_ms_per_frame": round(1e3 * cpu_s / len(took_ms), 2),  # decoding included
+    }
+
+
+def residual(head: Motion, clip: Path) -> dict[str, Any]:
+    """Median and 95th percentile over the frames of some portraits that do nothing but move their head."""
+    fitted: list[float] = []
+    personal: list[float] = []
+    yaws_deg: list[float] = []
+    for seed, portrait in enumerate(PORTRAITS):
+        make_clip(footage(portrait), ClipPlan((), duration_s=12.0, motion=head), clip, seed)
+        crops = list(_crops(clip))
+        yaws_deg += [abs(crop.quality.yaw_deg - crops[0].quality.yaw_deg) for crop in crops]
+        by_fit, by_depth = zip(*_left_over(crops), strict=True)
+        fitted += by_fit
+        personal += by_depth
+    return {
+        "frames": len(fitted),
+        "largest_turn_deg": round(max(yaws_deg), 1),
+        "head_motion_removed": _spread(fitted),
+        "and_the_persons_own_depth": _spread(personal),  # what the spotter sees
+    }
+
+
+def _crops(clip: Path) -> Iterator[Crop]:
+    tracker, aligner = FaceTracker(), Aligner()
+    with open_source(str(clip)) as source:
+        for frame in source:
+            for face in tracker.update(frame):
+                if not face.quality.reason:
+                    yield aligner.crop(frame, face)
+
+
+def _left_over(crops: list[Crop]) -> Iterator[tuple[float, float]]:
+    """Mean motion of the face's patches against LAG_S before, pixels: after the fit, and less the person's depth."""
+    spec = CropSpec()
+    face, depth = regions(spec).face, Depth(regions(spec).face.shape)
+    floor = np.full(face.shape, 0.1)
+    past = deque([moment(crops[0])])
+    last_s = crops[0].t_s
+    for crop in crops[1:]:
+        now = moment(crop)
+        past.append(now)
+        while len(past) > 1 and crop.t_s - past[1].crop.t_s >= LAG_S - 1e-3:
+            past.popleft()
+        seen = motion(past[0], now, spec)
+        depth.update(seen.patches, seen.turn, floor, crop.t_s - last_s)
+        last_s = crop.t_s
+        if crop.t_s > SETTLED_S:
+            left = depth.remove(seen.patches, seen.turn)
+            yield float(np.hypot(*seen.patches)[face].mean()), float(np.hypot(*left)[face].mean())
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": round(float(np.median(values)), 3), "p95": round(float(np.percentile(values, 95)), 3)}
+
+
+def cameras(recognizer: Recognizer, clip: Path, count: int, seconds: float) -> dict[str, Any]:
+    """`count` RTSP cameras at once, measured for `seconds` from when all of them are analysed."""
+    delays_ms: list[list[float]] = [[] for _ in range(count)]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(RtspServer(clip)) for _ in range(count)]
+        sources = [open_source(server.url, SourceSettings()) for server in servers]
+        threads = [
+            threading.Thread(target=_watch, args=(recognizer, source, delays), daemon=True)
+            for source, delays in zip(sources, delays_ms, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        while not all(delays_ms) and all(thread.is_alive() for thread in threads):
+            time.sleep(0.1)
+        before, cpu_before_s, first = (
+            [source.state() for source in sources],
+            time.process_time(),
+            list(map(len, delays_ms)),
+        )
+        for _ in tqdm(range(round(seconds)), desc="cameras", unit="s", leave=False, disable=None):
+            time.sleep(1.0)
+        after, cpu_s = [source.state() for source in sources], time.process_time() - cpu_before_s
+        measured = [delays[i:] for delays, i in zip(delays_ms, first, strict=True)]
+        for source in sources:
+            source.stop()
+        for thread in threads:
+            thread.join()
+    return {
+        "seconds": round(seconds),
+        "frames": [b.frames - a.frames for a, b in zip(before, after, strict=True)],
+        "dropped": [b.dropped - a.dropped for a, b in zip(before, after, strict=True)],
+        "dropped_while_starting": [state.dropped for state in before],
+        "delay_p50_ms": [round(float(np.percentile(delays, 50)), 1) for delays in measured],
+        "delay_p95_ms": [round(float(np.percentile(delays, 95)), 1) for delays in measured],
+        "cores_used": round(cpu_s / seconds, 2),
+    }
+
+
+def _watch(recognizer: Recognizer, source: Source, delays_ms: list[float]) -> None:
+    pipeline = Pipeline(source.name, recognizer)
+    with source:
+        for frame in source:
+            pipeline.process(frame)
+            delays_ms.append(1e3 * (time.monotonic() - frame.arrived_s))
+
+
+def soak(recognizer: Recognizer, clip: Path, minutes: float) -> dict[str, Any]:
+    """Resident memory after one minute of stream and after `minutes`: the clip again and again, its times growing."""
+    pipeline = Pipeline("soak", recognizer, keep_pictures=True)
+    told_mb: list[float] = []
+    with tqdm(total=round(60 * minutes), desc="soak", unit="s", leave=False, disable=None) as bar:
+        for frame in _again(clip, 60 * minutes):
+            pipeline.process(frame)
+            bar.update(int(frame.t_s) - bar.n)
+            if frame.t_s >= 60 * (len(told_mb) + 1):
+                told_mb.append(_resident_mb())
+    told_mb.append(_resident_mb())
+    return {"minutes": minutes, "resident_mb_by_minute": told_mb, "grown_mb": round(told_mb[-1] - told_mb[0], 1)}
+
+
+def _again(clip: Path, seconds: float) -> Iterator[Frame]:
+    from_s, index = 0.0, 0
+    while from_s < seconds:
+        last_s = 0.0
+        with open_source(str(clip)) as source:
+            for frame in source:
+                yield replace(frame, t_s=from_s + frame.t_s, index=index)
+                last_s, index = frame.t_s, index + 1
+        from_s += last_s + 1 / 30
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Crops of a portrait that moves as told, without a video in between: fast, and every frame's time is free."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.crop import CropSpec, apply, cut, layout_transform
+from engine.mesh import FaceNets
+from stream.align import Crop
+from stream.faces import Quality
+from trainers.data.synth.clips import ASTRONAUT
+from trainers.data.synth.courses import Act, drives_at
+from trainers.data.synth.portrait import Portrait, find_face
+
+GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0)
+Film = Callable[[Sequence[Act], Iterable[float]], list[Crop]]
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Portrait:
+    picture = cv2.imread(str(ASTRONAUT))
+    return Portrait(picture, find_face(picture, FaceNets()), size=(320, 240), face_px=140.0)
+
+
+@pytest.fixture(scope="session")
+def film(portrait: Portrait) -> Film:
+    """What `Aligner` would give of a still head that shows the acts at these times, with a sensor's noise."""
+    spec = CropSpec()
+    matrix = layout_transform(portrait.landmarks, spec)
+    landmarks = apply(matrix, portrait.landmarks).astype(np.float32)
+    at_rest = cut(portrait.frame({}), matrix, spec)
+
+    def shoot(acts: Sequence[Act], times_s: Iterable[float]) -> list[Crop]:
+        rng = np.random.default_rng(0)
+        crops = []
+        for index, t_s in enumerate(times_s):
+            drives = drives_at(acts, t_s)
+            seen = cut(portrait.frame(drives), matrix, spec) if drives else at_rest
+            image = np.clip(seen + rng.normal(0, 1.5, seen.shape), 0, 255).astype(np.uint8)
+            grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+            crops.append(Crop(1, float(t_s), index, image, grey, matrix, landmarks, GOOD))
+        return crops
+
+    return shoot

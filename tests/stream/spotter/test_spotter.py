@@ -1,0 +1,107 @@
+import weakref
+
+import numpy as np
+import pytest
+
+from stream.spotter import Span, Spotter, SpotterSettings
+from trainers.data.synth.courses import Act, expression, macro, micro, speech
+
+
+def smile(onset_s: float, px: float = 2.0) -> Act:
+    rng = np.random.default_rng(5)
+    return micro(rng, onset_s, expression(rng, (12,), px), "positive", px)
+
+
+def said(crops: list) -> list[Span]:
+    spotter = Spotter()
+    return [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
+
+
+def last_words(spans: list[Span], kind: str) -> list[Span]:
+    """The spans that were this kind in the end."""
+    return [span for span in {span.id: span for span in spans}.values() if span.kind == kind and span.final]
+
+
+def overlap(span: Span, act: Act) -> float:
+    common = min(span.offset_s, act.offset_s) - max(span.onset_s, act.onset_s)
+    return common / (max(span.offset_s, act.offset_s) - min(span.onset_s, act.onset_s))
+
+
+def test_a_still_face_says_nothing(film):
+    assert said(film([], np.arange(0, 4, 1 / 30))) == []
+
+
+def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(film):
+    act = smile(2.0)
+    spotter = Spotter()
+    heard = [(crop.t_s, span) for crop in film([act], np.arange(0, 4, 1 / 30)) for span in spotter.push(crop)]
+    (final,) = last_words([span for _, span in heard], "micro")
+    first_s, first = next((t_s, span) for t_s, span in heard if span.id == final.id)
+    assert (first.kind, first.final) == ("micro", False)
+    assert first_s - act.apex_s < 0.25
+    assert overlap(final, act) > 0.7
+    assert abs(final.apex_s - act.apex_s) < 0.04
+    assert final.onset.t_s == pytest.approx(final.onset_s, abs=1 / 30)
+    assert final.apex.t_s == pytest.approx(final.apex_s, abs=1 / 30)
+
+
+@pytest.mark.parametrize("rate", [25, 100, 200])
+def test_the_frame_rate_changes_nothing_but_the_grain(film, rate):
+    act = smile(1.8)
+    (usual,) = last_words(said(film([act], np.arange(0, 3, 1 / 30))), "micro")
+    (other,) = last_words(said(film([act], np.arange(0, 3, 1 / rate))), "micro")
+    for moment in ("onset_s", "apex_s", "offset_s"):
+        assert getattr(other, moment) == pytest.approx(getattr(usual, moment), abs=0.04)
+
+
+def test_a_variable_rate_gives_the_same_span(film):
+    act = smile(1.8)
+    times_s = np.arange(0, 3, 1 / 60)
+    uneven_s = times_s[np.random.default_rng(1).random(len(times_s)) > 0.3]
+    (usual,) = last_words(said(film([act], times_s)), "micro")
+    (other,) = last_words(said(film([act], uneven_s)), "micro")
+    for moment in ("onset_s", "apex_s", "offset_s"):
+        assert getattr(other, moment) == pytest.approx(getattr(usual, moment), abs=0.04)
+
+
+def test_a_gap_in_the_frames_closes_what_is_open(film):
+    act = smile(2.0)
+    times_s = np.concatenate([np.arange(0, act.offset_s, 1 / 30), np.arange(act.offset_s + 1, 6, 1 / 30)])
+    spotter = Spotter()
+    heard = [(crop.t_s, span) for crop in film([act], times_s) for span in spotter.push(crop)]
+    (final,) = last_words([span for _, span in heard], "micro")
+    assert final.offset_s <= act.offset_s + 0.05
+    assert all(t_s <= act.offset_s + 1.04 for t_s, _ in heard)
+
+
+def test_an_expression_that_stays_is_a_macro(film):
+    rng = np.random.default_rng(2)
+    act = macro(rng, 1.5, expression(rng, (6, 12), 4.0), "positive", 4.0)
+    spans = said(film([act], np.arange(0, act.offset_s + 1, 1 / 30)))
+    assert [overlap(span, act) > 0.5 for span in last_words(spans, "macro")] == [True]
+    assert last_words(spans, "micro") == []
+
+
+def test_speech_is_one_stretch_and_no_syllable_of_it_stays_a_micro_expression(film):
+    act = speech(np.random.default_rng(3), 1.5, 3.0)
+    spans = said(film([act], np.arange(0, act.offset_s + 2, 1 / 30)))
+    (stretch,) = last_words(spans, "speech")
+    assert overlap(stretch, act) > 0.5
+    assert last_words(spans, "micro") == []
+
+
+def test_memory_does_not_grow_with_the_stream(film):
+    spotter, rate = Spotter(), 30
+    alive = []
+    for crop in film([smile(1.5), smile(4.5)], np.arange(0, 8, 1 / rate)):
+        spotter.push(crop)
+        alive.append(weakref.ref(crop))
+    del crop
+    kept = sum(crop() is not None for crop in alive)
+    assert kept <= (spotter.RING_S + 1) * rate
+
+
+@pytest.mark.parametrize("name", ["micro_max_s", "lag_s", "rate_max_hz", "pulse_trigger"])
+def test_a_setting_that_makes_no_sense_is_refused_by_name(name):
+    with pytest.raises(Exception, match=name):
+        SpotterSettings(**{name: 0.0})

@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import av
+import pytest
+
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from stream.demo import CLIP, pairs, truth
+from stream.events import Event
+from stream.pipeline import Pipeline, PipelineSettings, Update
+from stream.sources import SourceSettings, open_source
+from stream.spotter import SpotterSettings
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load()
+
+
+@pytest.fixture(scope="module")
+def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's first seconds, its pictures untouched: a blink and a micro-expression."""
+    path = tmp_path_factory.mktemp("clip") / "short.mp4"
+    with av.open(str(CLIP)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.dts * packet.time_base < 4.2:
+                packet.stream = stream
+                out.mux(packet)
+    return path
+
+
+@pytest.fixture(scope="module")
+def updates(recognizer: Recognizer) -> list[Update]:
+    """All that is said about the demo's clip; frames left out, they are large."""
+    with open_source(str(CLIP)) as source:
+        return [
+            Update(None, update.faces, [], update.motion, update.noise, update.events, update.compute_ms)
+            for update in Pipeline("demo", recognizer).run(source)
+        ]
+
+
+def events_of(path: Path, recognizer: Recognizer, settings: SourceSettings) -> list[Event]:
+    with open_source(str(path), settings) as source:
+        return [event for update in Pipeline("clip", recognizer).run(source) for event in update.events]
+
+
+def finals(updates: list[Update]) -> list[Event]:
+    last = {event.id: event for update in updates for event in update.events}
+    return [event for event in last.values() if event.final]
+
+
+def test_most_of_the_demos_micro_expressions_are_found_where_they_are(updates):
+    found = [pair for pair in pairs(truth(), finals(updates)) if pair.span and pair.span["kind"] == "micro"]
+    right = [pair for pair in found if pair.verdict.startswith("found")]
+    assert len(right) >= 0.8 * len(found)
+    for pair in right:
+        assert pair.event and pair.span
+        assert pair.event.apex_s == pytest.approx(pair.span["apex_s"], abs=0.07)
+
+
+def test_no_blink_of_the_demo_is_called_a_micro_expression(updates):
+    blinks = [span for span in truth() if span["kind"] == "blink"]
+    micro = [event for event in finals(updates) if event.kind == "micro"]
+    assert [pair for pair in pairs(blinks, micro) if pair.span and pair.event] == []
+
+
+def test_every_expression_has_action_units_probabilities_and_a_label(updates):
+    expressions = [event for event in finals(updates) if event.kind in ("micro", "macro")]
+    assert expressions
+    for event in expressions:
+        assert sum(event.probabilities.values()) == pytest.approx(1.0)
+        assert event.label in event.probabilities
+        assert all(0 <= probability <= 1 for probability in event.aus.values())
+
+
+def test_nothing_stays_provisional(updates):
+    last = {event.id: event for update in updates for event in update.events}
+    assert [event for event in last.values() if not event.final] == []
+
+
+def test_a_file_played_at_its_own_pace_gives_the_same_events(short_clip, recognizer):
+    unpaced = events_of(short_clip, recognizer, SourceSettings())
+    paced = events_of(short_clip, recognizer, SourceSettings(paced=True))
+    assert "micro" in {event.kind for event in unpaced}
+    assert paced == unpaced
+
+
+def test_a_camera_that_falls_silent_closes_what_was_open(short_clip, recognizer):
+    pipeline, (micro,) = Pipeline("clip", recognizer), [span for span in truth() if span["onset_s"] == 3.2]
+    with open_source(str(short_clip)) as source:
+        frames = [frame for frame in source if frame.t_s < micro["offset_s"] + 0.03]
+    updates = [pipeline.process(frame) for frame in frames] + [pipeline.finish()]
+    assert [event.kind for event in finals(updates) if event.onset_s > 3].count("micro") == 1
+    assert all(event.final for event in {event.id: event for update in updates for event in update.events}.values())
+
+
+def test_pictures_are_kept_only_when_asked_for(short_clip, recognizer):
+    for keep in (False, True):
+        pipeline = Pipeline("clip", recognizer, keep_pictures=keep)
+        with open_source(str(short_clip)) as source:
+            events = [event for update in pipeline.run(source) for event in update.events if event.kind == "micro"]
+        assert events
+        for event in events:
+            assert all((picture is not None) == keep for picture in (event.onset_jpeg, event.apex_jpeg, event.flow_png))
+
+
+def test_settings_that_do_not_fit_together_are_refused():
+    with pytest.raises(UserError, match="CropSpec"):
+        PipelineSettings(spotter=SpotterSettings(crop=CropSpec(size_px=96)))
+    with pytest.raises(UserError, match="forget_s is 0"):
+        PipelineSettings(forget_s=0)
