@@ -7,8 +7,8 @@
 Speed is taken on the demo's clip (640x480, one face, H.264), unpaced, from decoding to event, every frame analysed.
 Cameras are real RTSP streams of it, looped (scripts/debian_packages.sh installs the server), each with a pipeline and a
 thread of its own in this process. Residual motion is what the crop of a neutral face still shows over 0.2 s while the
-head sways (shift, roll, scale) or turns: the mean length over the face's patches, in pixels of the 128-px crop, on clips
-made by trainers.data.synth.
+head sways (shift, roll, scale) or turns: the mean length over the face's patches, in pixels of the 128-px crop, on
+clips made by trainers.data.synth.
 """
 
 import argparse
