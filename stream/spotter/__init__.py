@@ -73,6 +73,7 @@ class Spotter:
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
+    WOBBLE = 0.1  # of an expression under way: a movement smaller than this is a part of it
     CONFIRM_S = 0.05  # past the apex before a rise is said
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
     START_S = 0.25  # of a track or of a stream, when mesh and video coding still settle: no reference
@@ -94,6 +95,7 @@ class Spotter:
         self._began_s = 0.0
         self._next_id = 0
         self._said: set[int] = set()  # ids that were said provisionally and wait for their final word
+        self._said_apexes_s: deque[float] = deque(maxlen=8)
         self._speech = Speech()
         self._told: deque[Span] = deque(maxlen=4)  # micro-expressions
         self.motion_px = 0.0
@@ -274,11 +276,12 @@ class Spotter:
     def _say(self, course: Course) -> list[Span]:
         """At the apex, if it looks like a micro-expression so far."""
         seen = self._measure(course)
-        if any(c.id in self._said for c in [course, *self._twins(course)]):
+        if any(abs(apex_s - course.apex.t_s) < self.settings.lag_s for apex_s in self._said_apexes_s):
             return []
-        if short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) != "micro":
+        if short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) != "micro" or self._wobbles(course):
             return []
         self._said.add(course.id)
+        self._said_apexes_s.append(course.apex.t_s)
         return [self._span(course, "micro", seen, final=False)]
 
     def _finally(self, spans: list[Span]) -> list[Span]:
@@ -292,7 +295,7 @@ class Spotter:
         seen = self._measure(short.course)
         kind = short_kind(seen, self.settings.micro_max_s)
         if short.name != "eyes":
-            kind = "other" if kind == "blink" else kind  # the eyes tell it
+            kind = "other" if kind == "blink" or self._wobbles(short.course) else kind  # the eyes tell a blink
             self._take_over(short.course, kind)
         span = self._span(short.course, kind, seen, final=True)
         self._apex_s[short.name] = span.apex_s
@@ -353,11 +356,17 @@ class Spotter:
         kind = lasting_kind(seen, self.settings.micro_max_s)
         if kind == "macro" and any(abs(told.apex_s - course.apex.t_s) < self.settings.lag_s for told in self._told):
             kind = "other"  # a micro-expression before which the face was not quite at rest
-        if kind == "other" and short_kind(seen, self.settings.micro_max_s) == "micro":
+        short = short_kind(seen, self.settings.micro_max_s)
+        if kind == "other" and short == "micro" and not self._wobbles(course):
             self._take_over(course, "micro")
             span = self._once(self._span(course, "micro", seen, final=True))
             return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
         return self._finally([self._span(course, kind, seen, final=True)])
+
+    def _wobbles(self, course: Course) -> bool:
+        """Whether it is small beside an expression that is under way."""
+        larger = [c for c in (self._held, self._lasting) if c and c is not course]
+        return any(course.snr < self.WOBBLE * c.snr for c in larger)
 
     def _take_over(self, course: Course, kind: Kind) -> None:
         """A movement keeps the id under which it was first said, whichever of its courses is judged first."""
@@ -371,9 +380,6 @@ class Spotter:
             return span
         if any(min(span.offset_s, told.offset_s) > max(span.onset_s, told.onset_s) for told in self._told):
             return replace(span, kind="other")
-        for larger in (self._held, self._lasting):
-            if larger and span.strength < 0.1 * self._measure(larger).strength_px:  # a wobble of an expression
-                return replace(span, kind="other")
         self._told.append(span)
         return span
 

@@ -21,7 +21,8 @@ class Speech:
 
     def hear(self, span: Span) -> list[Span]:
         """`span` as it is to be said, and corrections of what was said before."""
-        if span.kind not in ("micro", "speech", "other") or span.evidence.mouth_share < 0.6:
+        syllable = span.evidence.mouth_share >= 0.6 and span.evidence.residue < 0.5
+        if not syllable or span.kind not in ("micro", "speech", "other"):
             return [span]
         if self._stretch:
             self._mouth.append(span)
@@ -32,7 +33,10 @@ class Speech:
             return [span]
         first, *others = self._mouth
         self._stretch = replace(first, kind="speech", offset_s=max(s.offset_s for s in self._mouth), final=False)
-        return [self._stretch, *(replace(s, kind="other") for s in others if s.kind in ("micro", "speech"))]
+        return [
+            self._stretch,
+            *(replace(s, kind="other") for s in others if s is span or s.kind in ("micro", "speech")),
+        ]
 
     def end(self, t_s: float) -> list[Span]:
         """The stretch, once nothing has been heard for a while before `t_s`."""
