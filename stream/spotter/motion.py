@@ -1,6 +1,6 @@
 """What moved in one crop against an earlier one: flow without head motion, averaged over small patches of the face."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -22,6 +22,7 @@ class Moment:
     trust: np.ndarray  # (H, W) float32, engine.flow.texture
     aperture: float  # opening of the eyes over their width
     mouth_px: float  # gap between the lips, crop pixels
+    motions: "dict[int, Motion]" = field(default_factory=dict)  # what was measured, by the index of the earlier crop
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,18 @@ def _gap(landmarks: np.ndarray, a: int, b: int) -> float:
 
 
 def motion(before: Moment, after: Moment, spec: CropSpec) -> Motion:
-    """Facial motion from `before` to `after`, on the flow fast enough for every frame."""
-    field = flow(before.crop.grey, after.crop.grey, method="dis-ultrafast")
-    fit = fit_global_motion(field, before.trust, spec=spec)
+    """Facial motion from `before` to `after`; measured once, for movements often have their reference in common."""
+    if before.crop.index not in after.motions:
+        after.motions[before.crop.index] = _measured(before, after, spec)
+    return after.motions[before.crop.index]
+
+
+def _measured(before: Moment, after: Moment, spec: CropSpec) -> Motion:
+    """On the flow that is fast enough for every frame."""
+    uv = flow(before.crop.grey, after.crop.grey, method="dis-ultrafast")
+    fit = fit_global_motion(uv, before.trust, spec=spec)
     head = (fit @ _basis_patches(spec).reshape(4, -1)).reshape(2, *PATCHES)
-    return Motion((_patches(field) - head).astype(np.float32), fit[:, 3])
+    return Motion((_patches(uv) - head).astype(np.float32), fit[:, 3])
 
 
 def _patches(field: np.ndarray) -> np.ndarray:
