@@ -1,6 +1,6 @@
 """Time of one onset-apex pair on one core: `python scripts/bench_recognizer.py` prints JSON.
 
-Milliseconds are processor time of this process (median and 95th percentile), so that a busy machine does not change them.
+Milliseconds are processor time of this process (median and 95th percentile): a busy machine does not change them.
 """
 
 import json
