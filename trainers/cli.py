@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a recognizer on synthetic data and write its bundle")
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    train.add_argument("--samples", type=int, default=100_000, help="synthetic flows (default: %(default)s)")
+    train.add_argument("--samples", type=int, default=120_000, help="synthetic flows (default: %(default)s)")
     train.add_argument("--epochs", type=int, default=6, help="default: %(default)s")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--portraits", type=Path, nargs="+", default=[], help="train the apex branch, on these faces")
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--samples", type=int, default=6000, help="synthetic flows (default: %(default)s)")
     evaluate.add_argument("--portraits", type=Path, nargs="+", default=[], help="animate these faces as well")
     evaluate.add_argument("--pairs", type=int, default=1000, help="picture pairs of them (default: %(default)s)")
+    evaluate.add_argument("--clips", type=Path, help="folder of synthetic clips with truth, scored as well")
     evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the scores there instead of printing them")
     evaluate.set_defaults(run=run_evaluate)
     return top
@@ -99,7 +100,7 @@ def run_pairs(options: argparse.Namespace) -> None:
 def run_train(options: argparse.Namespace) -> None:
     import torch
 
-    from trainers.data.synth.flows import FlowSettings, draw
+    from trainers.data.synth.flows import HARDER, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
     from trainers.export import export
     from trainers.learn.apex import ApexSettings, pretrain
@@ -116,21 +117,25 @@ def run_train(options: argparse.Namespace) -> None:
         model,
         options.out,
         name="merau-synthetic",
-        kept_back=draw(settings.seed + 1_000_003, 8000, FlowSettings()),
+        kept_back=draw(settings.seed + 1_000_003, 8000, HARDER),
         trained_on={"flows": asdict(settings), "portraits": [path.name for path in options.portraits]},
     )
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
     from engine.recognizer import Recognizer
-    from trainers.data.synth.flows import FlowSettings, draw
+    from trainers.data.synth.flows import LIVE_SHARE, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
+    from trainers.evaluate.clips import score_clips
     from trainers.evaluate.synthetic import KEPT_OUT, score
 
     recognizer = Recognizer.load(options.bundle, precision=options.precision)
     bundle = recognizer.bundle
     scores: dict[str, Any] = {"bundle": bundle.name, "sha256": bundle.sha256, "precision": options.precision}
-    for name, settings in (("training_settings", FlowSettings()), ("kept_out_settings", KEPT_OUT)):
+    for name, settings in (
+        ("training_settings", FlowSettings(no_expression=LIVE_SHARE)),
+        ("kept_out_settings", KEPT_OUT),
+    ):
         scores[name] = score(recognizer, draw(SCORED_SEED, options.samples, settings))
     if options.portraits:
         drawn = draw_pairs(options.portraits, options.pairs, SCORED_SEED)
@@ -138,6 +143,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
         scores["portraits"] = score(recognizer, measured)
         if recognizer.sees_apex:
             scores["portraits_with_apex"] = score(recognizer, measured, pictures(drawn.apex))
+    if options.clips:
+        scores["clips"] = score_clips(recognizer, options.clips)
     text = json.dumps(scores, indent=2)
     print(text) if options.json is None else options.json.write_text(text + "\n", encoding="utf-8")
 

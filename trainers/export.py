@@ -1,6 +1,7 @@
 """From a trained model to a bundle that the engine runs."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from engine.crop import CropSpec
 from engine.recognizer import APEX_PX, feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import CLASSES, Flows
+from trainers.data.synth.flows import CLASSES, Flows, FlowSettings
 from trainers.models.merau import Merau
 
 CALIBRATION_BATCH = 50
@@ -22,8 +23,11 @@ RISK = 0.10  # share of wrong answers among those not called uncertain
 
 
 def export(model: Merau, folder: Path, *, name: str, kept_back: Flows, trained_on: dict[str, Any]) -> None:
-    """Write the bundle: trunks, head, model.json. Ranges, temperature and threshold are fit on `kept_back`, samples of
-    the training distribution that were not trained on. Raises UserError where INT8 strays from FP32."""
+    """Write the bundle: trunks, head, model.json.
+
+    `kept_back` was not trained on and has the share of "no expression" to be met live. The head's bias is moved to that
+    share; quantisation ranges, temperature and threshold are fit there. Raises UserError where INT8 strays from FP32.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     inputs = trunk_inputs(model.au is not None, kept_back.flow)
     fp32, int8 = (folder / bundle.TRUNKS[precision] for precision in ("fp32", "int8"))
@@ -32,7 +36,8 @@ def export(model: Merau, folder: Path, *, name: str, kept_back: Flows, trained_o
     quantize(fp32, int8, [rows(inputs, slice(i, i + CALIBRATION_BATCH)) for i in starts])
     cosine = gate(fp32.read_bytes(), int8.read_bytes(), rows(inputs, slice(-1000, None)))
 
-    weight, bias = (p.detach().numpy() for p in (model.classify.weight, model.classify.bias))
+    weight, bias = (p.detach().numpy().copy() for p in (model.classify.weight, model.classify.bias))
+    bias[-1] += log_odds(float((kept_back.label == len(CLASSES) - 1).mean())) - log_odds(FlowSettings().no_expression)
     head = heads.Linear(CLASSES, weight, bias)
     heads.save(head, folder / bundle.HEAD)
     embedding, _ = OnnxTrunk(int8.read_bytes()).embed(**inputs)
@@ -56,6 +61,10 @@ def export(model: Merau, folder: Path, *, name: str, kept_back: Flows, trained_o
     bundle.save(folder, card)
 
 
+def log_odds(share: float) -> float:
+    return float(np.log(share / (1 - share)))
+
+
 def trunk_inputs(sees_apex: bool, flow: np.ndarray, apex: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """The trunk's inputs for flows (N, 2, 32, 32) px; a trunk that `sees_apex` gets pictures (N, 1, 64, 64) or is told
     that there are none."""
@@ -73,15 +82,17 @@ def rows(inputs: dict[str, np.ndarray], which: slice) -> dict[str, np.ndarray]:
 
 def write_onnx(model: Merau, path: Path, example: dict[str, np.ndarray]) -> None:
     """The model as ONNX with a free batch size, inputs and outputs named."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every optional package it did not find
     batch = torch.export.Dim("batch")
-    torch.onnx.export(
-        model.eval(),
-        tuple(torch.from_numpy(value) for value in example.values()),
-        path,
-        input_names=list(example),
-        output_names=OUTPUTS,
-        dynamic_shapes=[{0: batch} for _ in example],
-        external_data=False,
-        verbose=False,
-    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every optional package it did not find
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the exporter's own internals
+        torch.onnx.export(
+            model.eval(),
+            tuple(torch.from_numpy(value) for value in example.values()),
+            path,
+            input_names=list(example),
+            output_names=OUTPUTS,
+            dynamic_shapes=[{0: batch} for _ in example],
+            external_data=False,
+            verbose=False,
+        )

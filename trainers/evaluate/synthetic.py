@@ -8,12 +8,13 @@ from calib.probability import expected_calibration_error
 from engine import heads
 from engine.recognizer import Recognizer
 from trainers.data.synth.action_units import Variation
-from trainers.data.synth.flows import EXPRESSIONS, Flows, FlowSettings
+from trainers.data.synth.flows import EXPRESSIONS, LIVE_SHARE, Flows, FlowSettings
 from trainers.evaluate.metrics import auc, class_scores, f1
 from trainers.export import trunk_inputs
 
 # Stronger variation and nuisance than in training, so that the score is not that of the training distribution.
 KEPT_OUT = FlowSettings(
+    no_expression=LIVE_SHARE,
     noise_px=(0.03, 0.4),
     head_px=(0.1, 8.0),
     shift_sd=0.04,
@@ -23,7 +24,7 @@ KEPT_OUT = FlowSettings(
     blur_cells=(0.3, 1.6),
     variation=Variation(position_sd=0.032, width_sigma=0.3, direction_sigma=0.3, gain_sigma=0.45),
 )
-INTENSITIES_PX = ((0.35, 0.71), (0.71, 1.41), (1.41, 2.83), (2.83, 6.0))  # around 0.5, 1, 2, 4 px
+INTENSITIES_PX = ((0.35, 0.71), (0.71, 1.41), (1.41, 2.83), (2.83, 10.0))  # around 0.5, 1, 2, 4 px
 
 
 def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -> dict[str, Any]:

@@ -20,12 +20,12 @@ FUSION_EPOCHS = 20
 
 @dataclass(frozen=True)
 class FusionSettings:
-    samples: int = 100_000
-    epochs: int = 8
+    samples: int = 120_000
+    epochs: int = 6
     batch: int = 256
     rate: float = 2e-3
     label_smoothing: float = 0.1
-    au_weight: float = 2.0
+    au_weight: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -39,6 +39,7 @@ def train(data: Flows, settings: FusionSettings) -> Merau:
     torch.manual_seed(settings.seed)
     pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
+    rarity = (1 / aus.mean(0).clamp(min=1e-3) - 1).sqrt().clamp(max=4)  # how often the table shows a unit is no fact
     model = Merau().to(memory_format=torch.channels_last)  # half as fast again on a CPU
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-2)
     steps = settings.epochs * -(-len(label) // settings.batch)
@@ -51,9 +52,8 @@ def train(data: Flows, settings: FusionSettings) -> Merau:
                 expression = functional.cross_entropy(
                     model.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
                 )
-                loss = expression + settings.au_weight * functional.binary_cross_entropy_with_logits(
-                    au_logits, aus[rows]
-                )
+                units = functional.binary_cross_entropy_with_logits(au_logits, aus[rows], pos_weight=rarity)
+                loss = expression + settings.au_weight * units
                 step(optimizer, loss)
                 schedule.step()
                 bar.update()

@@ -29,7 +29,20 @@ YS = (np.arange(ROWS) - TOP + 0.5) / GRID
 # What "no expression" is made of, with relative weights. "release" is a smile or an open mouth that ends: movements
 # whose reverse is no other expression.
 NOTHING = {"rest": 0.26, "head": 0.26, "blink": 0.13, "gaze": 0.10, "speech": 0.13, "garbage": 0.08, "release": 0.04}
-CHEEK_DROP = 0.10  # how much lower than in the table the cheek of Action Unit 6 may rise
+# Where heads differ in depth: (distance from the middle, y from the centre, widths, standard deviation).
+DEPTH_PARTS = (
+    (0.0, -0.60, 0.40, 0.15, 0.20),  # forehead
+    (0.28, -0.40, 0.14, 0.06, 0.10),  # brows
+    (0.28, -0.25, 0.12, 0.07, 0.10),  # eyes
+    (0.0, -0.25, 0.06, 0.10, 0.10),  # root of the nose
+    (0.0, 0.05, 0.09, 0.09, 0.20),  # its tip
+    (0.0, 0.18, 0.10, 0.06, 0.12),  # upper lip
+    (0.30, 0.05, 0.12, 0.14, 0.15),  # cheeks
+    (0.0, 0.32, 0.18, 0.07, 0.12),  # mouth
+    (0.0, 0.50, 0.15, 0.08, 0.15),  # chin
+)
+CHIN_DROP = 0.08  # how much lower than in the table the chin may be
+CHEEK_DROP = 0.14  # how much lower than in the table the cheek of Action Unit 6 may rise
 FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
 SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end
 STRONG_SMILE_PX = 2.5  # a stronger smile mostly raises the cheeks, a weak one seldom
@@ -40,7 +53,7 @@ JAW = (25, 26)  # alone they are taken for speech, not for surprise
 class FlowSettings:
     """How hard the samples are. Amplitudes are pixels of the 128-px square, drawn log-uniform within (low, high)."""
 
-    peak_px: tuple[float, float] = (0.4, 6.0)
+    peak_px: tuple[float, float] = (0.4, 10.0)
     noise_px: tuple[float, float] = (0.015, 0.3)
     head_px: tuple[float, float] = (0.1, 6.0)
     shift_sd: float = 0.03  # crop error, fractions of the square
@@ -58,6 +71,18 @@ class FlowSettings:
                 raise UserError(f"FlowSettings.{name} is ({low}, {high}): choose 0 < low <= high.")
         if not 0 <= self.no_expression <= 1:
             raise UserError(f"FlowSettings.no_expression is {self.no_expression}: choose a share from 0 to 1.")
+
+
+LIVE_SHARE = 0.7  # of what a spotter puts before the recognizer shows no expression
+# For calibration: cameras and faces are worse than those trained on, and confidence must not be too high there.
+HARDER = FlowSettings(
+    no_expression=LIVE_SHARE,
+    noise_px=(0.03, 0.35),
+    shift_sd=0.035,
+    scale_sd=0.07,
+    warp_sd=0.025,
+    variation=table.Variation(position_sd=0.029, width_sigma=0.28, direction_sigma=0.28, gain_sigma=0.4),
+)
 
 
 @dataclass(frozen=True)
@@ -160,6 +185,9 @@ def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -
     bumps = table.perturb(rng, samples, settings.variation)
     cheek = np.flatnonzero(bumps.move == table.MOVES.index(6))
     bumps.centre[:, cheek[[0, 3]], 1] += rng.uniform(0, CHEEK_DROP, (samples, 1))
+    bumps.direction[:, cheek[[1, 2, 4, 5]]] *= rng.uniform(0.1, 1, (samples, 1, 1))  # what the lids show of it
+    chin = np.flatnonzero(bumps.move == table.MOVES.index(17))
+    bumps.centre[:, chin[[0, 3]], 1] += rng.uniform(0, CHIN_DROP, (samples, 1))
     angle = np.deg2rad(rng.normal(0, settings.rotation_sd_deg, samples))
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (N, 2, 2), row vectors
@@ -219,16 +247,14 @@ def head(rng: np.random.Generator, size: np.ndarray) -> np.ndarray:
 
 def depth(rng: np.random.Generator, samples: int) -> np.ndarray:
     """How far each cell of a head stands out, (N, 1, rows, columns): the generic depth of the fit, and what is this
-    head's own: cropped a little aside, rounder or flatter, its nose, mouth and eye sockets."""
+    head's own: cropped a little aside, rounder or flatter, its nose, brows, cheeks, mouth and chin."""
     generic = cell_basis()[0][3]
     down, across = np.gradient(generic)
     x, y = XS - 0.5, YS[:, None] - 0.5
-    nose = np.exp(-((x / 0.11) ** 2) - ((y - 0.05) / 0.18) ** 2)
-    mouth = np.exp(-((x / 0.2) ** 2) - ((y - 0.38) / 0.15) ** 2)
-    sockets = np.exp(-(((np.abs(x) - 0.28) / 0.12) ** 2) - ((y + 0.25) / 0.08) ** 2)
-    modes = np.stack([across, down, x**2 + 0 * y, y**2 + 0 * x, nose, mouth, sockets])
-    own = rng.normal(0, 1, (samples, len(modes))) * (1.5, 1.5, 0.25, 0.25, 0.15, 0.08, 0.08)
-    return (generic + np.tensordot(own, modes, axes=1))[:, None] + 0.05 * smooth(rng, samples, (4, 7))[:, :1]
+    parts = [np.exp(-(((np.abs(x) - px) / sx) ** 2) - ((y - py) / sy) ** 2) for px, py, sx, sy, _ in DEPTH_PARTS]
+    modes = np.stack([across, down, x**2 + 0 * y, y**2 + 0 * x, *parts])
+    own = rng.normal(0, 1, (samples, len(modes))) * (2, 2, 0.6, 0.8, *(sd for *_, sd in DEPTH_PARTS))
+    return (generic + np.tensordot(own, modes, axes=1))[:, None] + 0.07 * smooth(rng, samples, (4, 7))[:, :1]
 
 
 def estimate(

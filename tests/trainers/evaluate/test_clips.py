@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip, person_bumps
+from trainers.data.synth.courses import expression, micro
+from trainers.evaluate.clips import frames_at, read_moments, score_clips
+
+
+def test_a_clip_is_scored_at_its_own_moments(tmp_path):
+    rng, bumps = np.random.default_rng(0), person_bumps(3)
+    smile = micro(rng, 1.0, expression(rng, (12,), 3.0, bumps=bumps), "positive", 3.0)
+    clip = tmp_path / "smile.mp4"
+    make_clip(ASTRONAUT, ClipPlan((smile,), duration_s=3.0, person=3), clip, seed=0)
+
+    moments = read_moments(clip, rng)
+    assert (moments[0].kind, moments[0].label) == ("micro", "positive")
+    assert abs(moments[0].apex_s - smile.apex_s) < 0.001
+    onset, apex = frames_at(clip, [moments[0].onset_s, moments[0].apex_s])
+    assert onset.shape == apex.shape and not np.array_equal(onset, apex)
+
+    scores = score_clips(Recognizer.load(), tmp_path)
+    assert scores["micro 2 px"] == {"pairs": 1, "right": 1.0}
+    assert scores["quiet"]["right"] > 0.8
+
+
+def test_a_folder_without_truth_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no clip with truth"):
+        score_clips(Recognizer.load(), tmp_path)
