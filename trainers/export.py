@@ -15,11 +15,11 @@ from engine.crop import CropSpec
 from engine.recognizer import APEX_PX, feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import CLASSES, Flows, FlowSettings
+from trainers.data.synth.flows import CLASSES, EXPRESSIONS, Flows, FlowSettings
 from trainers.models.merau import Merau
 
 CALIBRATION_BATCH = 50
-RISK = 0.10  # share of wrong answers among those not called uncertain
+RISK = 0.10  # share of wrong answers among the expressions named and not called uncertain
 
 
 def export(model: Merau, folder: Path, *, name: str, kept_back: Flows, trained_on: dict[str, Any]) -> None:
@@ -37,13 +37,15 @@ def export(model: Merau, folder: Path, *, name: str, kept_back: Flows, trained_o
     cosine = gate(fp32.read_bytes(), int8.read_bytes(), rows(inputs, slice(-1000, None)))
 
     weight, bias = (p.detach().numpy().copy() for p in (model.classify.weight, model.classify.bias))
-    bias[-1] += log_odds(float((kept_back.label == len(CLASSES) - 1).mean())) - log_odds(FlowSettings().no_expression)
+    bias[-1] += log_odds(float((kept_back.label == len(EXPRESSIONS)).mean())) - log_odds(FlowSettings().no_expression)
     head = heads.Linear(CLASSES, weight, bias)
     heads.save(head, folder / bundle.HEAD)
     embedding, _ = OnnxTrunk(int8.read_bytes()).embed(**inputs)
     logits = head.logits(embedding)
     temperature = probability.fit_temperature(logits, kept_back.label)
-    threshold = probability.uncertain_threshold(heads.softmax(logits / temperature), kept_back.label, risk=RISK)
+    probabilities = heads.softmax(logits / temperature)
+    named = probabilities.argmax(1) < len(EXPRESSIONS)  # "no expression" is easy and would hide the errors of the rest
+    threshold = probability.uncertain_threshold(probabilities[named], kept_back.label[named], risk=RISK)
     card = {
         "name": name,
         "input": feeds(CropSpec(), "dis", sees_apex=model.au is not None),

@@ -24,7 +24,7 @@ KEPT_OUT = FlowSettings(
     blur_cells=(0.3, 1.6),
     variation=Variation(position_sd=0.032, width_sigma=0.3, direction_sigma=0.3, gain_sigma=0.45),
 )
-INTENSITIES_PX = ((0.35, 0.71), (0.71, 1.41), (1.41, 2.83), (2.83, 10.0))  # around 0.5, 1, 2, 4 px
+INTENSITIES_PX = ((0.35, 0.71), (0.71, 1.41), (1.41, 2.83), (2.83, 14.0))  # around 0.5, 1, 2, 4 px
 
 
 def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -> dict[str, Any]:
@@ -53,11 +53,14 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
         "au_auc": rounded({au: auc(aus[:, i], au_logits[:, i]) for i, au in enumerate(units)}),
         "au_f1": rounded({au: f1(aus[:, i], au_logits[:, i] > 0) for i, au in enumerate(units)}),
         "ece": round(expected_calibration_error(probabilities, label), 4),
-        "answered": {
-            "share": round(float(sure.mean()), 3),
-            "error": round(float((said != label)[sure].mean()), 3),
-        },
+        "answered": answered(label, said, sure),
+        "expressions_answered": answered(*(column[said < len(EXPRESSIONS)] for column in (label, said, sure))),
     }
+
+
+def answered(label: np.ndarray, said: np.ndarray, sure: np.ndarray) -> dict[str, float]:
+    """The share that was not called uncertain, and the share of errors in it."""
+    return {"share": round(float(sure.mean()), 3), "error": round(float((said != label)[sure].mean()), 3)}
 
 
 def by_peak(label: np.ndarray, said: np.ndarray, rows: np.ndarray) -> dict[str, float]:

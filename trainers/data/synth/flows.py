@@ -53,7 +53,7 @@ JAW = (25, 26)  # alone they are taken for speech, not for surprise
 class FlowSettings:
     """How hard the samples are. Amplitudes are pixels of the 128-px square, drawn log-uniform within (low, high)."""
 
-    peak_px: tuple[float, float] = (0.4, 10.0)
+    peak_px: tuple[float, float] = (0.4, 14.0)
     noise_px: tuple[float, float] = (0.015, 0.3)
     head_px: tuple[float, float] = (0.1, 6.0)
     shift_sd: float = 0.03  # crop error, fractions of the square
@@ -143,7 +143,7 @@ def draw_intensities(
     for i, (kind, other) in enumerate(zip(label, nothing, strict=True)):
         if kind < len(EXPRESSIONS):
             units = draw_combination(rng, EXPRESSIONS[kind])
-            raises_cheeks = 12 in units and peak_px[i] > STRONG_SMILE_PX and rng.random() < 0.6
+            raises_cheeks = 12 in units and peak_px[i] > STRONG_SMILE_PX and rng.random() < 0.75
             for au in {*units, 6} if raises_cheeks else units:
                 both[i, table.MOVES.index(au)] = rng.uniform(0.5, 1.4)
         elif other == "speech":
