@@ -32,7 +32,7 @@ class SpotterSettings:
     micro_max_s: float = 0.5  # onset to offset; longer is macro
     macro_max_s: float = 20.0  # an expression that is held longer is closed
     lag_s: float = 0.2
-    rate_max_hz: float = 80.0  # crops that follow each other faster than this are not analysed
+    rate_max_hz: float = 40.0  # crops that follow each other faster than this are averaged, which takes out their noise
     pulse_trigger: float = 3.0
     rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
@@ -68,6 +68,14 @@ class _Short:
     course: Course
 
 
+def _mean(crops: list[Crop]) -> Crop:
+    """The middle one of `crops`, with the mean of their grey pictures: they are aligned, so that only noise goes."""
+    middle = crops[len(crops) // 2]
+    if len(crops) == 1:
+        return middle
+    return replace(middle, grey=np.mean([c.grey for c in crops], axis=0).round().astype(np.uint8))
+
+
 class Spotter:
     """Follows one track. `motion_px` and `noise_px` are what it sees now, for display."""
 
@@ -92,6 +100,8 @@ class Spotter:
         self._lasting: Course | None = None  # a rise that may become a macro-expression
         self._held: Course | None = None  # one that has come to rest away from where it began
         self._armed = True  # for a new rise; not before the last one has died down
+        self._pending: list[Crop] = []  # since the last one that was analysed
+        self._last_s = 0.0
         self._began_s = 0.0
         self._next_id = 0
         self._said: set[int] = set()  # ids that were said provisionally and wait for their final word
@@ -103,8 +113,10 @@ class Spotter:
 
     def push(self, crop: Crop) -> list[Span]:
         """What is to be said after `crop`, which must be later than the one before."""
-        if self._ring and crop.t_s - self._ring[-1].t_s < 1 / self.settings.rate_max_hz - 1e-4:
+        self._pending.append(crop)
+        if self._ring and crop.t_s - self._last_s < 1 / self.settings.rate_max_hz - 1e-4:
             return []
+        crop, self._last_s, self._pending = _mean(self._pending), crop.t_s, []
         spans = self.finish() if self._ring and crop.t_s - self._ring[-1].t_s > self.GAP_S else []
         now = self._see(crop)
         spans += self._follow_short(now)
