@@ -80,6 +80,7 @@ def _plain(value: Any) -> Any:
 APPLICATION_ID = 0x4D455241  # "MERA", in the file's header: another program's database is refused
 LOCK_WAIT_S = 1.0  # how long one try waits for another program's lock
 RETRY_S = 1.0  # after a failed try; nothing is dropped in between
+BATCH = 256  # most that one transaction takes up: whoever puts without a pause must not put it off for ever
 
 MIGRATIONS = (
     """
@@ -206,12 +207,14 @@ class Store:
         self._unwritten = len(pending)
 
     def _take(self, wait_s: float | None) -> tuple[list[_Write], bool]:
-        """Everything that waits in the queue, and whether the store is being closed."""
+        """What waits in the queue, `BATCH` at most, and whether the store is being closed."""
         taken: list[_Write] = []
         try:
             item = self._queue.get(timeout=wait_s)
             while item is not None:
                 taken.append(item)
+                if len(taken) == BATCH:
+                    return taken, False
                 item = self._queue.get_nowait()
         except queue.Empty:
             return taken, False

@@ -110,7 +110,7 @@ event = lambda n: Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, 
 store = Store(Path(sys.argv[1]))
 session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s")
 n = 0
-while not store.trouble:
+while not store.trouble:  # without a pause, faster than the disk takes it
     store.put(session, event(n))
     n += 1
 try:
