@@ -80,7 +80,6 @@ def _plain(value: Any) -> Any:
 APPLICATION_ID = 0x4D455241  # "MERA", in the file's header: another program's database is refused
 LOCK_WAIT_S = 1.0  # how long one try waits for another program's lock
 RETRY_S = 1.0  # after a failed try; nothing is dropped in between
-BATCH = 256  # most that one transaction takes up: whoever puts without a pause must not put it off for ever
 
 MIGRATIONS = (
     """
@@ -153,6 +152,7 @@ class Store:
         self.trouble = ""
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._unwritten = 0
+        self._closing = threading.Event()
         self._writer = threading.Thread(target=self._write, args=(_open_for_writing(path),), name="store", daemon=True)
         self._writer.start()
 
@@ -187,6 +187,7 @@ class Store:
     def close(self) -> None:
         """Write what is left. Raises UserError when that fails."""
         self._queue.put(None)
+        self._closing.set()
         self._writer.join()
         if self._unwritten:
             raise UserError(f"{self.trouble} What was recorded before is safe; {self._unwritten} changes are lost.")
@@ -202,23 +203,18 @@ class Store:
         stopping = False
         with closing(connection):
             while not stopping:
-                taken, stopping = self._take(wait_s=RETRY_S if pending else None)
+                if pending:
+                    self._closing.wait(RETRY_S)
+                taken, stopping = self._take(wait=not pending)
                 pending = self._commit(connection, pending + taken)
         self._unwritten = len(pending)
 
-    def _take(self, wait_s: float | None) -> tuple[list[_Write], bool]:
-        """What waits in the queue, `BATCH` at most, and whether the store is being closed."""
-        taken: list[_Write] = []
-        try:
-            item = self._queue.get(timeout=wait_s)
-            while item is not None:
-                taken.append(item)
-                if len(taken) == BATCH:
-                    return taken, False
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return taken, False
-        return taken, True
+    def _take(self, *, wait: bool) -> tuple[list[_Write], bool]:
+        """What is in the queue now, and whether the store is being closed."""
+        items = [self._queue.get()] if wait else []
+        # No more than this: whoever puts faster than the disk takes must not put off the commit for ever.
+        items += [self._queue.get() for _ in range(self._queue.qsize())]
+        return [item for item in items if item], None in items
 
     def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[_Write]:
         """Write all in one transaction, or none; returns what has to be tried again."""
