@@ -10,6 +10,7 @@ from typing import Any
 from engine.errors import UserError
 
 SCORED_SEED = 2_000_003  # of evaluation samples; training uses small seeds
+SCORED_SAMPLES = 6000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="score a bundle on synthetic data that training did not see")
     evaluate.add_argument("--bundle", type=Path, help="default: the shipped bundle")
     evaluate.add_argument("--precision", choices=("int8", "fp32"), default="int8")
-    evaluate.add_argument("--samples", type=int, default=6000, help="synthetic flows (default: %(default)s)")
+    evaluate.add_argument("--samples", type=int, default=SCORED_SAMPLES, help="synthetic flows (default: %(default)s)")
     evaluate.add_argument("--portraits", type=Path, nargs="+", default=[], help="animate these faces as well")
     evaluate.add_argument("--pairs", type=int, default=1000, help="picture pairs of them (default: %(default)s)")
     evaluate.add_argument("--clips", type=Path, help="folder of synthetic clips with truth, scored as well")
@@ -100,8 +101,11 @@ def run_pairs(options: argparse.Namespace) -> None:
 def run_train(options: argparse.Namespace) -> None:
     import torch
 
+    from engine import bundle
+    from engine.recognizer import Recognizer
     from trainers.data.synth.flows import HARDER, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
+    from trainers.evaluate.synthetic import KEPT_OUT, score
     from trainers.export import export
     from trainers.learn.apex import ApexSettings, pretrain
     from trainers.learn.fusion import FusionSettings, add_apex, train
@@ -120,6 +124,9 @@ def run_train(options: argparse.Namespace) -> None:
         kept_back=draw(settings.seed + 1_000_003, 8000, HARDER),
         trained_on={"flows": asdict(settings), "portraits": [path.name for path in options.portraits]},
     )
+    recognizer = Recognizer.load(options.out)
+    scores = {"kept_out_settings": score(recognizer, draw(SCORED_SEED, SCORED_SAMPLES, KEPT_OUT))}
+    bundle.save(options.out, recognizer.bundle.card | {"scores": scores})
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
