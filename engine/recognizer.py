@@ -1,5 +1,6 @@
 """From the onset and the apex crop of one face to Action Units and an expression."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from engine.crop import CropSpec
 from engine.errors import UserError
 from engine.flow import METHODS, pair_flow
 from engine.runtimes.onnx import OnnxTrunk
+from engine.teach import Lesson, Sample
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
 APEX_PX = 64  # side of the apex picture, for trunks that look at one
@@ -21,11 +23,13 @@ FLOOR_PX = 0.02  # below this spread a flow is noise, and is not blown up any fu
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one onset-apex pair shows. `aus` and `probabilities` are 0..1, the latter summing to 1; `embedding` (d,)
-    float32; `flow` (2, size_px, size_px) float32 px of the inner square, head motion removed."""
+    """What one onset-apex pair shows. `aus` and `probabilities` are 0..1, the latter summing to 1; `prior` holds the
+    probabilities of the bundle's own classes, the same unless others were taught; `embedding` (d,) float32; `flow`
+    (2, size_px, size_px) float32 px of the inner square, head motion removed."""
 
     aus: dict[str, float]
     probabilities: dict[str, float]
+    prior: dict[str, float]
     label: str
     uncertain: bool
     embedding: np.ndarray
@@ -45,6 +49,7 @@ class Recognizer:
         self.trunk = OnnxTrunk(bundle.content[bundles.TRUNKS[precision]])
         self.head = read_head(bundle)
         self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
+        self.lesson: Lesson | None = None
 
     @classmethod
     def load(
@@ -66,17 +71,25 @@ class Recognizer:
         if self.sees_apex:
             inputs |= {"apex": apex_picture(apex, self.spec)[None], "has_apex": np.ones((1, 1), np.float32)}
         embedding, au_logits = self.trunk.embed(**inputs)
-        probabilities = heads.softmax(self.head.logits(embedding)[0] / self.temperature)
-        best = int(probabilities.argmax())
-        aus = 1 / (1 + np.exp(-au_logits[0]))
-        return Prediction(
-            aus={au: float(p) for au, p in zip(self.bundle.card["aus"], aus, strict=True)},
-            probabilities={name: float(p) for name, p in zip(self.head.classes, probabilities, strict=True)},
-            label=self.head.classes[best],
-            uncertain=bool(probabilities[best] < self.threshold),
-            embedding=embedding[0],
-            flow=flow,
-        )
+        known = heads.softmax(self.head.logits(embedding)[0] / self.temperature)
+        units = 1 / (1 + np.exp(-au_logits[0]))
+        prior = named(self.head.classes, known)
+        aus = named(self.bundle.card["aus"], units)
+        lesson = self.lesson  # read once: it may be swapped at any time
+        probabilities = lesson.probabilities(Sample("", embedding[0], prior, aus)) if lesson else prior
+        label = max(probabilities, key=probabilities.__getitem__)
+        uncertain = probabilities[label] < self.threshold
+        return Prediction(aus, probabilities, prior, label, uncertain, embedding[0], flow)
+
+    def teach(self, lesson: Lesson | None) -> None:
+        """Answer with the classes of `lesson` from the next prediction on; None goes back to the bundle's own."""
+        if lesson:
+            lesson.check(self.bundle)
+        self.lesson = lesson
+
+
+def named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
 def feeds(spec: CropSpec, flow_method: str, *, sees_apex: bool = False) -> dict[str, Any]:

@@ -1,0 +1,266 @@
+"""Few-shot learning on a running recognizer: from labelled onset-apex pairs to a head that names the taught classes.
+
+The trunk stays as it is; a head is fit on its embeddings in well under a second. All samples stay in the fit, so later
+ones refine and old classes do not fade; a `Lesson` is never changed, so to undo is to take the one before. Where a
+taught class is one that the bundle knows, or is named by Action Units ("AU4", "4+7"), what the few samples say is
+multiplied with what the bundle says: five samples alone know less than the bundle does.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as deserialize
+from safetensors.numpy import save as serialize
+
+from engine import heads
+from engine.bundle import Bundle
+from engine.errors import UserError
+
+AUTO = "auto"
+LEFT_OUT = 60  # at most so many samples are left out in turn, so that teaching stays under a second
+SHOTS = 0.5  # how much the samples say beside the bundle where both speak of a class
+SAME_AS = {  # classes of the public sets by the names that bundles use
+    "happiness": "positive",
+    "happy": "positive",
+    "anger": "negative",
+    "contempt": "negative",
+    "disgust": "negative",
+    "fear": "negative",
+    "sadness": "negative",
+    "neutral": "no expression",
+    "none": "no expression",
+}
+ACTION_UNITS = re.compile(r"(?:AU)?\s*\d+(?:\s*\+\s*(?:AU)?\s*\d+)*", re.IGNORECASE)
+
+
+class Seen(Protocol):
+    """What `Sample.from_prediction` needs of a Prediction."""
+
+    @property
+    def embedding(self) -> np.ndarray: ...
+    @property
+    def prior(self) -> dict[str, float]: ...
+    @property
+    def aus(self) -> dict[str, float]: ...
+
+
+class Taught(Protocol):
+    """Whoever has a bundle: a Recognizer."""
+
+    @property
+    def bundle(self) -> Bundle: ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled onset-apex pair as the trunk saw it: `embedding` (d,) float32, `probabilities` of the bundle's own
+    classes (the prior) and `aus`, both 0..1."""
+
+    label: str
+    embedding: np.ndarray
+    probabilities: dict[str, float]
+    aus: dict[str, float]
+
+    @classmethod
+    def from_prediction(cls, label: str, prediction: Seen) -> "Sample":
+        return cls(label, prediction.embedding, prediction.prior, prediction.aus)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What was taught: the samples and the head fit on them.
+
+    `head` was fit on embeddings alone; `kind` names it. `product`: what it says is multiplied with the bundle's prior.
+    `temperature` divides its logits. `estimate` is the accuracy on samples left out in turn, None where a class has but
+    one sample; `explanation` says all this to a person, in one sentence.
+    """
+
+    head: heads.Head
+    kind: str
+    classes: tuple[str, ...]
+    product: bool
+    temperature: float
+    estimate: float | None
+    explanation: str
+    samples: tuple[Sample, ...]
+    bundle_sha256: str
+
+    def probabilities(self, seen: Sample) -> dict[str, float]:
+        """Probability of each of `classes`, summing to 1, for a pair as the trunk saw it; its label does not matter."""
+        logits = self.head.logits(seen.embedding[None]) / self.temperature
+        values = heads.softmax(mixed(logits, prior([seen], self.classes) if self.product else None))[0]
+        return {name: float(value) for name, value in zip(self.classes, values, strict=True)}
+
+    def check(self, bundle: Bundle) -> None:
+        """Raise UserError unless it was taught to `bundle`: embeddings of another trunk mean something else."""
+        if self.bundle_sha256 != bundle.sha256:
+            raise UserError(f"This head was taught to another bundle than {bundle.name}: teach it anew.")
+
+    def save(self, path: Path) -> None:
+        """Write the head and its samples as safetensors. Raises UserError where the file cannot be written."""
+        known, units = (tuple(names) for names in (self.samples[0].probabilities, self.samples[0].aus))
+        metadata = {
+            "bundle_sha256": self.bundle_sha256,
+            "kind": self.kind,
+            "labels": json.dumps([sample.label for sample in self.samples]),
+            "known": json.dumps(known),
+            "aus": json.dumps(units),
+        }
+        arrays = {
+            "embedding": np.stack([sample.embedding for sample in self.samples]).astype(np.float32),
+            "probabilities": table([sample.probabilities for sample in self.samples], known),
+            "aus": table([sample.aus for sample in self.samples], units),
+        }
+        try:
+            path.write_bytes(serialize(arrays, metadata=metadata))
+        except OSError as error:
+            raise UserError(f"The head cannot be written to {path}: {error.strerror}.") from error
+
+    @classmethod
+    def load(cls, path: Path, taught: Taught | Bundle) -> "Lesson":
+        """Read a head that was taught to the same bundle; the fit is repeated. UserError for another's, or no head."""
+        try:
+            data = path.read_bytes()
+            size = int.from_bytes(data[:8], "little")
+            metadata, arrays = json.loads(data[8 : 8 + size]).get("__metadata__", {}), deserialize(data)
+            labels, known, units = (json.loads(metadata[name]) for name in ("labels", "known", "aus"))
+            samples = [
+                Sample(label, embedding, dict(zip(known, p, strict=True)), dict(zip(units, u, strict=True)))
+                for label, embedding, p, u in zip(
+                    labels, arrays["embedding"], arrays["probabilities"].tolist(), arrays["aus"].tolist(), strict=True
+                )
+            ]
+        except OSError as error:
+            raise UserError(f"There is no head to be read at {path}: {error.strerror}.") from error
+        except (SafetensorError, ValueError, AttributeError, KeyError) as error:
+            raise UserError(f"{path} is no head file of merau.") from error
+        bundle = taught if isinstance(taught, Bundle) else taught.bundle
+        if metadata.get("bundle_sha256") != bundle.sha256:
+            raise UserError(f"{path} was taught to another bundle than {bundle.name}: teach it anew with merau adapt.")
+        return teach(samples, bundle, kind=metadata["kind"])
+
+
+def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUTO) -> Lesson:
+    """Fit a head on `samples`, one or more of each of at least two classes.
+
+    With kind "auto" the one of heads.KINDS that best tells samples left out in turn. To refine a lesson, teach its
+    samples and the new ones together. Raises UserError where it cannot be taught, or `kind` is unknown.
+    """
+    bundle = taught if isinstance(taught, Bundle) else taught.bundle
+    if kind not in (AUTO, *heads.KINDS):
+        raise UserError(f"The kind of head is {kind!r}: choose one of {', '.join((AUTO, *heads.KINDS))}.")
+    classes = tuple(sorted({sample.label for sample in samples}))
+    if len(classes) < 2:
+        only = f"only {classes[0]!r} was" if classes else "none was"
+        raise UserError(f"A head needs samples of at least two classes; {only} given.")
+    embeddings = np.stack([sample.embedding for sample in samples])
+    labels = np.array([classes.index(sample.label) for sample in samples])
+    coincides = any(meaning(name, samples[0]) for name in classes)
+    known = prior(samples, classes) if coincides else None
+    held, rows = held_out(labels), {}
+    for name in heads.KINDS if kind == AUTO else (kind,):
+        logits = left_out(name, embeddings, labels, classes)
+        rows[name] = judged(logits, labels[held], None if known is None else known[held])
+    best = max(rows, key=lambda name: (rows[name][0], -rows[name][1]))
+    accuracy, _, temperature = rows[best]
+    estimate = accuracy if len(held) else None
+    return Lesson(
+        heads.KINDS[best].fit(embeddings, labels, classes),
+        best,
+        classes,
+        coincides,
+        temperature,
+        estimate,
+        explained(best, kind, coincides, estimate, len(samples), classes),
+        tuple(samples),
+        bundle.sha256,
+    )
+
+
+def held_out(labels: np.ndarray) -> np.ndarray:
+    """Indices of the samples that are left out in turn: those whose class keeps another one."""
+    repeated = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    return repeated[np.unique(np.linspace(0, len(repeated) - 1, min(LEFT_OUT, len(repeated))).astype(int))]
+
+
+def left_out(kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Logits (M, C) for each of `held_out`, by the head fit without it."""
+    rows = []
+    for i in held_out(labels):
+        rest = np.arange(len(labels)) != i
+        rows.append(heads.KINDS[kind].fit(embeddings[rest], labels[rest], classes).logits(embeddings[[i]])[0])
+    return np.array(rows).reshape(-1, len(classes))
+
+
+def judged(logits: np.ndarray, labels: np.ndarray, known: np.ndarray | None) -> tuple[float, float, float]:
+    """Accuracy, mean negative log-likelihood and the temperature (from 1/2 to 4) at which that is least."""
+    if not len(labels):
+        return 0.0, 0.0, 1.0
+    best = (np.inf, 1.0, 0.0)
+    for temperature in np.geomspace(0.5, 4, 13):
+        p = heads.softmax(mixed(logits / temperature, known))
+        loss = float(-np.log(p[np.arange(len(labels)), labels] + 1e-9).mean())
+        best = min(best, (loss, float(temperature), float((p.argmax(1) == labels).mean())))
+    loss, temperature, accuracy = best
+    return accuracy, loss, temperature
+
+
+def mixed(logits: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """`logits` (N, C) of the samples, times the prior `known` (N, C) where there is one: log-probabilities."""
+    if known is None:
+        return logits
+    return SHOTS * np.log(heads.softmax(logits) + 1e-9) + np.log(known + 1e-9)
+
+
+def prior(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarray:
+    """What the bundle says of the taught `classes`, (N, C), rows sum to 1.
+
+    A known class has its own probability (shared, where several taught classes are the same known one), one named by
+    Action Units their geometric mean; the others share equally what the bundle gives to classes that were not taught.
+    """
+    meanings = [meaning(name, samples[0]) for name in classes]
+    known = [m for m in meanings if isinstance(m, str)]
+    scores = np.zeros((len(samples), len(classes)))
+    for i, sample in enumerate(samples):
+        left = max(1 - sum(sample.probabilities[name] for name in set(known)), 1e-3)
+        for c, m in enumerate(meanings):
+            if isinstance(m, str):
+                scores[i, c] = sample.probabilities[m] / known.count(m)
+            elif m:
+                scores[i, c] = np.exp(np.mean(np.log([sample.aus[au] + 1e-6 for au in m])))
+            else:
+                scores[i, c] = left / (len(classes) - len(known))
+    return scores / scores.sum(1, keepdims=True)
+
+
+def meaning(label: str, sample: Sample) -> str | tuple[str, ...] | None:
+    """The bundle's class, or its Action Units, that a taught class is; None for a new one."""
+    name = SAME_AS.get(label.lower(), label.lower())
+    same = next((known for known in sample.probabilities if known.lower() == name), None)
+    if same or not ACTION_UNITS.fullmatch(label.strip()):
+        return same
+    units = tuple(re.findall(r"\d+", label))
+    return units if set(units) <= set(sample.aus) else None
+
+
+def table(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
+    """(N, len(names)) float32."""
+    return np.array([[row[name] for name in names] for row in rows], np.float32)
+
+
+def explained(
+    chosen: str, asked: str, product: bool, estimate: float | None, samples: int, classes: Sequence[str]
+) -> str:
+    head = f"A {chosen} head" if chosen != "prototypes" else "Prototypes"
+    why = "told samples left out in turn best" if asked == AUTO and estimate is not None else "was asked for"
+    why = "is the choice without samples to spare" if asked == AUTO and estimate is None else why
+    times = ", multiplied with what the bundle knows of these classes" if product else ""
+    right = "not known (one sample a class)" if estimate is None else f"{estimate:.0%} right"
+    listed = ", ".join(classes)
+    return f"{head} on {samples} samples of {listed}{times}: it {why}; leave-one-out estimate: {right}."

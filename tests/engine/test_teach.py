@@ -1,0 +1,99 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from engine.teach import Lesson, Sample, teach
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load()
+
+
+def shots(recognizer: Recognizer, labels: tuple[str, ...], per_class: int) -> list[Sample]:
+    """Samples in clusters around random embeddings, one for each label; the bundle is in doubt about all of them."""
+    rng = np.random.default_rng(0)
+    doubt = {name: 1 / len(recognizer.head.classes) for name in recognizer.head.classes}
+    aus = dict.fromkeys(recognizer.bundle.card["aus"], 0.5)
+    samples = []
+    for label in labels:
+        centre = rng.normal(0, 1, recognizer.head.dimension)
+        for _ in range(per_class):
+            embedding = (centre + rng.normal(0, 0.4, len(centre))).astype(np.float32)
+            samples.append(Sample(label, embedding, doubt, aus))
+    return samples
+
+
+def named(lesson: Lesson, samples: list[Sample]) -> list[str]:
+    answers = [lesson.probabilities(sample) for sample in samples]
+    return [max(answer, key=answer.__getitem__) for answer in answers]
+
+
+@pytest.mark.parametrize("kind", ["auto", "linear", "cosine", "prototypes"])
+def test_new_classes_are_told_from_five_samples(recognizer, kind):
+    samples = shots(recognizer, ("tense", "repression", "surprise"), 10)
+    lesson = teach([s for i, s in enumerate(samples) if i % 2], recognizer, kind=kind)
+    assert named(lesson, samples[::2]) == [s.label for s in samples[::2]]
+    assert lesson.kind == kind or kind == "auto"
+    assert lesson.estimate == 1 and "100% right" in lesson.explanation
+
+
+def test_where_the_samples_say_nothing_the_bundle_is_believed(recognizer):
+    same = [replace(s, embedding=0 * s.embedding) for s in shots(recognizer, ("positive", "surprise"), 5)]
+    lesson = teach(same, recognizer)
+    sure = {"positive": 0.1, "surprise": 0.8, "negative": 0.05, "no expression": 0.05}
+    assert named(lesson, [replace(same[0], probabilities=sure)]) == ["surprise"]
+
+
+def test_a_class_named_by_action_units_has_their_probability(recognizer):
+    same = [replace(s, embedding=0 * s.embedding) for s in shots(recognizer, ("AU12", "4+7"), 2)]
+    frowning = same[0].aus | {"4": 0.9, "7": 0.8, "12": 0.1}
+    assert named(teach(same, recognizer), [replace(same[0], aus=frowning)]) == ["4+7"]
+
+
+def test_old_classes_stay_when_a_new_one_is_taught(recognizer):
+    samples = shots(recognizer, ("tense", "repression", "surprise"), 5)
+    before = teach(samples[:10], recognizer)
+    after = teach([*before.samples, *samples[10:]], recognizer)
+    assert before.classes == ("repression", "tense") and named(before, samples[:10]) == named(after, samples[:10])
+    assert named(after, samples[10:]) == ["surprise"] * 5
+
+
+def test_a_recognizer_answers_with_what_it_was_taught_and_goes_back(recognizer):
+    crop = np.random.default_rng(0).integers(0, 255, CropSpec().full, dtype=np.uint8)
+    own = recognizer.predict(crop, crop)
+    recognizer.teach(teach(shots(recognizer, ("tense", "repression"), 3), recognizer))
+    taught = recognizer.predict(crop, crop)
+    assert set(taught.probabilities) == {"tense", "repression"} and taught.label in taught.probabilities
+    assert taught.prior == own.probabilities and taught.aus == own.aus
+    recognizer.teach(None)
+    assert recognizer.predict(crop, crop).probabilities == own.probabilities
+
+
+def test_a_lesson_comes_back_from_its_file_and_no_other_bundle_takes_it(recognizer, tmp_path):
+    samples = shots(recognizer, ("tense", "positive"), 4)
+    lesson = teach(samples, recognizer, kind="cosine")
+    lesson.save(tmp_path / "head.safetensors")
+    again = Lesson.load(tmp_path / "head.safetensors", recognizer)
+    assert again.probabilities(samples[0]) == pytest.approx(lesson.probabilities(samples[0]), abs=1e-6)
+    assert [s.label for s in again.samples] == [s.label for s in samples]
+
+    other = replace(recognizer.bundle, name="another", sha256="0" * 64)
+    with pytest.raises(UserError, match="taught to another bundle than another"):
+        Lesson.load(tmp_path / "head.safetensors", other)
+    (tmp_path / "head.safetensors").write_bytes(b"no head at all")
+    with pytest.raises(UserError, match="is no head file"):
+        Lesson.load(tmp_path / "head.safetensors", recognizer)
+
+
+def test_what_cannot_be_taught_is_told(recognizer):
+    with pytest.raises(UserError, match="only 'tense' was given"):
+        teach(shots(recognizer, ("tense",), 3), recognizer)
+    with pytest.raises(UserError, match="none was given"):
+        teach([], recognizer)
+    with pytest.raises(UserError, match="'forest': choose one of auto, linear"):
+        teach(shots(recognizer, ("a", "b"), 3), recognizer, kind="forest")
