@@ -26,7 +26,8 @@ class Event:
     the source has none. `strength` is the peak displacement in px of the 128-px crop, `aus` holds a probability per
     Action Unit number, `probabilities` one per class, `quality` is 0..1. An event is said twice under one `id`:
     provisional at the apex (`final` False, its offset an estimate), final after the offset. Pictures are None unless
-    they were asked for.
+    they were asked for. `embedding` is what the recognizer's trunk saw, (d,) float32 as bytes, None where it was not
+    asked: from it and a person's label new classes are taught.
     """
 
     id: str
@@ -49,14 +50,24 @@ class Event:
     onset_jpeg: bytes | None = None
     apex_jpeg: bytes | None = None
     flow_png: bytes | None = None
+    embedding: bytes | None = None
 
 
 PICTURES = ("onset_jpeg", "apex_jpeg", "flow_png")
-FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in PICTURES)
+BLOBS = (*PICTURES, "embedding")
+FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in BLOBS)
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a session may be used for, and when those in view agreed to it (ISO 8601 in UTC)."""
+
+    purpose: str
+    given: str
 
 
 def event_fields(event: Event) -> dict[str, Any]:
-    """The event as JSON fields, without its pictures: the one form that the JSON document, the live lines, the store
+    """The event as JSON fields, without its blobs: the one form that the JSON document, the live lines, the store
     and every export share. Numbers are rounded to 4 decimals; a number that is not finite becomes None."""
     return {name: _plain(getattr(event, name)) for name in FIELDS}
 
@@ -99,23 +110,47 @@ MIGRATIONS = (
     );
     CREATE INDEX events_by_onset ON events (session, onset_s);
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN purpose TEXT;
+    ALTER TABLE sessions ADD COLUMN consented TEXT;
+    ALTER TABLE events ADD COLUMN embedding BLOB;
+    CREATE TABLE clips (
+        session INTEGER NOT NULL, event TEXT NOT NULL, mp4 BLOB NOT NULL, PRIMARY KEY (session, event)
+    );
+    CREATE TABLE labels (
+        id INTEGER PRIMARY KEY, session INTEGER NOT NULL, event TEXT NOT NULL, label TEXT NOT NULL, given TEXT NOT NULL,
+        bundle_sha256 TEXT NOT NULL, embedding BLOB, probabilities TEXT NOT NULL, aus TEXT NOT NULL
+    );
+    """,
 )
 """Schema n is what the first n scripts make; a change to the schema is one more script at the end."""
 
-_COLUMNS = ("session", *FIELDS, *PICTURES)
+_COLUMNS = ("session", *FIELDS, *BLOBS)
 _UPSERT = (
     f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
     "ON CONFLICT (session, id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in FIELDS if name != "id")
-    + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in PICTURES)
+    + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in BLOBS)
 )
-_BEGIN = "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256) VALUES (?, ?, ?, ?, ?) RETURNING id"
+_BEGIN = (
+    "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256, purpose, consented) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+)
 _PROGRESS = "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ? WHERE id = ?"
+_LABEL = (
+    "INSERT INTO labels (session, event, label, given, bundle_sha256, embedding, probabilities, aus) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_UNLABEL = "DELETE FROM labels WHERE id = (SELECT max(id) FROM labels)"
+_OLD = "(SELECT id FROM sessions WHERE coalesce(ended, started) < ?)"
 
 
 @dataclass(frozen=True)
 class Session:
-    """One run over one source; `ended` is None while it runs. In its `gaps` (from_s, to_s) the source gave nothing."""
+    """One run over one source; `ended` is None while it runs. In its `gaps` (from_s, to_s) the source gave nothing.
+
+    `purpose` and `consented` (ISO 8601 in UTC) are None where nobody was asked: recordings, and `merau watch`.
+    """
 
     id: int
     source: str
@@ -128,6 +163,26 @@ class Session:
     frames: int
     dropped: int
     gaps: list[tuple[float, float]]
+    purpose: str | None
+    consented: str | None
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a person called an event, with what the trunk `bundle_sha256` saw of it: a sample to teach from.
+
+    `embedding` is (d,) float32 as bytes, None for an event that the recognizer never judged.
+    """
+
+    id: int
+    session: int
+    event: str
+    label: str
+    given: str
+    bundle_sha256: str
+    embedding: bytes | None
+    probabilities: dict[str, float]
+    aus: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -156,18 +211,59 @@ class Store:
         self._writer = threading.Thread(target=self._write, args=(_open_for_writing(path),), name="store", daemon=True)
         self._writer.start()
 
-    def begin(self, source: str, *, settings: dict[str, Any], bundle: str, bundle_sha256: str) -> int:
+    def begin(
+        self,
+        source: str,
+        *,
+        settings: dict[str, Any],
+        bundle: str,
+        bundle_sha256: str,
+        consent: Consent | None = None,
+    ) -> int:
         """Start a session; returns its number, under which events are put. Raises UserError when that fails."""
-        values = (source, _now(), json.dumps(settings), bundle, bundle_sha256)
-        answer: Future[int] = Future()
-        self._queue.put(_Write(_BEGIN, values, answer))
-        return answer.result()
+        agreed = (consent.purpose, consent.given) if consent else (None, None)
+        return self._ask(_BEGIN, (source, now(), json.dumps(settings), bundle, bundle_sha256, *agreed))
 
     def put(self, session: int, event: Event) -> None:
         """Insert the event, or replace what was said before under its id."""
         row = [json.dumps(value) if isinstance(value, dict) else value for value in event_fields(event).values()]
         pictures = [getattr(event, name) if self.keep_pictures else None for name in PICTURES]
-        self._queue.put(_Write(_UPSERT, (session, *row, *pictures)))
+        self._queue.put(_Write(_UPSERT, (session, *row, *pictures, event.embedding)))
+
+    def put_clip(self, session: int, event_id: str, mp4: bytes) -> None:
+        """Keep the film of an event."""
+        self._queue.put(_Write("INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (session, event_id, mp4)))
+
+    def label(self, session: int, event: Event, label: str) -> None:
+        """Note what a person calls the event. The newest label of an event counts."""
+        judged = (event.bundle_sha256, event.embedding, json.dumps(event.probabilities), json.dumps(event.aus))
+        self._queue.put(_Write(_LABEL, (session, event.id, label, now(), *judged)))
+
+    def unlabel(self) -> None:
+        """Take the newest label back."""
+        self._queue.put(_Write(_UNLABEL, ()))
+
+    def forget(self, before: datetime) -> None:
+        """Delete the sessions that ended before this time, events and clips; labels stay, they show nobody."""
+        limit = (before.astimezone(UTC).isoformat(timespec="milliseconds"),)
+        for table in ("clips", "events"):
+            self._queue.put(_Write(f"DELETE FROM {table} WHERE session IN {_OLD}", limit))
+        self._queue.put(_Write(f"DELETE FROM sessions WHERE id IN {_OLD}", limit))
+
+    def delete_all(self) -> None:
+        """Delete every session, event, clip and label, and wait until the file holds none of it. UserError if not."""
+        for table in ("clips", "events", "labels", "sessions"):
+            self._queue.put(_Write(f"DELETE FROM {table}", ()))
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait until what was put so far can be read. Raises UserError when the last of it cannot be written."""
+        self._ask("SELECT 1", ())
+
+    def _ask(self, sql: str, values: tuple[Any, ...]) -> int:
+        answer: Future[int] = Future()
+        self._queue.put(_Write(sql, values, answer))
+        return answer.result()
 
     def progress(
         self,
@@ -181,7 +277,7 @@ class Store:
     ) -> None:
         """Note how far the session has come; the gaps are replaced whole."""
         zero = wall_zero.isoformat(timespec="milliseconds") if wall_zero else None
-        values = (zero, frames, dropped, json.dumps(gaps), _now() if ended else None, session)
+        values = (zero, frames, dropped, json.dumps(gaps), now() if ended else None, session)
         self._queue.put(_Write(_PROGRESS, values))
 
     def close(self) -> None:
@@ -254,13 +350,30 @@ def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
             yield _event(dict(row))
 
 
+def read_clip(path: Path, session: int, event_id: str) -> bytes | None:
+    """The film of an event as MP4, None where none was kept. Raises UserError when the file is not a store."""
+    with _reading(path) as connection:
+        chosen = "SELECT mp4 FROM clips WHERE session = ? AND event = ?"
+        row = connection.execute(chosen, (session, event_id)).fetchone()
+    return row["mp4"] if row else None
+
+
+def read_labels(path: Path) -> list[Label]:
+    """The newest label of each event, the oldest first. Raises UserError when the file is not a store."""
+    newest = "SELECT * FROM labels WHERE id IN (SELECT max(id) FROM labels GROUP BY session, event) ORDER BY id"
+    with _reading(path) as connection:
+        rows = [dict(row) for row in connection.execute(newest)]
+    return [Label(**(row | {name: json.loads(row[name]) for name in ("probabilities", "aus")})) for row in rows]
+
+
 def _event(row: dict[str, Any]) -> Event:
     row["aus"], row["probabilities"] = json.loads(row["aus"]), json.loads(row["probabilities"])
     row["uncertain"], row["final"] = bool(row["uncertain"]), bool(row["final"])
     return Event(**row)
 
 
-def _now() -> str:
+def now() -> str:
+    """ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -273,6 +386,7 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
                 _check_ours(path, connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
             migrate(connection, MIGRATIONS)
         except BaseException:
             connection.close()
@@ -291,6 +405,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_S)) as connection:
             connection.row_factory = sqlite3.Row
             _check_ours(path, connection)
+            if _schema(connection) < len(MIGRATIONS):
+                _open_for_writing(path).close()  # an older merau's store lacks what is asked for here
             yield connection
     except sqlite3.Error as error:
         raise UserError(_sentence(path, error)) from error

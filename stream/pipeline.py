@@ -164,6 +164,7 @@ class Pipeline:
             final=span.final,
             bundle=bundle.name,
             bundle_sha256=bundle.sha256,
+            embedding=prediction.embedding.astype(np.float32).tobytes() if prediction else None,
             **(_pictures(span, prediction) if self.keep_pictures else {}),
         )
 

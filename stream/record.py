@@ -1,25 +1,26 @@
-"""A source through the pipeline into the store: what `watch`, `analyse` and `demo` share."""
+"""A source through the pipeline into the store: what `watch`, `analyse`, `demo` and the page share."""
 
 import json
 import time
 from collections.abc import Generator
 from dataclasses import asdict
 
-from stream.events import Store
+from stream.events import Consent, Store
 from stream.pipeline import Pipeline, Update
 from stream.sources import Source
 
 NOTE_EVERY_S = 10.0  # how much of a session's frame count and gaps a killed process loses
 
 
-def record(source: Source, pipeline: Pipeline, store: Store | None) -> Generator[Update]:
-    """The updates of one session, each stored before it is handed on. Close the iterator to end the session early."""
+def record(source: Source, pipeline: Pipeline, store: Store | None, session: int | None = None) -> Generator[Update]:
+    """The updates of one session, each stored before it is handed on. Close the iterator to end the session early.
+
+    `session` is one that was begun already (`begin`).
+    """
     if store is None:
         yield from pipeline.run(source)
         return
-    bundle = pipeline.recognizer.bundle
-    settings = json.loads(json.dumps(asdict(pipeline.settings), default=str))
-    session = store.begin(source.name, settings=settings, bundle=bundle.name, bundle_sha256=bundle.sha256)
+    session = begin(source, pipeline, store) if session is None else session
     noted_s = time.monotonic()
     try:
         for update in pipeline.run(source):
@@ -31,6 +32,18 @@ def record(source: Source, pipeline: Pipeline, store: Store | None) -> Generator
             yield update
     finally:
         _note(session, source, store, ended=True)
+
+
+def begin(source: Source, pipeline: Pipeline, store: Store, consent: Consent | None = None) -> int:
+    """Note a new session in the store; returns its number. Raises UserError when that fails."""
+    bundle = pipeline.recognizer.bundle
+    return store.begin(
+        source.name,
+        settings=json.loads(json.dumps(asdict(pipeline.settings), default=str)),
+        bundle=bundle.name,
+        bundle_sha256=bundle.sha256,
+        consent=consent,
+    )
 
 
 def _note(session: int, source: Source, store: Store, *, ended: bool = False) -> None:

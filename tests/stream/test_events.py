@@ -7,11 +7,24 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from engine.errors import UserError
-from stream.events import FIELDS, MIGRATIONS, Store, event_fields, migrate, read_events, read_sessions
+from stream.events import (
+    FIELDS,
+    MIGRATIONS,
+    Consent,
+    Store,
+    event_fields,
+    migrate,
+    read_clip,
+    read_events,
+    read_labels,
+    read_sessions,
+)
 
 SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
 
@@ -190,3 +203,34 @@ def test_migrations_run_once_each_and_all_or_none(tmp_path):
     migrate(connection, ("", "CREATE TABLE b AS SELECT * FROM a"))
     assert connection.execute("SELECT * FROM b").fetchall() == [(1,)]
     connection.close()
+
+
+def test_labels_outlive_their_events_and_the_newest_counts(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    seen = make_event(embedding=np.arange(4, dtype=np.float32).tobytes())
+    with Store(path) as store:
+        session = store.begin("camera", **SESSION, consent=Consent("study of sleep", "2026-03-01T09:00:00.000+00:00"))
+        store.put(session, seen)
+        store.put_clip(session, seen.id, b"film")
+        for name in ("positive", "smirk", "wink"):
+            store.label(session, seen, name)
+        store.unlabel()
+        store.flush()
+        assert read_sessions(path)[0].purpose == "study of sleep"
+        assert read_clip(path, session, seen.id) == b"film"
+        store.forget(datetime.now(UTC) + timedelta(seconds=1))
+        store.flush()
+        assert not read_sessions(path) and not list(read_events(path)) and not read_clip(path, session, seen.id)
+        label, *more = read_labels(path)
+        assert not more and label.label == "smirk" and label.embedding == seen.embedding and label.aus == seen.aus
+        store.delete_all()
+        assert not read_labels(path)
+
+
+def test_an_older_store_is_brought_up_to_date_when_read(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with sqlite3.connect(path) as connection:
+        migrate(connection, MIGRATIONS[:1])
+        connection.execute("INSERT INTO sessions VALUES (1, 'a', 'now', NULL, NULL, '{}', 'b', 's', 0, 0, '[]')")
+    assert read_sessions(path)[0].purpose is None
+    assert not list(read_events(path))
