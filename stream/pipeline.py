@@ -58,6 +58,7 @@ class Update:
     noise: dict[int, float]  # the person's noise floor, crop pixels, by track
     events: list[Event]  # provisional and final; the same id replaces what was said before
     compute_ms: float
+    state: dict[int, str] = field(default_factory=dict)  # what the spotter is at, by track
 
 
 @dataclass
@@ -115,6 +116,7 @@ class Pipeline:
             {id: self._tracks[id].spotter.noise_px for id in seen},
             events,
             1e3 * (time.perf_counter() - began_s),
+            {id: self._tracks[id].spotter.state for id in seen},
         )
 
     def finish(self) -> Update:

@@ -1,4 +1,4 @@
-"""Where frames come from: a file, an RTSP camera or a webcam, all read through PyAV in a thread of their own.
+"""Where frames come from: a file, an RTSP camera, a webcam, or the browser of a visitor; each has a decoding thread.
 
     with open_source("rtsp://user:password@192.168.0.7/stream1") as source:
         for frame in source:
@@ -15,11 +15,23 @@ import os
 import re
 
 from engine.errors import UserError
+from stream.sources.browser import Browser
 from stream.sources.camera import Rtsp, Webcam, redact
 from stream.sources.file import File
 from stream.sources.source import DEFAULTS, Frame, Source, SourceSettings, SourceState
 
-__all__ = ["File", "Frame", "Rtsp", "Source", "SourceSettings", "SourceState", "Webcam", "open_source", "redact"]
+__all__ = [
+    "Browser",
+    "File",
+    "Frame",
+    "Rtsp",
+    "Source",
+    "SourceSettings",
+    "SourceState",
+    "Webcam",
+    "open_source",
+    "redact",
+]
 
 
 def open_source(spec: str, settings: SourceSettings = DEFAULTS) -> File | Rtsp | Webcam:

@@ -7,6 +7,7 @@ shows onset, apex and offset as one plain hill. Everything is causal, every wind
 
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -110,6 +111,15 @@ class Spotter:
         self._told: deque[Span] = deque(maxlen=4)  # micro-expressions
         self.motion_px = 0.0
         self.noise_px = self.settings.floor_prior_px
+
+    @property
+    def state(self) -> Literal["learning", "calm", "moving", "held"]:
+        """For display: a new face is learned, nothing moves, a movement is followed, an expression is being held."""
+        if self._short or self._lasting:
+            return "moving"
+        if self._held:
+            return "held"
+        return "calm" if self._last_s - self._began_s >= self.settings.settle_s else "learning"
 
     def push(self, crop: Crop) -> list[Span]:
         """What is to be said after `crop`, which must be later than the one before."""
