@@ -171,7 +171,8 @@ class Session:
 class Label:
     """What a person called an event, with what the trunk `bundle_sha256` saw of it: a sample to teach from.
 
-    `embedding` is (d,) float32 as bytes, None for an event that the recognizer never judged.
+    `embedding` is (d,) float32 as bytes, None for an event that the recognizer never judged; `probabilities` are of the
+    bundle's own classes, whatever else was taught.
     """
 
     id: int
@@ -234,9 +235,9 @@ class Store:
         """Keep the film of an event."""
         self._queue.put(_Write("INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (session, event_id, mp4)))
 
-    def label(self, session: int, event: Event, label: str) -> None:
-        """Note what a person calls the event. The newest label of an event counts."""
-        judged = (event.bundle_sha256, event.embedding, json.dumps(event.probabilities), json.dumps(event.aus))
+    def label(self, session: int, event: Event, label: str, prior: dict[str, float]) -> None:
+        """Note what a person calls the event, and what the bundle's own head says of it. The newest label counts."""
+        judged = (event.bundle_sha256, event.embedding, json.dumps(prior), json.dumps(event.aus))
         self._queue.put(_Write(_LABEL, (session, event.id, label, now(), *judged)))
 
     def unlabel(self) -> None:

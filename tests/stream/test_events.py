@@ -213,7 +213,7 @@ def test_labels_outlive_their_events_and_the_newest_counts(tmp_path, make_event)
         store.put(session, seen)
         store.put_clip(session, seen.id, b"film")
         for name in ("positive", "smirk", "wink"):
-            store.label(session, seen, name)
+            store.label(session, seen, name, seen.probabilities)
         store.unlabel()
         store.flush()
         assert read_sessions(path)[0].purpose == "study of sleep"
