@@ -23,8 +23,8 @@ from engine.bundle import Bundle
 from engine.errors import UserError
 
 AUTO = "auto"
-LEFT_OUT = 60  # at most so many samples are left out in turn, so that teaching stays under a second
-SHOTS = 0.5  # how much the samples say beside the bundle where both speak of a class
+FROM_ONE_SAMPLE_ON = ("cosine", "prototypes", "linear")  # the first is best where no sample can be left out
+LEFT_OUT = 30  # at most so many samples are left out in turn, so that teaching stays under a second
 SAME_AS = {  # classes of the public sets by the names that bundles use
     "happiness": "positive",
     "happy": "positive",
@@ -76,15 +76,15 @@ class Sample:
 class Lesson:
     """What was taught: the samples and the head fit on them.
 
-    `head` was fit on embeddings alone; `kind` names it. `product`: what it says is multiplied with the bundle's prior.
-    `temperature` divides its logits. `estimate` is the accuracy on samples left out in turn, None where a class has but
-    one sample; `explanation` says all this to a person, in one sentence.
+    `head` was fit on embeddings alone; `kind` names it; `temperature` divides its logits. What it says, to the power of
+    `weight`, is multiplied with the bundle's prior; None: it stands alone. `estimate` is the accuracy on samples left
+    out in turn, None where a class has but one sample; `explanation` says all this to a person, in one sentence.
     """
 
     head: heads.Head
     kind: str
     classes: tuple[str, ...]
-    product: bool
+    weight: float | None
     temperature: float
     estimate: float | None
     explanation: str
@@ -94,7 +94,7 @@ class Lesson:
     def probabilities(self, seen: Sample) -> dict[str, float]:
         """Probability of each of `classes`, summing to 1, for a pair as the trunk saw it; its label does not matter."""
         logits = self.head.logits(seen.embedding[None]) / self.temperature
-        values = heads.softmax(mixed(logits, prior([seen], self.classes) if self.product else None))[0]
+        values = mixed(logits, prior([seen], self.classes), self.weight)[0]
         return {name: float(value) for name, value in zip(self.classes, values, strict=True)}
 
     def check(self, bundle: Bundle) -> None:
@@ -161,26 +161,35 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
         raise UserError(f"A head needs samples of at least two classes; {only} given.")
     embeddings = np.stack([sample.embedding for sample in samples])
     labels = np.array([classes.index(sample.label) for sample in samples])
-    coincides = any(meaning(name, samples[0]) for name in classes)
-    known = prior(samples, classes) if coincides else None
-    held, rows = held_out(labels), {}
-    for name in heads.KINDS if kind == AUTO else (kind,):
+    known = prior(samples, classes)
+    coincide = sum(meaning(name, samples[0]) is not None for name in classes)
+    # Where all classes are known, samples alone lose to the bundle; where only some are, those left out decide.
+    weights = (trust(labels),) if coincide == len(classes) else (None, 1.0) if coincide else (None,)
+    held = held_out(labels)
+    trials = []
+    for name in FROM_ONE_SAMPLE_ON if kind == AUTO else (kind,):
         logits = left_out(name, embeddings, labels, classes)
-        rows[name] = judged(logits, labels[held], None if known is None else known[held])
-    best = max(rows, key=lambda name: (rows[name][0], -rows[name][1]))
-    accuracy, _, temperature = rows[best]
+        for weight in weights:
+            trials.append((*judged(logits, labels[held], known[held], weight), name, weight))
+    loss, accuracy, temperature, chosen, weight = min(trials, key=lambda trial: trial[0])
     estimate = accuracy if len(held) else None
     return Lesson(
-        heads.KINDS[best].fit(embeddings, labels, classes),
-        best,
+        heads.KINDS[chosen].fit(embeddings, labels, classes),
+        chosen,
         classes,
-        coincides,
+        weight,
         temperature,
         estimate,
-        explained(best, kind, coincides, estimate, len(samples), classes),
+        explained(chosen, kind, weight is not None, estimate, len(samples), classes),
         tuple(samples),
         bundle.sha256,
     )
+
+
+def trust(labels: np.ndarray) -> float:
+    """Exponent 0..1 of what the samples say in the product with the prior: a fifth for five samples a class."""
+    per_class = len(labels) / len(np.unique(labels))
+    return per_class / (per_class + 20)
 
 
 def held_out(labels: np.ndarray) -> np.ndarray:
@@ -198,24 +207,24 @@ def left_out(kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Seq
     return np.array(rows).reshape(-1, len(classes))
 
 
-def judged(logits: np.ndarray, labels: np.ndarray, known: np.ndarray | None) -> tuple[float, float, float]:
-    """Accuracy, mean negative log-likelihood and the temperature (from 1/2 to 4) at which that is least."""
+def judged(
+    logits: np.ndarray, labels: np.ndarray, known: np.ndarray, weight: float | None
+) -> tuple[float, float, float]:
+    """Mean negative log-likelihood, accuracy, and the temperature (from 1/2 to 4) at which the former is least."""
     if not len(labels):
         return 0.0, 0.0, 1.0
-    best = (np.inf, 1.0, 0.0)
+    best = (np.inf, 0.0, 1.0)
     for temperature in np.geomspace(0.5, 4, 13):
-        p = heads.softmax(mixed(logits / temperature, known))
+        p = mixed(logits / temperature, known, weight)
         loss = float(-np.log(p[np.arange(len(labels)), labels] + 1e-9).mean())
-        best = min(best, (loss, float(temperature), float((p.argmax(1) == labels).mean())))
-    loss, temperature, accuracy = best
-    return accuracy, loss, temperature
+        best = min(best, (loss, float((p.argmax(1) == labels).mean()), float(temperature)))
+    return best
 
 
-def mixed(logits: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-    """`logits` (N, C) of the samples, times the prior `known` (N, C) where there is one: log-probabilities."""
-    if known is None:
-        return logits
-    return SHOTS * np.log(heads.softmax(logits) + 1e-9) + np.log(known + 1e-9)
+def mixed(logits: np.ndarray, known: np.ndarray, weight: float | None) -> np.ndarray:
+    """Probabilities (N, C): of the samples' `logits`, and with a `weight` their power times the prior `known`."""
+    alone = heads.softmax(logits)
+    return alone if weight is None else heads.softmax(weight * np.log(alone + 1e-9) + np.log(known + 1e-9))
 
 
 def prior(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarray:
