@@ -1,0 +1,119 @@
+"""Flow sets: what is read back from 8-bit pictures, and what is refused."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import UserError
+from engine.recognizer import normalise
+from trainers.cli import main
+from trainers.data import flow_set
+from trainers.data.synth.flows import FlowSettings, flows
+
+HEADER = "dataset,subject,sample,label,flow_png\n"
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return flows(np.random.default_rng(3), 60, FlowSettings(no_expression=0))
+
+
+def smooth_flow() -> np.ndarray:
+    """(2, 28, 28): two bumps, v twice as strong as u."""
+    x, y = np.meshgrid(np.linspace(0, 1, 28), np.linspace(0, 1, 28))
+    bump = np.exp(-(((x - 0.3) / 0.12) ** 2) - ((y - 0.8) / 0.1) ** 2)
+    other = np.exp(-(((x - 0.7) / 0.1) ** 2) - ((y - 0.2) / 0.15) ** 2)
+    return np.stack([bump - 0.4 * other, 2 * other - bump]).astype(np.float32)
+
+
+@pytest.mark.parametrize("stretch", [0.3, 1.0, 4.0])
+def test_the_strain_tells_how_u_compares_with_v(stretch):
+    flow = smooth_flow() * np.array([stretch, 1], np.float32)[:, None, None]
+    strain, v, u = np.moveaxis(flow_set.draw_picture(flow).astype(np.float32), -1, 0)
+    wanted = np.log(np.ptp(flow[0]) / np.ptp(flow[1]))
+    assert flow_set.log_ratio(strain, v, u) == pytest.approx(wanted, abs=0.2)
+
+
+def test_a_picture_gives_the_pattern_of_its_flow_back(drawn):
+    pattern, _ = normalise(drawn.flow)
+    read = np.stack([flow_set.read_flow(flow_set.draw_picture(flow)) for flow in drawn.flow])
+    assert read.shape == (60, 2, 32, 32) and read.dtype == np.float32
+    alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(pattern, read, strict=True)]
+    assert np.median(alike) > 0.93
+
+
+def test_head_motion_in_a_picture_is_taken_out():
+    flow = np.repeat(np.repeat(smooth_flow(), 4, 1), 4, 2)
+    x, y = np.meshgrid(np.linspace(-1, 1, 112), np.linspace(-1, 1, 112))
+    turned = flow + np.stack([1.5 - 0.5 * y, 0.5 * x - 1]).astype(np.float32)
+    still, moved = (flow_set.read_flow(flow_set.draw_picture(f)) for f in (flow, turned))
+    assert np.corrcoef(still.ravel(), moved.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_picture_without_motion_is_finite(value):
+    assert not flow_set.read_flow(np.full((28, 28, 3), value, np.uint8)).any()
+
+
+def write_set(folder, rows, *, header=HEADER, pictures=("a.png", "b .png")):
+    for name in pictures:
+        cv2.imwrite(str(folder / name), flow_set.draw_picture(smooth_flow()))
+    index = folder / "index.csv"
+    index.write_bytes((header + rows).encode("utf-8-sig"))
+    return index
+
+
+def test_an_odd_but_valid_index_is_read(tmp_path):
+    header = "flow_png, label ,note,Dataset,subject,sample\r\n"
+    rows = '"a.png",2.0,"x, y",casme2,01,EP02_01f\r\n\r\n,,,,,\r\nb .png,,,samm,01,006_1_2\r\n'
+    data = flow_set.read(write_set(tmp_path, rows, header=header))
+    assert list(data.label) == [2, flow_set.UNLABELLED]
+    assert list(data.subject) == ["01", "01"] and len(set(data.person)) == 2  # one name, two people
+    assert data.picture.shape == (2, 28, 28, 3) and data.picture.dtype == np.uint8
+
+
+def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
+    grey, large = tmp_path / "grey.png", tmp_path / "large.png"
+    cv2.imwrite(str(grey), np.zeros((28, 28), np.uint8))
+    cv2.imwrite(str(large), np.zeros((32, 28, 3), np.uint8))
+    (tmp_path / "text.png").write_text("no picture")
+    for rows, sentence in (
+        ("d,s,c,0,none.png\n", "line 2: there is no picture"),
+        ("d,s,c,0,a.png\nd,s,c,0,grey.png\n", "line 3: .*grey.png is 28 x 28 uint8; expected 28 x 28 x 3 uint8"),
+        ("d,s,c,0,large.png\n", "is 32 x 28 x 3 uint8; expected"),
+        ("d,s,c,0,text.png\n", "not a picture"),
+        ("d,s,c,0,\n", "flow_png is empty"),
+        ("d,s,c,7,a.png\n", "label is '7'; write 0 \\(negative\\), 1"),
+        ("d,s\n", "line 2 has 2 cells"),
+        ("", "holds no sample"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            flow_set.read(write_set(tmp_path, rows))
+    with pytest.raises(UserError, match="lacks the column subject, flow_png"):
+        flow_set.read(write_set(tmp_path, "", header="dataset,sample,label\n"))
+    with pytest.raises(UserError, match="cannot be read"):
+        flow_set.read(tmp_path / "none.csv")
+
+
+def test_predict_writes_a_row_for_each_sample(tmp_path, drawn):
+    index, out = tmp_path / "set" / "index.csv", tmp_path / "new" / "pred.csv"
+    rows = [{"dataset": "d", "subject": f"s{i % 7}", "sample": f"c{i}"} for i in range(60)]  # no label column
+    flow_set.write(index, rows, [flow_set.draw_picture(flow) for flow in drawn.flow])
+    assert main(["predict", "--flows", str(index), "--out", str(out)]) == 0
+    with out.open() as file:
+        said = list(csv.DictReader(file))
+    assert [(r["dataset"], r["subject"], r["sample"]) for r in said] == [tuple(r.values())[:3] for r in rows]
+    three = np.array([[float(r[f"p_{name}"]) for name in flow_set.CLASSES] for r in said])
+    assert np.allclose(three.sum(1), 1, atol=1e-4)
+    assert (three.argmax(1) == drawn.label).mean() > 0.8
+    assert {"au_1", "au_26", "e_0"} <= set(said[0]) and all(0 <= float(r["au_12"]) <= 1 for r in said)
+
+
+def test_predict_says_what_is_missing(tmp_path, capsys):
+    arguments = ["predict", "--flows", str(tmp_path / "none.csv"), "--out", str(tmp_path / "pred.csv")]
+    assert main(arguments) == 1
+    assert main([*arguments[:3], "--bundle", str(tmp_path / "none"), *arguments[3:]]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "none.csv cannot be read" in first and "There is no bundle" in second

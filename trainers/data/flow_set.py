@@ -1,0 +1,211 @@
+"""Flow sets: onset-apex flow of many samples as small pictures, the public form of MEGC2019's composite database (CDE).
+
+An index in CSV names `dataset, subject, sample, label, flow_png`, one row a sample: label 0 negative, 1 positive, 2
+surprise, or empty; the picture's path is relative to the index. A picture is 28 x 28 x 3 uint8, in OpenCV's channel
+order strain, v, u, each channel min-max scaled to 0..255 for its sample: where zero lies, how large the motion was and
+how u compares with v is lost. `read_flow` gets the last back from the strain, which mixes both.
+
+Further columns, all optional: `emotion` as the release names it, `aus` ("1+2") as certified coders saw them, and
+`frames_png`, a strip of grey crops from onset to apex for recognizers that look at the face itself.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from engine import flow as engine_flow
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.recognizer import GRID
+
+CLASSES = ("negative", "positive", "surprise")
+UNLABELLED = -1
+COLUMNS = ("dataset", "subject", "sample", "flow_png")  # and `label`, where there are labels
+SIDE_PX = 28
+EXTRA = ("emotion", "aus", "frames_png")
+LOG_RATIOS = np.linspace(-3, 3, 61)  # what the ratio of u to v is looked for among
+TIE = 1e-4  # ratios whose strain is this nearly as well correlated with the picture's as the best one's
+
+
+@dataclass(frozen=True)
+class FlowSet:
+    """N samples. `dataset`, `subject`, `sample`, `emotion`, `aus` (N,) str, the last two empty where not known; `label`
+    (N,) int index into CLASSES or UNLABELLED; `picture` (N, 28, 28, 3) uint8, channels strain, v, u; `frames` (N,) str,
+    paths of strips of frames, or empty."""
+
+    dataset: np.ndarray
+    subject: np.ndarray
+    sample: np.ndarray
+    label: np.ndarray
+    picture: np.ndarray
+    emotion: np.ndarray
+    aus: np.ndarray
+    frames: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: np.ndarray) -> "FlowSet":
+        """The samples `rows`, indices or a mask."""
+        return FlowSet(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @property
+    def person(self) -> np.ndarray:
+        """(N,) integers, one a subject: subjects of the same name in two data sets are two people."""
+        names = [f"{d}\n{s}" for d, s in zip(self.dataset, self.subject, strict=True)]
+        return np.unique(names, return_inverse=True)[1]
+
+
+def read(index: Path) -> FlowSet:
+    """The samples of `index` in its order. Raises UserError naming file and line of what is missing or misshapen."""
+    try:
+        with index.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(read_rows(csv.reader(file, skipinitialspace=True), index))
+    except OSError as error:
+        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"The flow set {index} is no CSV in UTF-8: {error}.") from error
+    if not rows:
+        raise UserError(f"The flow set {index} holds no sample.")
+    pictures = [
+        read_picture(index, row["flow_png"], line)
+        for line, row in tqdm(rows, desc="reading flows", unit="sample", leave=False)
+    ]
+    text = {name: np.array([row.get(name, "") for _, row in rows]) for name in (*COLUMNS, *EXTRA)}
+    frames = np.array([str(index.parent / name) if name else "" for name in text["frames_png"]])
+    return FlowSet(
+        text["dataset"],
+        text["subject"],
+        text["sample"],
+        np.array([read_label(row.get("label", ""), index, line) for line, row in rows]),
+        np.stack(pictures),
+        np.char.lower(text["emotion"]),
+        text["aus"],
+        frames,
+    )
+
+
+def write(index: Path, rows: Sequence[Mapping[str, object]], pictures: Sequence[np.ndarray]) -> None:
+    """`rows` of dataset, subject, sample, label and whatever else is known, as an index with its `pictures` beside it.
+
+    flow_png is filled in. Raises UserError where the folder cannot be written.
+    """
+    try:
+        folder = index.parent / "flow"
+        folder.mkdir(parents=True, exist_ok=True)
+        names = dict.fromkeys(key for row in rows for key in row) | {"flow_png": None}
+        with index.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, list(names))
+            table.writeheader()
+            for i, (row, picture) in enumerate(zip(rows, pictures, strict=True)):
+                cv2.imwrite(str(folder / f"{i:05d}.png"), picture)
+                table.writerow({**row, "flow_png": f"flow/{i:05d}.png"})
+    except OSError as error:
+        raise UserError(f"The flow set cannot be written to {index}: {error.strerror}.") from error
+
+
+def read_rows(lines: Iterator[list[str]], index: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells of each sample; empty lines are passed over."""
+    header = [name.strip().lower() for name in next(lines, [])]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise UserError(
+            f"The flow set {index} lacks the column {', '.join(missing)}: its first line must name "
+            "dataset,subject,sample,label,flow_png."
+        )
+    for line, cells in enumerate(lines, start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) < len(header):
+            raise UserError(f"{index}, line {line} has {len(cells)} cells, its first line names {len(header)}.")
+        yield line, dict(zip(header, (cell.strip() for cell in cells), strict=False))
+
+
+def read_label(text: str, index: Path, line: int) -> int:
+    """0, 1 or 2, by number or name; UNLABELLED where `text` is empty."""
+    if not text:
+        return UNLABELLED
+    if text.lower() in CLASSES:
+        return CLASSES.index(text.lower())
+    try:
+        return list(range(len(CLASSES))).index(float(text))  # type: ignore[arg-type]  # "1.0" is written by some tools
+    except ValueError as error:
+        wanted = "write 0 (negative), 1 (positive), 2 (surprise) or nothing"
+        raise UserError(f"{index}, line {line}: label is {text!r}; {wanted}.") from error
+
+
+def read_picture(index: Path, name: str, line: int) -> np.ndarray:
+    """The picture (28, 28, 3) uint8 that line `line` names."""
+    where = f"{index}, line {line}"
+    if not name:
+        raise UserError(f"{where}: flow_png is empty; it must name a picture, relative to the index.")
+    path = index.parent / name
+    if not path.is_file():
+        path = index.parent / name.replace("\\", "/")
+    if not path.is_file():
+        raise UserError(f"{where}: there is no picture {index.parent / name}.")
+    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    if picture is None:
+        raise UserError(f"{where}: {path} is not a picture that can be read.")
+    if picture.shape != (SIDE_PX, SIDE_PX, 3) or picture.dtype != np.uint8:
+        raise UserError(
+            f"{where}: {path} is {' x '.join(map(str, picture.shape))} {picture.dtype}; expected "
+            f"{SIDE_PX} x {SIDE_PX} x 3 uint8."
+        )
+    return np.asarray(picture)
+
+
+def draw_picture(flow: np.ndarray) -> np.ndarray:
+    """The picture (28, 28, 3) uint8 of a flow (2, H, W) px: what `read_flow` reads, and what the public set stores."""
+    channels = (engine_flow.strain(flow), flow[1], flow[0])
+    small = np.stack([cv2.resize(c, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for c in channels], -1)
+    low, high = small.min((0, 1)), small.max((0, 1))
+    return np.round(255 * (small - low) / np.maximum(high - low, 1e-9)).astype(np.uint8)
+
+
+def read_flow(picture: np.ndarray) -> np.ndarray:
+    """The facial flow (2, 32, 32) float32 of a picture (28, 28, 3) uint8, in the units of its own spread.
+
+    u and v are brought to one unit by the ratio that explains the strain best, and the motion of the head is taken out
+    as in `engine.flow.pair_flow`; the trunk then sees what it was trained on, but for the size of the motion.
+    """
+    strain, v, u = np.moveaxis(picture.astype(np.float32), -1, 0)
+    u = u * np.exp(log_ratio(strain, v, u), dtype=np.float32)
+    field = np.stack([u - np.median(u), v - np.median(v)])
+    facial = without_head(field / max(float(field.std()), 1e-6))
+    return facial / max(float(facial.std()), 1e-6)
+
+
+def log_ratio(strain: np.ndarray, v: np.ndarray, u: np.ndarray) -> float:
+    """The g for which exp(g) u and v, (28, 28) each of its own unknown unit and zero, are in the same unit.
+
+    The strain of (exp(g) u, v) has no unknown but g and a unit, so it is compared with the picture's by correlation.
+    Where that says nothing, 0.
+    """
+    u_y, u_x = np.gradient(u.astype(np.float64))
+    v_y, v_x = np.gradient(v.astype(np.float64))
+    ratio = np.exp(LOG_RATIOS)[:, None, None]
+    squared = (ratio * u_x) ** 2 + v_y**2 + 0.5 * (ratio * u_y + v_x) ** 2
+    explained = np.sqrt(squared).reshape(len(LOG_RATIOS), -1)
+    explained -= explained.mean(1, keepdims=True)
+    wanted = strain.ravel() - strain.mean(dtype=np.float64)
+    lengths = np.linalg.norm(explained, axis=1) * np.linalg.norm(wanted)
+    fit = explained @ wanted / np.maximum(lengths, 1e-9)
+    good = LOG_RATIOS[fit >= fit.max() - TIE]
+    return float(good[np.abs(good).argmin()])
+
+
+def without_head(field: np.ndarray) -> np.ndarray:
+    """`field` (2, 28, 28) less the motion of the head, as (2, 32, 32) float32; both cover the crop's inner square."""
+    spec = CropSpec()
+    full, trust = np.zeros((2, *spec.full), np.float32), np.zeros(spec.full, np.float32)
+    trust[spec.inner] = 1
+    for axis, values in zip(full, field, strict=True):
+        axis[spec.inner] = cv2.resize(values, (spec.size_px, spec.size_px), interpolation=cv2.INTER_LINEAR)
+    facial = engine_flow.remove_global_motion(full, trust, spec=spec)[:, *spec.inner]
+    return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in facial])

@@ -1,0 +1,80 @@
+"""What a bundle says of a flow set, all samples at once."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine import heads
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from engine.teach import Sample
+from trainers.data.emotions import coarse
+from trainers.data.flow_set import CLASSES, FlowSet, read_flow
+from trainers.export import trunk_inputs
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Answers:
+    """For N samples: `classes` (N, 3) over flow_set.CLASSES, rows sum to 1; `known` (N, C) over the bundle's own
+    classes; `aus` (N, A), 0..1; `embedding` (N, d) float32. `names` and `units` name the columns of known and aus."""
+
+    classes: np.ndarray
+    known: np.ndarray
+    aus: np.ndarray
+    embedding: np.ndarray
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+
+    def samples(self, labels: list[str]) -> list[Sample]:
+        """The samples as `engine.teach` takes them, labelled."""
+        return [
+            Sample(label, e, dict(zip(self.names, p, strict=True)), dict(zip(self.units, a, strict=True)))
+            for label, e, p, a in zip(labels, self.embedding, self.known.tolist(), self.aus.tolist(), strict=True)
+        ]
+
+
+def answer(recognizer: Recognizer, data: FlowSet) -> Answers:
+    """`recognizer` on every sample of `data`. The flow's size is not known there: it is given as 1 px of spread.
+
+    Raises UserError where the bundle's classes do not tell negative, positive and surprise apart.
+    """
+    flow = np.stack([read_flow(picture) for picture in data.picture])
+    inputs = trunk_inputs(recognizer.sees_apex, flow)
+    parts = [
+        recognizer.trunk.embed(**{name: rows[i : i + BATCH] for name, rows in inputs.items()})
+        for i in range(0, len(data), BATCH)
+    ]
+    embedding, au_logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+    names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])
+    known = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
+    return Answers(expressions(known, names), known, 1 / (1 + np.exp(-au_logits)), embedding, names, units)
+
+
+def expressions(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Probabilities (N, 3) over CLASSES from those (N, C) of a bundle's classes `names`: what belongs to none of the
+    three, as "no expression", is left out."""
+    belongs = np.array([[coarse(name) == kind for kind in CLASSES] for name in names], float)
+    if not belongs.any(0).all():
+        raise UserError(f"The bundle answers {', '.join(names)}: not negative, positive and surprise.")
+    three = known @ belongs + 1e-12
+    return three / three.sum(1, keepdims=True)
+
+
+def write(path: Path, data: FlowSet, answers: Answers) -> None:
+    """One row a sample, in the order of `data`. Raises UserError where `path` cannot be written."""
+    numbers = np.concatenate([answers.classes, answers.aus, answers.embedding], 1)
+    header = [f"p_{name}" for name in CLASSES] + [f"au_{unit}" for unit in answers.units]
+    header += [f"e_{i}" for i in range(answers.embedding.shape[1])]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["dataset", "subject", "sample", *header])
+            for *who, values in zip(data.dataset, data.subject, data.sample, numbers, strict=True):
+                table.writerow([*who, *(f"{value:.6g}" for value in values)])
+    except OSError as error:
+        raise UserError(f"The predictions cannot be written to {path}: {error.strerror}.") from error
