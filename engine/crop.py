@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from engine.errors import UserError
+from engine.warp import warp
 
 LEFT_EYE = (33, 133)  # image left: outer and inner corner in the 468-point mesh
 RIGHT_EYE = (263, 362)
@@ -82,6 +83,8 @@ def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion
         image, matrix = _shrink(image, matrix, int(1 / scale), spec)
+    if image.ndim == 3:
+        return cv2.cvtColor(warp(image, cv2.invertAffineTransform(matrix), (width, height)), cv2.COLOR_BGRA2BGR)
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 

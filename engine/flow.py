@@ -47,6 +47,7 @@ def _dis(method: str) -> cv2.DISOpticalFlow:
             solvers[method] = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
             solvers[method].setFinestScale(1)
             solvers[method].setVariationalRefinementIterations(0)
+            solvers[method].setGradientDescentIterations(6)  # of 12: nearer to the medium preset, and faster
     return solvers[method]
 
 

@@ -1,7 +1,9 @@
 """One camera, wired: frames in, updates out. The same object serves live, a file, a test and a benchmark."""
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -61,15 +63,50 @@ class Update:
     state: dict[int, str] = field(default_factory=dict)  # what the spotter is at, by track
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """One frame after the first half of its analysis."""
+
+    frame: Frame
+    faces: list[Face]
+    crops: list[Crop]
+    compute_ms: float
+
+
+class _Looker:
+    """The first half: frames in, faces and their steady crops out. It knows nothing of the second, which may lag."""
+
+    def __init__(self, settings: PipelineSettings):
+        self._settings = settings
+        self._faces = FaceTracker(settings.faces)
+        self._aligners: dict[int, tuple[Aligner, float]] = {}  # and when the face was last analysed
+
+    def look(self, frame: Frame) -> _Seen:
+        began_s = time.perf_counter()
+        faces = self._faces.update(frame)
+        crops = [self._aligner(face, frame.t_s).crop(frame, face) for face in faces if not face.quality.reason]
+        for track_id, (_, seen_s) in list(self._aligners.items()):
+            if frame.t_s - seen_s > self._settings.forget_s:
+                del self._aligners[track_id]
+        return _Seen(frame, faces, crops, 1e3 * (time.perf_counter() - began_s))
+
+    def _aligner(self, face: Face, t_s: float) -> Aligner:
+        known = self._aligners.get(face.track_id)
+        aligner = known[0] if known else Aligner(self._settings.align)
+        self._aligners[face.track_id] = (aligner, t_s)
+        return aligner
+
+
 @dataclass
 class _Track:
-    aligner: Aligner
     spotter: Spotter
     seen_s: float
 
 
 class Pipeline:
     """Analyses the frames of one source in order of time."""
+
+    AHEAD = 3  # frames that `run` may have looked at before the spotter comes to them
 
     def __init__(
         self,
@@ -83,40 +120,51 @@ class Pipeline:
         self.source_name, self.recognizer = source_name, recognizer
         self.settings = settings or PipelineSettings()
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
-        self._faces = FaceTracker(self.settings.faces)
+        self._looker = _Looker(self.settings)
         self._tracks: dict[int, _Track] = {}
 
-    def run(self, source: Source) -> Iterator[Update]:
-        """Updates for every frame that `source`, already opened, gives, and a last one."""
-        for frame in source:
-            self.wall_zero = source.wall_zero or self.wall_zero  # a camera may correct it
-            yield self.process(frame)
+    def run(self, source: Source) -> Generator[Update]:
+        """Updates for every frame that `source`, already opened, gives, and a last one.
+
+        Faces are looked for in a thread, while the spotter is at the frames before: the same updates as from `process`,
+        sooner. Whoever closes the iterator early stops the source.
+        """
+        looks = map(self._looker.look, source)
+        with ThreadPoolExecutor(1, thread_name_prefix=f"faces {source.name}") as thread:
+            try:
+                waiting = deque(thread.submit(next, looks, None) for _ in range(self.AHEAD))
+                while (seen := waiting.popleft().result()) is not None:
+                    waiting.append(thread.submit(next, looks, None))
+                    self.wall_zero = source.wall_zero or self.wall_zero  # a camera may correct it
+                    yield self._spot(seen)
+            except BaseException:
+                source.stop()
+                raise
         yield self.finish()
 
     def process(self, frame: Frame) -> Update:
         """Analyses one frame, which must be later than the one before."""
+        return self._spot(self._looker.look(frame))
+
+    def _spot(self, seen: _Seen) -> Update:
+        """The second half: what moved in the crops, and what it means."""
         began_s = time.perf_counter()
-        faces = self._faces.update(frame)
-        crops: list[Crop] = []
         events: list[Event] = []
-        for face in faces:
-            if face.quality.reason:
-                continue
-            track = self._track(face.track_id, frame.t_s)
-            crop = track.aligner.crop(frame, face)
-            crops.append(crop)
+        for crop in seen.crops:
+            track = self._tracks.get(crop.track_id) or _Track(Spotter(self.settings.spotter), crop.t_s)
+            self._tracks[crop.track_id], track.seen_s = track, crop.t_s
             events += [self._event(span) for span in track.spotter.push(crop)]
-        events += self._forget(frame.t_s)
-        seen = [crop.track_id for crop in crops]
+        events += self._forget(seen.frame.t_s)
+        spotters = {crop.track_id: self._tracks[crop.track_id].spotter for crop in seen.crops}
         return Update(
-            frame,
-            faces,
-            crops,
-            {id: self._tracks[id].spotter.motion_px for id in seen},
-            {id: self._tracks[id].spotter.noise_px for id in seen},
+            seen.frame,
+            seen.faces,
+            seen.crops,
+            {id: spotter.motion_px for id, spotter in spotters.items()},
+            {id: spotter.noise_px for id, spotter in spotters.items()},
             events,
-            1e3 * (time.perf_counter() - began_s),
-            {id: self._tracks[id].spotter.state for id in seen},
+            seen.compute_ms + 1e3 * (time.perf_counter() - began_s),
+            {id: spotter.state for id, spotter in spotters.items()},
         )
 
     def finish(self) -> Update:
@@ -125,12 +173,6 @@ class Pipeline:
         events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
         self._tracks.clear()
         return Update(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - began_s))
-
-    def _track(self, track_id: int, t_s: float) -> _Track:
-        if track_id not in self._tracks:
-            self._tracks[track_id] = _Track(Aligner(self.settings.align), Spotter(self.settings.spotter), t_s)
-        self._tracks[track_id].seen_s = t_s
-        return self._tracks[track_id]
 
     def _forget(self, t_s: float) -> list[Event]:
         """Closes what a face that has left was doing; forgets it altogether later."""
@@ -174,7 +216,7 @@ class Pipeline:
         """The spotter's word, unless the recognizer sees no expression in what it took for a micro-expression."""
         if span.kind != "micro" or prediction is None:
             return span.kind
-        none = prediction.probabilities.get(NO_EXPRESSION, 0.0)
+        none = prediction.prior.get(NO_EXPRESSION, 0.0)
         enough = self.settings.none_weak if span.evidence.snr < self.settings.weak_snr else self.settings.none_any
         return "other" if none >= enough else "micro"
 

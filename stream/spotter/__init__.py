@@ -5,8 +5,10 @@ lasting one by its rise. From then on it is a `Course`, measured against the cro
 shows onset, apex and offset as one plain hill. Everything is causal, every window is in seconds, memory is a ring.
 """
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -94,6 +96,7 @@ class Spotter:
         self._regions = regions(self.settings.crop)
         prior = np.full(self._regions.face.shape, self.settings.floor_prior_px)
         self._rise_floor, self._pulse_floor = NoiseFloor(prior), NoiseFloor(prior / 2, quantile=0.9)
+        self._rise_px = prior  # what the rise floor says, each patch checked against the whole face
         self._aperture, self._depth = Neutral(), Depth(prior.shape)
         self._ring: deque[_Seen] = deque()
         self._short: list[_Short] = []
@@ -161,10 +164,10 @@ class Spotter:
                 steady = lag if last.lag is None else (lag + last.lag) / 2
                 rise = np.hypot(*steady)
                 self._rise_floor.update(rise, step_s)
-                floor = self._floor(self._rise_floor)
+                self._rise_px = self._floor(self._rise_floor)
                 self.motion_px = float(rise[self._regions.face].max())
-                self.noise_px = float(np.median(floor[self._regions.face]))
-                calm = float((rise / floor)[self._skin()].max()) < self.settings.rise_trigger
+                self.noise_px = float(np.median(self._rise_px[self._regions.face]))
+                calm = float((rise / self._rise_px)[self._skin()].max()) < self.settings.rise_trigger
         else:
             self._began_s = crop.t_s
         seen = _Seen(now, lag, steady, calm)
@@ -177,12 +180,13 @@ class Spotter:
         """Facial motion, less what this person's own depth explains; `learn_s` is how much that may learn from it."""
         seen = motion(before, after, self.settings.crop)
         if learn_s:
-            self._depth.update(seen.patches, seen.turn, self._floor(self._rise_floor), learn_s)
+            self._depth.update(seen.patches, seen.turn, self._rise_px, learn_s)
         return Motion(self._depth.remove(seen.patches, seen.turn), seen.turn)
 
     def _at(self, t_s: float) -> Moment | None:
         """The moment of the ring nearest to `t_s`, if it is within a third of the lag."""
-        nearest = min(self._ring, key=lambda seen: abs(seen.t_s - t_s))
+        after = bisect_left(self._ring, t_s, key=attrgetter("t_s"))
+        nearest = min(list(self._ring)[max(after - 1, 0) : after + 1], key=lambda seen: abs(seen.t_s - t_s))
         return nearest.moment if abs(nearest.t_s - t_s) <= self.settings.lag_s / 3 else None
 
     def _floor(self, noise: NoiseFloor) -> np.ndarray:
@@ -256,7 +260,7 @@ class Spotter:
         margin = [i for i in margin if seen[i].t_s - self._began_s > self.START_S] or [first]
         if from_calm and not (margin := [i for i in margin if seen[i].calm]):
             return None
-        course = Course(seen[margin[0]].moment, mask, self._floor(self._rise_floor), self._next_id)
+        course = Course(seen[margin[0]].moment, mask, self._rise_px, self._next_id)
         self._next_id += 1
         for later in seen[margin[0] + 1 :]:
             course.add(self._point(course.reference, later.moment))
