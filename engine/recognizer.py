@@ -19,6 +19,7 @@ from engine.teach import Lesson, Sample
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
 APEX_PX = 64  # side of the apex picture, for trunks that look at one
 FLOOR_PX = 0.02  # below this spread a flow is noise, and is not blown up any further
+UNKNOWN_MAGNITUDE = 8.0  # 256 px: no flow is that large
 
 
 @dataclass(frozen=True)
@@ -117,16 +118,19 @@ def apex_picture(apex: np.ndarray, spec: CropSpec) -> np.ndarray:
     return cv2.resize(inner, (APEX_PX, APEX_PX), interpolation=cv2.INTER_AREA)[None].astype(np.float32) / 255
 
 
-def normalise(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def normalise(flow: np.ndarray, known: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Pattern and size apart: flows (N, 2, G, G) px -> pattern (N, 2, G, G) and magnitude (N, 1), both float32.
 
     The pattern has the spatial median taken off and is divided by its standard deviation, which itself, as log2 px,
-    is the magnitude: the pattern tells which expression, the magnitude whether there is one.
+    is the magnitude: the pattern tells which expression, the magnitude whether there is one. Where it is not `known`
+    ((N,) or one for all), as in flow sets scaled sample by sample, the magnitude is UNKNOWN_MAGNITUDE: trunks are
+    trained on that, too, and then judge the pattern alone.
     """
     centred = flow - np.median(flow, axis=(2, 3), keepdims=True)
     spread = np.maximum(centred.std(axis=(1, 2, 3), keepdims=True), FLOOR_PX)
     pattern = np.clip(centred / spread, -6, 6)
-    return pattern.astype(np.float32), np.log2(spread[:, 0, 0]).astype(np.float32)
+    magnitude = np.where(np.reshape(known, (-1, 1)), np.log2(spread[:, 0, 0]), UNKNOWN_MAGNITUDE)
+    return pattern.astype(np.float32), magnitude.astype(np.float32)
 
 
 def read_head(bundle: bundles.Bundle) -> heads.Head:

@@ -29,7 +29,7 @@ def export(model: Merau, folder: Path, *, name: str, kept_back: Flows, trained_o
     share; quantisation ranges, temperature and threshold are fit there. Raises UserError where INT8 strays from FP32.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = trunk_inputs(model.au is not None, kept_back.flow)
+    inputs = trunk_inputs(model.au is not None, kept_back.flow, known=kept_back.known)
     fp32, int8 = (folder / bundle.TRUNKS[precision] for precision in ("fp32", "int8"))
     write_onnx(model, fp32, {key: value[:2] for key, value in inputs.items()})
     starts = range(0, min(2000, len(kept_back.label) // 2), CALIBRATION_BATCH)
@@ -67,10 +67,12 @@ def log_odds(share: float) -> float:
     return float(np.log(share / (1 - share)))
 
 
-def trunk_inputs(sees_apex: bool, flow: np.ndarray, apex: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def trunk_inputs(
+    sees_apex: bool, flow: np.ndarray, apex: np.ndarray | None = None, known: np.ndarray | bool = True
+) -> dict[str, np.ndarray]:
     """The trunk's inputs for flows (N, 2, 32, 32) px; a trunk that `sees_apex` gets pictures (N, 1, 64, 64) or is told
-    that there are none."""
-    pattern, magnitude = normalise(flow)
+    that there are none. `known` as in `normalise`."""
+    pattern, magnitude = normalise(flow, known)
     inputs = {"flow": pattern, "magnitude": magnitude}
     if sees_apex:
         picture = np.zeros((len(flow), 1, APEX_PX, APEX_PX), np.float32) if apex is None else apex

@@ -1,13 +1,11 @@
 """From drawn flow to a bundle that the engine runs, small: the same steps as `merau-lab train`."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from engine.crop import CropSpec
-from engine.recognizer import APEX_PX, GRID, Recognizer
+from engine.recognizer import APEX_PX, GRID, Recognizer, normalise
 from trainers.cli import main
 from trainers.data.synth.flows import Flows, FlowSettings, flows
 from trainers.evaluate.synthetic import score
@@ -18,7 +16,7 @@ from trainers.models.merau import Merau
 from trainers.models.tcae import Tcae
 
 EASY = FlowSettings(peak_px=(3, 6), noise_px=(0.01, 0.02), head_px=(0.01, 0.02))
-FEW = FusionSettings(samples=800, epochs=12, batch=64)
+FEW = FusionSettings(samples=800, epochs=12, batch=64, nets=1)
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +40,34 @@ def test_a_bundle_of_easy_flows_answers_easy_flows(model, tmp_path):
 
 def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, data, tmp_path):
     faces = torch.rand(64, 1, APEX_PX, APEX_PX)
-    few = replace(data, **{name: getattr(data, name)[:64] for name in ("flow", "label", "aus", "peak_px")})
+    few = Flows(*(column[:64] for column in vars(data).values()))
     module = pretrain(faces, faces.flip(0), torch.from_numpy(few.aus), ApexSettings(tcae_epochs=1, detector_epochs=1))
     fused = add_apex(model, module, few, faces, FEW)
     export(fused, tmp_path, name="apex", kept_back=data, trained_on={})
     recognizer = Recognizer.load(tmp_path)
     crop = np.full(CropSpec().full, 128, np.uint8)
     with_picture = recognizer.predict(crop, crop)
-    assert with_picture.embedding.shape == (96,)
+    assert with_picture.embedding.shape == (128,)  # two judges of the flow, the code of the apex picture, its units
     alone = score(recognizer, few)
     assert alone["samples"] == 64 and alone["acc"] > 0.8  # the flow branch alone is a valid input
 
 
-def test_the_flow_branch_is_untouched_where_no_apex_picture_is_shown(model):
+def test_the_judges_of_the_flow_speak_with_one_voice(model):
     flow, magnitude = torch.randn(3, 2, GRID, GRID), torch.zeros(3, 1)
-    e, aus = model(flow, magnitude)
-    assert e.shape == (3, 48) and aus.shape == (3, 17)
+    with torch.no_grad():
+        e, aus = model(flow, magnitude)
+        alone = [judge.classify(judge(flow, magnitude)) for judge in model.flow.judges]
+        together = model.classify(e)
+    assert e.shape == (3, 80) and aus.shape == (3, 17)
+    assert torch.allclose(together, sum(alone) / len(alone), atol=1e-5)
+
+
+def test_an_unknown_magnitude_is_a_valid_input(model, data):
+    shown = data.label < 3
+    pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow[shown], False))
+    with torch.no_grad():
+        said = model.classify(model(pattern, magnitude)[0])[:, :3].argmax(1).numpy()
+    assert (said == data.label[shown]).mean() > 0.8
 
 
 @pytest.mark.parametrize(("size_px", "base", "features"), [(64, 8, 64), (256, 32, 256)])

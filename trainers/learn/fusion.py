@@ -8,11 +8,11 @@ from torch.nn import functional
 from tqdm import tqdm, trange
 
 from engine.errors import UserError
-from engine.recognizer import normalise
+from engine.recognizer import UNKNOWN_MAGNITUDE, normalise
 from trainers.data.synth.flows import Flows
 from trainers.learn.apex import step
 from trainers.models.au import AuModule
-from trainers.models.merau import Merau
+from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau
 
 TABLE_2_RATE = 1.2e-3  # of projections and classifier
 FUSION_EPOCHS = 20
@@ -20,45 +20,56 @@ FUSION_EPOCHS = 20
 
 @dataclass(frozen=True)
 class FusionSettings:
-    samples: int = 120_000
-    epochs: int = 6
+    samples: int = 100_000
+    epochs: int = 5
     batch: int = 256
+    nets: int = 3  # and a linear one
     rate: float = 2e-3
     label_smoothing: float = 0.1
     au_weight: float = 1.0
+    unknown: float = 0.15  # share of samples whose magnitude is hidden, beside those in which it is not known
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("samples", "epochs", "batch"):
+        for name in ("samples", "epochs", "batch", "nets"):
             if getattr(self, name) < 1:
                 raise UserError(f"FusionSettings.{name} is {getattr(self, name)}: choose 1 or more.")
 
 
-def train(data: Flows, settings: FusionSettings) -> Merau:
-    """AdamW with one cycle; cross-entropy on the classes (eq. 8), binary cross-entropy on the Action Units (eq. 1)."""
+def train(data: Flows, settings: FusionSettings, *, classes: int = 4) -> Merau:
+    """A model without apex branch: several nets, each trained alone, and a linear one."""
     torch.manual_seed(settings.seed)
-    pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow))
+    judges: list[FlowNet | LinearNet] = [FlowNet(classes=classes) for _ in range(settings.nets)]
+    judges.append(LinearNet(classes=classes))
+    for number, judge in enumerate(judges, 1):
+        train_judge(judge, data, settings, title=f"judge {number} of {len(judges)}")
+    return Merau(FlowModule(judges)).eval()
+
+
+def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FusionSettings, *, title: str) -> None:
+    """AdamW with one cycle; cross-entropy on the classes (eq. 8), binary cross-entropy on the Action Units (eq. 1)."""
+    pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow, data.known))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
     rarity = (1 / aus.mean(0).clamp(min=1e-3) - 1).sqrt().clamp(max=4)  # how often the table shows a unit is no fact
-    model = Merau().to(memory_format=torch.channels_last)  # half as fast again on a CPU
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-2)
+    judge.train().to(memory_format=torch.channels_last)  # half as fast again on a CPU
+    optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
     steps = settings.epochs * -(-len(label) // settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=steps)
-    with tqdm(total=steps, desc="training", unit="step", smoothing=0.05) as bar:
+    with tqdm(total=steps, desc=title, unit="step", smoothing=0.05) as bar:
         for _ in range(settings.epochs):
             for rows in torch.randperm(len(label)).split(settings.batch):
                 shown = mirrored(pattern[rows]).contiguous(memory_format=torch.channels_last)
-                embedding, au_logits = model(shown, magnitude[rows])
+                hidden = torch.rand(len(rows), 1) < settings.unknown
+                embedding = judge(shown, magnitude[rows].masked_fill(hidden, UNKNOWN_MAGNITUDE))
                 expression = functional.cross_entropy(
-                    model.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
+                    judge.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
                 )
-                units = functional.binary_cross_entropy_with_logits(au_logits, aus[rows], pos_weight=rarity)
+                units = functional.binary_cross_entropy_with_logits(judge.aus(embedding), aus[rows], pos_weight=rarity)
                 loss = expression + settings.au_weight * units
                 step(optimizer, loss)
                 schedule.step()
                 bar.update()
             bar.set_postfix(loss=f"{loss.item():.3f}")
-    return model.eval()
 
 
 def add_apex(model: Merau, module: AuModule, pairs: Flows, apex: Tensor, settings: FusionSettings) -> Merau:
@@ -68,15 +79,10 @@ def add_apex(model: Merau, module: AuModule, pairs: Flows, apex: Tensor, setting
     Modality dropout: half of the samples are shown without their apex picture.
     """
     torch.manual_seed(settings.seed)
-    fused = Merau(au=module)
-    fused.load_state_dict({k: v for k, v in model.state_dict().items() if "classify" not in k}, strict=False)
-    with torch.no_grad():
-        fused.classify.weight.zero_()[:, : model.classify.in_features] = model.classify.weight
-        fused.classify.bias.copy_(model.classify.bias)
-    fused.eval().requires_grad_(False)
+    fused = Merau(model.flow, au=module).eval().requires_grad_(False)
     new = nn.ModuleList([fused.project_code, fused.project_units, fused.classify]).requires_grad_(True)
     optimizer = torch.optim.AdamW(new.parameters(), TABLE_2_RATE, weight_decay=1e-2)
-    pattern, magnitude = (torch.from_numpy(a) for a in normalise(pairs.flow))
+    pattern, magnitude = (torch.from_numpy(a) for a in normalise(pairs.flow, pairs.known))
     label = torch.from_numpy(pairs.label)
     for _ in (epochs := trange(FUSION_EPOCHS, desc="fusion", unit="epoch")):
         for rows in torch.randperm(len(label)).split(settings.batch):

@@ -1,19 +1,24 @@
 """MERAU: Dai & Feng, Cross-Domain Few-Shot Micro-Expression Recognition Incorporating Action Units, 2021."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from engine.recognizer import GRID, UNKNOWN_MAGNITUDE
 from trainers.models.au import AuModule
 
 
-class FlowBranch(nn.Module):
-    """Optical-flow module: pattern (N, 2, 32, 32) and magnitude (N, 1) -> x_of (N, width).
+class FlowNet(nn.Module):
+    """One judge of the flow: pattern (N, 2, 32, 32) and magnitude (N, 1) -> e_of (N, embedding), with heads of its own.
 
     The paper takes ResNet18 on 224 px; on synthetic flow a net of this size is as good and 200 times cheaper. The
     magnitude joins after the convolutions: it says how much moves, not what.
     """
 
-    def __init__(self, *, width: int = 64, dropout: float = 0.3) -> None:
+    def __init__(
+        self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, dropout: float = 0.3
+    ) -> None:
         super().__init__()
 
         def block(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -29,39 +34,83 @@ class FlowBranch(nn.Module):
             nn.Flatten(),
             nn.Dropout(dropout),
         )
-        self.mix = nn.Sequential(nn.Linear(48 * 16 + 1, width), nn.ReLU(), nn.Dropout(dropout))
+        self.mix = nn.Sequential(nn.Linear(48 * 16 + 2, width), nn.ReLU(), nn.Dropout(dropout))
+        self.project = nn.Sequential(nn.Linear(width, embedding), nn.ReLU())
+        self.classify, self.aus = nn.Linear(embedding, classes), nn.Linear(embedding, aus)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
-        return self.mix(torch.cat([self.features(pattern), magnitude], 1))
+        return self.project(self.mix(torch.cat([self.features(pattern), *known(magnitude)], 1)))
+
+
+class LinearNet(nn.Module):
+    """The same with nothing but linear maps: it errs elsewhere than the nets, so that together they err less."""
+
+    def __init__(self, *, classes: int = 4, aus: int = 17, embedding: int = 32) -> None:
+        super().__init__()
+        self.project = nn.Linear(2 * GRID * GRID, embedding - 2, bias=False)
+        self.classify, self.aus = nn.Linear(embedding, classes), nn.Linear(embedding, aus)
+
+    def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
+        return torch.cat([self.project(pattern.flatten(1)), *known(magnitude)], 1)
+
+
+def known(magnitude: Tensor) -> tuple[Tensor, Tensor]:
+    """`magnitude` (N, 1), 0 where it is not known, and 1 or 0 whether it is."""
+    is_known = (magnitude < UNKNOWN_MAGNITUDE).float()
+    return magnitude * is_known, is_known
+
+
+class FlowModule(nn.Module):
+    """Several judges of one flow: e_of (N, sum of their embeddings) and the mean of their Action Unit logits."""
+
+    def __init__(self, judges: Sequence[FlowNet | LinearNet]) -> None:
+        super().__init__()
+        self.judges = nn.ModuleList(judges)
+
+    def forward(self, pattern: Tensor, magnitude: Tensor) -> tuple[Tensor, Tensor]:
+        embeddings = [judge(pattern, magnitude) for judge in self.judges]
+        aus = [judge.aus(e) for judge, e in zip(self.judges, embeddings, strict=True)]
+        return torch.cat(embeddings, 1), torch.stack(aus).mean(0)
+
+    def classifier(self) -> nn.Linear:
+        """The linear map on e_of that gives the mean of the judges' class logits."""
+        heads: list[nn.Linear] = [judge.classify for judge in self.judges]
+        weight = torch.cat([head.weight for head in heads], 1) / len(heads)
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        linear.weight.data, linear.bias.data = weight.data, torch.stack([head.bias.data for head in heads]).mean(0)
+        return linear
 
 
 class Merau(nn.Module):
-    """Fusion of eq. 3, e = e_of (+) e_a1 (+) e_a2, a classifier on e (eq. 5) and an Action Unit head on e_of.
+    """Fusion of eq. 3, e = e_of (+) e_a1 (+) e_a2, a classifier on e (eq. 5) and Action Unit logits from e_of.
 
-    The Action Unit head is ours: motion tells Action Units across identities. Without the Action Unit module `au` the
+    Action Units from the flow are ours: motion tells them across identities. Without the Action Unit module `au` the
     model has no apex branch and e = e_of; with it, a sample without an apex picture has e_a1 = e_a2 = 0.
     """
 
-    def __init__(
-        self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, au: AuModule | None = None
-    ) -> None:
+    def __init__(self, flow: FlowModule, *, au: AuModule | None = None, embedding: int = 24) -> None:
         super().__init__()
-        self.flow = FlowBranch(width=width)
-        self.project = nn.Sequential(nn.Linear(width, embedding), nn.ReLU())
-        self.aus = nn.Linear(embedding, aus)
-        self.au = au
+        self.flow, self.au = flow, au
+        self.classify = flow.classifier()
         if au:
-            self.project_code = nn.Sequential(nn.Linear(au.encoder.features, embedding // 2), nn.ReLU())
-            self.project_units = nn.Sequential(nn.Linear(aus, embedding // 2), nn.ReLU())
-        self.classify = nn.Linear(2 * embedding if au else embedding, classes)
+            units = au.detector[-1].out_features
+            self.project_code = nn.Sequential(nn.Linear(au.encoder.features, embedding), nn.ReLU())
+            self.project_units = nn.Sequential(nn.Linear(units, embedding), nn.ReLU())
+            alone, self.classify = (
+                self.classify,
+                nn.Linear(self.classify.in_features + 2 * embedding, self.classify.out_features),
+            )
+            with torch.no_grad():  # what the apex picture tells is added to what the flow tells already
+                self.classify.weight.zero_()[:, : alone.in_features] = alone.weight
+                self.classify.bias.copy_(alone.bias)
 
     def forward(
         self, flow: Tensor, magnitude: Tensor, apex: Tensor | None = None, has_apex: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Embedding e and Action Unit logits (N, aus). With `au`: `apex` (N, 1, S, S), `has_apex` (N, 1) of 0 or 1."""
-        e_of = self.project(self.flow(flow, magnitude))
+        e_of, aus = self.flow(flow, magnitude)
         if self.au is None:
-            return e_of, self.aus(e_of)
+            return e_of, aus
         x_au, p = self.au(apex)
         e_a1, e_a2 = self.project_code(x_au), self.project_units(p)
-        return torch.cat([e_of, has_apex * e_a1, has_apex * e_a2], 1), self.aus(e_of)
+        return torch.cat([e_of, has_apex * e_a1, has_apex * e_a2], 1), aus

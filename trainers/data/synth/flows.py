@@ -9,16 +9,19 @@ Fields live on the grid of that fit: one value per 4 px, 45 x 42 for the full cr
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from engine import flow as engine_flow
 from engine.crop import CropSpec
 from engine.errors import UserError
+from trainers.data import flow_set
 from trainers.data.synth import action_units as table
 
-EXPRESSIONS = ("negative", "positive", "surprise")
-CLASSES = (*EXPRESSIONS, "no expression")
+EXPRESSIONS = tuple(table.COMBINATIONS)
+NO_EXPRESSION = "no expression"
+CLASSES = (*EXPRESSIONS, NO_EXPRESSION)
 SPEC = CropSpec()
 CELL_PX = engine_flow.CELL_PX
 TOP, SIDE, GRID = SPEC.top_px // CELL_PX, SPEC.side_px // CELL_PX, SPEC.size_px // CELL_PX
@@ -46,6 +49,7 @@ CHEEK_DROP = 0.14  # how much lower than in the table the cheek of Action Unit 6
 FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
 SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end
 STRONG_SMILE_PX = 2.5  # a stronger smile mostly raises the cheeks, a weak one seldom
+SET_NOTHING = 0.4  # the samples of flow sets show no expression so much more seldom
 JAW = (25, 26)  # alone they are taken for speech, not for surprise
 
 
@@ -62,15 +66,23 @@ class FlowSettings:
     warp_sd: float = 0.02  # face shape
     blur_cells: tuple[float, float] = (0.4, 1.3)
     no_expression: float = 0.45  # share of samples
+    as_set: float = 0.0  # share of samples that are seen as in a flow set (trainers.data.flow_set)
     variation: table.Variation = field(default_factory=table.Variation)
+    combinations: table.Combinations = field(default_factory=lambda: table.COMBINATIONS)
 
     def __post_init__(self) -> None:
         for name in ("peak_px", "noise_px", "head_px", "blur_cells"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise UserError(f"FlowSettings.{name} is ({low}, {high}): choose 0 < low <= high.")
-        if not 0 <= self.no_expression <= 1:
-            raise UserError(f"FlowSettings.no_expression is {self.no_expression}: choose a share from 0 to 1.")
+        for name in ("no_expression", "as_set"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"FlowSettings.{name} is {getattr(self, name)}: choose a share from 0 to 1.")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What labels index."""
+        return (*self.combinations, NO_EXPRESSION)
 
 
 LIVE_SHARE = 0.7  # of what a spotter puts before the recognizer shows no expression
@@ -87,38 +99,53 @@ HARDER = FlowSettings(
 
 @dataclass(frozen=True)
 class Flows:
-    """N samples: `flow` (N, 2, 32, 32) float32 px, `label` (N,) index into CLASSES, `aus` (N, 17) float32 0 or 1 in the
-    order of action_units.AUS, `peak_px` (N,) true peak displacement of the face's own motion."""
+    """N samples: `flow` (N, 2, 32, 32) float32 px, `label` (N,) index into the settings' classes, `aus` (N, 17) float32
+    0 or 1 in the order of action_units.AUS, `peak_px` (N,) true peak displacement of the face's own motion. Where
+    `known` (N,) is False the flow is of unit spread: how large the motion was is not known, as in flow sets."""
 
     flow: np.ndarray
     label: np.ndarray
     aus: np.ndarray
     peak_px: np.ndarray
+    known: np.ndarray
 
 
 def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flows:
     """Draw `samples` pairs. Same generator state, same samples."""
-    label = np.where(
-        rng.random(samples) < settings.no_expression, len(EXPRESSIONS), rng.integers(0, len(EXPRESSIONS), samples)
-    )
-    nothing = np.where(label == len(EXPRESSIONS), rng.choice(list(NOTHING), samples, p=list(NOTHING.values())), "")
+    as_set, none = rng.random(samples) < settings.as_set, len(settings.combinations)
+    share = settings.no_expression * np.where(as_set, SET_NOTHING, 1)
+    label = np.where(rng.random(samples) < share, none, rng.integers(0, none, samples))
+    nothing = np.where(label == none, rng.choice(list(NOTHING), samples, p=list(NOTHING.values())), "")
     mouths = np.isin(nothing, ("speech", "release"))
     peak = np.where(mouths, log_uniform(rng, SPOKEN_PX, samples), log_uniform(rng, settings.peak_px, samples))
-    intensity, present = draw_intensities(rng, label, nothing, peak)
+    intensity, present = draw_intensities(rng, label, nothing, peak, settings.combinations)
     bumps = draw_faces(rng, samples, settings)
     motion = table.field(XS, YS, intensity, bumps)
     motion *= (peak / np.maximum(length(motion).max((1, 2)), 1e-6))[:, None, None, None]
     peak = np.where(intensity.any((1, 2)), peak, 0)
     # What drowns an expression makes it none: beside one, everything else stays within what still lets it be seen.
-    bound = np.where(label == len(EXPRESSIONS), np.inf, peak)
+    bound = np.where(label == none, np.inf, peak)
     motion += eyes(rng, nothing, bumps, 1.5 * bound)
     motion += garbage(rng, nothing == "garbage")
     turn = np.where(nothing == "head", 2, 1) * log_uniform(rng, settings.head_px, samples)
-    motion += head(rng, np.minimum(turn, 4 * bound))
+    motion += head(rng, np.minimum(turn, np.where(as_set, 1, 4) * bound))  # the faces of sets are aligned
     noise = np.minimum(log_uniform(rng, settings.noise_px, samples), bound / 4)
-    observed = estimate(rng, motion, noise, settings)
-    facial = remove_head(*observed)[:, :, TOP : TOP + GRID, SIDE : SIDE + GRID]
-    return Flows(facial.astype(np.float32), label, present, peak)
+    observed, trust = estimate(rng, motion, noise, settings)
+    inner = (..., slice(TOP, TOP + GRID), slice(SIDE, SIDE + GRID))
+    facial = remove_head(observed, trust)[inner].astype(np.float32)
+    for i in np.flatnonzero(as_set):
+        facial[i] = flow_set.read_flow(picture(observed[i][inner]))
+    return Flows(facial, label, present, peak, ~as_set)
+
+
+def picture(flow: np.ndarray) -> np.ndarray:
+    """`flow` (2, 32, 32) as a flow set shows it, (28, 28, 3) uint8: strain, v, u, each scaled to its own range."""
+    u, v = flow.astype(np.float32)
+    small = [
+        cv2.resize(x, (flow_set.SIDE_PX,) * 2, interpolation=cv2.INTER_AREA) for x in (engine_flow.strain(flow), v, u)
+    ]
+    scaled = [255 * (x - x.min()) / max(float(np.ptp(x)), 1e-6) for x in small]
+    return np.stack(scaled, -1).round().astype(np.uint8)
 
 
 def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
@@ -133,16 +160,20 @@ def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
 
 
 def draw_intensities(
-    rng: np.random.Generator, label: np.ndarray, nothing: np.ndarray, peak_px: np.ndarray
+    rng: np.random.Generator,
+    label: np.ndarray,
+    nothing: np.ndarray,
+    peak_px: np.ndarray,
+    combinations: table.Combinations = table.COMBINATIONS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intensity (N, moves, 2 sides), relative to 1, and which Action Units count as present (N, 17) float32.
 
-    `label` (N,) indexes CLASSES, `nothing` (N,) names what the samples without an expression show.
+    `label` (N,) indexes `combinations` and then no expression, `nothing` (N,) names what samples without one show.
     """
     both = np.zeros((len(label), len(table.MOVES)))
     for i, (kind, other) in enumerate(zip(label, nothing, strict=True)):
-        if kind < len(EXPRESSIONS):
-            units = draw_combination(rng, EXPRESSIONS[kind])
+        if kind < len(combinations):
+            units = draw_combination(rng, list(combinations.values())[kind])
             raises_cheeks = 12 in units and peak_px[i] > STRONG_SMILE_PX and rng.random() < 0.75
             for au in {*units, 6} if raises_cheeks else units:
                 both[i, table.MOVES.index(au)] = rng.uniform(0.5, 1.4)
@@ -154,7 +185,7 @@ def draw_intensities(
                 both[i, table.MOVES.index(au)] = -rng.uniform(0.5, 1.4)
     cheek, lids = table.MOVES.index(6), table.MOVES.index(7)  # a raised cheek narrows the eye from above too
     both[:, lids] = np.maximum(both[:, lids], both[:, cheek] * rng.uniform(0, 0.8, len(both)))
-    expressive = label < len(EXPRESSIONS)
+    expressive = label < len(combinations)
     extra = (rng.random(both.shape) < 0.06) * rng.uniform(0, 0.35, both.shape) * expressive[:, None]
     extra[:, table.MOVES.index(table.BLINK)] = 0
     both = np.where(both == 0, extra, both)
@@ -165,9 +196,9 @@ def draw_intensities(
     return intensity, (intensity.max(-1)[:, : len(table.AUS)] >= 0.35).astype(np.float32)
 
 
-def draw_combination(rng: np.random.Generator, expression: str) -> tuple[int, ...]:
+def draw_combination(rng: np.random.Generator, combinations: table.Shares) -> tuple[int, ...]:
     """Action Units that move together, drawn by the flattened weights of the table."""
-    units, weight = zip(*(row for row in table.COMBINATIONS[expression] if not set(row[0]) <= set(JAW)), strict=True)
+    units, weight = zip(*(row for row in combinations if not set(row[0]) <= set(JAW)), strict=True)
     share = np.array(weight) ** FLATTEN
     return units[rng.choice(len(units), p=share / share.sum())]
 

@@ -96,7 +96,7 @@ def measure(drawn: Pairs, *, method: str = "dis") -> Flows:
     """The pairs as the recognizer measures them: flow of each, truth unchanged."""
     crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
     flow = np.stack([shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
-    return Flows(flow, drawn.label, drawn.aus, drawn.peak_px)
+    return Flows(flow, drawn.label, drawn.aus, drawn.peak_px, np.ones(len(flow), bool))
 
 
 def pictures(crops: np.ndarray) -> np.ndarray:

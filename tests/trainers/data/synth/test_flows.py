@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.errors import UserError
-from trainers.data.synth.action_units import AUS
+from trainers.data.synth.action_units import AUS, SOURCE
 from trainers.data.synth.flows import CLASSES, GRID, FlowSettings, cell_basis, flows, remove_head
 
 CLEAN = FlowSettings(noise_px=(1e-3, 1e-3), head_px=(1e-3, 1e-3), no_expression=0)
@@ -39,6 +39,19 @@ def test_the_motion_of_a_rigid_head_is_removed():
     basis = cell_basis()[0]
     field = np.tensordot([[1.0, 0.5, -0.3, 2.0], [0.3, 0.2, 0.8, -1.0]], basis, axes=(1, 0))[None]
     assert np.abs(remove_head(field, np.ones(field[:, 0].shape))).max() < 1e-3
+
+
+def test_a_flow_set_hides_how_large_the_motion_was():
+    drawn = flows(np.random.default_rng(2), 60, FlowSettings(as_set=0.5, no_expression=0))
+    assert 15 < drawn.known.sum() < 45
+    assert np.allclose(drawn.flow[~drawn.known].std((1, 2, 3)), 1, atol=1e-3)
+
+
+def test_other_classes_can_be_asked_for():
+    settings = FlowSettings(combinations=SOURCE)
+    drawn = flows(np.random.default_rng(3), 200, settings)
+    assert settings.classes == ("happiness", "disgust", "surprise", "repression", "others", "no expression")
+    assert drawn.aus[:, AUS.index(12)][drawn.label == 0].mean() > 0.7
 
 
 def test_a_reversed_range_is_refused():
