@@ -45,7 +45,7 @@ class Browser(Source):
         self._packets: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
         self._zero = zero
         self._ending = "the page ended it"
-        self.first_s: float | None = None  # capture time of the frame at 0 s, on the page's clock
+        self._first_s: float | None = None  # capture time of the frame at 0 s
 
     def push(self, packet: Packet) -> None:
         """Hand over a coded picture, from any thread, without waiting. Raises UserError when too many wait."""
@@ -73,10 +73,10 @@ class Browser(Source):
         if image.shape[0] * image.shape[1] > MAX_PX:
             raise UserError(f"The camera's picture has {image.shape[1]} x {image.shape[0]} pixels: choose 1280 x 720.")
         arrived_s = time.monotonic()
-        if self.first_s is None:
-            self.first_s = captured_s
+        if self._first_s is None:
+            self._first_s = captured_s
             self.wall_zero = datetime.fromtimestamp(self._zero.timestamp() + captured_s, UTC)
-        expected_s = captured_s - self.first_s
+        expected_s = captured_s - self._first_s
         t_s = self._clock.place(captured_s, expected_s, latest_s=float("inf"))
         self._enter("live")
         with self._lock:

@@ -1,0 +1,160 @@
+"""The page as one Gradio application, and its server."""
+
+import hmac
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import gradio as gr
+
+from engine.errors import UserError
+from stream.pipeline import PipelineSettings
+from stream.ui.desk import Load
+from stream.ui.doors import open_doors
+from stream.ui.handlers import private
+from stream.ui.house import House
+from stream.ui.i18n import WORDS, translate
+from stream.ui.live import add_source, live_page
+from stream.ui.settings import UiSettings
+
+SCRIPTS = ("core.js", "webcam.js", "live.js")
+FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
+
+
+class App:
+    """The page, served until `close`.
+
+    Raises UserError where the store, a source or the port cannot be had, and where cameras of this server would be open
+    to everybody.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        load: Load,
+        settings: UiSettings,
+        *,
+        store: Path,
+        pipeline: PipelineSettings | None = None,
+    ) -> None:
+        if sources and not settings.trusted:
+            raise UserError(
+                "The cameras of this server would be open to everybody who has the address: set --auth USER:FILE, "
+                "or name no SOURCE, so that visitors use their own webcams."
+            )
+        self.house = House(settings, store, load, pipeline or PipelineSettings())
+        try:
+            if settings.purpose:
+                self.house.shared.agree(settings.purpose)
+            for source in sources:
+                add_source(self.house.shared, source)
+            self.blocks = page(self.house)
+            self.address = self._serve(settings)
+        except BaseException:
+            self.house.close()
+            raise
+
+    def _serve(self, settings: UiSettings) -> str:
+        try:
+            app, local, share = self.blocks.launch(
+                **launching(settings),
+                prevent_thread_lock=True,
+                server_name=settings.host,
+                server_port=settings.port or None,
+            )
+        except OSError as error:
+            raise UserError(f"The port {settings.port} is in use: choose another with --port.") from error
+        open_doors(app, self.house)
+        return share or local
+
+    def close(self) -> None:
+        """Stop serving; visitors' data goes. Raises UserError when the store cannot be written."""
+        self.blocks.close(verbose=False)
+        self.house.close()
+
+
+@contextmanager
+def until_stopped(app: App) -> Iterator[threading.Event]:
+    """Closes the page at the end; the event is set by the first Ctrl-C or SIGTERM, a second one kills."""
+    stopped = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stopped.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield stopped
+    finally:
+        app.close()
+
+
+def page(house: House) -> gr.Blocks:
+    """The page; its parts live in modules of their names."""
+    with gr.Blocks(title="merau-live", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as blocks:
+        token = gr.State("")
+        key = gr.HTML(
+            html_template="<span></span>",
+            js_on_load="watch('value', () => merau.enter(props.value)); merau.enter(props.value)",
+            elem_id="key",
+        )
+        gr.HTML(html_template=_text("top.html"), js_on_load=_text("top.js"), apply_default_css=False, elem_id="top")
+        with gr.Tabs(elem_id="pages"), gr.Tab(translate("Live"), id="live"):
+            shown = live_page(house, token)
+
+        def arrive(request: gr.Request) -> tuple[Any, ...]:
+            visitor = house.arrive()
+            entered = {
+                "token": visitor.token,
+                "trusted": house.settings.trusted,
+                "login": house.settings.login is not None,
+                "device": "CPU",
+                "words": WORDS,
+            }
+            return visitor.token, entered, *shown(visitor.token)
+
+        form, recorded = _consent_outputs(blocks)
+        blocks.load(arrive, None, [token, key, form, recorded], **private())
+    return blocks
+
+
+def _consent_outputs(blocks: gr.Blocks) -> tuple[Any, Any]:
+    by_id = {block.elem_id: block for block in blocks.blocks.values() if getattr(block, "elem_id", None)}
+    return by_id["consent"], by_id["recorded"]
+
+
+def launching(settings: UiSettings) -> dict[str, Any]:
+    """Gradio's launch options."""
+    login = settings.login
+
+    def check(user: str, password: str) -> bool:
+        assert login is not None
+        right = hmac.compare_digest(user.encode(), login.user.encode())
+        return hmac.compare_digest(password.encode(), login.password.encode()) and right
+
+    scripts = "\n".join(_text(name) for name in SCRIPTS)
+    return {
+        "auth": check if login else None,
+        "share": settings.share,
+        "run_history": False,
+        "quiet": True,
+        "footer_links": [],
+        "max_file_size": f"{settings.upload_mb}mb",
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "mcp_server": False,
+        "i18n": translate,
+        "theme": gr.themes.Base(primary_hue="teal", neutral_hue="stone", radius_size="lg", font=FONT),
+        "css": _text("page.css"),
+        "head": f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',
+    }
+
+
+def _text(name: str) -> str:
+    return files("stream.ui").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,153 @@
+"""One source analysed in a thread of its own, as the page sees it: it tells how it fares, and can be begun again."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from stream.events import Consent, Event, Store, event_fields
+from stream.pipeline import Pipeline, PipelineSettings, Update
+from stream.record import begin, record
+from stream.sources import Browser, Source
+from stream.summary import Trace
+from stream.ui.film import Film, Sinks
+from stream.ui.mailbox import Shot
+
+SAID = 20  # words on events that a page is told when it comes later
+TRACES = 20  # people of one session whose motion is kept for the timeline
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a camera is given by its desk."""
+
+    recognizer: Recognizer
+    settings: PipelineSettings
+    store: Store
+    sinks: Callable[["Camera"], Sinks]
+    tell: Callable[[dict[str, Any]], None]  # a word to every page that shows this desk
+    traces: dict[int, dict[int, Trace]]  # by session and track
+
+
+@dataclass
+class Camera:
+    """`open_source` gives the source anew at each start. A replay needs no consent. What is not `on_wall`, the live
+    page, is a recording that is analysed for the review."""
+
+    number: int
+    name: str
+    open_source: Callable[[], Source]
+    wiring: Wiring
+    replay: bool
+    on_wall: bool = True
+    session: int | None = None
+    trouble: str = ""
+    last_shot: Shot | None = None
+    said: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SAID))
+    analysed: int = 0
+    delay_ms: float = 0.0
+    _source: Source | None = None
+    _thread: threading.Thread | None = None
+    _stopped: bool = False
+    _last: tuple[float, int, int] = field(default_factory=lambda: (time.monotonic(), 0, 0))
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, consent: Consent | None) -> None:
+        """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""
+        if not (self.replay or consent):
+            raise UserError("State the purpose, and that those in view agree, before a camera is analysed.")
+        if not self.running:
+            self.trouble, self.analysed, self._stopped = "", 0, False
+            self.said.clear()
+            name = f"camera {self.number}"
+            self._thread = threading.Thread(target=self._run, args=(consent,), name=name, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let the source go and wait until what it gave is stored."""
+        self._stopped = True
+        if self._source:
+            self._source.stop()
+        if self._thread and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self, consent: Consent | None) -> None:
+        try:
+            self._source = source = self.open_source()
+            with source:
+                if not self._stopped:
+                    self._analyse(source, consent)
+        except UserError as error:
+            self.trouble = str(error)
+
+    def _analyse(self, source: Source, consent: Consent | None) -> None:
+        wiring = self.wiring
+        pipeline = Pipeline(
+            self.name, wiring.recognizer, wiring.settings, wall_zero=source.wall_zero, keep_pictures=True
+        )
+        self.session = session = begin(source, pipeline, wiring.store, None if self.replay else consent)
+        traces = wiring.traces.setdefault(session, {})
+        own = isinstance(source, Browser)
+        film = Film(self.number, wiring.sinks(self), sends_pictures=not own, waits=not self.on_wall)
+        try:
+            with closing(record(source, pipeline, wiring.store, session)) as updates:
+                for update in updates:
+                    self._note(update, traces)
+                    film.push(update)
+                    for event in update.events:
+                        self._tell(event, session)
+        finally:
+            film.end()
+
+    def _note(self, update: Update, traces: dict[int, Trace]) -> None:
+        if update.frame is None:
+            return
+        self.analysed += 1
+        self.delay_ms = 1000 * (time.monotonic() - update.frame.arrived_s)
+        for track, motion_px in update.motion.items():
+            if track in traces or len(traces) < TRACES:
+                traces.setdefault(track, Trace()).add(update.frame.t_s, motion_px, update.noise[track])
+
+    def _tell(self, event: Event, session: int) -> None:
+        word = {"event": event_fields(event), "camera": self.number, "session": session}
+        self.said.append(word)
+        self.wiring.tell(word)
+
+    def status(self) -> dict[str, Any]:
+        """How the source and its analysis fare, as the page's status line tells it; rates since the last call."""
+        state = self._source.state() if self._source else None
+        frames = state.frames if state else 0
+        now_s, (then_s, captured, analysed) = time.monotonic(), self._last
+        self._last = (now_s, frames, self.analysed)
+        span_s = max(now_s - then_s, 1e-3)
+        waiting = not self.running and not self.session and not self.trouble
+        return {
+            "camera": self.number,
+            "name": self.name,
+            "own": isinstance(self._source, Browser),
+            "replay": self.replay,
+            "session": self.session,
+            "phase": "waiting" if waiting else state.phase if state else "connecting",
+            "since": state.since.isoformat() if state else None,
+            "reason": self.trouble or (state.reason if state else ""),
+            "frames": frames,
+            "frames_total": self._source.frames_total if self._source else None,
+            "analysed": self.analysed,
+            "captured_hz": round(max(frames - captured, 0) / span_s, 1),
+            "analysed_hz": round(max(self.analysed - analysed, 0) / span_s, 1),
+            "dropped": state.dropped if state else 0,
+            "gaps": len(state.gaps) if state else 0,
+            "reconnects": state.reconnects if state else 0,
+            "delay_ms": round(self.delay_ms, 1),
+            "bundle": self.wiring.recognizer.bundle.name,
+            "taught": self.wiring.recognizer.lesson is not None,
+            "trouble": self.wiring.store.trouble,
+        }

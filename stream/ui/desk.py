@@ -1,0 +1,220 @@
+"""One store, the cameras that fill it, and what was taught from it: the server's own, or one visitor's."""
+
+import itertools
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import heads
+from engine.errors import UserError
+from engine.recognizer import Recognizer, named
+from engine.teach import Lesson, Sample, teach
+from stream.events import Consent, Event, Label, Store, now, read_events, read_labels
+from stream.pipeline import PipelineSettings
+from stream.sources import Source
+from stream.summary import Trace
+from stream.ui.camera import Camera, Wiring
+from stream.ui.film import Sinks
+from stream.ui.mailbox import Mailbox, Shot
+
+Load = Callable[[], Recognizer]  # each camera has its own: a recognizer makes one prediction at a time
+NUMBERS = itertools.count(1)  # of cameras, over all desks: a page may show two desks
+
+
+class Desk:
+    """Open until `close`. Raises UserError where the store cannot be used."""
+
+    name = "server"
+
+    def __init__(self, store: Path, load: Load, settings: PipelineSettings, cutter: Executor) -> None:
+        self._load, self._settings, self._cutter = load, settings, cutter
+        self._judge = load()
+        self.bundle = self._judge.bundle
+        self.store = Store(store, keep_pictures=True)
+        self.consent: Consent | None = None
+        self.cameras: dict[int, Camera] = {}
+        self.traces: dict[int, dict[int, Trace]] = {}
+        self.lessons: list[Lesson] = []  # the last one is in use
+        self._viewers: set[Mailbox] = set()
+        self._lock = threading.Lock()
+
+    # --- who looks
+
+    def join(self, viewer: Mailbox) -> None:
+        """Show this desk on a page from now on, beginning with where its cameras stand."""
+        with self._lock:
+            self._viewers.add(viewer)
+        viewer.note(self._status())
+        for camera in self._on_wall():
+            for word in list(camera.said):
+                viewer.note(word)
+            if camera.last_shot:
+                viewer.put(camera.last_shot)
+
+    def leave(self, viewer: Mailbox) -> None:
+        with self._lock:
+            self._viewers.discard(viewer)
+
+    def tell(self, word: dict[str, Any]) -> None:
+        for viewer in self._looking():
+            viewer.note(word)
+
+    def tell_status(self) -> None:
+        self.tell(self._status())
+
+    def _status(self) -> dict[str, Any]:
+        return {"cameras": [camera.status() for camera in self._on_wall()], "desk": self.name}
+
+    def _on_wall(self) -> list[Camera]:
+        return [camera for camera in list(self.cameras.values()) if camera.on_wall]
+
+    def _looking(self) -> list[Mailbox]:
+        with self._lock:
+            return list(self._viewers)
+
+    # --- cameras
+
+    def agree(self, purpose: str) -> None:
+        """Record the purpose and that those in view agreed; cameras that waited for it start."""
+        if not purpose.strip():
+            raise UserError("State the purpose of the analysis in a few words.")
+        self.consent = Consent(purpose.strip(), now())
+        for camera in self.cameras.values():
+            if camera.session is None:
+                camera.start(self.consent)
+
+    def add(self, name: str, open_source: Callable[[], Source], *, replay: bool, on_wall: bool = True) -> Camera:
+        """Take up a source. It starts at once, or, lacking consent, once that is given."""
+        recognizer = self._load()
+        recognizer.teach(self.lessons[-1] if self.lessons else None)
+        wiring = Wiring(recognizer, self._settings, self.store, self._sinks, self.tell, self.traces)
+        camera = Camera(next(NUMBERS), name, open_source, wiring, replay, on_wall)
+        self.cameras[camera.number] = camera
+        if replay or self.consent:
+            camera.start(self.consent)
+        return camera
+
+    def remove(self, number: int) -> None:
+        camera = self.cameras.pop(number, None)
+        if camera is None:
+            raise UserError("This camera was removed already.")
+        camera.stop()
+        self.tell({"removed": number})
+
+    def _sinks(self, camera: Camera) -> Sinks:
+        def show(shot: Shot) -> None:
+            if camera.on_wall:
+                camera.last_shot = shot
+                for viewer in self._looking():
+                    viewer.put(shot)
+
+        def keep(event: Event, mp4: bytes) -> None:
+            assert camera.session is not None
+            self.store.put_clip(camera.session, event.id, mp4)
+            self.tell({"film": event.id, "session": camera.session})
+
+        return Sinks(show, lambda: camera.on_wall and bool(self._viewers), keep, self._cutter)
+
+    # --- review and teaching
+
+    def event(self, session: int, event_id: str) -> Event:
+        found = next((event for event in read_events(self.store.path, session) if event.id == event_id), None)
+        if found is None:
+            raise UserError("This event has been deleted.")
+        return found
+
+    def label(self, session: int, event_id: str, name: str) -> None:
+        """Note what a person calls an event."""
+        if not (name := name.strip()) or len(name) > 40:
+            raise UserError("A class needs a name of 1 to 40 characters.")
+        event = self.event(session, event_id)
+        self.store.label(session, event, name, self._prior(event))
+        self.store.flush()
+
+    def unlabel(self) -> None:
+        """Take the newest label back."""
+        self.store.unlabel()
+        self.store.flush()
+
+    def labels(self) -> list[Label]:
+        return read_labels(self.store.path)
+
+    def samples(self) -> list[Sample]:
+        """What can be taught from: the labelled events that this bundle's trunk has seen."""
+        return [
+            Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
+            for label in self.labels()
+            if label.embedding and label.bundle_sha256 == self.bundle.sha256
+        ]
+
+    def teach(self) -> Lesson:
+        """Fit a head to all samples and answer with it from the next frame on; the one before is kept for `unteach`."""
+        return self.use(teach(self.samples(), self.bundle))
+
+    def use(self, lesson: Lesson) -> Lesson:
+        lesson.check(self.bundle)
+        self.lessons.append(lesson)
+        self._swap()
+        return lesson
+
+    def unteach(self) -> None:
+        """Go back to the lesson before, at last to the bundle's own classes."""
+        if not self.lessons:
+            raise UserError("Nothing was taught that could be undone.")
+        self.lessons.pop()
+        self._swap()
+
+    def _swap(self) -> None:
+        for camera in list(self.cameras.values()):
+            camera.wiring.recognizer.teach(self.lessons[-1] if self.lessons else None)
+
+    def _prior(self, event: Event) -> dict[str, float]:
+        """What the bundle itself says of an event, whatever was taught when it was seen."""
+        if event.embedding is None:
+            return {}
+        logits = self._judge.head.logits(np.frombuffer(event.embedding, np.float32)[None])[0]
+        return named(self._judge.head.classes, heads.softmax(logits / self._judge.temperature))
+
+    # --- the end
+
+    def forget(self, older_than_h: float) -> None:
+        self.store.forget(datetime.now(UTC) - timedelta(hours=older_than_h))
+
+    def delete_everything(self) -> None:
+        """Sessions, events, pictures, films, labels and what was taught; cameras begin new sessions."""
+        for camera in self.cameras.values():
+            camera.stop()
+        self.store.delete_all()
+        self.lessons.clear()
+        self.traces.clear()
+        self._swap()
+        for camera in self.cameras.values():
+            camera.session = None
+        self.consent = None
+
+    def close(self) -> None:
+        for camera in list(self.cameras.values()):
+            camera.stop()
+        self.store.close()
+
+
+class PrivateDesk(Desk):
+    """A visitor's: its folder and all that is in it go when it is closed."""
+
+    name = "mine"
+
+    def __init__(self, folder: Path, load: Load, settings: PipelineSettings, cutter: Executor) -> None:
+        self.folder = folder
+        super().__init__(folder / "merau.db", load, settings, cutter)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)

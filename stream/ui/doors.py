@@ -1,0 +1,172 @@
+"""Every way into the server besides Gradio's own: two sockets and the routes for pictures, films and exports.
+
+Each checks the login cookie, where there is a login, and the page's token; the sockets the Origin too, before they
+accept.
+"""
+
+import asyncio
+import json
+import struct
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import HTTPException, WebSocket, WebSocketDisconnect
+from gradio.routes import App
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from engine.errors import UserError
+from stream.sources import Browser, SourceSettings
+from stream.sources.browser import Packet
+from stream.ui.downloads import download
+from stream.ui.house import House, Visitor
+from stream.ui.mailbox import Mailbox
+
+REFUSED = 4403  # close codes of our own
+ENDED = 4400
+CODINGS = {0: "h264", 1: "jpeg"}
+HEAD = struct.Struct("<Bd")  # coding, capture time in seconds from the page's zero
+SILENT_S = 20.0  # a webcam that sends nothing for so long is let go
+LONGEST_PACKET = 2_000_000  # bytes
+
+
+def logged_in(app: App, connection: HTTPConnection) -> bool:
+    """Whether the request carries the cookie of Gradio's login; always, where there is no login."""
+    if app.auth is None:
+        return True
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return any(connection.cookies.get(name) in app.tokens for name in names)
+
+
+def same_origin(connection: HTTPConnection) -> bool:
+    """Whether the page that asks came from this very server."""
+    origin = urlsplit(connection.headers.get("origin", ""))
+    return bool(origin.netloc) and origin.netloc == connection.headers.get("host")
+
+
+def open_doors(app: App, house: House) -> None:
+    """Add the routes to Gradio's running application."""
+
+    async def guarded(socket: WebSocket, serve: Callable[[House, WebSocket, Visitor], Any]) -> None:
+        token = socket.query_params.get("visitor", "")
+        if not (logged_in(app, socket) and same_origin(socket) and token in house.visitors):
+            await socket.close(REFUSED)  # before accept: the browser sees 403
+            return
+        await socket.accept()
+        visitor = house.visitors[token]
+        visitor.sockets, visitor.came = visitor.sockets + 1, True
+        try:
+            await serve(house, socket, visitor)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            visitor.sockets -= 1
+            visitor.seen_s = time.monotonic()
+
+    async def live(socket: WebSocket) -> None:
+        await guarded(socket, watch)
+
+    async def webcam(socket: WebSocket) -> None:
+        await guarded(socket, analyse)
+
+    def get(request: Request) -> Response:
+        if not logged_in(app, request):
+            raise HTTPException(401, "Log in first.")
+        try:
+            return download(house, request.path_params["what"], dict(request.query_params))
+        except UserError as error:
+            raise HTTPException(404, str(error)) from error
+
+    app.add_api_websocket_route("/merau/live", live)
+    app.add_api_websocket_route("/merau/webcam", webcam)
+    app.add_route("/merau/get/{what}", get, methods=["GET"])
+    app.router.routes.insert(0, app.router.routes.pop())  # before Gradio's own, which take every path
+
+
+async def watch(house: House, socket: WebSocket, visitor: Visitor) -> None:
+    """Send what the page shows: pictures with what was found in them, words, status."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    mine = await asyncio.to_thread(lambda: visitor.desk)
+    desks = [house.shared, mine] if house.settings.trusted else [mine]
+    for desk in desks:
+        desk.join(mailbox)
+    sending = asyncio.create_task(_send(socket, mailbox))
+    try:
+        async for text in socket.iter_text():
+            mailbox.shows_mesh = bool(json.loads(text).get("mesh"))
+    except (json.JSONDecodeError, AttributeError, KeyError):
+        await socket.close(ENDED)
+    finally:
+        sending.cancel()
+        for desk in desks:
+            desk.leave(mailbox)
+
+
+async def _send(socket: WebSocket, mailbox: Mailbox) -> None:
+    while True:
+        for message in await mailbox.take():
+            if isinstance(message, str):
+                await socket.send_text(message)
+            else:
+                await socket.send_bytes(message)
+
+
+async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
+    """Take a webcam's pictures in once consent is recorded and a place is free."""
+
+    async def tell(before: int) -> None:
+        await socket.send_json({"before": before})
+
+    try:
+        hello = json.loads(await socket.receive_text())
+        zero = datetime.fromtimestamp(float(hello["zero_ms"]) / 1000, UTC)
+        if visitor.desk.consent is None:
+            raise UserError("State the purpose, and that those in view agree, before a camera is analysed.")
+        ticket = await house.places.take(tell)
+    except UserError as error:
+        await socket.send_json({"error": str(error)})
+        await socket.close(ENDED)
+        return
+    except (KeyError, TypeError, ValueError, OverflowError):
+        await socket.close(ENDED)
+        return
+    source = Browser("webcam", SourceSettings(), zero)
+    try:
+        camera = await asyncio.to_thread(visitor.desk.add, source.name, lambda: source, replay=False)
+        await socket.send_json({"go": camera.number})
+        try:
+            await asyncio.wait_for(_receive(socket, source), house.settings.visit_s)
+        except TimeoutError:
+            await socket.send_json({"error": "The time for one visit is over. Start again if nobody waits."})
+            await socket.close(ENDED)
+        except UserError as error:
+            await socket.send_json({"error": str(error)})
+            await socket.close(ENDED)
+        finally:
+            source.end("the page let the camera go")
+            await asyncio.to_thread(_remove, visitor, camera.number)
+    finally:
+        house.places.hand_back(ticket)
+
+
+async def _receive(socket: WebSocket, source: Browser) -> None:
+    while source.state().phase != "ended":
+        try:
+            data = await asyncio.wait_for(socket.receive_bytes(), SILENT_S)
+        except TimeoutError:
+            raise UserError(f"The webcam sent nothing for {SILENT_S:g} s.") from None
+        if len(data) <= HEAD.size or len(data) > LONGEST_PACKET:
+            raise UserError("The page sent something that is no picture.")
+        coding, captured_s = HEAD.unpack_from(data)
+        if coding not in CODINGS or not 0 <= captured_s < 1e6:
+            raise UserError("The page sent something that is no picture.")
+        source.push(Packet(CODINGS[coding], captured_s, data[HEAD.size :]))  # type: ignore[arg-type]
+    raise UserError(source.state().reason)
+
+
+def _remove(visitor: Visitor, number: int) -> None:
+    if number in visitor.desk.cameras:
+        visitor.desk.remove(number)

@@ -1,0 +1,21 @@
+// The head of the page: the notice whether cameras are analysed, dark or light, and the way out.
+const notice = element.querySelector(".notice");
+const theme = element.querySelector(".theme");
+const out = element.querySelector(".out");
+const tell = (on) => {
+  notice.textContent = merau.say(on ? "Faces in view are analysed" : "No camera is analysed");
+  notice.classList.toggle("on", on);
+};
+const dark = (is) => {
+  document.body.classList.toggle("dark", is);
+  localStorage.setItem("merau-dark", is ? "1" : "0");
+};
+if (localStorage.getItem("merau-dark")) dark(localStorage.getItem("merau-dark") === "1");
+theme.addEventListener("click", () => dark(!document.body.classList.contains("dark")));
+document.addEventListener("merau-on", (event) => tell(event.detail));
+merau.whenEntered(() => {
+  tell(false);
+  theme.textContent = merau.say("Dark or light");
+  out.textContent = merau.say("Log out");
+  out.hidden = !merau.login;
+});

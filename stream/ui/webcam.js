@@ -1,0 +1,153 @@
+// The visitor's own webcam: coded here with each picture's capture time, analysed at the server, shown from here.
+// H.264 by WebCodecs where the browser has it, else JPEGs drawn on a canvas.
+(() => {
+  const m = window.merau;
+  const H264 = 0, JPEG = 1;
+  const KEY_EVERY = 60;
+  const KEPT = 24; // pictures that wait for their analysis
+  const BEHIND = 1e6; // bytes that may wait in the socket; beyond, a picture is left out
+
+  const w = (m.webcam = { sent: 0, skipped: 0, coding: "" });
+  let socket, stream, video, encoder, zero_ms, first_s, kept, report, running = 0;
+
+  w.picture = (t_s) => {
+    const wanted = first_s + t_s;
+    let best = null;
+    for (const one of kept ?? []) if (Math.abs(one.captured_s - wanted) < 0.002) best = one.image;
+    return best;
+  };
+  w.age_ms = (t_s) => performance.timeOrigin + performance.now() - zero_ms - 1000 * (first_s + t_s);
+
+  w.start = async (say) => {
+    if (stream) return;
+    report = say;
+    const mine = ++running;
+    if (!navigator.mediaDevices?.getUserMedia) return report(m.say("This browser gives a webcam over https or on localhost only."));
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 60 } } });
+    } catch (error) {
+      stream = null;
+      return report(m.say(error.name === "NotAllowedError" ? "The browser was not allowed to use the webcam." : "No webcam can be used here."));
+    }
+    zero_ms = performance.timeOrigin + performance.now() - 1000; // earlier than any picture
+    [first_s, kept, w.sent, w.skipped] = [null, [], 0, 0];
+    socket = m.socket("webcam");
+    socket.onopen = () => socket.send(JSON.stringify({ zero_ms }));
+    socket.onmessage = ({ data }) => {
+      const word = JSON.parse(data);
+      if (word.before !== undefined) report(m.say("The machine is busy: {before} before you. You come next by itself.", { before: word.before + 1 }));
+      if (word.error) { report(word.error); release(); }
+      if (word.go) { report(""); begin(mine); }
+    };
+    socket.onclose = () => release();
+    document.dispatchEvent(new CustomEvent("merau-webcam", { detail: true }));
+  };
+
+  w.stop = () => release();
+
+  const release = () => {
+    running++;
+    stream?.getTracks().forEach((track) => track.stop());
+    if (encoder?.state === "configured") encoder.close();
+    socket?.close();
+    kept?.splice(0).forEach((one) => one.image.close());
+    stream = encoder = socket = video = null;
+    document.dispatchEvent(new CustomEvent("merau-webcam", { detail: false }));
+  };
+
+  const begin = async (mine) => {
+    video = m.element("video", { muted: true, playsinline: true });
+    video.muted = true;
+    video.srcObject = stream;
+    await video.play();
+    const config = { codec: "avc1.42E01F", width: video.videoWidth & ~1, height: video.videoHeight & ~1, bitrate: 2_500_000, framerate: 60, latencyMode: "realtime", avc: { format: "annexb" } };
+    const supported = !m.noWebCodecs && window.VideoEncoder && "requestVideoFrameCallback" in video && (await VideoEncoder.isConfigSupported(config).catch(() => ({}))).supported;
+    if (mine !== running) return;
+    w.coding = supported ? "h264" : "jpeg";
+    if (!supported) return sendJpegs(mine);
+    encoder = new VideoEncoder({
+      output: (chunk) => {
+        const bytes = new Uint8Array(chunk.byteLength);
+        chunk.copyTo(bytes);
+        send(H264, chunk.timestamp / 1e6, bytes);
+      },
+      error: (error) => { report(error.message); release(); },
+    });
+    encoder.configure(config);
+    let number = 0;
+    const next = (now, metadata) => {
+      if (mine !== running) return;
+      video.requestVideoFrameCallback(next);
+      const captured_s = seconds(metadata.captureTime ?? now);
+      if (late()) return;
+      const picture = new VideoFrame(video, { timestamp: Math.round(1e6 * captured_s) });
+      encoder.encode(picture, { keyFrame: number++ % KEY_EVERY === 0 });
+      keep(captured_s, picture);
+    };
+    video.requestVideoFrameCallback(next);
+  };
+
+  const sendJpegs = (mine) => {
+    const canvas = m.element("canvas", { width: video.videoWidth, height: video.videoHeight });
+    const context = canvas.getContext("2d");
+    const next = (now, metadata) => {
+      if (mine !== running) return;
+      again(next);
+      if (late()) return;
+      const captured_s = seconds(metadata?.captureTime ?? now);
+      context.drawImage(video, 0, 0);
+      canvas.toBlob(async (blob) => {
+        const bytes = new Uint8Array(await blob.arrayBuffer());
+        const image = await createImageBitmap(blob);
+        if (mine !== running) return image.close();
+        send(JPEG, captured_s, bytes);
+        keep(captured_s, image);
+      }, "image/jpeg", 0.85);
+    };
+    const again = (call) => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(call) : requestAnimationFrame(call));
+    again(next);
+  };
+
+  const seconds = (now_ms) => (performance.timeOrigin + now_ms - zero_ms) / 1000;
+  const late = () => {
+    const is = encoder?.encodeQueueSize > 3 || socket.bufferedAmount > BEHIND;
+    w.skipped += is ? 1 : 0;
+    return is;
+  };
+  const keep = (captured_s, image) => {
+    kept.push({ captured_s, image });
+    if (kept.length > KEPT) kept.shift().image.close();
+  };
+  const send = (coding, captured_s, bytes) => {
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    const packet = new Uint8Array(9 + bytes.length);
+    const view = new DataView(packet.buffer);
+    view.setUint8(0, coding);
+    view.setFloat64(1, captured_s, true);
+    packet.set(bytes, 9);
+    first_s ??= captured_s;
+    w.sent++;
+    socket.send(packet);
+  };
+
+  // The button and what is said beside it.
+  w.door = (element, ask) => {
+    const button = element.querySelector("button");
+    const said = element.querySelector(".said");
+    const label = () => (button.textContent = m.say(stream ? "Let my webcam go" : "Use my webcam"));
+    const say = (text) => (said.textContent = text);
+    let wanted = false; // until consent is recorded
+    button.addEventListener("click", () => {
+      if (stream) return w.stop();
+      if (m.consent) return w.start(say);
+      wanted = true;
+      ask();
+    });
+    document.addEventListener("merau-webcam", label);
+    document.addEventListener("merau-consent", () => {
+      if (wanted && m.consent) w.start(say);
+      wanted = false;
+    });
+    m.whenEntered(() => { label(); button.hidden = false; });
+  };
+})();
