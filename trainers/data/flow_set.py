@@ -168,6 +168,11 @@ def draw_picture(flow: np.ndarray) -> np.ndarray:
     return np.round(255 * (small - low) / np.maximum(high - low, 1e-9)).astype(np.uint8)
 
 
+def read_flows(data: FlowSet) -> np.ndarray:
+    """`read_flow` of every sample, (N, 2, 32, 32) float32."""
+    return np.stack([read_flow(picture) for picture in tqdm(data.picture, desc="reading flow", leave=False)])
+
+
 def read_flow(picture: np.ndarray) -> np.ndarray:
     """The facial flow (2, 32, 32) float32 of a picture (28, 28, 3) uint8, in the units of its own spread.
 

@@ -11,7 +11,7 @@ from engine.errors import UserError
 from engine.recognizer import Recognizer
 from engine.teach import Sample
 from trainers.data.emotions import coarse
-from trainers.data.flow_set import CLASSES, FlowSet, read_flow
+from trainers.data.flow_set import CLASSES, FlowSet
 from trainers.export import trunk_inputs
 
 BATCH = 256
@@ -37,16 +37,15 @@ class Answers:
         ]
 
 
-def answer(recognizer: Recognizer, data: FlowSet) -> Answers:
-    """`recognizer` on every sample of `data`. The flow's size is not known there: it is given as 1 px of spread.
+def answer(recognizer: Recognizer, flow: np.ndarray) -> Answers:
+    """`recognizer` on `flow` (N, 2, 32, 32) of a flow set. Its size is not known: it is given as 1 px of spread.
 
     Raises UserError where the bundle's classes do not tell negative, positive and surprise apart.
     """
-    flow = np.stack([read_flow(picture) for picture in data.picture])
     inputs = trunk_inputs(recognizer.sees_apex, flow)
     parts = [
         recognizer.trunk.embed(**{name: rows[i : i + BATCH] for name, rows in inputs.items()})
-        for i in range(0, len(data), BATCH)
+        for i in range(0, len(flow), BATCH)
     ]
     embedding, au_logits = (np.concatenate(part) for part in zip(*parts, strict=True))
     names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])

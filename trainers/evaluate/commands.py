@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
+
 SCORED_SEED = 2_000_003  # of evaluation samples; training uses small seeds
 SCORED_SAMPLES = 6000
 
@@ -18,15 +20,24 @@ def add_commands(commands: Any) -> None:
     predict.add_argument("--out", type=Path, required=True, help="CSV to write")
     predict.set_defaults(run=run_predict)
 
-    evaluate = commands.add_parser("evaluate", help="score a bundle on synthetic data that training did not see")
+    evaluate = commands.add_parser("evaluate", help="score on synthetic data, or by a protocol on a flow set")
+    evaluate.add_argument("--protocol", help="zero-shot, few-shot, loso (CDE), lodo, lovo or k-fold; needs --flows")
+    evaluate.add_argument("--flows", type=Path, metavar="INDEX", help="index of a flow set (CSV)")
+    evaluate.add_argument("--model", default="merau", help="merau or a baseline (default: %(default)s)")
+    evaluate.add_argument("--task", default="cde", help="cde, 4-way, easy, hard or 5-class (default: %(default)s)")
+    evaluate.add_argument("--shots", type=int, default=5, help="samples a class (default: %(default)s)")
+    evaluate.add_argument("--draws", type=int, default=100, help="of the shots (default: %(default)s)")
+    evaluate.add_argument("--seeds", type=int, default=1, help="passes of the other protocols (default: %(default)s)")
+    evaluate.add_argument("--best-epoch", action="store_true", help="imitate selection on the test data, stamped so")
+    evaluate.add_argument("--report", type=Path, metavar="HTML", help="default: OUT.html beside OUT.json")
     evaluate.add_argument("--bundle", type=Path, help="default: the shipped bundle")
     evaluate.add_argument("--precision", choices=("int8", "fp32"), default="int8")
     evaluate.add_argument("--samples", type=int, default=SCORED_SAMPLES, help="synthetic flows (default: %(default)s)")
     evaluate.add_argument("--portraits", type=Path, nargs="+", default=[], help="animate these faces as well")
     evaluate.add_argument("--pairs", type=int, default=1000, help="picture pairs of them (default: %(default)s)")
     evaluate.add_argument("--clips", type=Path, help="folder of synthetic clips with truth, scored as well")
-    evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the scores there instead of printing them")
-    evaluate.set_defaults(run=run_evaluate)
+    evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the scores there, do not print them")
+    evaluate.set_defaults(run=choose_evaluation)
 
 
 def run_predict(options: argparse.Namespace) -> None:
@@ -36,7 +47,48 @@ def run_predict(options: argparse.Namespace) -> None:
 
     recognizer = Recognizer.load(options.bundle, precision=options.precision)
     data = flow_set.read(options.flows)
-    answers.write(options.out, data, answers.answer(recognizer, data))
+    answers.write(options.out, data, answers.answer(recognizer, flow_set.read_flows(data)))
+
+
+def choose_evaluation(options: argparse.Namespace) -> None:
+    if options.protocol is None and options.flows is None:
+        run_evaluate(options)
+    elif options.protocol is None or options.flows is None:
+        raise UserError("A protocol needs a flow set and a flow set a protocol: give --protocol and --flows together.")
+    else:
+        run_protocol(options)
+
+
+def run_protocol(options: argparse.Namespace) -> None:
+    from engine.recognizer import Recognizer
+    from trainers.data import flow_set
+    from trainers.evaluate import report
+    from trainers.evaluate.run import RunSettings, run
+
+    names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch")
+    settings = RunSettings(**{name: getattr(options, name) for name in names})
+    recognizer = Recognizer.load(options.bundle, precision=options.precision)
+    done = run(recognizer, flow_set.read(options.flows), settings, name=str(options.flows))
+    write_json(done.document, options.json)
+    page = options.report
+    if page is None and options.json is not None and options.json.suffix == ".json":
+        page = options.json.with_suffix(".html")
+    if page is not None:
+        write_text(page, report.page(done))
+
+
+def write_json(document: dict[str, Any], path: Path | None) -> None:
+    """To `path`, or printed where there is none."""
+    text = json.dumps(document, indent=2) + "\n"
+    print(text, end="") if path is None else write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -62,5 +114,4 @@ def run_evaluate(options: argparse.Namespace) -> None:
             scores["portraits_with_apex"] = score(recognizer, measured, pictures(drawn.apex))
     if options.clips:
         scores["clips"] = score_clips(recognizer, options.clips)
-    text = json.dumps(scores, indent=2)
-    print(text) if options.json is None else options.json.write_text(text + "\n", encoding="utf-8")
+    write_json(scores, options.json)

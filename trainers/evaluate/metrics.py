@@ -2,6 +2,9 @@
 
 import numpy as np
 
+DRAWS = 1000  # of the bootstrap
+COVERED = 0.95
+
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts (classes, classes): rows are the truth."""
@@ -10,14 +13,34 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 
 def class_scores(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
     """UF1, UAR and ACC: eqs. 12 and 13 of MERAU and plain accuracy, over the classes that occur in `labels`."""
-    counts = confusion(labels, predicted, classes)
-    hits, true, said = np.diag(counts), counts.sum(1), counts.sum(0)
+    return {name: float(value) for name, value in counted_scores(confusion(labels, predicted, classes)).items()}
+
+
+def counted_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The same from confusions (..., C, C), one score each."""
+    hits, true, said = np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
     present = true > 0
-    f1 = 2 * hits[present] / (true + said)[present]
+    classes = np.maximum(present.sum(-1), 1)
+    f1 = np.where(present, 2 * hits / np.maximum(true + said, 1e-9), 0)
+    recall = np.where(present, hits / np.maximum(true, 1e-9), 0)
     return {
-        "uf1": float(f1.mean()),
-        "uar": float((hits[present] / true[present]).mean()),
-        "acc": float(hits.sum() / counts.sum()),
+        "uf1": f1.sum(-1) / classes,
+        "uar": recall.sum(-1) / classes,
+        "acc": hits.sum(-1) / np.maximum(true.sum(-1), 1e-9),
+    }
+
+
+def intervals(by_person: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """95 % intervals of UF1, UAR and ACC over people, by bootstrap: `by_person` (T, P, C, C) are the confusions of P
+    people in T trials; each draw takes one trial and P people with replacement."""
+    trials, people = by_person.shape[:2]
+    often = rng.multinomial(people, np.full(people, 1 / people), DRAWS)  # (draws, P)
+    which = rng.integers(trials, size=DRAWS)
+    drawn = np.einsum("dp,dpij->dij", often, by_person[which])
+    tail = 100 * (1 - COVERED) / 2
+    return {
+        name: (float(np.percentile(values, tail)), float(np.percentile(values, 100 - tail)))
+        for name, values in counted_scores(drawn).items()
     }
 
 

@@ -1,0 +1,162 @@
+"""Splits, episodes and pooled scores on a small flow set of drawn flow, and the documents that the commands write."""
+
+import json
+
+import numpy as np
+import pytest
+
+from engine.errors import UserError
+from trainers.cli import main
+from trainers.data import flow_set
+from trainers.data.synth.flows import FlowSettings, flows
+from trainers.evaluate import protocols, summary
+from trainers.evaluate.problem import pose
+from trainers.evaluate.protocols import SPLITS, Trial, crossed, episodes, few_shot
+
+SAMPLES = 90
+DATABASES = ("casme2", "samm")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """Two databases with subjects of the same names, three classes, five samples without a label."""
+    drawn = flows(np.random.default_rng(5), SAMPLES, FlowSettings(no_expression=0, peak_px=(1.5, 8)))
+    rows = [
+        {
+            "dataset": DATABASES[i % 2],
+            "subject": f"s{i % 10 // 2}",
+            "sample": f"c{i}",
+            "label": "" if i < 5 else drawn.label[i],
+            "emotion": ("Repression", "tense", "surprise")[drawn.label[i]],
+            "aus": "12" if drawn.label[i] == 1 else "4+L1",
+        }
+        for i in range(SAMPLES)
+    ]
+    path = tmp_path_factory.mktemp("set") / "index.csv"
+    flow_set.write(path, rows, [flow_set.draw_picture(flow) for flow in drawn.flow])
+    return path
+
+
+@pytest.fixture(scope="module")
+def problem(index):
+    return pose(flow_set.read(index))
+
+
+class Honest:
+    """Answers right, and notes whom it was trained on."""
+
+    def __init__(self, problem):
+        self.problem, self.seen = problem, []
+
+    def __call__(self, train, test, *, seed, source=None):
+        self.seen.append((train, test))
+        return np.eye(3)[self.problem.label[test]]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_sample_is_tested_once_and_never_trained_on(problem, split):
+    learner = Honest(problem)
+    trial = crossed(problem, learner, split, 0)
+    assert sorted(np.concatenate([test for _, test in learner.seen])) == list(range(len(problem)))
+    assert all(not set(train) & set(test) for train, test in learner.seen)
+    assert summary.scores(problem, [trial])["full"]["uf1"] == 1
+
+
+def test_nobody_is_on_both_sides_of_leave_one_subject_out(problem):
+    learner = Honest(problem)
+    crossed(problem, learner, "loso", 0)
+    people = problem.data.person
+    assert len(learner.seen) == 10  # s0..s4 of two databases are ten people
+    assert all(not set(people[train]) & set(people[test]) for train, test in learner.seen)
+
+
+def test_an_episode_shows_so_many_of_each_class_and_asks_the_rest_of_the_database(problem):
+    for episode in episodes(problem, 3, seed=1):
+        shown = problem.label[episode.support]
+        assert list(np.bincount(shown)) == [3, 3, 3]
+        database = set(problem.data.dataset[episode.support])
+        assert database == set(problem.data.dataset[episode.query]) and len(database) == 1
+        assert not database & set(problem.data.dataset[episode.source])
+        assert not set(episode.support) & set(episode.query)
+    first, again, other = (episodes(problem, 3, seed=s)[0].support for s in (1, 1, 2))
+    assert list(first) == list(again) != list(other)
+
+
+def test_a_class_too_small_for_the_shots_is_not_asked(problem):
+    few = problem.data.dataset[np.flatnonzero(problem.label == 2)[0]]
+    keep = (problem.label != 2) | (problem.data.dataset != few)
+    keep[np.flatnonzero(problem.label == 2)[:1]] = True
+    smaller = pose(problem.data.take(keep))
+    after, before = few_shot(smaller, Honest(smaller), shots=2, seed=0)
+    rows = smaller.data.dataset[after.rows] == few
+    assert set(smaller.label[after.rows][rows]) == {0, 1}
+    assert list(before.rows) == list(after.rows)
+    with pytest.raises(UserError, match="fewer shots"):
+        episodes(smaller, 100, seed=0)
+
+
+def test_scores_are_pooled_over_folds_and_their_interval_is_over_people(problem):
+    said = np.eye(3)[problem.label]
+    wrong = problem.data.person == 0
+    said[wrong] = np.eye(3)[(problem.label[wrong] + 1) % 3]
+    done = summary.scores(problem, [Trial(np.arange(len(problem)), said)] * 2)
+    full = done["full"]
+    assert full["acc"] == pytest.approx(1 - wrong.mean(), abs=1e-4) and full["acc_sd"] == 0
+    low, high = full["acc_interval"]
+    assert low < full["acc"] < high == 1
+    assert np.array(full["confusion"]).sum() == len(problem)
+    assert full["classes"]["negative"]["recall"] == pytest.approx(
+        full["confusion"][0][0] / (problem.label == 0).sum(), abs=1e-4
+    )
+    assert {name: part["subjects"] for name, part in done["by_database"].items()} == {"casme2": 5, "samm": 5}
+
+
+def test_zero_and_few_shots_of_the_shipped_bundle(index, tmp_path):
+    out = tmp_path / "few.json"
+    arguments = ["evaluate", "--flows", str(index), "--json", str(out), "--draws", "3", "--shots", "2"]
+    assert main([*arguments, "--protocol", "few-shot"]) == 0
+    few = json.loads(out.read_text())
+    assert few["protocol"] == "few-shot" and few["left_out"] == {"no_class_of_the_task": 5}
+    assert few["full"]["uf1"] > 0.7 and few["zero_shot_on_the_same_queries"]["full"]["uf1"] > 0.7
+    assert few["au_auc"]["12"] > 0.9 and "warning" not in few
+    page = (tmp_path / "few.html").read_text()
+    assert "<svg" in page and "negative" in page and "http" not in page
+
+    assert main([*arguments, "--protocol", "zero-shot"]) == 0
+    assert json.loads(out.read_text())["full"]["uf1"] > 0.7
+
+
+def test_classes_the_bundle_does_not_know_are_taught(index, tmp_path, capsys):
+    arguments = ["evaluate", "--flows", str(index), "--protocol", "few-shot", "--task", "hard", "--draws", "2"]
+    for model in ("merau", "merau-cd"):
+        assert main([*arguments, "--model", model]) == 0
+        done = json.loads(capsys.readouterr().out)
+        assert done["classes"] == ["repression", "tense"] and done["full"]["acc"] > 0.7
+
+
+def test_a_baseline_is_trained_on_the_set_alone(index, capsys):
+    assert main(["evaluate", "--flows", str(index), "--protocol", "lodo", "--model", "logistic"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["bundle"] is None and done["full"]["uf1"] > 0.5
+    assert main(["evaluate", "--flows", str(index), "--protocol", "zero-shot", "--model", "logistic"]) == 1
+
+
+def test_what_cannot_be_run_is_said_in_a_sentence(index, capsys):
+    flows = ["evaluate", "--flows", str(index)]
+    for arguments, sentence in (
+        (flows, "give --protocol and --flows together"),
+        (["evaluate", "--protocol", "loso"], "give --protocol and --flows together"),
+        ([*flows, "--protocol", "all"], "protocol is 'all': choose one of zero-shot"),
+        ([*flows, "--protocol", "few-shot", "--shots", "0"], "shots is 0: choose 1 or more."),
+        ([*flows, "--protocol", "loso", "--best-epoch"], "merau is not trained in epochs"),
+        ([*flows, "--protocol", "loso", "--task", "easy"], "names 1 of them"),
+    ):
+        assert main(arguments) == 1
+        assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_one_database_cannot_be_left_out(problem):
+    one = pose(problem.data.take(problem.data.dataset == "samm"))
+    with pytest.raises(UserError, match="all samples are of samm"):
+        crossed(one, Honest(one), "lodo", 0)
+    assert len(list(protocols.by_sample(one, 0))) == len(one)

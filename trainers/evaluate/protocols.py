@@ -1,0 +1,148 @@
+"""Who is trained on and who is tested: every way of splitting that papers use, without ever choosing by the test.
+
+A learner gets rows to learn from and rows to answer, and gives probabilities over the problem's classes. A trial holds
+the pooled answers of one complete pass: MEGC2019 pools the answers of all folds before it scores (See et al. 2019).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from engine.errors import UserError
+from trainers.evaluate.problem import Problem
+
+
+class Learner(Protocol):
+    """Learns from `train` (n,) and answers `test` (m,), rows of the problem: probabilities (m, C).
+
+    `source` (s,) are rows of other databases that may be learned from first; their classes may be others.
+    """
+
+    def __call__(
+        self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
+    ) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The answers `probabilities` (m, C) to the rows `rows` (m,) of a problem."""
+
+    rows: np.ndarray
+    probabilities: np.ndarray
+
+
+def by_person(problem: Problem, seed: int) -> Iterator[np.ndarray]:
+    """Leave one subject out. On MEGC2019's composite set this is its CDE protocol."""
+    for person in np.unique(problem.data.person):
+        yield np.flatnonzero(problem.data.person == person)
+
+
+def by_database(problem: Problem, seed: int) -> Iterator[np.ndarray]:
+    """Leave one database out. Raises UserError where there is but one."""
+    databases = problem.rows_by_database()
+    if len(databases) < 2:
+        raise UserError(f"Leaving one database out needs two; all samples are of {next(iter(databases))}.")
+    yield from databases.values()
+
+
+def by_sample(problem: Problem, seed: int) -> Iterator[np.ndarray]:
+    """Leave one video out: the person tested is trained on, as in older papers."""
+    yield from np.arange(len(problem))[:, None]
+
+
+def by_tenth(problem: Problem, seed: int, *, folds: int = 10) -> Iterator[np.ndarray]:
+    """Ten folds of equal class shares: the person tested is trained on, as in older papers."""
+    fold = np.empty(len(problem), int)
+    rng, taken = np.random.default_rng(seed), 0
+    for c in np.unique(problem.label):
+        rows = rng.permutation(np.flatnonzero(problem.label == c))
+        fold[rows] = (np.arange(len(rows)) + taken) % folds
+        taken += len(rows)
+    for i in range(min(folds, len(problem))):
+        yield np.flatnonzero(fold == i)
+
+
+SPLITS: dict[str, Callable[[Problem, int], Iterator[np.ndarray]]] = {
+    "loso": by_person,
+    "lodo": by_database,
+    "lovo": by_sample,
+    "k-fold": by_tenth,
+}
+
+
+def crossed(problem: Problem, learner: Learner, split: str, seed: int) -> Trial:
+    """Every fold tested once by a learner that was trained on the others. UserError where nothing is left to train."""
+    folds = list(SPLITS[split](problem, seed))
+    if len(folds) < 2:
+        raise UserError("All samples are of one subject: leave-one-subject-out needs two.")
+    probabilities = np.empty((len(problem), len(problem.classes)))
+    for test in tqdm(folds, desc=split, unit="fold", leave=False):
+        probabilities[test] = learner(np.setdiff1d(np.arange(len(problem)), test), test, seed=seed)
+    return Trial(np.arange(len(problem)), probabilities)
+
+
+def zero_shot(problem: Problem, learner: Learner) -> Trial:
+    """Nothing learned from the set."""
+    rows = np.arange(len(problem))
+    return Trial(rows, learner(rows[:0], rows, seed=0))
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One draw in one database: what is shown, `support` and asked, `query`, row indices."""
+
+    support: np.ndarray
+    query: np.ndarray
+    source: np.ndarray
+
+
+def episodes(problem: Problem, shots: int, seed: int) -> list[Episode]:
+    """N-way-K-shot as in MERAU (section 5.1): in each database `shots` samples of each class are drawn, the rest of it
+    is asked; the other databases are the source.
+
+    A class of which a database has no more than `shots` is not asked there. UserError where that leaves nothing.
+    """
+    rng, drawn = np.random.default_rng(seed), []
+    for rows in problem.rows_by_database().values():
+        of_class = [rng.permutation(rows[problem.label[rows] == c]) for c in range(len(problem.classes))]
+        enough = [members for members in of_class if len(members) > shots]
+        if len(enough) < 2:
+            continue
+        support = np.concatenate([members[:shots] for members in enough])
+        query = np.sort(np.concatenate([members[shots:] for members in enough]))
+        drawn.append(Episode(support, query, np.setdiff1d(np.arange(len(problem)), rows)))
+    if not drawn:
+        raise UserError(f"No database has more than {shots} samples of each of two classes: ask for fewer shots.")
+    return drawn
+
+
+def few_shot(problem: Problem, learner: Learner, *, shots: int, seed: int) -> tuple[Trial, Trial]:
+    """One draw, all databases pooled: what `learner` answers after `shots`, and what it answers without any.
+
+    The second is of the same queries and classes; it is empty for a learner that cannot answer without samples.
+    """
+    rows, after, before = [], [], []
+    for episode in episodes(problem, shots, seed):
+        asked = np.isin(np.arange(len(problem.classes)), problem.label[episode.support])
+        rows.append(episode.query)
+        after.append(among(learner(episode.support, episode.query, seed=seed, source=episode.source), asked))
+        try:
+            before.append(among(learner(episode.support[:0], episode.query, seed=seed), asked))
+        except NeedsSamples:
+            continue
+    every = np.concatenate(rows)
+    nothing = Trial(every[:0], np.empty((0, len(problem.classes))))
+    return Trial(every, np.concatenate(after)), Trial(every, np.concatenate(before)) if before else nothing
+
+
+class NeedsSamples(UserError):
+    """A learner that knows nothing by itself was asked without samples."""
+
+
+def among(probabilities: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """`probabilities` (m, C) with the classes that are not `asked` (C,) left out."""
+    kept = np.where(asked, probabilities + 1e-12, 0)
+    return kept / kept.sum(1, keepdims=True)

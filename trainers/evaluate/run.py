@@ -1,0 +1,109 @@
+"""One recognizer, one protocol, one flow set: the document that `merau-lab evaluate --protocol` writes."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from trainers.data.flow_set import FlowSet
+from trainers.evaluate import summary
+from trainers.evaluate.answers import Answers, answer
+from trainers.evaluate.learners import BASELINES, HEADS, NETWORKS, Embedded, Merau
+from trainers.evaluate.problem import TASKS, Problem, pose
+from trainers.evaluate.protocols import SPLITS, Learner, Trial, crossed, few_shot, zero_shot
+
+FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
+PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)
+MODELS = ("merau", *HEADS, *BASELINES, *NETWORKS)
+BEST_EPOCH = "best-epoch: each fold kept the epoch that did best on its own TEST samples, as some publications do"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """`seeds` passes of a protocol that splits the set; `draws` of `shots` samples a class for few-shot."""
+
+    protocol: str = ZERO_SHOT
+    model: str = "merau"
+    task: str = "cde"
+    shots: int = 5
+    draws: int = 100
+    seeds: int = 1
+    best_epoch: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (("protocol", PROTOCOLS), ("model", MODELS), ("task", tuple(TASKS))):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}.")
+        for name in ("shots", "draws", "seeds"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}: choose 1 or more.")
+        if self.best_epoch and self.model not in NETWORKS:
+            raise UserError(f"{self.model} is not trained in epochs: leave best-epoch to {', '.join(NETWORKS)}.")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked, `document` for the JSON, and what the report draws from."""
+
+    settings: RunSettings
+    problem: Problem
+    trials: list[Trial]
+    answers: Answers
+    document: dict[str, Any]
+
+
+def run(recognizer: Recognizer, data: FlowSet, settings: RunSettings, *, name: str = "") -> Run:
+    """Raises UserError where the set has not what the protocol needs."""
+    problem = pose(data, settings.task)
+    answers = answer(recognizer, problem.flow)
+    learner = make_learner(problem, recognizer, answers, settings)
+    document = head(recognizer, problem, settings, name)
+    before: list[Trial] = []
+    if settings.protocol == ZERO_SHOT:
+        trials = [zero_shot(problem, learner)]
+    elif settings.protocol == FEW_SHOT:
+        pairs = [
+            few_shot(problem, learner, shots=settings.shots, seed=seed)
+            for seed in tqdm(range(settings.draws), desc="drawing", unit="draw")
+        ]
+        trials, before = [after for after, _ in pairs], [first for _, first in pairs if len(first.rows)]
+    else:
+        trials = [crossed(problem, learner, settings.protocol, seed) for seed in range(settings.seeds)]
+    document |= summary.scores(problem, trials)
+    if before:
+        document["zero_shot_on_the_same_queries"] = summary.scores(problem, before)
+    coded = summary.au_scores(problem.data.aus.tolist(), answers.aus, answers.units)
+    if coded and settings.model == "merau":
+        document["au_auc"] = coded | {"mean": summary.rounded(sum(coded.values()) / len(coded))}
+    return Run(settings, problem, trials, answers, document)
+
+
+def make_learner(problem: Problem, recognizer: Recognizer, answers: Answers, settings: RunSettings) -> Learner:
+    if settings.model == "merau":
+        return Merau(problem, recognizer, answers)
+    if settings.model in HEADS:
+        return Embedded(problem, answers, HEADS[settings.model])
+    if settings.model in NETWORKS:
+        return NETWORKS[settings.model](problem, best_epoch=settings.best_epoch)
+    return BASELINES[settings.model](problem)
+
+
+def head(recognizer: Recognizer, problem: Problem, settings: RunSettings, name: str) -> dict[str, Any]:
+    """What was run on what."""
+    counts = {
+        database: {c: int((problem.label[rows] == i).sum()) for i, c in enumerate(problem.classes)}
+        for database, rows in problem.rows_by_database().items()
+    }
+    uses_bundle = settings.model not in (*BASELINES, *NETWORKS)
+    return {
+        **({"warning": BEST_EPOCH} if settings.best_epoch else {}),
+        **asdict(settings),
+        "flows": name,
+        "bundle": recognizer.bundle.name if uses_bundle else None,
+        "bundle_sha256": recognizer.bundle.sha256 if uses_bundle else None,
+        "classes": list(problem.classes),
+        "samples": counts,
+        "left_out": {"no_class_of_the_task": len(problem.other)},
+    }

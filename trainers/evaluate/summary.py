@@ -1,0 +1,108 @@
+"""From trials to the numbers of a JSON: pooled, per database, per class, with what they owe to chance."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from calib.probability import expected_calibration_error
+from trainers.evaluate.metrics import auc, counted_scores, intervals
+from trainers.evaluate.problem import Problem
+from trainers.evaluate.protocols import Trial
+
+BINS = 10
+
+
+def scores(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
+    """ "full" over all samples pooled and "by_database". Each has UF1, UAR and ACC as the mean over `trials`, their
+    standard deviation `_sd` over trials and 95 % interval `_interval` over subjects, per class and as confusion."""
+    every = np.arange(len(problem))
+    return {
+        "full": part(problem, trials, every),
+        "by_database": {name: part(problem, trials, rows) for name, rows in problem.rows_by_database().items()},
+        "reliability": reliability(problem, trials),
+    }
+
+
+def part(problem: Problem, trials: Sequence[Trial], rows: np.ndarray) -> dict[str, Any]:
+    """The scores of those answers that are to samples among `rows`; without any, only their number."""
+    people, person = np.unique(problem.data.person[rows], return_inverse=True)
+    of_row = np.zeros(len(problem), int)
+    of_row[rows] = person
+    counts = np.zeros((len(trials), len(people), len(problem.classes), len(problem.classes)))
+    for t, trial in enumerate(trials):
+        mine = np.isin(trial.rows, rows)
+        asked, said = trial.rows[mine], trial.probabilities[mine].argmax(1)
+        np.add.at(counts[t], (of_row[asked], problem.label[asked], said), 1)
+    if not counts.sum():
+        return {"samples": 0, "subjects": 0}
+    total = counts.sum(1)
+    measured = counted_scores(total)
+    bounds = intervals(counts, np.random.default_rng(0))
+    result: dict[str, Any] = {
+        "samples": round(float(total.sum((1, 2)).mean())),
+        "subjects": int((counts.sum((0, 2, 3)) > 0).sum()),
+    }
+    for name, values in measured.items():
+        result[name] = rounded(values.mean())
+        result[f"{name}_sd"] = rounded(values.std())
+        result[f"{name}_interval"] = [rounded(bound) for bound in bounds[name]]
+    mean = total.mean(0)
+    return result | {"classes": by_class(mean, problem.classes), "confusion": np.round(mean, 2).tolist()}
+
+
+def by_class(counts: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Samples, F1, recall and precision of each class that occurs; rows of `counts` (C, C) are the truth."""
+    hits, true, said = np.diag(counts), counts.sum(1), counts.sum(0)
+    return {
+        name: {
+            "samples": rounded(true[c]),
+            "f1": rounded(2 * hits[c] / (true[c] + said[c])),
+            "recall": rounded(hits[c] / true[c]),
+            "precision": rounded(hits[c] / max(said[c], 1e-9)),
+        }
+        for c, name in enumerate(classes)
+        if true[c]
+    }
+
+
+def reliability(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Expected calibration error, and per tenth of confidence: how often it was given, its mean, the accuracy."""
+    label = np.concatenate([problem.label[trial.rows] for trial in trials])
+    said = np.concatenate([trial.probabilities for trial in trials])
+    confidence, right = said.max(1), said.argmax(1) == label
+    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return {
+        "ece": rounded(expected_calibration_error(said, label)),
+        "bins": [
+            {
+                "share": rounded((bin_of == b).mean()),
+                "confidence": rounded(confidence[bin_of == b].mean()),
+                "accuracy": rounded(right[bin_of == b].mean()),
+            }
+            for b in range(BINS)
+            if (bin_of == b).any()
+        ],
+    }
+
+
+def au_scores(coded: Sequence[str], aus: np.ndarray, units: Sequence[str]) -> dict[str, float]:
+    """AUC of each Action Unit in `units` that at least five of the samples coded have: `coded` (N,) like "1+2+R4",
+    `aus` (N, A) what was said."""
+    known = np.array([bool(codes) for codes in coded])
+    present = [set(unit_numbers(codes)) for codes in np.asarray(coded)[known]]
+    truth = {unit: np.array([unit in codes for codes in present], int) for unit in units}
+    return {
+        unit: rounded(auc(truth[unit], aus[known, i]))
+        for i, unit in enumerate(units)
+        if min(truth[unit].sum(), (1 - truth[unit]).sum()) >= 5
+    }
+
+
+def unit_numbers(codes: str) -> list[str]:
+    """ "4+L10+AU12" -> ["4", "10", "12"]: side and other letters are left out."""
+    return ["".join(c for c in unit if c.isdigit()) for unit in codes.replace(",", "+").split("+")]
+
+
+def rounded(value: float) -> float:
+    return round(float(value), 4)
