@@ -74,6 +74,28 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--session", type=int, metavar="N", help="one session only (all)")
     export.add_argument("--out", type=Path, metavar="FILE", help="file to write (standard output)")
 
+    adapt = _command(commands, "adapt", _adapt, "teach classes from a few labelled samples")
+    about_samples = "a store with labelled events, or a CSV: label,file,onset_s,apex_s or label,onset,apex (pictures)"
+    adapt.add_argument("samples", metavar="SAMPLES", nargs="+", type=Path, help=about_samples)
+    adapt.add_argument("--out", type=Path, required=True, metavar="FILE", help="head to write")
+    adapt.add_argument("--head", type=Path, metavar="FILE", help="head that is refined: its samples stay")
+    kinds = ("auto", "linear", "cosine", "prototypes")
+    adapt.add_argument("--kind", choices=kinds, default="auto", help="of head; auto chooses by leave-one-out")
+    adapt.add_argument("--bundle", type=Path, help="recognizer, a folder or zip (the one that ships with merau)")
+
+    ui = _command(commands, "ui", _ui, "serve the live page: watch, review and teach in a browser")
+    ui.add_argument("sources", metavar="SOURCE", nargs="*", help="cameras and recordings to begin with, as for watch")
+    ui.add_argument("--host", default="127.0.0.1", help="address to serve at (%(default)s: this machine only)")
+    ui.add_argument("--port", type=int, default=7860, help="0 for any that is free (%(default)s)")
+    ui.add_argument("--auth", metavar="USER:FILE", help="login; the first line of the file is the password")
+    ui.add_argument("--share", action="store_true", help="make a public link; cameras of this machine need --auth then")
+    ui.add_argument("--store", type=Path, default=Path("merau-ui.db"), help="SQLite file for the events (%(default)s)")
+    ui.add_argument("--retention", type=float, default=24.0, metavar="HOURS", help="until they go (%(default)g)")
+    ui.add_argument("--recordings", type=Path, metavar="FOLDER", help="whose videos may be picked for analysis (none)")
+    ui.add_argument("--visitors", type=int, default=2, metavar="N", help="webcams analysed at one time (%(default)s)")
+    ui.add_argument("--purpose", help="of the cameras named here, to whose analysis all in view agreed (the page asks)")
+    _add_recognizing(ui)
+
     doctor = _command(commands, "doctor", _doctor, "what this machine has: cameras, codecs, runtimes, GPU, the bundle")
     doctor.add_argument("--bundle", type=Path, help="bundle to look at (the one that ships with merau)")
 
@@ -98,6 +120,7 @@ def _add_recognizing(command: argparse.ArgumentParser) -> None:
         help="face detector: short (near), wide (small or many), insightface, yunet:PATH (%(default)s)",
     )
     command.add_argument("--bundle", type=Path, help="recognizer, a folder or zip (the one that ships with merau)")
+    command.add_argument("--head", type=Path, metavar="FILE", help="classes that `merau adapt` taught this recognizer")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
@@ -110,18 +133,21 @@ def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSe
     from stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
-    return _warm(arguments.bundle, arguments.device), settings
+    return _warm(arguments.bundle, arguments.device, arguments.head), settings
 
 
-def _warm(bundle: Path | None = None, device: str = "auto") -> "Recognizer":
+def _warm(bundle: Path | None = None, device: str = "auto", head: Path | None = None) -> "Recognizer":
     """A recognizer that has run once: numba compiles at the first call, better now than while a camera sends frames."""
     import cv2
     import numpy as np
 
     from engine.recognizer import Recognizer
+    from engine.teach import Lesson
 
     cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
     recognizer = Recognizer.load(bundle, device=device)
+    if head:
+        recognizer.teach(Lesson.load(head, recognizer))
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
     return recognizer
@@ -188,6 +214,34 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _ui(arguments: argparse.Namespace) -> int:
+    from engine.recognizer import Recognizer
+    from stream.ui.settings import Login, UiSettings
+
+    settings = UiSettings(
+        host=arguments.host,
+        port=arguments.port,
+        login=Login.read(arguments.auth) if arguments.auth else None,
+        share=arguments.share,
+        visitors=arguments.visitors,
+        retention_h=arguments.retention,
+        recordings=arguments.recordings,
+        purpose=arguments.purpose,
+    )
+    _, pipeline = _recognizing(arguments)
+    from stream.ui.app import App, until_stopped
+
+    def load() -> Recognizer:
+        return Recognizer.load(arguments.bundle, device=arguments.device)
+
+    app = App(arguments.sources, load, settings, store=arguments.store, pipeline=pipeline)
+    with until_stopped(app) as stopped:
+        said = f"The page is at {app.address} and ends with Ctrl-C."
+        print(json.dumps({"address": app.address}) if arguments.json else said, flush=True)
+        stopped.wait()
+    return 0
+
+
 def _export(arguments: argparse.Namespace) -> int:
     from stream.events import event_fields, read_events, read_sessions
     from stream.export import FORMATS, OF_ONE_RECORDING, writing
@@ -213,6 +267,28 @@ def _export(arguments: argparse.Namespace) -> int:
         FORMATS[arguments.format](found, file)
     said = {"written": str(arguments.out), "events": len(found)}
     print(json.dumps(said) if arguments.json else f"{count(len(found), 'event')} written to {arguments.out}.")
+    return 0
+
+
+def _adapt(arguments: argparse.Namespace) -> int:
+    from engine.teach import Lesson, teach
+    from stream.adapt import read_samples
+
+    recognizer = _warm(arguments.bundle)
+    samples = list(Lesson.load(arguments.head, recognizer).samples) if arguments.head else []
+    for path in arguments.samples:
+        samples += read_samples(path, recognizer)
+    lesson = teach(samples, recognizer, kind=arguments.kind)
+    lesson.save(arguments.out)
+    said = {
+        "written": str(arguments.out),
+        "kind": lesson.kind,
+        "classes": list(lesson.classes),
+        "samples": len(lesson.samples),
+        "estimate": lesson.estimate,
+        "explanation": lesson.explanation,
+    }
+    print(json.dumps(said) if arguments.json else f"{lesson.explanation}\nWritten to {arguments.out}.")
     return 0
 
 

@@ -1,0 +1,74 @@
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from engine.teach import Lesson
+from stream import demo
+from stream.adapt import read_samples
+from stream.cli import main
+from stream.events import Store
+
+TAUGHT = {3.2: "startled", 5.4: "tense"}  # two micro-expressions of the demo clip, by their true onset
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load()
+
+
+def write(path: Path, *rows: tuple[object, ...]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def demo_rows() -> list[tuple[object, ...]]:
+    spans = {span["onset_s"]: span for span in demo.truth()}
+    return [(label, str(demo.CLIP), onset_s, spans[onset_s]["apex_s"]) for onset_s, label in TAUGHT.items()]
+
+
+def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make_event, tmp_path, capsys):
+    moments = write(tmp_path / "moments.csv", ("label", "file", "onset_s", "apex_s"), *demo_rows())
+    assert main(["adapt", str(moments), "--out", str(tmp_path / "head"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["classes"] == ["startled", "tense"] and said["samples"] == 2 and said["estimate"] is None
+    lesson = Lesson.load(tmp_path / "head", recognizer)
+    for sample in lesson.samples:  # what the bundle says of them shows that these moments were seen
+        answer = lesson.probabilities(sample)
+        assert max(answer, key=answer.__getitem__) == sample.label
+        assert max(sample.probabilities, key=sample.probabilities.__getitem__) == (
+            "surprise" if sample.label == "startled" else "negative"
+        )
+
+    # refined with a labelled event of a store: the samples of before stay
+    seen = lesson.samples[1]
+    event = make_event(aus=seen.aus, bundle_sha256=recognizer.bundle.sha256, embedding=seen.embedding.tobytes())
+    with Store(tmp_path / "merau.db") as store:
+        session = store.begin("clip", settings={}, bundle="", bundle_sha256="")
+        store.label(session, event, "tense", seen.probabilities)
+    refined = ["adapt", str(tmp_path / "merau.db"), "--head", str(tmp_path / "head"), "--out", str(tmp_path / "more")]
+    assert main(refined) == 0
+    assert "3 samples of startled, tense" in capsys.readouterr().out
+    assert len(Lesson.load(tmp_path / "more", recognizer).samples) == 3
+
+
+def test_what_cannot_be_used_is_told_with_its_place(recognizer, tmp_path):
+    moments = ("label", "file", "onset_s", "apex_s")
+    with pytest.raises(UserError, match="must name label,file,onset_s,apex_s or label,onset,apex"):
+        read_samples(write(tmp_path / "a.csv", ("name", "file")), recognizer)
+    with pytest.raises(UserError, match="line 2: onset_s and apex_s must be seconds"):
+        read_samples(write(tmp_path / "b.csv", moments, ("tense", "x.mp4", 3, 2)), recognizer)
+    with pytest.raises(UserError, match="line 2: .*none.png is not a picture"):
+        read_samples(write(tmp_path / "c.csv", ("label", "onset", "apex"), ("tense", "none.png", "b")), recognizer)
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((200, 200, 3), 90, np.uint8))
+    with pytest.raises(UserError, match="No face can be made out .*line 2"):
+        rows = ("label", "onset", "apex"), ("tense", "wall.png", "wall.png")
+        read_samples(write(tmp_path / "d.csv", *rows), recognizer)
+    with Store(tmp_path / "empty.db"), pytest.raises(UserError, match="nobody has labelled"):
+        read_samples(tmp_path / "empty.db", recognizer)
