@@ -28,8 +28,9 @@ lint: .venv/lint.stamp
 	@touch $@
 
 .venv/test.stamp: .venv/lint.stamp
-	@echo "Installing what training needs into .venv (once): PyTorch can be several GB"
-	$(INSTALL) --editable '.[train]'
+	@echo "Installing what training and the GPU path need into .venv (once): PyTorch can be several GB, pycuda is compiled"
+	$(INSTALL) "$$(scripts/pycuda_wheel.sh $(BIN)/python)"
+	$(INSTALL) --editable '.[train,gpu,test]'
 	@touch $@
 
 clean:

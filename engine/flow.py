@@ -6,6 +6,7 @@ Flow is (2, H, W) float32 in pixels from onset to apex: `flow[0]` is u (+ right)
 import threading
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numba
@@ -13,6 +14,9 @@ import numpy as np
 
 from engine.crop import CropSpec
 from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.cuda.farneback import Farneback
 
 METHODS = ("dis", "dis-ultrafast", "farneback")
 CELL_PX = 4  # the head-motion fit samples the flow on this grid
@@ -27,15 +31,28 @@ def flow(onset: np.ndarray, apex: np.ndarray, *, method: str = "dis") -> np.ndar
 
     "dis" is Kroeger et al. 2016, medium preset, for recognition; "dis-ultrafast" starts one pyramid level finer than
     OpenCV's preset and skips the variational step, for every frame of the spotter ("fast" is not offered: it halves
-    small motions); "farneback" is Farneback 2003 with the parameters MERAU's authors use.
+    small motions); "farneback" is Farneback 2003 with the parameters MERAU's authors use; "cuda" is the same on the
+    GPU, and raises engine.cuda.device.DeviceError where there is none.
     """
+    if method == "cuda":
+        return _cuda(*onset.shape)(onset[None], apex[None])[0]
     if method == "farneback":
         uv = cv2.calcOpticalFlowFarneback(onset, apex, None, 0.5, 3, 15, 3, 5, 1.2, 0)
     elif method in METHODS:
         uv = _dis(method).calc(onset, apex, None)
     else:
-        raise UserError(f"Flow method is {method!r}: choose one of {', '.join(METHODS)}.")
+        raise UserError(f"Flow method is {method!r}: choose one of {', '.join(METHODS)}, cuda.")
     return np.ascontiguousarray(uv.transpose(2, 0, 1))
+
+
+def _cuda(height: int, width: int) -> "Farneback":
+    from engine.cuda.device import device
+    from engine.cuda.farneback import Farneback
+
+    solvers, size = _of_this_thread.__dict__, f"cuda {height} x {width}"
+    if size not in solvers:
+        solvers[size] = Farneback(device(), 1, height, width)
+    return solvers[size]
 
 
 def _dis(method: str) -> cv2.DISOpticalFlow:

@@ -1,0 +1,118 @@
+"""From the .cu files beside this one to machine code, with NVRTC (wheel nvidia-cuda-nvrtc): no CUDA toolkit is needed.
+
+Compiled at first use and kept in the user's cache folder by architecture and by hash of the source.
+"""
+
+import ctypes
+import hashlib
+import importlib.util
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from engine import cache
+from engine.errors import UserError
+
+SOURCES = tuple(sorted(Path(__file__).parent.glob("*.cu")))
+OPTIONS = ("--std=c++17", "--ptxas-options=-v")
+
+
+class UnknownArch(UserError):
+    """NVRTC is older than the architecture, or has dropped it."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a kernel takes of a multiprocessor, as ptxas reports it."""
+
+    registers: int
+    spill_bytes: int  # stores and loads
+    stack_bytes: int
+    shared_bytes: int
+
+
+def compiled(source: Path, arch: str) -> bytes:
+    """Machine code for "sm_89", PTX for "compute_89", from the cache if it is there.
+
+    Raises UserError where NVRTC is missing, UnknownArch where it does not know the architecture.
+    """
+    recipe = f"{_version()} {OPTIONS} {source.read_text()}"
+    key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    path = cache.folder() / "cuda" / f"{source.stem}-{arch}-{key}"
+    code = cache.read(path)
+    if code is None:
+        code, _ = compile_source(source, arch)
+        cache.write(path, code)
+    return code
+
+
+def compile_source(source: Path, arch: str) -> tuple[bytes, dict[str, Usage]]:
+    """Compile now: the code, and for machine code what each kernel uses."""
+    nvrtc = _nvrtc()
+    if int(arch.rpartition("_")[2]) not in _archs():
+        raise UnknownArch(f"NVRTC {_version()} cannot compile for {arch}: it knows {', '.join(map(str, _archs()))}.")
+    program = ctypes.c_void_p()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.read_bytes(), source.name.encode(), 0, None, None)
+    try:
+        options = [f"--gpu-architecture={arch}".encode(), *(option.encode() for option in OPTIONS)]
+        code = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+        log = _text(program, "ProgramLog").rstrip(b"\0").decode()
+        if code != 0:
+            raise UserError(f"NVRTC {_version()} cannot compile {source.name} for {arch}: {log.strip() or code}")
+        return _text(program, "CUBIN" if arch.startswith("sm_") else "PTX"), usage(log)
+    finally:
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def usage(log: str) -> dict[str, Usage]:
+    """What ptxas wrote about each kernel, by name."""
+    found = {}
+    for name, report in re.findall(r"Compiling entry function '(\w+)'(.*?)Compile time", log, re.DOTALL):
+        stack, *spills = map(int, re.findall(r"(\d+) bytes (?:stack|spill)", report))
+        registers, shared = (re.search(pattern, report) for pattern in (r"Used (\d+) registers", r"(\d+) bytes smem"))
+        assert registers
+        found[name] = Usage(int(registers[1]), sum(spills), stack, int(shared[1]) if shared else 0)
+    return found
+
+
+def newest_ptx(arch: str) -> str:
+    """The architecture whose PTX the driver of a GPU of `arch` can compile: its own or the newest that NVRTC knows."""
+    return f"compute_{min(int(arch.removeprefix('sm_')), max(_archs()))}"
+
+
+def _archs() -> list[int]:
+    nvrtc, count = _nvrtc(), ctypes.c_int()
+    nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count))
+    archs = (ctypes.c_int * count.value)()
+    nvrtc.nvrtcGetSupportedArchs(archs)
+    return list(archs)
+
+
+def _text(program: ctypes.c_void_p, what: str) -> bytes:
+    nvrtc, size = _nvrtc(), ctypes.c_size_t()
+    nvrtc[f"nvrtcGet{what}Size"](program, ctypes.byref(size))
+    buffer = ctypes.create_string_buffer(size.value)
+    nvrtc[f"nvrtcGet{what}"](program, buffer)
+    return buffer.raw
+
+
+def _version() -> str:
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _nvrtc().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"
+
+
+@lru_cache
+def _nvrtc() -> ctypes.CDLL:
+    """The library of the wheel, whose folder is not on the loader's path, or the one of an installed toolkit."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = [Path(place) for place in spec.submodule_search_locations or ()] if spec else []
+    try:
+        for library in (path for folder in folders for path in folder.glob("*/lib/libnvrtc.so.*")):
+            for builtins in library.parent.glob("libnvrtc-builtins.so.*"):
+                ctypes.CDLL(str(builtins))
+            return ctypes.CDLL(str(library))
+        return ctypes.CDLL("libnvrtc.so.13")
+    except OSError as error:
+        raise UserError("CUDA kernels cannot be compiled: NVRTC is missing; pip install 'merau-live[gpu]'.") from error

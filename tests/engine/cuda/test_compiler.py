@@ -1,0 +1,41 @@
+"""Every kernel for every architecture, without a GPU."""
+
+import pytest
+
+from engine import cache
+from engine.cuda.compiler import SOURCES, UnknownArch, compile_source, compiled, newest_ptx
+
+ARCHS = (75, 80, 86, 89, 90, 120)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+@pytest.mark.parametrize("arch", ARCHS)
+def test_kernels_compile_without_spills(source, arch):
+    code, usage = compile_source(source, f"sm_{arch}")
+    assert code.startswith(b"\x7fELF")
+    assert set(usage) == {name for name in usage if usage[name].spill_bytes == usage[name].stack_bytes == 0} != set()
+    assert max(kernel.registers for kernel in usage.values()) <= 64  # four blocks of 256 threads to a multiprocessor
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+def test_no_kernel_computes_in_double_precision(source):
+    ptx, _ = compile_source(source, "compute_75")
+    assert b".f32" in ptx and b".f64" not in ptx
+
+
+def test_code_is_kept_and_a_damaged_copy_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code = compiled(SOURCES[0], "sm_89")
+    (kept,) = (cache.folder() / "cuda").iterdir()
+    made = kept.stat().st_mtime_ns
+    assert compiled(SOURCES[0], "sm_89") == code and kept.stat().st_mtime_ns == made
+    kept.write_bytes(kept.read_bytes()[:-100])
+    assert compiled(SOURCES[0], "sm_89") == code
+    assert cache.read(kept) == code
+
+
+def test_an_architecture_that_nvrtc_does_not_know_is_named_and_has_ptx():
+    with pytest.raises(UnknownArch, match="cannot compile for sm_70: it knows 75"):
+        compile_source(SOURCES[0], "sm_70")
+    assert newest_ptx("sm_86") == "compute_86"
+    assert compile_source(SOURCES[0], newest_ptx("sm_999"))[0].startswith(b"//")

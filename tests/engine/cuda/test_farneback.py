@@ -1,0 +1,87 @@
+"""CUDA flow against OpenCV's Farneback, on a device or on the stub driver."""
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.cuda.device import BLOCK, DeviceError, blocks
+from engine.cuda.farneback import Farneback, FarnebackSettings
+from engine.errors import UserError
+from engine.flow import flow, strain
+from trainers.data.synth.clips import ASTRONAUT
+
+CASES = {  # (height, width), settings
+    "128x128, MERAU's": ((128, 128), FarnebackSettings()),
+    "a full crop, odd sizes": ((181, 167), FarnebackSettings(levels=1, iterations=1)),
+    "smaller than a tile": ((37, 33), FarnebackSettings()),
+    "Gaussian window": ((64, 96), FarnebackSettings(gaussian=True)),
+    "another pyramid": ((70, 65), FarnebackSettings(scale=0.7, window_px=20, poly_px=7, poly_sigma_px=1.5)),
+}
+
+
+def pair(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A piece of a face, and the same moved smoothly by a pixel or so, each (H, W) uint8 with noise of its own."""
+    rng = np.random.default_rng(seed)
+    grey = cv2.cvtColor(cv2.imread(str(ASTRONAUT)), cv2.COLOR_BGR2GRAY)
+    onset = grey[20 : 20 + height, 145 : 145 + width]
+    u, v = (cv2.GaussianBlur(rng.normal(0, 25, onset.shape).astype(np.float32), (0, 0), 10) for _ in range(2))
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    apex = cv2.remap(onset, columns - u, rows - v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    noisy = (np.clip(face + rng.normal(0, 2, face.shape), 0, 255).astype(np.uint8) for face in (onset, apex))
+    return next(noisy), next(noisy)
+
+
+def opencv(onset: np.ndarray, apex: np.ndarray, settings: FarnebackSettings) -> np.ndarray:
+    s, flags = settings, cv2.OPTFLOW_FARNEBACK_GAUSSIAN if settings.gaussian else 0
+    parameters = (s.scale, s.levels, s.window_px, s.iterations, s.poly_px, s.poly_sigma_px, flags)
+    return cv2.calcOpticalFlowFarneback(onset, apex, None, *parameters).transpose(2, 0, 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_the_flow_is_opencvs(device, case):
+    size, settings = CASES[case]
+    onset, apex = (np.stack(pictures) for pictures in zip(*(pair(seed, *size) for seed in range(2)), strict=True))
+    farneback = Farneback(device, 3, *size, settings)
+    fields = farneback(onset, apex)
+    farneback.close()
+    assert (fields.shape, fields.dtype) == ((2, 2, *size), np.float32)
+    for seen, *pictures in zip(fields, onset, apex, strict=True):
+        true = opencv(*pictures, settings)
+        apart = np.hypot(*(seen - true))
+        assert np.hypot(*true).mean() > 0.1
+        assert apart.mean() < 1e-4 and np.quantile(apart, 0.99) < 1e-3  # asked for are 0.02 and 0.2 px
+
+
+@pytest.mark.gpu
+def test_the_strain_is_the_cpus(device):
+    fields = np.random.default_rng(0).normal(0, 1, (2, 2, 33, 47)).astype(np.float32)
+    farneback = Farneback(device, 2, 33, 47)
+    seen = farneback.strain(fields)
+    farneback.close()
+    assert np.abs(seen - np.stack([strain(field) for field in fields])).max() < 1e-5
+
+
+@pytest.mark.gpu
+def test_the_method_cuda_is_the_method_farneback(device):
+    onset, apex = pair(3, 48, 40)
+    assert np.abs(flow(onset, apex, method="cuda") - flow(onset, apex, method="farneback")).max() < 0.01
+
+
+@pytest.mark.gpu
+def test_a_read_past_the_end_is_caught(device, stub):
+    farneback = Farneback(device, 1, 64, 64)
+    with pytest.raises(DeviceError, match="illegal memory access"), device.current("reading too far"):
+        arguments = (farneback._coefficients, farneback._flow, farneback._matrices, 1, 64, 65)
+        stream = farneback._memory.stream
+        farneback._kernels["equate"].prepared_async_call(blocks(65, 64, 1), BLOCK, stream, *arguments)
+        stream.synchronize()
+    stub.stub_reset()
+    farneback.close()
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(UserError, match="FarnebackSettings.window_px is 40: choose 2 to 31"):
+        FarnebackSettings(window_px=40)
+    with pytest.raises(UserError, match="FarnebackSettings.scale is 0.4"):
+        FarnebackSettings(scale=0.4)
