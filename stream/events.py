@@ -359,6 +359,12 @@ def read_clip(path: Path, session: int, event_id: str) -> bytes | None:
     return row["mp4"] if row else None
 
 
+def read_film_ids(path: Path, session: int) -> set[str]:
+    """The events of a session of which a film was kept. Raises UserError when the file is not a store."""
+    with _reading(path) as connection:
+        return {row["event"] for row in connection.execute("SELECT event FROM clips WHERE session = ?", (session,))}
+
+
 def read_labels(path: Path) -> list[Label]:
     """The newest label of each event, the oldest first. Raises UserError when the file is not a store."""
     newest = "SELECT * FROM labels WHERE id IN (SELECT max(id) FROM labels GROUP BY session, event) ORDER BY id"

@@ -14,15 +14,17 @@ import gradio as gr
 
 from engine.errors import UserError
 from stream.pipeline import PipelineSettings
+from stream.ui.configure import configure_page
 from stream.ui.desk import Load
 from stream.ui.doors import open_doors
 from stream.ui.handlers import private
 from stream.ui.house import House
-from stream.ui.i18n import WORDS, translate
+from stream.ui.i18n import WORDS, t, translations
 from stream.ui.live import add_source, live_page
+from stream.ui.review import review_page
 from stream.ui.settings import UiSettings
 
-SCRIPTS = ("core.js", "webcam.js", "live.js")
+SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "configure.js")
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
 
 
@@ -105,8 +107,13 @@ def page(house: House) -> gr.Blocks:
             elem_id="key",
         )
         gr.HTML(html_template=_text("top.html"), js_on_load=_text("top.js"), apply_default_css=False, elem_id="top")
-        with gr.Tabs(elem_id="pages"), gr.Tab(translate("Live"), id="live"):
-            shown = live_page(house, token)
+        with gr.Tabs(elem_id="pages"):
+            with gr.Tab(t("Live"), id="live"):
+                shown = live_page(house, token)
+            with gr.Tab(t("Review"), id="review") as tab:
+                review_page(house, token, tab)
+            with gr.Tab(t("Settings"), id="settings") as tab:
+                configure_page(house, token, tab)
 
         def arrive(request: gr.Request) -> tuple[Any, ...]:
             visitor = house.arrive()
@@ -149,8 +156,8 @@ def launching(settings: UiSettings) -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "mcp_server": False,
-        "i18n": translate,
-        "theme": gr.themes.Base(primary_hue="teal", neutral_hue="stone", radius_size="lg", font=FONT),
+        "i18n": translations,
+        "theme": gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
         "css": _text("page.css"),
         "head": f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',
     }

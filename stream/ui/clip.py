@@ -65,7 +65,7 @@ def film(pictures: Sequence[tuple[float, np.ndarray]]) -> bytes:
     """(t_s, (H, W, 3) uint8 BGR of even size) each -> MP4 that starts at 0 and shows every picture at its own time."""
     zero_s = pictures[0][0]
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", options={"preset": "veryfast", "crf": "20"})
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = pictures[0][1].shape[:2]

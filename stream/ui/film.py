@@ -1,11 +1,12 @@
 """A camera's pictures beside its analysis: shown to whoever looks, and kept for some seconds for films of events."""
 
+import logging
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -90,13 +91,18 @@ class Film:
         for _ in range(len(self._finals)):
             event = self._finals.popleft()
             if clip.bounds_s(event)[1] <= now_s:
-                self._sinks.cutter.submit(self._make, event, list(self._stills))
+                self._sinks.cutter.submit(self._make, event, list(self._stills)).add_done_callback(_report)
             else:
                 self._finals.append(event)
 
     def _make(self, event: Event, stills: list[clip.Still]) -> None:
         if mp4 := clip.cut(stills, event):
             self._sinks.keep(event, mp4)
+
+
+def _report(done: "Future[None]") -> None:
+    if error := done.exception():
+        logging.getLogger(__name__).error("A film could not be cut.", exc_info=error)
 
 
 def _shot(camera: int, update: Update, frame: Frame, boxes: dict[int, Any], jpeg: bytes) -> Shot:

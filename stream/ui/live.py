@@ -9,7 +9,7 @@ from stream.sources import File, Source, SourceSettings, open_source, redact
 from stream.ui.desk import Desk
 from stream.ui.handlers import private, told
 from stream.ui.house import House
-from stream.ui.i18n import translate as t
+from stream.ui.i18n import t
 
 LIVE = SourceSettings(paced=True, wait_for_camera=True)
 
@@ -28,12 +28,13 @@ def add_source(desk: Desk, spec: str) -> None:
 def live_page(house: House, token: gr.State) -> Callable[[str], tuple[object, object]]:
     """Build it inside a tab; returns what a page shows of the consent when it is loaded."""
     trusted = house.settings.trusted
-    with gr.Group(elem_id="consent", visible=False) as form:
-        gr.Markdown(t("Before a camera is analysed"), elem_classes="consent-title")
+    with gr.Column(elem_id="consent", elem_classes="card", visible=False) as form:
+        gr.Markdown(t("Before a camera is analysed"), elem_classes="title")
         purpose = gr.Textbox(
             label=t("Purpose of the analysis"),
             placeholder=t("for example: training, research study 12, my own face"),
             elem_id="purpose",
+            max_lines=1,
             max_length=200,
         )
         agreed = gr.Checkbox(label=t("Everyone in view has been told and agrees"), elem_id="agreed")
@@ -61,6 +62,7 @@ def live_page(house: House, token: gr.State) -> Callable[[str], tuple[object, ob
             label=t("Camera to add"),
             placeholder=t("rtsp://user:password@host/path, 0 for the first webcam, or a video file"),
             elem_id="spec",
+            max_lines=1,
             scale=4,
         )
         add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=140)

@@ -8,12 +8,13 @@
   const BEHIND = 1e6; // bytes that may wait in the socket; beyond, a picture is left out
 
   const w = (m.webcam = { sent: 0, skipped: 0, coding: "" });
-  let socket, stream, video, encoder, zero_ms, first_s, kept, report, running = 0;
+  let socket, stream, video, encoder, zero_ms, first_s, report, running = 0;
+  let kept = [];
 
   w.picture = (t_s) => {
     const wanted = first_s + t_s;
     let best = null;
-    for (const one of kept ?? []) if (Math.abs(one.captured_s - wanted) < 0.002) best = one.image;
+    for (const one of kept) if (Math.abs(one.captured_s - wanted) < 0.002) best = one.image;
     return best;
   };
   w.age_ms = (t_s) => performance.timeOrigin + performance.now() - zero_ms - 1000 * (first_s + t_s);
@@ -50,7 +51,6 @@
     stream?.getTracks().forEach((track) => track.stop());
     if (encoder?.state === "configured") encoder.close();
     socket?.close();
-    kept?.splice(0).forEach((one) => one.image.close());
     stream = encoder = socket = video = null;
     document.dispatchEvent(new CustomEvent("merau-webcam", { detail: false }));
   };
@@ -82,7 +82,8 @@
       if (late()) return;
       const picture = new VideoFrame(video, { timestamp: Math.round(1e6 * captured_s) });
       encoder.encode(picture, { keyFrame: number++ % KEY_EVERY === 0 });
-      keep(captured_s, picture);
+      picture.close(); // the camera has few: whoever holds them stops it
+      keep(captured_s);
     };
     video.requestVideoFrameCallback(next);
   };
@@ -96,12 +97,10 @@
       if (late()) return;
       const captured_s = seconds(metadata?.captureTime ?? now);
       context.drawImage(video, 0, 0);
+      keep(captured_s);
       canvas.toBlob(async (blob) => {
         const bytes = new Uint8Array(await blob.arrayBuffer());
-        const image = await createImageBitmap(blob);
-        if (mine !== running) return image.close();
-        send(JPEG, captured_s, bytes);
-        keep(captured_s, image);
+        if (mine === running) send(JPEG, captured_s, bytes);
       }, "image/jpeg", 0.85);
     };
     const again = (call) => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(call) : requestAnimationFrame(call));
@@ -114,9 +113,12 @@
     w.skipped += is ? 1 : 0;
     return is;
   };
-  const keep = (captured_s, image) => {
-    kept.push({ captured_s, image });
-    if (kept.length > KEPT) kept.shift().image.close();
+  // A copy of the picture that the video shows now, until its analysis comes back.
+  const keep = (captured_s) => {
+    const one = kept.length < KEPT ? { image: m.element("canvas", { width: video.videoWidth, height: video.videoHeight }) } : kept.shift();
+    one.captured_s = captured_s;
+    one.image.getContext("2d", { alpha: false }).drawImage(video, 0, 0, one.image.width, one.image.height);
+    kept.push(one);
   };
   const send = (coding, captured_s, bytes) => {
     if (socket?.readyState !== WebSocket.OPEN) return;

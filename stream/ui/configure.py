@@ -1,0 +1,79 @@
+"""The settings page: what runs here, what is kept and for how long, and the button that deletes all of it."""
+
+import platform
+from typing import Any
+
+import gradio as gr
+
+from engine.errors import UserError
+from stream.events import read_events, read_labels, read_sessions
+from stream.ui.desk import Desk, PrivateDesk
+from stream.ui.handlers import private, told
+from stream.ui.house import House
+from stream.ui.i18n import t
+
+
+def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
+    """Build it inside its tab."""
+    facts = gr.HTML(
+        html_template='<div class="m"></div>',
+        js_on_load="merau.facts(element, props, watch)",
+        apply_default_css=False,
+        elem_id="facts",
+    )
+    with gr.Column(elem_id="deleting", elem_classes="card"):
+        gr.Markdown(t("Delete everything"), elem_classes="title")
+        gr.Markdown(t("Sessions, events, pictures, films, your words and what was taught are deleted for good."))
+        sure = gr.Checkbox(label=t("I am sure"), elem_id="sure")
+        delete = gr.Button(t("Delete everything"), variant="stop", elem_id="delete")
+
+    def show(key: str) -> dict[str, Any]:
+        desks = [house.visitor(key).desk, *([house.shared] if house.settings.trusted else [])]
+        bundle = desks[0].bundle
+        return {
+            "card": {
+                "name": bundle.name,
+                "classes": bundle.card["classes"],
+                "aus": bundle.card["aus"],
+                "trained_on": _text(bundle.card["trained_on"]),
+                "scores": _text(bundle.card["scores"]),
+                "sha256": bundle.sha256[:16],
+            },
+            "machine": f"CPU, {platform.machine()}, Python {platform.python_version()}",
+            "retention_h": house.settings.retention_h,
+            "kept": [_kept(desk) for desk in desks],
+            "limits": {"visitors": house.settings.visitors, "upload_mb": house.settings.upload_mb},
+        }
+
+    @told
+    def deleted(key: str, certain: bool) -> tuple[bool, dict[str, Any]]:
+        if not certain:
+            raise UserError("Confirm that you are sure: what is deleted cannot be brought back.")
+        house.visitor(key).desk.delete_everything()
+        if house.settings.trusted:
+            house.shared.delete_everything()
+        return False, show(key)
+
+    tab.select(show, [token], facts, **private())
+    delete.click(deleted, [token, sure], [sure, facts], **private())
+
+
+def _kept(desk: Desk) -> dict[str, Any]:
+    path = desk.store.path
+    return {
+        "private": isinstance(desk, PrivateDesk),
+        "where": "" if isinstance(desk, PrivateDesk) else str(path),
+        "sessions": len(read_sessions(path)),
+        "events": sum(1 for _ in read_events(path)),
+        "labels": len(read_labels(path)),
+        "purpose": desk.consent.purpose if desk.consent else "",
+        "trouble": desk.store.trouble,
+    }
+
+
+def _text(value: Any) -> str:
+    """What a part of the bundle's card says in single numbers and words, as one line."""
+    if not isinstance(value, dict):
+        return str(value)
+    plain = [f"{name} {item}" for name, item in value.items() if isinstance(item, str | int | float)]
+    return " · ".join(plain + [_text(item) for item in value.values() if isinstance(item, dict)][:1])

@@ -1,0 +1,231 @@
+// The review page: the timeline of one session, its events as table or gallery, one event in detail, and what a person
+// says of it. Everything can be done from the keyboard.
+(() => {
+  const m = window.merau;
+  const LANE = 92;
+  const COLUMNS = [
+    ["onset", (event) => event.onset_s], ["face", (event) => event.track], ["kind", (event) => m.kind(event)],
+    ["expression", (event) => event.label], ["duration", (event) => event.offset_s - event.onset_s],
+    ["strength", (event) => event.strength], ["your word", (event) => event.given ?? ""],
+  ];
+  const KINDS = ["micro", "macro", "blink", "head", "speech", "other"];
+  const SPEEDS = [0.25, 0.5, 1];
+  const CURVE = 600; // points of a curve at most
+
+  m.review = (element, trigger, props, watch) => new Review(element, trigger, props, watch);
+
+  class Review {
+    constructor(element, trigger, props, watch) {
+      Object.assign(this, { root: element.querySelector(".review"), trigger, data: null, chosen: null, speed: 0.5 });
+      Object.assign(this, { shown: new Set(["micro", "macro", "other"]), sort: [0, 1], wanted: "", gallery: false });
+      watch("value", () => this.take(props.value));
+      document.addEventListener("keydown", (event) => this.key(event));
+      document.addEventListener("merau-event", ({ detail }) => detail.event.final && this.later(detail.session));
+      document.addEventListener("merau-film", ({ detail }) => this.later(detail.session));
+      m.whenEntered(() => this.draw());
+    }
+
+    // New events of the session that is open: ask for it again, once for all that come together.
+    later(session) {
+      if (!this.data || this.data.session !== session || this.timer) return;
+      this.timer = setTimeout(() => { this.timer = null; this.trigger("refresh", {}); }, 1500);
+    }
+
+    take(data) {
+      const same = this.data && data && this.data.session === data.session && this.data.desk === data.desk;
+      this.data = data;
+      if (!same) this.chosen = null;
+      if (data && !this.event()) this.chosen = this.visible()[0]?.id ?? null;
+      this.draw();
+    }
+
+    event() { return this.data?.events.find((event) => event.id === this.chosen); }
+
+    visible() {
+      const [column, way] = this.sort;
+      const value = COLUMNS[column][1];
+      const found = this.data.events.filter((event) => this.shown.has(event.kind)
+        && [event.label, event.given, m.kind(event), m.units(event)].join(" ").toLowerCase().includes(this.wanted.toLowerCase()));
+      return found.sort((a, b) => (value(a) > value(b) ? way : value(a) < value(b) ? -way : a.onset_s - b.onset_s));
+    }
+
+    url(what, query) { return m.url(what, { desk: this.data.desk, session: this.data.session, ...query }); }
+
+    choose(id, play = false) {
+      this.chosen = id;
+      this.draw();
+      if (play) this.root.querySelector(".detail video")?.play();
+      this.root.querySelector("tr[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+    }
+
+    step(by) {
+      const events = this.visible();
+      const at = events.findIndex((event) => event.id === this.chosen);
+      const next = events[Math.min(Math.max(at + by, 0), events.length - 1)];
+      if (next) this.choose(next.id);
+    }
+
+    judge(label) {
+      const event = this.event();
+      if (!event || !label.trim()) return;
+      this.trigger("judge", { session: this.data.session, event: event.id, label: label.trim() });
+      this.step(1);
+    }
+
+    key(event) {
+      if (!this.data || this.root.offsetParent === null || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (/INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
+      const video = this.root.querySelector(".detail video");
+      const does = {
+        " ": () => (video?.paused ? video.play() : video?.pause()), j: () => this.step(1), k: () => this.step(-1),
+        a: () => this.judge(this.event()?.label ?? ""), x: () => this.judge("no expression"),
+        r: () => this.root.querySelector(".verdict input")?.focus(), u: () => this.trigger("undo", {}),
+      }[event.key];
+      if (does) { event.preventDefault(); does(); }
+    }
+
+    draw() {
+      const e = m.element;
+      if (!this.data) return this.root.replaceChildren(e("p.empty.wide", {}, m.say("Nothing has been recorded yet. Events of the live page and of recordings come here.")));
+      const focus = document.activeElement?.dataset?.keep;
+      const events = this.visible();
+      const list = e("section.card", { "aria-label": m.say("Events") }, this.tools(events.length), this.gallery ? this.films(events) : this.table(events));
+      this.root.replaceChildren(this.timeline(), list, this.detail());
+      if (focus) {
+        const again = this.root.querySelector(`[data-keep="${focus}"]`);
+        again?.focus();
+        again?.setSelectionRange?.(again.value.length, again.value.length);
+      }
+    }
+
+    timeline() {
+      const e = m.element;
+      const { duration_s, tracks, events } = this.data;
+      const seconds = Math.max(duration_s, 1);
+      const place = (from, to) => `left:${(100 * from) / seconds}%;width:${(100 * Math.max(to - from, 0)) / seconds}%`;
+      const lanes = tracks.map((track) => {
+        const highest = Math.max(0.6, ...track.motion.filter((px) => px !== null));
+        const mine = events.filter((event) => event.track === track.track && this.shown.has(event.kind));
+        mine.sort((a, b) => b.offset_s - b.onset_s - (a.offset_s - a.onset_s));
+        const lane = e("div.lane", {}, e("span.scale", {}, `${m.say("Face {track}", track)} · ${highest.toFixed(1)} px`), ...mine.map((event) => e(`button.${event.kind}`, {
+          style: place(event.onset_s, event.offset_s), "aria-current": String(event.id === this.chosen),
+          title: `${m.kind(event)} ${m.clock(event.apex_s, true)} ${m.verdict(event)}`,
+          "aria-label": `${m.kind(event)} ${m.clock(event.apex_s, true)}`, onclick: () => this.choose(event.id, true),
+        })));
+        lane.insertAdjacentHTML("beforeend", `<svg viewBox="0 0 ${seconds} ${LANE}" preserveAspectRatio="none" aria-hidden="true"><path class="motion" d="${path(track.motion, track.bin_s, highest)}"/><path class="noise" d="${path(track.noise, track.bin_s, highest)}"/></svg>`);
+        return lane;
+      });
+      const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600].find((s) => seconds / s <= 8) ?? 3600;
+      const ticks = Array.from({ length: Math.ceil(seconds / step) }, (_, i) => e("span", { style: `left:${(100 * i * step) / seconds}%` }, m.clock(i * step)));
+      return e("section.card.wide", { "aria-label": m.say("Timeline") }, ...lanes, e("div.axis", {}, ...ticks));
+    }
+
+    tools(count) {
+      const e = m.element;
+      const press = (is, what, ...rest) => e("button", { type: "button", "aria-pressed": String(is), onclick: what }, ...rest);
+      const there = KINDS.filter((kind) => this.data.events.some((event) => event.kind === kind));
+      const chips = there.map((kind) => {
+        const chip = press(this.shown.has(kind), () => { this.shown[this.shown.has(kind) ? "delete" : "add"](kind); this.draw(); },
+          `${this.data.events.filter((event) => event.kind === kind).length} ${m.kind({ kind })}`);
+        chip.classList.add("chip", kind);
+        return chip;
+      });
+      const search = e("input", { type: "search", "data-keep": "search", placeholder: m.say("Search"), "aria-label": m.say("Search"), value: this.wanted, size: 9, oninput: () => { this.wanted = search.value; this.draw(); } });
+      return e("div.tools", {}, ...chips, search, e("span.end", {},
+        press(!this.gallery, () => { this.gallery = false; this.draw(); }, m.say("Table")),
+        press(this.gallery, () => { this.gallery = true; this.draw(); }, m.say("Films"))));
+    }
+
+    table(events) {
+      const e = m.element;
+      const head = COLUMNS.map(([name], i) => {
+        const arrow = this.sort[0] === i ? (this.sort[1] > 0 ? " ↑" : " ↓") : "";
+        const turn = () => { this.sort = [i, this.sort[0] === i ? -this.sort[1] : 1]; this.draw(); };
+        return e("th", { scope: "col", "aria-sort": arrow ? (this.sort[1] > 0 ? "ascending" : "descending") : "none" }, e("button", { type: "button", onclick: turn }, m.say(name) + arrow));
+      });
+      const rows = events.map((event) => e(`tr.${event.kind}`, { "data-id": event.id, tabindex: 0, "aria-selected": String(event.id === this.chosen), onclick: () => this.choose(event.id, true), onkeydown: (press) => press.key === "Enter" && this.choose(event.id, true) },
+        e("td", {}, m.clock(event.onset_s, true)), e("td", {}, event.track), e("td.kind", {}, m.kind(event)),
+        e("td", {}, m.verdict(event)), e("td", {}, `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`),
+        e("td", {}, `${event.strength.toFixed(2)} px`), e("td.mark", {}, event.given ? `✓ ${event.given}` : "")));
+      return e("div.scroll", {}, e("table", {}, e("thead", {}, e("tr", {}, ...head)), e("tbody", {}, ...rows)));
+    }
+
+    films(events) {
+      const e = m.element;
+      const films = events.filter((event) => event.film).slice(0, 60).map((event) => {
+        const film = e("video", { src: this.url("film", { event: event.id }), preload: "metadata", playsinline: true });
+        Object.assign(film, { muted: true, loop: true });
+        return e(`button.${event.kind}`, { type: "button", "aria-current": String(event.id === this.chosen), onclick: () => this.choose(event.id, true), onpointerenter: () => { film.playbackRate = this.speed; film.play(); }, onpointerleave: () => film.pause() },
+          film, e("span", {}, `${m.clock(event.apex_s, true)} · ${event.given ?? m.verdict(event)}`));
+      });
+      return films.length ? e("div.gallery", {}, ...films) : e("p.faint", {}, m.say("There are no films here."));
+    }
+
+    detail() {
+      const e = m.element;
+      const event = this.event();
+      if (!event) return e("section.card.detail", {}, e("p.faint", {}, m.say("No event is chosen.")));
+      const film = event.film ? e("video", { src: this.url("film", { event: event.id }), controls: true, playsinline: true, "aria-label": m.say("Film of the event") }) : null;
+      if (film) Object.assign(film, { muted: true, loop: true, defaultPlaybackRate: this.speed, playbackRate: this.speed, autoplay: true });
+      const speeds = e("div.tools", {}, ...SPEEDS.map((speed) => e("button", { type: "button", "aria-pressed": String(speed === this.speed), onclick: () => { this.speed = speed; this.draw(); } }, `${speed}×`)));
+      const pictures = [["onset_jpeg", "onset"], ["apex_jpeg", "apex"], ["flow_png", "movement"]].map(([name, caption]) => e("figure", {}, e("img", { src: this.url("picture", { event: event.id, name }), alt: m.say(caption), loading: "lazy" }), e("figcaption", {}, m.say(caption))));
+      return e(`section.card.detail.${event.kind}`, { "aria-label": m.say("Event") },
+        e("header", {}, e("h2", {}, m.verdict(event) || m.kind(event)), e("p.faint", {}, `${m.kind(event)} · ${m.say("Face {track}", event)} · ${m.clock(event.onset_s, true)} → ${m.clock(event.apex_s, true)} → ${m.clock(event.offset_s, true)}`)),
+        film ?? e("p.none", {}, m.say("No film was kept of this event.")), film ? speeds : null,
+        event.pictures ? e("div.pictures", {}, ...pictures) : null, event.label ? m.eventBars(event) : null, this.verdict(event));
+    }
+
+    verdict(event) {
+      const e = m.element;
+      const name = e("input", { type: "text", "data-keep": "name", list: "merau-classes", maxlength: 40, placeholder: m.say("Another name"), "aria-label": m.say("Another name") });
+      const key = (letter) => e("kbd", { "aria-hidden": "true" }, letter);
+      const form = e("form", { onsubmit: (submit) => { submit.preventDefault(); this.judge(name.value); } }, name, e("button", { type: "submit" }, m.say("Name it"), " ", key("R")));
+      name.addEventListener("keydown", (press) => press.key === "Escape" && name.blur());
+      const accept = event.label ? e("button.main", { type: "button", onclick: () => this.judge(event.label) }, m.say("Right: {label}", event), " ", key("A")) : null;
+      return e("div.verdict", {}, event.given ? e("p.mark", { style: "flex:1 1 100%" }, `✓ ${m.say("You named it {given}.", event)}`) : null,
+        accept, e("button", { type: "button", onclick: () => this.judge("no expression") }, m.say("No expression"), " ", key("X")),
+        e("button", { type: "button", onclick: () => this.trigger("undo", {}) }, m.say("Undo"), " ", key("U")), form,
+        e("datalist", { id: "merau-classes" }, ...this.data.classes.map((label) => e("option", { value: label }))),
+        e("p.faint", { style: "flex:1 1 100%" }, key("J"), " ", key("K"), ` ${m.say("next, previous")} · `, key("Space"), ` ${m.say("play")}`));
+    }
+  }
+
+  const path = (values, bin_s, highest) => {
+    let text = "", open = false;
+    const each = Math.max(1, Math.ceil(values.length / CURVE));
+    for (let i = 0; i < values.length; i += each) {
+      const known = values.slice(i, i + each).filter((value) => value !== null);
+      if (!known.length) { open = false; continue; }
+      text += `${open ? "L" : "M"}${((i + each / 2) * bin_s).toFixed(2)} ${(LANE * (1 - Math.max(...known) / highest)).toFixed(1)}`;
+      open = true;
+    }
+    return text;
+  };
+
+  // Links to every export of the session that is open.
+  m.exports = (element, props, watch) => {
+    const blur = m.element("input", { type: "checkbox", onchange: () => draw() });
+    const draw = () => {
+      const at = props.value;
+      const link = (what, text, query) => m.element("a", { href: m.url(what, { desk: at.desk, session: at.session, ...query }), download: "" }, text);
+      element.querySelector(".exports").replaceChildren(...(at ? [
+        m.element("span.faint", {}, m.say("Export")), ...at.formats.map((format) => link("events", format.toUpperCase(), { format })),
+        link("films", m.say("Films (ZIP)"), blur.checked ? { blur: 1 } : {}),
+        m.element("label", {}, blur, " ", m.say("faces blurred")),
+      ] : []));
+    };
+    watch("value", draw);
+  };
+
+  // What can be taught: a count per class towards five, and what was taught.
+  m.teach = (element, props, watch) => watch("value", () => {
+    const { counts, explanation, taught, enough } = props.value;
+    const e = m.element;
+    const shots = Object.entries(counts).map(([label, number]) => e("div", {}, e("b", {}, label), e("small", {}, ` ${number}`),
+      e("div.dots", { role: "img", "aria-label": m.say("{number} of {enough}", { number, enough }) }, ...Array.from({ length: enough }, (_, i) => e(i < number ? "i.full" : "i")))));
+    element.querySelector(".m").replaceChildren(
+      e("div.shots", {}, ...(shots.length ? shots : [e("p.faint", {}, m.say("Name events above: five of each class make a good lesson."))])),
+      e("p", { role: "status" }, explanation || m.say("The recognizer answers with its own classes.")),
+      ...(taught ? [e("a", { href: m.url("head", { desk: props.value.desk }), download: "" }, m.say("Save what was taught"))] : []));
+  });
+})();
