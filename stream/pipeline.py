@@ -35,7 +35,7 @@ class PipelineSettings:
     align: AlignSettings = field(default_factory=AlignSettings)
     spotter: SpotterSettings = field(default_factory=SpotterSettings)
     forget_s: float = 60.0
-    none_weak: float = 0.6
+    none_weak: float = 0.8
     weak_snr: float = 3.5
     none_any: float = 0.9
 
@@ -122,6 +122,7 @@ class Pipeline:
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
         self._looker = _Looker(self.settings)
         self._tracks: dict[int, _Track] = {}
+        self._told: deque[str] = deque(maxlen=64)  # ids of the last events: even a final word may be taken back
 
     def run(self, source: Source) -> Generator[Update]:
         """Updates for every frame that `source`, already opened, gives, and a last one.
@@ -153,7 +154,7 @@ class Pipeline:
         for crop in seen.crops:
             track = self._tracks.get(crop.track_id) or _Track(Spotter(self.settings.spotter), crop.t_s)
             self._tracks[crop.track_id], track.seen_s = track, crop.t_s
-            events += [self._event(span) for span in track.spotter.push(crop)]
+            events += self._events(track.spotter.push(crop))
         events += self._forget(seen.frame.t_s)
         spotters = {crop.track_id: self._tracks[crop.track_id].spotter for crop in seen.crops}
         return Update(
@@ -170,7 +171,7 @@ class Pipeline:
     def finish(self) -> Update:
         """The stream is over: everything that is open is closed."""
         began_s = time.perf_counter()
-        events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
+        events = [event for track in self._tracks.values() for event in self._events(track.spotter.finish())]
         self._tracks.clear()
         return Update(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - began_s))
 
@@ -180,10 +181,22 @@ class Pipeline:
         for track_id, track in list(self._tracks.items()):
             away_s = t_s - track.seen_s
             if away_s > Spotter.GAP_S:
-                events += [self._event(span) for span in track.spotter.finish()]
+                events += self._events(track.spotter.finish())
             if away_s > self.settings.forget_s:
                 del self._tracks[track_id]
         return events
+
+    def _events(self, spans: list[Span]) -> list[Event]:
+        """What is to be said. Where the spotter's first guess was no expression, nothing is, until it is final; nor
+        then, if it has come to nothing."""
+        told = []
+        for span in spans:
+            event = self._event(span)
+            nothing = event.kind == "other" and (span.kind == "other" or not span.final)
+            if not nothing or event.id in self._told:
+                told.append(event)
+                self._told.append(event.id)
+        return told
 
     def _event(self, span: Span) -> Event:
         expression = span.kind in ("micro", "macro")
