@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
     demo = _command(commands, "demo", _demo, "play a clip whose truth is known and compare; needs no camera")
     demo.add_argument("--out", type=Path, default=Path("merau-demo"), help="folder for the report (%(default)s)")
+    demo.add_argument("--no-ui", action="store_true", help="end after the terminal's part, without the live page")
 
     export = _command(commands, "export", _export, "write stored events in another format")
     export.add_argument("store", metavar="DB", type=Path)
@@ -210,12 +211,33 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(analysis.document | {"truth": [pair.fields() for pair in pairs if pair.span]}))
     else:
-        print(f"\n{demo.table(pairs)}\n\nThe report: {report}")
+        print(f"\n{demo.table(pairs)}\n\nThe report: {report}", flush=True)
+        if not arguments.no_ui:
+            _demo_page(arguments.out / "page.db")
     return 0
+
+
+def _demo_page(store: Path) -> None:
+    """The live page on the demo's clip: until Ctrl-C at a terminal, else just long enough to see that it answers."""
+    from engine.recognizer import Recognizer
+    from stream import demo
+    from stream.ui.app import App, until_stopped
+    from stream.ui.settings import UiSettings
+
+    app = App([str(demo.CLIP)], Recognizer.load, UiSettings(port=0), store=store)
+    with until_stopped(app) as stopped:
+        print(f"The live page: {app.address}", end="", flush=True)
+        if sys.stdin.isatty():
+            print(" (Ctrl-C ends it)", flush=True)
+            stopped.wait()
+        else:
+            app.check()
+            print(" (it answers, and ends here: no terminal)", flush=True)
 
 
 def _ui(arguments: argparse.Namespace) -> int:
     from engine.recognizer import Recognizer
+    from engine.teach import Lesson
     from stream.ui.settings import Login, UiSettings
 
     settings = UiSettings(
@@ -232,7 +254,10 @@ def _ui(arguments: argparse.Namespace) -> int:
     from stream.ui.app import App, until_stopped
 
     def load() -> Recognizer:
-        return Recognizer.load(arguments.bundle, device=arguments.device)
+        recognizer = Recognizer.load(arguments.bundle, device=arguments.device)
+        if arguments.head:
+            recognizer.teach(Lesson.load(arguments.head, recognizer))
+        return recognizer
 
     app = App(arguments.sources, load, settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import gradio as gr
 
@@ -73,6 +74,15 @@ class App:
             raise UserError(f"The port {settings.port} is in use: choose another with --port.") from error
         open_doors(app, self.house)
         return share or local
+
+    def check(self) -> None:
+        """Raises UserError unless the page answers at its address."""
+        direct = build_opener(ProxyHandler({}))  # a proxy does not know this machine's own addresses
+        try:
+            with direct.open(self.address, timeout=10) as answer:
+                answer.read()
+        except OSError as error:
+            raise UserError(f"The page does not answer at {self.address}: {error}.") from error
 
     def close(self) -> None:
         """Stop serving; visitors' data goes. Raises UserError when the store cannot be written."""

@@ -40,7 +40,7 @@ class Desk:
         self.consent: Consent | None = None
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, dict[int, Trace]] = {}
-        self.lessons: list[Lesson] = []  # the last one is in use
+        self.lessons: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
         self._viewers: set[Mailbox] = set()
         self._lock = threading.Lock()
 
