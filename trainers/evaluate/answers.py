@@ -38,11 +38,11 @@ class Answers:
 
 
 def answer(recognizer: Recognizer, flow: np.ndarray) -> Answers:
-    """`recognizer` on `flow` (N, 2, 32, 32) of a flow set. Its size is not known: it is given as 1 px of spread.
+    """`recognizer` on `flow` (N, 2, 32, 32) of a flow set, where the size of the motion is not known.
 
     Raises UserError where the bundle's classes do not tell negative, positive and surprise apart.
     """
-    inputs = trunk_inputs(recognizer.sees_apex, flow)
+    inputs = trunk_inputs(recognizer.sees_apex, flow, known=False)
     parts = [
         recognizer.trunk.embed(**{name: rows[i : i + BATCH] for name, rows in inputs.items()})
         for i in range(0, len(flow), BATCH)

@@ -1,4 +1,4 @@
-"""The commands of merau-lab that measure: predict and evaluate."""
+"""The commands of merau-lab that measure: predict, evaluate and leaderboard."""
 
 import argparse
 import json
@@ -39,6 +39,19 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the scores there, do not print them")
     evaluate.set_defaults(run=choose_evaluation)
 
+    board = commands.add_parser("leaderboard", help="a table of all models by all protocols on a flow set")
+    board.add_argument("--flows", type=Path, required=True, metavar="INDEX", help="index of a flow set (CSV)")
+    board.add_argument("--bundle", type=Path, nargs="+", default=[], help="default: the shipped bundle")
+    board.add_argument("--models", nargs="+", help="default: all")
+    board.add_argument("--protocols", nargs="+", help="default: zero-shot few-shot lodo loso")
+    board.add_argument("--task", default="cde", help="cde, 4-way, easy, hard or 5-class (default: %(default)s)")
+    board.add_argument("--shots", type=int, default=5, help="samples a class (default: %(default)s)")
+    board.add_argument("--draws", type=int, default=100, help="of the shots (default: %(default)s)")
+    board.add_argument("--seeds", type=int, default=1, help="passes of the other protocols (default: %(default)s)")
+    board.add_argument("--json", type=Path, metavar="OUT", help="every run's document, as a list")
+    board.add_argument("--report", type=Path, metavar="HTML", help="the table as a page")
+    board.set_defaults(run=run_leaderboard)
+
 
 def run_predict(options: argparse.Namespace) -> None:
     from engine.recognizer import Recognizer
@@ -75,6 +88,27 @@ def run_protocol(options: argparse.Namespace) -> None:
         page = options.json.with_suffix(".html")
     if page is not None:
         write_text(page, report.page(done))
+
+
+def run_leaderboard(options: argparse.Namespace) -> None:
+    from engine.recognizer import Recognizer
+    from trainers.data import flow_set
+    from trainers.evaluate import leaderboard
+    from trainers.evaluate.run import MODELS
+
+    named = [(path.name, Recognizer.load(path)) for path in options.bundle] or [("default", Recognizer.load())]
+    documents = leaderboard.compare(
+        named,
+        flow_set.read(options.flows),
+        models=options.models or MODELS,
+        protocols=options.protocols or leaderboard.PROTOCOLS,
+        **{name: getattr(options, name) for name in ("task", "shots", "draws", "seeds")},
+    )
+    print(leaderboard.markdown(documents), end="")
+    if options.json is not None:
+        write_text(options.json, json.dumps(documents, indent=2) + "\n")
+    if options.report is not None:
+        write_text(options.report, leaderboard.page(documents))
 
 
 def write_json(document: dict[str, Any], path: Path | None) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from engine import heads
 from engine.recognizer import Recognizer
 from engine.teach import prior, teach
-from trainers.baselines import logistic
+from trainers.baselines import capsule, lbp_top, liu, logistic, vgg
 from trainers.data.flow_set import CLASSES
 from trainers.evaluate.answers import Answers
 from trainers.evaluate.problem import Problem
@@ -73,5 +73,5 @@ def head_on(embedding: np.ndarray, problem: Problem, kind: str, train: np.ndarra
 
 
 HEADS = {"merau-linear": "linear", "merau-cd": "cosine", "protonet": "prototypes"}
-BASELINES: dict[str, Callable[[Problem], Learner]] = {"logistic": logistic.Logistic}
-NETWORKS: dict[str, Callable[..., Learner]] = {}
+BASELINES: dict[str, Callable[[Problem], Learner]] = {"logistic": logistic.Logistic, "lbp-top": lbp_top.LbpTop}
+NETWORKS: dict[str, Callable[..., Learner]] = {"liu": liu.learner, "vgg": vgg.learner, "capsule": capsule.learner}

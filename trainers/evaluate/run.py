@@ -1,10 +1,12 @@
 """One recognizer, one protocol, one flow set: the document that `merau-lab evaluate --protocol` writes."""
 
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 from tqdm import tqdm
 
+from calib.domain import LEAST, gap
 from engine.errors import UserError
 from engine.recognizer import Recognizer
 from trainers.data.flow_set import FlowSet
@@ -74,10 +76,21 @@ def run(recognizer: Recognizer, data: FlowSet, settings: RunSettings, *, name: s
     document |= summary.scores(problem, trials)
     if before:
         document["zero_shot_on_the_same_queries"] = summary.scores(problem, before)
+    document["domains"] = gaps(problem, answers)
     coded = summary.au_scores(problem.data.aus.tolist(), answers.aus, answers.units)
     if coded and settings.model == "merau":
         document["au_auc"] = coded | {"mean": summary.rounded(sum(coded.values()) / len(coded))}
     return Run(settings, problem, trials, answers, document)
+
+
+def gaps(problem: Problem, answers: Answers) -> list[dict[str, Any]]:
+    """How far the embeddings of each two databases lie apart; databases of too few samples are left out."""
+    rows = {name: rows for name, rows in problem.rows_by_database().items() if len(rows) >= LEAST}
+    measured = []
+    for one, other in combinations(rows, 2):
+        apart = gap(answers.embedding[rows[one]], answers.embedding[rows[other]])
+        measured.append({"one": one, "other": other, "mmd2": summary.rounded(apart.mmd2), "p": apart.p_value})
+    return measured
 
 
 def make_learner(problem: Problem, recognizer: Recognizer, answers: Answers, settings: RunSettings) -> Learner:

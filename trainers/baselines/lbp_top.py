@@ -1,0 +1,80 @@
+"""LBP-TOP + SVM: Zhao & Pietikainen 2007, uniform patterns in blocks of the face, as the first papers did it."""
+
+import numba
+import numpy as np
+from sklearn.svm import SVC
+
+from engine.errors import UserError
+from engine.heads import softmax
+from trainers.baselines.frames import strips
+from trainers.evaluate.problem import Problem
+from trainers.evaluate.protocols import NeedsSamples
+
+BLOCKS = 5  # a side
+LEAST_FRAMES = 3
+UNIFORM = 59  # 58 patterns of at most two changes round the circle, and the rest in one
+
+
+def pattern_index() -> np.ndarray:
+    """(256,) the bin of each 8-bit pattern."""
+    index, following = np.full(256, UNIFORM - 1), 0
+    for code in range(256):
+        bits = [(code >> i) & 1 for i in range(8)]
+        if sum(bits[i] != bits[i - 1] for i in range(8)) <= 2:
+            index[code], following = following, following + 1
+    return index
+
+
+INDEX = pattern_index()
+AROUND = np.array([[-1, -1], [-1, 0], [-1, 1], [0, 1], [1, 1], [1, 0], [1, -1], [0, -1]])
+
+
+@numba.njit(cache=True)
+def lbp_top(frames, blocks, index):  # type: ignore[no-untyped-def]
+    """Histograms (blocks, blocks, 3, 59) float64, counts, of (T, H, W) uint8: planes XY, XT, YT; radius 1,
+    eight neighbours on the square."""
+    count, height, width = frames.shape
+    histograms = np.zeros((blocks, blocks, 3, index.max() + 1))
+    codes = np.empty(3, np.int64)
+    for t in range(1, count - 1):
+        for y in range(1, height - 1):
+            for x in range(1, width - 1):
+                centre = frames[t, y, x]
+                codes[:] = 0
+                for bit in range(8):
+                    a, b = AROUND[bit]
+                    codes[0] |= (frames[t, y + a, x + b] >= centre) << bit
+                    codes[1] |= (frames[t + a, y, x + b] >= centre) << bit
+                    codes[2] |= (frames[t + a, y + b, x] >= centre) << bit
+                block_y, block_x = y * blocks // height, x * blocks // width
+                for plane in range(3):
+                    histograms[block_y, block_x, plane, index[codes[plane]]] += 1
+    return histograms
+
+
+class LbpTop:
+    """A learner (see protocols.Learner): a linear SVM on the root of the histograms (Hellinger's kernel)."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        frames = strips(problem.data, "lbp-top")
+        if min(map(len, frames)) < LEAST_FRAMES:
+            raise UserError(f"lbp-top needs {LEAST_FRAMES} frames or more in every strip of frames_png.")
+        counts = np.stack([lbp_top(strip, BLOCKS, INDEX) for strip in frames])
+        shares = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+        self.features = np.sqrt(shares.reshape(len(frames), -1))
+
+    def __call__(
+        self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
+    ) -> np.ndarray:
+        if not len(train):
+            raise NeedsSamples("LBP-TOP + SVM knows nothing without samples.")
+        said = np.zeros((len(test), len(self.problem.classes)))
+        present, label = np.unique(self.problem.label[train], return_inverse=True)
+        if len(present) == 1:
+            said[:, present] = 1
+            return said
+        model = SVC(kernel="linear", class_weight="balanced", decision_function_shape="ovr")
+        margin = model.fit(self.features[train], label).decision_function(self.features[test])
+        said[:, present] = softmax(margin if margin.ndim == 2 else np.stack([-margin, margin], 1))
+        return said

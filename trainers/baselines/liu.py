@@ -1,0 +1,83 @@
+"""Liu, Du, Zheng & Gedeon, A Neural Micro-Expression Recognizer, FG 2019: ResNet18 on flow, pooled by parts of the
+face, with a domain adversary and expression magnification and reduction.
+
+Magnification and reduction bring micro- and macro-expressions to one amplitude. A flow set has none (each sample is
+scaled to its own range), so all samples already are alike in it. Its pre-training on macro-expressions is what the
+source of a few-shot protocol stands for: samples of other databases.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainers.baselines.network import Baseline, Network
+from trainers.evaluate.problem import Problem
+
+WIDTHS = (16, 32, 64, 128)  # a quarter of ResNet18's: 32 x 32 flow, some hundred samples
+ADVERSARY = 0.1  # weight of the domain loss
+MOST_DOMAINS = 16
+
+
+class Residual(nn.Module):
+    """ResNet's basic block (He et al. 2016)."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.way = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride=stride, bias=False), nn.BatchNorm2d(after))
+        self.shortcut = nn.Identity() if before == after and stride == 1 else shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.way(x) + self.shortcut(x))
+
+
+class Liu(Baseline):
+    """Flow (n, 2, 32, 32) -> embedding (n, 256), the means of the upper and the lower half of the face, and logits."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(2, WIDTHS[0], 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(WIDTHS[0]),
+        ]
+        before = WIDTHS[0]
+        for stage, width in enumerate(WIDTHS):
+            layers += [Residual(before, width, 1 if stage == 0 else 2), Residual(width, width, 1)]
+            before = width
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten(), nn.Dropout(0.5))
+        self.classify = nn.Linear(2 * before, classes)
+        self.tell_domain = nn.Linear(2 * before, MOST_DOMAINS)
+
+    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.features(flow)
+        return embedding, self.classify(embedding)
+
+    def loss(self, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
+        """The classes, and an adversary (Ganin & Lempitsky 2015) that the features must leave in the dark."""
+        told = self.tell_domain(Reversed.apply(embedding))
+        return functional.cross_entropy(logits, label) + ADVERSARY * functional.cross_entropy(told, domain)
+
+
+class Reversed(torch.autograd.Function):
+    """The identity, with the gradient's sign turned."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return -gradient
+
+
+def learner(problem: Problem, *, best_epoch: bool = False) -> Network:
+    return Network(problem, torch.from_numpy(problem.flow.astype(np.float32)), Liu, best_epoch)

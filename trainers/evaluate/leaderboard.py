@@ -1,0 +1,89 @@
+"""All models by all protocols on one flow set, in one table."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from engine.errors import UserError
+from engine.recognizer import Recognizer
+from trainers.data.flow_set import FlowSet
+from trainers.evaluate.report import html
+from trainers.evaluate.run import MODELS, RunSettings, run
+
+PROTOCOLS = ("zero-shot", "few-shot", "lodo", "loso")
+TITLES = {
+    "merau": "MERAU, taught head x prior",
+    "merau-linear": "MERAU, linear head alone",
+    "merau-cd": "MERAU (CD), cosine head alone",
+    "protonet": "ProtoNet on MERAU's embedding",
+    "logistic": "logistic regression on raw flow",
+    "lbp-top": "LBP-TOP + SVM",
+    "liu": "Liu's recognizer",
+    "vgg": "VGG on the apex frame",
+    "capsule": "CapsuleNet on the apex frame",
+}
+
+
+def compare(
+    recognizers: Sequence[tuple[str, Recognizer]],
+    data: FlowSet,
+    *,
+    models: Sequence[str] = MODELS,
+    protocols: Sequence[str] = PROTOCOLS,
+    **settings: Any,
+) -> list[dict[str, Any]]:
+    """The document of every run; where a model cannot run, one with the reason as "skipped".
+
+    Models that use a bundle run once for each of `recognizers`. `settings` are those of RunSettings.
+    """
+    done = []
+    for model in models:
+        for name, recognizer in recognizers if model.startswith(("merau", "protonet")) else recognizers[:1]:
+            for protocol in protocols:
+                asked = RunSettings(model=model, protocol=protocol, **settings)
+                print_as = name if len(recognizers) > 1 and model.startswith(("merau", "protonet")) else ""
+                try:
+                    document = run(recognizer, data, asked).document
+                except UserError as error:
+                    document = {"model": model, "protocol": protocol, "skipped": str(error)}
+                done.append({"title": " ".join(filter(None, (TITLES[model], print_as))), **document})
+    return done
+
+
+def rows(documents: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the table: UF1 / UAR over all databases, then UF1 of each."""
+    protocols = list(dict.fromkeys(d["protocol"] for d in documents))
+    titles = list(dict.fromkeys(d["title"] for d in documents))
+    cells = {(d["title"], d["protocol"]): cell(d) for d in documents}
+    return ["model", *protocols], [[title, *(cells.get((title, p), "") for p in protocols)] for title in titles]
+
+
+def cell(document: dict[str, Any]) -> str:
+    if "skipped" in document:
+        return "-"
+    full = document["full"]
+    spread = f" ± {full['uf1_sd']:.3f}" if full["uf1_sd"] else ""
+    parts = [f"{part['uf1']:.2f}" for part in document["by_database"].values() if part["samples"]]
+    stamp = " (best epoch)" if "warning" in document else ""
+    return f"{full['uf1']:.3f}{spread} / {full['uar']:.3f} [{' '.join(parts)}]{stamp}"
+
+
+def markdown(documents: Sequence[dict[str, Any]]) -> str:
+    head, table = rows(documents)
+    lines = [head, ["---"] * len(head), *table]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n" + legend(documents) + "\n"
+
+
+def page(documents: Sequence[dict[str, Any]]) -> str:
+    head, table = rows(documents)
+    cells = "".join("<tr>" + "".join(f"<td>{escape(c)}" for c in line) for line in table)
+    heads = "".join(f"<th>{escape(name)}" for name in head)
+    notes = "".join(f"<p>{escape(line)}</p>" for line in legend(documents).splitlines())
+    body = f"<h1>Leaderboard</h1>{notes}<div class=scroll><table><tr>{heads}{cells}</table></div>"
+    return html("Leaderboard", body)
+
+
+def legend(documents: Sequence[dict[str, Any]]) -> str:
+    databases = next((list(d["by_database"]) for d in documents if "by_database" in d), [])
+    why = dict.fromkeys(f"{d['title']}, {d['protocol']}: {d['skipped']}" for d in documents if "skipped" in d)
+    return "\n".join([f"UF1 / UAR over all databases; in brackets UF1 of {', '.join(databases)}.", *why])
