@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that the tests and scripts/bench_rtsp.py need and that the package index cannot give:
-# a real RTSP camera. The product itself needs none of them.
+# Installs the Debian packages that the tests and benchmarks need and that the package index cannot give: a real RTSP
+# camera and a real browser. The product itself needs none of them.
 set -eu
 
 packages="
@@ -10,12 +10,14 @@ packages="
     gstreamer1.0-plugins-good
     gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly
+    chromium
 "
 # python3-gi, gir1.2-gst-rtsp-server-1.0: GStreamer's RTSP server and its Python bindings
 # plugins-base: the test picture; good: MP4 and RTP; bad: H.264 and H.265 parsers; ugly: the x264 encoder
+# chromium: the live page in a browser, with a made-up webcam
 
 if ! command -v apt-get >/dev/null; then
-    echo "This is no Debian or Ubuntu: install GStreamer's RTSP server with its Python bindings and plugins by hand." >&2
+    echo "This is no Debian or Ubuntu: install Chromium and GStreamer's RTSP server with its Python bindings and plugins by hand." >&2
     exit 1
 fi
 
@@ -27,7 +29,7 @@ for package in $packages; do
     esac
 done
 if [ -z "$missing" ]; then
-    echo "All Debian packages for the RTSP tests are installed."
+    echo "All Debian packages for the tests are installed."
     exit 0
 fi
 
@@ -36,11 +38,11 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
     as_root="sudo"
 else
-    echo "The RTSP tests need Debian packages, and this user may not install them. As root, run:" >&2
+    echo "The tests need Debian packages, and this user may not install them. As root, run:" >&2
     echo "    apt-get install --no-install-recommends$missing" >&2
     exit 1
 fi
 
-echo "Installing for the RTSP tests:$missing"
+echo "Installing for the tests:$missing"
 $as_root apt-get update -q
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing

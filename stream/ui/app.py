@@ -14,6 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 import gradio as gr
 
 from engine.errors import UserError
+from stream.events import event_fields, read_events
 from stream.pipeline import PipelineSettings
 from stream.ui.configure import configure_page
 from stream.ui.desk import Load
@@ -136,6 +137,18 @@ def page(house: House) -> gr.Blocks:
             }
             return visitor.token, entered, *shown(visitor.token)
 
+        def cameras() -> list[dict[str, Any]]:
+            """How the server's own cameras fare."""
+            return house.shared.statuses() if house.settings.trusted else []
+
+        def events(session: int) -> list[dict[str, Any]]:
+            """The events of one session of the server's own cameras."""
+            if not house.settings.trusted:
+                return []
+            return [event_fields(event) for event in read_events(house.shared.store.path, session)]
+
+        gr.api(cameras, api_name="cameras")
+        gr.api(events, api_name="events")
         form, recorded = _consent_outputs(blocks)
         blocks.load(arrive, None, [token, key, form, recorded], **private())
     return blocks

@@ -18,6 +18,7 @@ from stream.summary import Trace
 from stream.ui.film import Film, Sinks
 from stream.ui.mailbox import Shot
 
+RATE_OVER_S = 0.9  # frame rates are measured over this time at least
 SAID = 20  # words on events that a page is told when it comes later
 TRACES = 20  # people of one session whose motion is kept for the timeline
 
@@ -54,6 +55,7 @@ class Camera:
     _source: Source | None = None
     _thread: threading.Thread | None = None
     _stopped: bool = False
+    _rates_hz: tuple[float, float] = (0.0, 0.0)
     _last: tuple[float, int, int] = field(default_factory=lambda: (time.monotonic(), 0, 0))
 
     @property
@@ -121,13 +123,20 @@ class Camera:
         self.said.append(word)
         self.wiring.tell(word)
 
+    def _measure(self, frames: int) -> None:
+        """Frames captured and analysed a second, whoever asks and how often."""
+        now_s, (then_s, captured, analysed) = time.monotonic(), self._last
+        span_s = now_s - then_s
+        if span_s >= RATE_OVER_S:
+            counts = (frames - captured, self.analysed - analysed)
+            self._rates_hz = (round(max(counts[0], 0) / span_s, 1), round(max(counts[1], 0) / span_s, 1))
+            self._last = (now_s, frames, self.analysed)
+
     def status(self) -> dict[str, Any]:
-        """How the source and its analysis fare, as the page's status line tells it; rates since the last call."""
+        """How the source and its analysis fare, as the page's status line tells it."""
         state = self._source.state() if self._source else None
         frames = state.frames if state else 0
-        now_s, (then_s, captured, analysed) = time.monotonic(), self._last
-        self._last = (now_s, frames, self.analysed)
-        span_s = max(now_s - then_s, 1e-3)
+        self._measure(frames)
         waiting = not self.running and not self.session and not self.trouble
         return {
             "camera": self.number,
@@ -141,8 +150,8 @@ class Camera:
             "frames": frames,
             "frames_total": self._source.frames_total if self._source else None,
             "analysed": self.analysed,
-            "captured_hz": round(max(frames - captured, 0) / span_s, 1),
-            "analysed_hz": round(max(self.analysed - analysed, 0) / span_s, 1),
+            "captured_hz": self._rates_hz[0],
+            "analysed_hz": self._rates_hz[1],
             "dropped": state.dropped if state else 0,
             "gaps": len(state.gaps) if state else 0,
             "reconnects": state.reconnects if state else 0,

@@ -69,7 +69,10 @@ class Desk:
         self.tell(self._status())
 
     def _status(self) -> dict[str, Any]:
-        return {"cameras": [camera.status() for camera in self._on_wall()], "desk": self.name}
+        return {"cameras": self.statuses(), "desk": self.name}
+
+    def statuses(self) -> list[dict[str, Any]]:
+        return [camera.status() for camera in self._on_wall()]
 
     def _on_wall(self) -> list[Camera]:
         return [camera for camera in list(self.cameras.values()) if camera.on_wall]

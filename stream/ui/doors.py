@@ -89,10 +89,11 @@ def open_doors(app: App, house: House) -> None:
 async def watch(house: House, socket: WebSocket, visitor: Visitor) -> None:
     """Send what the page shows: pictures with what was found in them, words, status."""
     mailbox = Mailbox(asyncio.get_running_loop())
-    mine = await asyncio.to_thread(lambda: visitor.desk)
-    desks = [house.shared, mine] if house.settings.trusted else [mine]
+    desks = [house.shared] if house.settings.trusted else []
     for desk in desks:
         desk.join(mailbox)
+    desks.append(await asyncio.to_thread(lambda: visitor.desk))
+    desks[-1].join(mailbox)
     sending = asyncio.create_task(_send(socket, mailbox))
     try:
         async for text in socket.iter_text():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import UserError
+from stream.events import Consent
 from stream.pipeline import PipelineSettings
 from stream.ui.desk import Desk, Load, PrivateDesk
 from stream.ui.settings import UiSettings
@@ -42,6 +43,10 @@ class Visitor:
             if self._desk is None:
                 self._desk = self.make_desk()
             return self._desk
+
+    @property
+    def consent(self) -> Consent | None:
+        return self._desk.consent if self._desk else None
 
     @property
     def gone(self) -> bool:

@@ -68,7 +68,7 @@ def live_page(house: House, token: gr.State) -> Callable[[str], tuple[object, ob
         add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=140)
 
     def shown(key: str) -> tuple[object, object]:
-        mine = house.visitor(key).desk.consent
+        mine = house.visitor(key).consent
         shared = house.shared.consent
         cameras = house.shared.cameras.values() if trusted else ()
         waiting = any(camera.session is None and not camera.replay for camera in cameras)

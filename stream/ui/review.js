@@ -190,14 +190,16 @@
     }
   }
 
+  // An SVG path through what is known, broken where the face was away.
   const path = (values, bin_s, highest) => {
-    let text = "", open = false;
+    let text = "", last = -1e9;
     const each = Math.max(1, Math.ceil(values.length / CURVE));
     for (let i = 0; i < values.length; i += each) {
       const known = values.slice(i, i + each).filter((value) => value !== null);
-      if (!known.length) { open = false; continue; }
-      text += `${open ? "L" : "M"}${((i + each / 2) * bin_s).toFixed(2)} ${(LANE * (1 - Math.max(...known) / highest)).toFixed(1)}`;
-      open = true;
+      if (!known.length) continue;
+      const t_s = (i + each / 2) * bin_s;
+      text += `${t_s - last < Math.max(0.5, 2 * each * bin_s) ? "L" : "M"}${t_s.toFixed(2)} ${(LANE * (1 - Math.max(...known) / highest)).toFixed(1)}`;
+      last = t_s;
     }
     return text;
   };

@@ -1,0 +1,195 @@
+"""Times the visitor's webcam: Chromium with a made-up camera that plays the demo clip, page and server on one machine.
+
+    python scripts/bench_ui.py                 # at 30 and at 60 frames/s
+    python scripts/bench_ui.py --soak 20       # memory of server and page over 20 minutes of the live view
+
+Needs playwright (pip install -e '.[dev]') and Debian's chromium (scripts/debian_packages.sh). Prints JSON.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+from tqdm import tqdm
+
+from engine.recognizer import Recognizer
+from stream.demo import CLIP
+from stream.events import Event, read_events
+from stream.pipeline import Pipeline
+from stream.sources import File, SourceSettings
+from stream.ui.app import App
+from stream.ui.settings import UiSettings
+
+PASS_S = 28.0  # the clip's length: what comes later is seen for the second time
+FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --use-fake-device-for-media-stream".split()
+FLAGS += ["--use-fake-ui-for-media-stream"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rates", type=int, nargs="+", default=[30, 60], help="frames/s of the camera (30 60)")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="live view of a camera instead")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    result: dict[str, Any] = {"host": host()}
+    with tempfile.TemporaryDirectory(prefix="bench-ui-") as folder:
+        if arguments.soak:
+            result["soak"] = soak(Path(folder), arguments.soak)
+        else:
+            result["webcam"] = [webcam(Path(folder), rate) for rate in arguments.rates]
+    print(json.dumps(result, indent=1))
+    return 0
+
+
+def host() -> dict[str, Any]:
+    names = ("gradio", "websockets", "av", "opencv-python-headless", "onnxruntime", "playwright")
+    chromium = subprocess.run(["chromium", "--version"], capture_output=True, text=True).stdout.strip()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "chromium": chromium.split(" built")[0],
+        "versions": {name: version(name) for name in names},
+    }
+
+
+def webcam(folder: Path, rate: int) -> dict[str, Any]:
+    """The demo clip through the browser: rates, delays, gaps, and its events beside those of the file."""
+    video = camera_file(folder, rate)
+    app = App([], Recognizer.load, UiSettings(port=0), store=folder / f"{rate}.db")
+    try:
+        with sync_playwright() as playwright:
+            flags = [*FLAGS, f"--use-file-for-fake-video-capture={video}"]
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+            page = browser.new_page()
+            page.goto(app.address)
+            begin(page)
+            desk = next(iter(app.house.visitors.values())).desk
+            for _ in tqdm(range(int(PASS_S) + 2), desc=f"{rate} frames/s", unit=" s"):
+                page.wait_for_timeout(1000)
+            shown = np.array(page.evaluate("window.shown"))
+            skipped = page.evaluate("merau.webcam.skipped")
+            (camera,) = desk.cameras.values()
+            status = camera.status()
+            page.evaluate("merau.webcam.stop()")
+            while desk.cameras:
+                page.wait_for_timeout(200)
+            events = list(read_events(desk.store.path))
+            browser.close()
+    finally:
+        app.close()
+    steady = shown[shown[:, 0] > 5]  # the first seconds compile and find the face
+    delays = np.percentile(steady[:, 1], [50, 95]).round(1).tolist()
+    span_s = float(shown[-1, 0] - shown[0, 0])
+    return {
+        "camera_hz": rate,
+        "captured_hz": round(status["frames"] / span_s, 1),
+        "analysed_hz": round(status["analysed"] / span_s, 1),
+        "dropped": status["dropped"],
+        "skipped_in_browser": skipped,
+        "capture_to_shown_ms_p50_p95": delays,
+        "gaps_over_two_frames": int((np.diff(steady[:, 0]) > 2.5 / rate).sum()),
+        "micro": compared(events, of_file()),
+    }
+
+
+def begin(page: Page) -> None:
+    """State a purpose, start the webcam, and note when each analysed frame is shown."""
+    page.get_by_role("button", name="Use my webcam").click()
+    page.get_by_label("Purpose of the analysis").fill("benchmark")
+    page.get_by_label("Everyone in view has been told and agrees").check()
+    page.evaluate(
+        "() => { window.shown = []; merau.onShown = (camera, header) =>"
+        " window.shown.push([header.t_s, merau.webcam.age_ms(header.t_s)]); }"
+    )
+    page.get_by_role("button", name="Begin the analysis").click()
+    page.wait_for_function("window.shown.length > 0", timeout=60_000)
+
+
+def camera_file(folder: Path, rate: int) -> Path:
+    path = folder / f"camera{rate}.y4m"
+    command = ["ffmpeg", "-v", "error", "-y", "-i", str(CLIP), "-r", str(rate), "-pix_fmt", "yuv420p", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def of_file() -> list[Event]:
+    with File(str(CLIP), SourceSettings()) as source:
+        updates = list(Pipeline("file", Recognizer.load()).run(source))
+    return [event for update in updates for event in update.events if event.final]
+
+
+def compared(seen: list[Event], known: list[Event]) -> dict[str, Any]:
+    """The micro-expressions of the webcam beside those of the file. The camera plays the clip already when the analysis
+    begins: the one shift that fits most events is taken out first."""
+    of_seen = [event.apex_s for event in seen if event.kind == "micro" and event.apex_s < PASS_S]
+    of_known = [event.apex_s for event in known if event.kind == "micro"]
+    shifts = [a - b for a, b in itertools.product(of_known, of_seen) if a - b >= -0.1]
+
+    def residues_s(shift: float) -> list[float]:
+        nearest = [min((seen_s + shift - known_s for seen_s in of_seen), key=abs) for known_s in of_known]
+        return [residue for residue in nearest if abs(residue) < 0.2]
+
+    best = max(shifts, key=lambda shift: (len(residues_s(shift)), -sum(map(abs, residues_s(shift)))), default=0.0)
+    found = np.array(residues_s(best))
+    return {
+        "of_the_file": len(of_known),
+        "before_the_analysis_began": sum(known_s < best for known_s in of_known),
+        "found_by_webcam": len(found),
+        "more_by_webcam": len(of_seen) - len(found),
+        "apex_differs_ms": (1000 * (found - np.median(found))).round(1).tolist() if len(found) else [],
+        "began_at_s": round(best, 3),
+    }
+
+
+def soak(folder: Path, minutes: float) -> dict[str, Any]:
+    """Resident memory of the server and of the page's renderer while two viewers watch a camera for `minutes`."""
+    long = folder / "long.mp4"
+    loops = int(60 * minutes / PASS_S) + 2
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-y", "-stream_loop", str(loops), "-i", str(CLIP), "-c", "copy", str(long)], check=True
+    )
+    app = App([str(long)], Recognizer.load, UiSettings(port=0), store=folder / "soak.db")
+    rows = []
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            pages = [browser.new_page(), browser.new_page()]
+            for page in pages:
+                page.goto(app.address)
+            sessions = [page.context.new_cdp_session(page) for page in pages]
+            for minute in tqdm(range(int(minutes) + 1), desc="soak", unit=" min"):
+                heaps = [session.send("Runtime.getHeapUsage")["usedSize"] / 1e6 for session in sessions]
+                (camera,) = app.house.shared.cameras.values()
+                rows.append({"minute": minute, "server_mb": resident_mb(), "page_heaps_mb": [round(h, 1) for h in heaps]})
+                rows[-1] |= {"analysed_hz": camera.status()["analysed_hz"], "dropped": camera.status()["dropped"]}
+                if minute < int(minutes):
+                    pages[0].wait_for_timeout(60_000)
+            browser.close()
+    finally:
+        app.close()
+    return {"viewers": 2, "minutes": minutes, "rows": rows}
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""A webcam that a page sends: true capture times, whatever arrives, and an end."""
+
+from datetime import UTC, datetime
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import UserError
+from stream.sources import Browser, SourceSettings
+from stream.sources.browser import AHEAD, Packet
+
+ZERO = datetime(2026, 3, 1, 9, tzinfo=UTC)
+TIMES_S = [1.5, 1.516, 1.533, 1.7, 1.733]  # with a gap, as a busy page makes them
+
+
+def coded() -> list[Packet]:
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 64, 48, "yuv420p"
+    encoder.time_base, encoder.options = Fraction(1, 1_000_000), {"tune": "zerolatency"}
+    packets = []
+    for i, t_s in enumerate(TIMES_S):
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * i, np.uint8), format="bgr24")
+        frame.pts, frame.time_base = round(t_s * 1e6), encoder.time_base
+        packets += [Packet("h264", t_s, bytes(packet)) for packet in encoder.encode(frame)]
+    return packets
+
+
+def test_frames_carry_the_times_at_which_they_were_taken():
+    source = Browser("webcam", SourceSettings(), ZERO)
+    for packet in [Packet("h264", 1.4, b"damaged"), *coded()]:
+        source.push(packet)
+    source.end("the page closed")
+    with source:
+        frames = list(source)
+    assert [frame.t_s for frame in frames] == pytest.approx([t_s - 1.5 for t_s in TIMES_S], abs=1e-6)
+    assert [round(frame.image.mean() / 40) for frame in frames] == [0, 1, 2, 3, 4]
+    assert source.wall_zero == datetime(2026, 3, 1, 9, 0, 1, 500_000, tzinfo=UTC)
+    assert source.state().reason == "the page closed" and source.state().frames == 5
+
+
+def test_jpegs_are_frames_too_and_a_picture_too_large_is_refused():
+    for height, refused in ((48, False), (2000, True)):
+        source = Browser("webcam", SourceSettings(), ZERO)
+        jpeg = cv2.imencode(".jpg", np.zeros((height, 1000, 3), np.uint8))[1].tobytes()
+        source.push(Packet("jpeg", 2.0, jpeg))
+        source.end("the page closed")
+        if refused:
+            with pytest.raises(UserError, match="choose 1280 x 720"), source:
+                pass
+        else:
+            with source:
+                assert [frame.t_s for frame in source] == [0.0]
+
+
+def test_a_page_that_sends_too_fast_is_cut_off():
+    source = Browser("webcam", SourceSettings(), ZERO)
+    with pytest.raises(UserError, match="faster than this machine decodes"):
+        for number in range(AHEAD + 1):
+            source.push(Packet("h264", float(number), b"x"))

@@ -1,0 +1,101 @@
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from engine.recognizer import Recognizer
+from stream.demo import CLIP
+from stream.ui.app import App
+from stream.ui.settings import UiSettings
+
+CHROMIUM = shutil.which("chromium") or "chromium (scripts/debian_packages.sh installs it)"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+SHOTS = Path("out/screenshots")  # kept for whoever wants to see what the tests saw
+
+Serve = Callable[..., App]
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's first seconds, its pictures untouched: a blink, two micro-expressions and a macro-expression."""
+    path = tmp_path_factory.mktemp("clip") / "interview.mp4"
+    with av.open(str(CLIP)) as source, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.dts * packet.time_base < 10:
+                packet.stream = stream
+                out.mux(packet)
+    return path
+
+
+@pytest.fixture(scope="session")
+def webcam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the browser takes for its camera: six seconds of the demo, which it repeats."""
+    path = tmp_path_factory.mktemp("webcam") / "webcam.y4m"
+    with av.open(str(CLIP)) as source, path.open("wb") as out:
+        out.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
+        for picture in source.decode(video=0):
+            if picture.time > 6:
+                break
+            out.write(b"FRAME\n" + picture.reformat(format="yuv420p").to_ndarray().tobytes())
+    return path
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Pages served on a free port, closed at the end of the test."""
+    cv2.setNumThreads(1)
+    apps: list[App] = []
+
+    def start(*sources: str | Path, **settings: Any) -> App:
+        store = tmp_path / f"page{len(apps)}.db"
+        named = [str(source) for source in sources]
+        apps.append(App(named, Recognizer.load, UiSettings(port=0, **settings), store=store))
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        app.close()
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    expect.set_options(timeout=60_000)
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright, webcam: Path) -> Iterator[Browser]:
+    """Debian's Chromium with a camera that shows the demo."""
+    flags = [*FLAGS, f"--use-file-for-fake-video-capture={webcam}"]
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """An empty tab that fails the test when a script of the page fails."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB", accept_downloads=True)
+    page.set_default_timeout(60_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    if not page.is_closed():
+        page.screenshot(path=SHOTS / f"{request.node.name}.png", full_page=True)
+        page.close()
+    assert not errors

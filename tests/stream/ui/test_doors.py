@@ -1,0 +1,140 @@
+"""Who may come in: login, Origin, the page's token, consent, and how many at a time."""
+
+import json
+import time
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from engine.errors import UserError
+from stream.ui.app import App
+from stream.ui.house import House
+from stream.ui.settings import Login, UiSettings
+from tests.stream.ui.waiting import wait_for
+
+PASSWORD = "correct horse"
+
+
+def status(opener, url: str, data: bytes | None = None) -> int:
+    request = Request(url, data, {"Content-Type": "application/x-www-form-urlencoded"} if data else {})
+    try:
+        with opener.open(request, timeout=20) as answer:
+            return answer.status
+    except HTTPError as error:
+        return error.code
+
+
+def socket(app: App, path: str, *, origin: str | None = None, cookie: str = "", token: str = "") -> ClientConnection:
+    address = app.address.rstrip("/")
+    return connect(
+        f"{address.replace('http', 'ws')}/merau/{path}?visitor={token}",
+        origin=address if origin is None else origin,
+        additional_headers={"Cookie": cookie} if cookie else {},
+        proxy=None,
+    )
+
+
+def agreed(house: House) -> str:
+    """A page whose visitor stated a purpose; returns its token."""
+    visitor = house.arrive()
+    visitor.desk.agree("a test")
+    return visitor.token
+
+
+def test_the_login_guards_the_page_the_sockets_and_every_route(serve, clip):
+    app = serve(clip, login=Login("anna", PASSWORD))
+    token = app.house.arrive().token
+    opener = build_opener(ProxyHandler({}), HTTPCookieProcessor())
+    route = f"{app.address}merau/get/events?visitor={token}&desk=server&session=1&format=csv"
+    wait_for(lambda: app.house.shared.cameras and next(iter(app.house.shared.cameras.values())).session, "a session")
+    assert status(opener, f"{app.address}config") == status(opener, route) == 401
+    for path in ("live", "webcam"):
+        with pytest.raises(InvalidStatus, match="403"):
+            socket(app, path, token=token)
+    wrong = f"username=anna&password={PASSWORD}x".encode()
+    assert status(opener, f"{app.address}login", wrong) == 400
+    assert status(opener, f"{app.address}login", f"username=anna&password={PASSWORD}".encode()) == 200
+    assert status(opener, f"{app.address}config") == status(opener, route) == 200
+    jar = next(handler.cookiejar for handler in opener.handlers if isinstance(handler, HTTPCookieProcessor))
+    cookie = "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
+    with socket(app, "live", cookie=cookie, token=token) as live:
+        assert "cameras" in json.loads(live.recv(timeout=20))
+    for foreign in ({"origin": "http://evil.example"}, {"token": "guessed"}):
+        with pytest.raises(InvalidStatus, match="403"):
+            socket(app, "live", cookie=cookie, **({"token": token} | foreign))
+
+
+def test_strangers_get_no_camera_of_this_server(serve, clip):
+    with pytest.raises(UserError, match="open to everybody"):
+        serve(clip, host="0.0.0.0")
+    house = serve(host="0.0.0.0").house
+    with pytest.raises(UserError, match="after a login only"):
+        house.desk(house.arrive().token, "server")
+
+
+def test_pages_reach_only_what_is_theirs(serve):
+    app = serve()
+    opener = build_opener(ProxyHandler({}))
+    for query in ("visitor=guessed&desk=server", f"visitor={app.house.arrive().token}&desk=other"):
+        assert status(opener, f"{app.address}merau/get/events?{query}&session=1&format=csv") == 404
+
+
+def test_nobody_is_analysed_without_consent(serve):
+    app = serve()
+    with socket(app, "webcam", token=app.house.arrive().token) as webcam:
+        webcam.send(json.dumps({"zero_ms": 0}))
+        assert "State the purpose" in json.loads(webcam.recv(timeout=20))["error"]
+
+
+def test_who_comes_too_late_waits_and_then_is_told_that_it_is_full(serve):
+    app = serve(visitors=1, waiting=1)
+
+    def come() -> ClientConnection:
+        webcam = socket(app, "webcam", token=agreed(app.house))
+        webcam.send(json.dumps({"zero_ms": 1000 * time.time()}))
+        return webcam
+
+    first, second = come(), None
+    try:
+        assert "go" in json.loads(first.recv(timeout=20))
+        second = come()
+        assert json.loads(second.recv(timeout=20)) == {"before": 0}
+        for _ in range(10):
+            with come() as late:
+                assert "This machine is full" in json.loads(late.recv(timeout=20))["error"]
+        first.close()
+        wait_for(lambda: "go" in json.loads(second.recv(timeout=20)), "the place that came free")
+    finally:
+        first.close()
+        if second:
+            second.close()
+
+
+def test_what_is_no_picture_ends_the_visit(serve):
+    app = serve()
+    with socket(app, "webcam", token=agreed(app.house)) as webcam:
+        webcam.send(json.dumps({"zero_ms": 1000 * time.time()}))
+        assert "go" in json.loads(webcam.recv(timeout=20))
+        webcam.send(b"\x07" + bytes(20))
+        assert "no picture" in json.loads(webcam.recv(timeout=20))["error"]
+        with pytest.raises(ConnectionClosed):
+            webcam.recv(timeout=20)
+
+
+def test_endpoints_are_named_on_purpose_and_the_rest_is_hidden(serve):
+    app = serve()
+    with build_opener(ProxyHandler({})).open(f"{app.address}gradio_api/info", timeout=20) as answer:
+        assert set(json.load(answer)["named_endpoints"]) == {"/cameras", "/events"}
+
+
+def test_the_password_comes_from_a_file_and_is_never_shown(tmp_path):
+    path = tmp_path / "password"
+    path.write_text(f"{PASSWORD}\nsecond line\n")
+    login = Login.read(f"anna:{path}")
+    assert login.password == PASSWORD and PASSWORD not in repr(UiSettings(login=login))
+    for text, reason in (("anna", "USER:FILE"), (f"anna:{tmp_path}/none", "cannot be read")):
+        with pytest.raises(UserError, match=reason):
+            Login.read(text)

@@ -1,0 +1,199 @@
+"""The page in a real browser: what a person sees and does."""
+
+import csv
+import io
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from stream.events import read_events, read_labels, read_sessions
+from stream.export import FORMATS
+from tests.stream.ui.waiting import wait_for
+
+LIT = """() => {
+    const canvas = document.querySelector(".tile canvas");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.reduce((sum, value, i) => (i % 4 < 3 ? sum + value : sum), 0) / data.length;
+}"""
+
+
+def consent(page: Page, purpose: str = "a test") -> None:
+    page.get_by_label("Purpose of the analysis").fill(purpose)
+    page.get_by_label("Everyone in view has been told and agrees").check()
+    page.get_by_role("button", name="Begin the analysis").click()
+
+
+def open_review(page: Page) -> None:
+    page.get_by_role("tab", name="Review").click()
+    page.locator(".review tbody tr").first.wait_for()
+
+
+def choose(page: Page, button: str, file: Path) -> None:
+    """A file for an upload button."""
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=button).click()
+    chooser.value.set_files(file)
+
+
+def names(page: Page) -> list[str]:
+    """The words that were given, as the table shows them."""
+    return [cell.removeprefix("✓ ") for cell in page.locator(".review td.mark").all_inner_texts() if cell]
+
+
+def test_live_view_shows_frames_what_is_in_them_and_events(serve, page, clip):
+    app = serve(clip)
+    page.goto(app.address)
+    tile = page.locator(".tile")
+    expect(tile.locator("h2")).to_have_text("interview.mp4")
+    wait_for(lambda: page.evaluate(LIT) > 20, "a picture")
+    expect(tile.locator(".person b").first).to_have_text("Face 1")
+    expect(tile.locator(".said li.micro").first).to_contain_text("micro-expression")
+    expect(tile.locator(".word .label").first).not_to_be_empty()
+    expect(tile.locator(".status")).to_contain_text("frames/s captured")
+    expect(tile.locator(".pill").first).to_have_text("ended")
+    tile.get_by_label("Mesh").check()
+    tile.get_by_role("button", name="Play again").click()
+    expect(tile.locator(".pill").first).to_have_text("live")
+    page.evaluate("() => { merau.onShown = (camera, header) => { window.meshSeen ||= header.mesh > 0; }; }")
+    page.wait_for_function("window.meshSeen")
+
+
+def test_cameras_come_and_go_while_it_runs(serve, page, clip):
+    app = serve()
+    page.goto(app.address)
+    expect(page.locator(".empty").first).to_have_text("No camera yet.")
+    page.get_by_label("Camera to add").fill("/nowhere/film.mp4")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("There is no file '/nowhere/film.mp4'.")).to_be_visible()
+    page.get_by_label("Camera to add").fill(str(clip))
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".tile .pill").first).to_have_text("live")
+    page.get_by_label("Camera to add").fill("rtsp://guest:secret@127.0.0.1:9/none")
+    page.get_by_role("button", name="Add", exact=True).click()
+    waiting = page.locator(".tile", has_text="rtsp").or_(page.locator(".tile", has_text="none")).last
+    expect(waiting.locator(".veil")).to_contain_text("Waits for purpose and consent.")
+    consent(page)
+    expect(waiting.locator(".veil")).to_contain_text("refuses the connection")
+    assert "secret" not in page.content()
+    for left in (1, 0):
+        page.get_by_role("button", name="Remove this camera").first.click()
+        expect(page.locator(".tile")).to_have_count(left)
+    assert not app.house.shared.cameras
+
+
+def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, page):
+    app = serve()
+    page.goto(app.address)
+    page.get_by_role("button", name="Use my webcam").click()
+    desk = next(iter(app.house.visitors.values())).desk
+    assert not desk.cameras  # consent comes first
+    consent(page, "my own face")
+    tile = page.locator(".tile")
+    expect(tile.locator("h2")).to_have_text("My webcam")
+    expect(tile.locator(".said li.micro").first).to_be_visible()
+    expect(tile.locator(".status")).to_contain_text("from camera to screen")
+    assert page.evaluate("merau.webcam.coding") == "h264"
+    page.get_by_role("button", name="Let my webcam go").click()
+    expect(tile).to_have_count(0)
+    session, *_ = read_sessions(desk.store.path)
+    assert session.purpose == "my own face" and session.consented and session.frames > 30
+    times = [event.apex_s for event in read_events(desk.store.path, session.id) if event.kind == "micro"]
+    assert times and times[0] > 1  # on the camera's clock, from its first picture
+    page.close()
+    wait_for(lambda: not desk.folder.exists(), "the visitor's folder to go", deadline_s=10)
+    wait_for(lambda: not app.house.visitors, "the visitor to be forgotten", deadline_s=10)
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith(("camera", "film", "decode web"))]
+    assert not left
+    assert not list(read_events(app.house.shared.store.path))
+
+
+def test_without_webcodecs_pictures_come_as_jpeg(serve, page):
+    app = serve()
+    page.goto(app.address)
+    expect(page.get_by_role("button", name="Use my webcam")).to_be_visible()
+    page.evaluate("merau.noWebCodecs = true")
+    page.get_by_role("button", name="Use my webcam").click()
+    consent(page)
+    expect(page.locator(".tile .person b").first).to_have_text("Face 1")
+    assert page.evaluate("merau.webcam.coding") == "jpeg"
+
+
+def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip, tmp_path):
+    app = serve()
+    page.goto(app.address)
+    page.get_by_role("tab", name="Review").click()
+    choose(page, "Analyse a recording", clip)
+    page.locator(".review tbody tr").first.wait_for()
+    visitor = next(iter(app.house.visitors.values()))
+    assert not list(visitor.desk.folder.glob("*.mp4"))  # the upload itself is not kept
+    wait_for(lambda: page.locator(".detail video").count(), "a film")
+    page.wait_for_function("document.querySelector('.detail video').videoWidth > 0")
+    page.wait_for_function("[...document.querySelectorAll('.pictures img')].every((image) => image.naturalWidth > 0)")
+    assert page.locator(".lane path.motion").first.get_attribute("d").count("L") > 100
+
+    page.locator(".review td").first.click()
+    page.keyboard.press("a")  # right
+    wait_for(lambda: len(names(page)) == 1, "the first word")
+    page.keyboard.press("x")  # no expression
+    wait_for(lambda: "no expression" in names(page), "the second word")
+    page.keyboard.press("u")  # undo
+    wait_for(lambda: len(names(page)) == 1, "the word to be taken back")
+    page.get_by_label("Another name").fill("smirk")
+    page.get_by_label("Another name").press("Enter")
+    wait_for(lambda: "smirk" in names(page), "my own class")
+    labels = read_labels(visitor.desk.store.path)
+    assert {label.label for label in labels} == set(names(page)) and all(label.embedding for label in labels)
+
+    page.get_by_role("button", name="Teach these classes").click()
+    expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
+    assert set(visitor.desk.lessons[-1].classes) == set(names(page))
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save what was taught").click()
+    head = tmp_path / "head.safetensors"
+    saved.value.save_as(head)
+    page.get_by_role("button", name="Undo the last lesson").click()
+    expect(page.locator("#lesson [role=status]")).to_contain_text("its own classes")
+    choose(page, "Load a saved lesson", head)
+    expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
+
+    events = list(read_events(visitor.desk.store.path))
+    for form in FORMATS:
+        with page.expect_download() as download:
+            page.get_by_role("link", name=form.upper(), exact=True).click()
+        data = Path(download.value.path()).read_bytes()
+        assert download.value.suggested_filename.endswith(f".{form}") and len(data) > 100
+        if form == "csv":
+            assert len(list(csv.DictReader(io.StringIO(data.decode())))) == len(events)
+    page.get_by_label("faces blurred").check()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Films (ZIP)").click()
+    films = zipfile.ZipFile(download.value.path()).namelist()
+    assert films and download.value.suggested_filename.endswith("blurred.zip")
+
+    page.get_by_role("tab", name="Settings").click()
+    page.get_by_label("I am sure").check()
+    page.get_by_role("button", name="Delete everything").click()
+    wait_for(lambda: not read_sessions(visitor.desk.store.path), "the deletion")
+    assert not read_labels(visitor.desk.store.path) and not visitor.desk.lessons
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "locale", "words"), [(390, "dark", "de-DE", "Durchsicht"), (1280, "light", "en-GB", "Review")]
+)
+def test_nothing_sticks_out_on_a_phone_or_in_the_dark(serve, browser, clip, width, scheme, locale, words):
+    app = serve(clip)
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, locale=locale)
+    page.goto(app.address)
+    expect(page.locator(".tile .person").first).to_be_visible(timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("tab", name=words).click()
+    page.locator(".review tbody tr").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    unlabelled = """() => [...document.querySelectorAll("button, input, select, textarea")].filter((control) =>
+        control.offsetParent && !control.innerText && !control.labels?.length && !control.getAttribute("aria-label")
+        && !control.getAttribute("title")).map((control) => control.outerHTML.slice(0, 120))"""
+    assert page.evaluate(unlabelled) == []
+    page.close()
