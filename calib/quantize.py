@@ -1,63 +1,297 @@
-"""FP32 ONNX -> INT8 Q/DQ ONNX with calibrated ranges, and the gate that a quantised trunk must pass.
+"""FP32 ONNX -> INT8 or FP8 Q/DQ ONNX with calibrated ranges, and the gate that a quantised trunk must pass.
 
-Needs the `onnx` package (extra `train`); nothing at run time does.
+Symmetric scales, per output channel for weights and per tensor for what flows between layers, biases left alone: the
+form that TensorRT and ONNX Runtime both take. Needs the `onnx` package (extra `train`); nothing at run time does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import numpy as np
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+import onnx
+from onnx import helper, numpy_helper
 
 from engine.errors import UserError
-from engine.runtimes.onnx import OnnxTrunk
+from engine.runtimes.onnx import OnnxTrunk, session
 
-METHODS = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
+METHODS = ("minmax", "entropy", "percentile", "mse")
+OPERATORS = ("Conv", "Gemm", "MatMul")  # with constant weights
+LARGEST = {"int8": 127.0, "fp8": 448.0}  # of FP8 E4M3
+BINS = 2048
+PERCENTILE = 99.99
 
-
-class _Samples(CalibrationDataReader):
-    def __init__(self, inputs: Sequence[dict[str, np.ndarray]]) -> None:
-        self.rest: Iterator[dict[str, np.ndarray]] = iter(inputs)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self.rest, None)
+Inputs = dict[str, np.ndarray]  # a batch by input name, float32
 
 
-def quantize(fp32: Path, int8: Path, inputs: Sequence[dict[str, np.ndarray]], *, method: str = "minmax") -> None:
-    """Write `int8`: symmetric, weights per channel, activations per tensor, biases left alone, as TensorRT wants Q/DQ.
+@dataclass(frozen=True)
+class Gate:
+    """What a quantised trunk must keep: mean cosine of embeddings with FP32's, and all but `most_drop` of a score such
+    as UF1 (0..1)."""
 
-    `inputs` are calibration batches by input name, float32.
+    least_cosine: float = 0.98
+    most_drop: float = 0.005
+
+    def __post_init__(self) -> None:
+        for name in ("least_cosine", "most_drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"Gate.{name} is {getattr(self, name)}: choose 0 to 1.")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer and 1 - cosine of the embedding when this layer alone is quantised; `kept` in FP32 if too sensitive."""
+
+    name: str
+    error: float
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What quantising cost on held-out inputs. `score` is (before, after), None where none was asked for."""
+
+    precision: str
+    method: str
+    layers: tuple[Layer, ...]
+    cosine: float
+    score: tuple[float, float] | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def quantize(
+    fp32: Path,
+    quantised: Path,
+    inputs: Sequence[Inputs],
+    *,
+    method: str = "minmax",
+    precision: str = "int8",
+    held_out: Inputs | None = None,
+    score: Callable[[np.ndarray], float] | None = None,
+    limits: Gate | None = None,
+) -> Report:
+    """Write `quantised`. Ranges come from the batches `inputs`; on `held_out` (default: the last of them) each layer is
+    quantised alone, and the most sensitive ones stay in FP32 until the gate `limits` is passed.
+
+    `score` rates the embeddings (N, d) of `held_out`, the higher the better. Raises UserError where the gate cannot be
+    passed.
     """
+    if precision not in LARGEST:
+        raise UserError(f"Precision is {precision!r}: choose one of {', '.join(LARGEST)}.")
     if method not in METHODS:
         raise UserError(f"Calibration method is {method!r}: choose one of {', '.join(METHODS)}.")
-    folded = int8.with_suffix(".folded.onnx")
-    quant_pre_process(fp32, folded)
-    quantize_static(
-        folded,
-        int8,
-        _Samples(inputs),
-        activation_type=QuantType.QInt8,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        calibrate_method=METHODS[method],
-        op_types_to_quantize=["Conv", "MaxPool", "Add", "Gemm"],
-        extra_options={
-            "ActivationSymmetric": True,
-            "WeightSymmetric": True,
-            "QuantizeBias": False,
-            "AddQDQPairToWeight": True,
-        },
+    model, held_out, limits = onnx.load(fp32), held_out or inputs[-1], limits or Gate()
+    ranges = calibrated(model, inputs, method, precision)
+    exact = embedding(model, held_out)
+    alone = []
+    for name in (node.name for node in quantisable(model)):
+        rounded = embedding(with_qdq(model, ranges, {name}, precision), held_out, precision)
+        alone.append(Layer(name, max(0.0, 1 - cosine(exact, rounded))))
+    by_error = sorted(alone, key=lambda layer: layer.error)
+    for count in range(len(by_error), 0, -1):
+        chosen = {layer.name for layer in by_error[:count]}
+        candidate = with_qdq(model, ranges, chosen, precision)
+        rounded = embedding(candidate, held_out, precision)
+        scores = (score(exact), score(rounded)) if score else None
+        if cosine(exact, rounded) >= limits.least_cosine and (not scores or scores[1] >= scores[0] - limits.most_drop):
+            quantised.write_bytes(candidate.SerializeToString())
+            layers = tuple(Layer(layer.name, layer.error, layer.name not in chosen) for layer in alone)
+            return Report(precision, method, layers, cosine(exact, rounded), scores)
+    raise UserError(
+        f"No layer can be {precision.upper()}: even the least sensitive one alone fails the gate (cosine "
+        f"{limits.least_cosine}, drop of the score {limits.most_drop}); ship FP32 instead."
     )
-    folded.unlink()
 
 
-def gate(fp32: bytes, int8: bytes, inputs: dict[str, np.ndarray], *, least_cosine: float = 0.98) -> float:
-    """Mean cosine between FP32 and INT8 embeddings of one batch. Raises UserError where it is below `least_cosine`."""
-    exact, _ = OnnxTrunk(fp32).embed(**inputs)
-    rounded, _ = OnnxTrunk(int8).embed(**inputs)
+def gate(fp32: bytes, quantised: bytes, inputs: Inputs, *, least_cosine: float = Gate.least_cosine) -> float:
+    """Mean cosine between FP32 and quantised embeddings of a batch. Raises UserError where it is below that."""
+    found = cosine(OnnxTrunk(fp32).embed(**inputs)[0], OnnxTrunk(quantised).embed(**inputs)[0])
+    if found < least_cosine:
+        raise UserError(f"Embeddings have cosine {found:.4f} with FP32, below {least_cosine}: ship FP32 instead.")
+    return found
+
+
+def cosine(exact: np.ndarray, rounded: np.ndarray) -> float:
+    """Mean cosine between the rows of two (N, d) arrays."""
     norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)
-    cosine = float(((exact * rounded).sum(1) / np.maximum(norms, 1e-12)).mean())
-    if cosine < least_cosine:
-        raise UserError(f"INT8 embeddings have cosine {cosine:.4f} with FP32, below {least_cosine}: ship FP32 instead.")
-    return cosine
+    return float(((exact * rounded).sum(1) / np.maximum(norms, 1e-12)).mean())
+
+
+def embedding(model: onnx.ModelProto, inputs: Inputs, precision: str = "fp32") -> np.ndarray:
+    return OnnxTrunk(model.SerializeToString(), plainly=precision == "fp8").embed(**inputs)[0]
+
+
+def quantisable(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The layers with constant weights."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [node for node in model.graph.node if node.op_type in OPERATORS and node.input[1] in constants]
+
+
+def calibrated(model: onnx.ModelProto, inputs: Sequence[Inputs], method: str, precision: str) -> dict[str, float]:
+    """The largest magnitude to be represented, for each tensor that enters or leaves a layer.
+
+    "minmax" takes the largest seen, "percentile" the 99.99th, "mse" the one with the least squared rounding error,
+    "entropy" the one whose rounded histogram diverges least (Kullback and Leibler; Migacz 2017).
+    """
+    names = sorted({name for node in quantisable(model) for name in (node.input[0], node.output[0])})
+    probed = onnx.ModelProto.FromString(model.SerializeToString())
+    known = {output.name for output in probed.graph.output} | {given.name for given in probed.graph.input}
+    probed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in known)
+    run = session(probed.SerializeToString())
+
+    def seen(batch: Inputs) -> list[np.ndarray]:
+        answers = iter(run.run([name for name in names if name not in batch], batch))
+        return [abs(batch[name] if name in batch else next(answers)) for name in names]
+
+    most = np.full(len(names), 1e-6)
+    for batch in inputs:
+        most = np.maximum(most, [values.max() for values in seen(batch)])
+    if method == "minmax":
+        return dict(zip(names, most.tolist(), strict=True))
+    counts = np.zeros((len(names), BINS))
+    for batch in inputs:
+        for i, values in enumerate(seen(batch)):
+            counts[i] += np.histogram(values, BINS, (0, most[i]))[0]
+    return {
+        name: limit * most[i] for i, name in enumerate(names) for limit in [best_limit(counts[i], method, precision)]
+    }
+
+
+def best_limit(counts: np.ndarray, method: str, precision: str) -> float:
+    """Where to cut a histogram (BINS,) of magnitudes, as a share of its range."""
+    if method == "percentile":
+        return (int(np.searchsorted(np.cumsum(counts), PERCENTILE / 100 * counts.sum())) + 1) / BINS
+    limits = np.arange(BINS // 16, BINS + 1, BINS // 128) / BINS
+    middles = (np.arange(BINS) + 0.5) / BINS
+    loss = squared_error if method == "mse" else divergence
+    return float(min(limits, key=lambda limit: loss(counts, middles, limit, precision)))
+
+
+def squared_error(counts: np.ndarray, middles: np.ndarray, limit: float, precision: str) -> float:
+    return float((counts * (middles - rounded_to(middles, limit, precision)) ** 2).sum())
+
+
+def divergence(counts: np.ndarray, middles: np.ndarray, limit: float, precision: str) -> float:
+    """Of the histogram, its tail gathered at the limit, from what is left of it after rounding."""
+    inside = middles <= limit
+    counts = np.concatenate([[0], counts[1:]])  # zeros, which ReLU gives in any number, are kept exactly by any limit
+    wanted = counts[inside]
+    wanted[-1] += counts[~inside].sum()
+    _, level = np.unique(rounded_to(middles[inside], limit, precision), return_inverse=True)
+    filled = counts[inside] > 0
+    share = np.bincount(level, counts[inside]) / np.maximum(np.bincount(level, filled), 1)
+    p, q = wanted / wanted.sum(), np.where(filled, share[level], 0) / max(counts[inside].sum(), 1)
+    return float(np.sum(p * np.log(np.maximum(p, 1e-12) / np.maximum(q, 1e-12))))
+
+
+def rounded_to(values: np.ndarray, limit: float, precision: str) -> np.ndarray:
+    """What is left of `values` (N,), at least 0, when `limit` becomes the largest number."""
+    scaled = np.minimum(values / limit, 1) * LARGEST[precision]
+    whole = np.round(scaled) if precision == "int8" else scaled.astype(ml_dtypes.float8_e4m3fn).astype(float)
+    return whole * limit / LARGEST[precision]
+
+
+def with_qdq(model: onnx.ModelProto, ranges: dict[str, float], layers: set[str], precision: str) -> onnx.ModelProto:
+    """A copy of `model` in which the named layers work on quantised inputs and weights and give quantised outputs."""
+    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    writer = _Writer(copy.graph, ranges, precision)
+    answers = {output.name for output in copy.graph.output}
+    for node in list(copy.graph.node):
+        if node.name in layers:
+            node.input[0] = writer.rounded(node.input[0])
+            node.input[1] = writer.weights(node)
+        writer.nodes.append(node)
+        if node.name in layers and node.output[0] not in answers:
+            writer.round_output(node)
+    del copy.graph.node[:]
+    copy.graph.node.extend(writer.nodes)
+    onnx.checker.check_model(copy)
+    return copy
+
+
+class _Writer:
+    """Puts Q/DQ pairs into a graph whose nodes are written anew, in order, to `nodes`."""
+
+    def __init__(self, graph: onnx.GraphProto, ranges: dict[str, float], precision: str) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self._graph, self._ranges, self._largest = graph, ranges, LARGEST[precision]
+        self._dtype = np.dtype(np.int8 if precision == "int8" else ml_dtypes.float8_e4m3fn)
+        self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        self._rounded: dict[str, str] = {}  # tensor -> its name after Q/DQ
+
+    def rounded(self, tensor: str) -> str:
+        """The name of `tensor` after Q/DQ, which is written once."""
+        if tensor not in self._rounded:
+            self._pair(tensor, tensor, f"{tensor}_rounded")
+        return self._rounded[tensor]
+
+    def round_output(self, node: onnx.NodeProto) -> None:
+        """Whoever reads the output of `node` reads it rounded."""
+        tensor, node.output[0] = node.output[0], f"{node.output[0]}_exact"
+        self._pair(tensor, node.output[0], tensor)
+        self._rounded[tensor] = tensor
+
+    def weights(self, node: onnx.NodeProto) -> str:
+        """The constant weights of `node`, stored quantised, one scale to an output channel."""
+        stored = self._constants[node.input[1]]
+        name = f"{stored.name}_rounded"
+        if name in self._rounded:
+            return name
+        values = numpy_helper.to_array(stored)
+        transposed = any(field.name == "transB" and field.i for field in node.attribute)
+        axis = 0 if node.op_type == "Conv" or transposed else values.ndim - 1
+        others = tuple(i for i in range(values.ndim) if i != axis)
+        scale = np.maximum(abs(values).max(others, keepdims=True), 1e-9) / np.float32(self._largest)
+        names = self._scale(stored.name, scale.ravel())
+        self._graph.initializer.append(numpy_helper.from_array(self._round(values / scale), f"{stored.name}_q"))
+        self.nodes.append(helper.make_node("DequantizeLinear", [f"{stored.name}_q", *names], [name], axis=axis))
+        self._rounded[name] = name
+        self._graph.initializer.remove(stored)
+        return name
+
+    def _round(self, values: np.ndarray) -> np.ndarray:
+        whole = np.round(values) if self._dtype == np.int8 else values
+        return np.clip(whole, -self._largest, self._largest).astype(self._dtype)
+
+    def _pair(self, tensor: str, source: str, target: str) -> None:
+        names = self._scale(tensor, np.float32(self._ranges[tensor] / self._largest))
+        self.nodes.append(helper.make_node("QuantizeLinear", [source, *names], [f"{tensor}_q"]))
+        self.nodes.append(helper.make_node("DequantizeLinear", [f"{tensor}_q", *names], [target]))
+        self._rounded[tensor] = target
+
+    def _scale(self, name: str, scale: np.ndarray | np.float32) -> list[str]:
+        """A scale and its zero point, which is 0 and tells the type."""
+        scale = np.asarray(scale, np.float32)
+        zero = np.zeros(scale.shape, self._dtype)
+        pairs = {f"{name}_scale": scale, f"{name}_zero": zero}
+        self._graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in pairs.items())
+        return list(pairs)
+
+
+def picture(report: Report) -> str:
+    """The error of each layer alone, on a logarithmic scale, as an SVG."""
+    row, left, width = 22, 230, 360
+    floor = 1e-7
+    lines = []
+    for i, layer in enumerate(report.layers):
+        y, length = 40 + i * row, width * np.log10(max(layer.error, floor) / floor) / -np.log10(floor)
+        colour, note = ("#c0392b", " kept in FP32") if layer.kept else ("#2f6f9f", "")
+        lines.append(
+            f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{layer.name}</text>'
+            f'<rect x="{left}" y="{y}" width="{max(length, 1):.1f}" height="15" fill="{colour}"/>'
+            f'<text x="{left + length + 6:.1f}" y="{y + 12}">{layer.error:.1e}{note}</text>'
+        )
+    title = f"{report.precision.upper()}, {report.method}: 1 - cosine of the embedding, each layer quantised alone"
+    total = f"all together: {1 - report.cosine:.1e}"
+    height = 40 + row * len(report.layers) + 30
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 170}" height="{height}" '
+        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+        f'<text x="10" y="22" font-size="14">{title}</text>{"".join(lines)}'
+        f'<text x="{left}" y="{height - 12}">{total}</text></svg>\n'
+    )

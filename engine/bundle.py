@@ -4,6 +4,8 @@
     trunk.fp32.onnx    flow (and apex picture) -> embedding, Action Unit logits
     trunk.int8.onnx    the same, quantised
     head.safetensors   embedding -> classes
+    domain.safetensors embeddings of samples like those trained on, for the domain gauge; may be absent
+    trunk.fp8.onnx     the trunk in FP8, for GPUs; may be absent
 
 `model.json` is the card a program reads, CARD.md beside it the one a person reads.
 """
@@ -23,6 +25,8 @@ FORMAT = 1
 FIELDS = ("format", "name", "input", "classes", "aus", "calibration", "trained_on", "scores", "sha256")
 TRUNKS = {"fp32": "trunk.fp32.onnx", "int8": "trunk.int8.onnx"}
 HEAD = "head.safetensors"
+DOMAIN = "domain.safetensors"
+EXTRA_TRUNKS = {"fp8": "trunk.fp8.onnx"}
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def save(folder: Path, card: dict[str, Any]) -> None:
     """Write model.json into `folder`, where the other files already lie; adds format and hashes to `card`."""
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (HEAD, *TRUNKS.values())}
+    extra = [name for name in (DOMAIN, *EXTRA_TRUNKS.values()) if (folder / name).exists()]
+    names = [HEAD, *TRUNKS.values(), *extra]
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     text = json.dumps({"format": FORMAT, **card, "sha256": hashes}, indent=2)
     (folder / "model.json").write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""merau-lab: make synthetic data, train and measure recognizers."""
+"""merau-lab: make synthetic data, train, measure, quantise and build recognizers."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engine.errors import UserError
+from trainers import precision
 from trainers.evaluate import commands as evaluation
 from trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
 
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     train.set_defaults(run=run_train)
 
     evaluation.add_commands(commands)
+    precision.add_commands(commands)
     return top
 
 

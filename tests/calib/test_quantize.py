@@ -2,9 +2,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from calib.quantize import gate, quantize
+from calib.quantize import METHODS, Gate, best_limit, gate, picture, quantisable, quantize
 from engine.errors import UserError
 
 FP32 = Path(str(files("engine"))) / "bundles" / "default" / "trunk.fp32.onnx"
@@ -16,11 +17,48 @@ def batch(seed: int) -> dict[str, np.ndarray]:
     return {"flow": flow, "magnitude": rng.normal(0, 1, (16, 1)).astype(np.float32)}
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile"])
+BATCHES = [batch(i) for i in range(4)]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_int8_keeps_the_embedding(method, tmp_path):
-    quantize(FP32, tmp_path / "int8.onnx", [batch(i) for i in range(4)], method=method)
-    cosine = gate(FP32.read_bytes(), (tmp_path / "int8.onnx").read_bytes(), batch(9))
-    assert cosine > 0.99
+    report = quantize(FP32, tmp_path / "int8.onnx", BATCHES, method=method, held_out=batch(8))
+    assert not any(layer.kept for layer in report.layers)
+    cosine = gate(FP32.read_bytes(), (tmp_path / "int8.onnx").read_bytes(), batch(9), least_cosine=0.99)
+    assert cosine == pytest.approx(report.cosine, abs=0.005)
+
+
+def test_fp8_keeps_the_embedding(tmp_path):
+    report = quantize(FP32, tmp_path / "fp8.onnx", BATCHES, precision="fp8", held_out=batch(8))
+    assert report.cosine > 0.99 and not any(layer.kept for layer in report.layers)
+    assert "FLOAT8E4M3FN" in onnx.printer.to_text(onnx.load(tmp_path / "fp8.onnx")).upper()
+
+
+def test_weights_are_symmetric_per_channel_and_biases_stay(tmp_path):
+    quantize(FP32, tmp_path / "int8.onnx", BATCHES)
+    before, after = onnx.load(FP32), onnx.load(tmp_path / "int8.onnx")
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in after.graph.initializer}
+    for node in quantisable(before):
+        weights, scale = constants[f"{node.input[1]}_q"], constants[f"{node.input[1]}_scale"]
+        assert weights.dtype == np.int8 and abs(weights).max() == 127 and len(scale) in weights.shape
+        assert constants[node.input[2]].dtype == np.float32
+    assert not any(constants[name].any() for name in constants if name.endswith("_zero"))
+
+
+def test_sensitive_layers_stay_in_fp32_until_the_gate_is_passed(tmp_path):
+    free = quantize(FP32, tmp_path / "free.onnx", BATCHES)
+    strict = quantize(FP32, tmp_path / "strict.onnx", BATCHES, limits=Gate(least_cosine=1 - (1 - free.cosine) / 2))
+    kept = {layer.name: layer.error for layer in strict.layers if layer.kept}
+    assert kept and min(kept.values()) >= max(layer.error for layer in strict.layers if not layer.kept)
+    assert strict.cosine > free.cosine
+    assert "kept in FP32" in picture(strict)
+
+
+def test_a_score_that_drops_too_far_is_refused(tmp_path):
+    scores = iter([0.9, 0.8] * 20)
+    with pytest.raises(UserError, match="ship FP32 instead"):
+        quantize(FP32, tmp_path / "int8.onnx", BATCHES, score=lambda embedding: next(scores))
+    assert not (tmp_path / "int8.onnx").exists()
 
 
 def test_the_gate_stops_what_lost_its_accuracy(tmp_path):
@@ -30,6 +68,16 @@ def test_the_gate_stops_what_lost_its_accuracy(tmp_path):
         gate(FP32.read_bytes(), (tmp_path / "int8.onnx").read_bytes(), batch(9))
 
 
-def test_an_unknown_calibration_method_is_refused(tmp_path):
-    with pytest.raises(UserError, match="'entropy': choose one of minmax, percentile"):
-        quantize(FP32, tmp_path / "int8.onnx", [batch(0)], method="entropy")
+@pytest.mark.parametrize("method", ["entropy", "mse", "percentile"])
+def test_a_lonely_outlier_is_cut_off(method):
+    counts = np.zeros(2048)
+    counts[:256] = 1e5 * np.exp(-np.linspace(0, 4, 256))
+    counts[-1] = 1
+    assert best_limit(counts, method, "int8") < 0.3
+
+
+def test_unknown_methods_and_precisions_are_refused(tmp_path):
+    with pytest.raises(UserError, match="'median': choose one of minmax, entropy"):
+        quantize(FP32, tmp_path / "int8.onnx", BATCHES, method="median")
+    with pytest.raises(UserError, match="'int4': choose one of int8, fp8"):
+        quantize(FP32, tmp_path / "int4.onnx", BATCHES, precision="int4")

@@ -1,0 +1,202 @@
+"""A trunk as a TensorRT engine, run with pycuda. One module for `tensorrt` (servers) and `tensorrt_rtx`, whose wheel
+installs anywhere and builds without a GPU.
+
+Since TensorRT 11 the precision of each layer is that of the ONNX graph: FP16 is a graph in half precision, INT8 and FP8
+are one with Q/DQ pairs (calib/quantize.py), round which INT8 has half and FP8 single precision.
+"""
+
+import importlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import cache
+from engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
+from engine.cuda.device import Device, DeviceError, Memory
+from engine.errors import UserError
+from engine.runtimes.onnx import OUTPUTS
+
+OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on TensorRT has the precision
+GRAPHS = {"fp16": "fp32", "int8": "int8", "fp8": "fp8"}  # the bundle's trunk that an engine is built from
+USUAL_BATCH, MOST_BATCH = 8, 64
+WORKSPACE_BYTES = 256 << 20
+
+
+class TensorRtTrunk:
+    """An engine on a device, with a stream and buffers of its own: one `embed` at a time per object.
+
+    Raises DeviceError where the engine does not load; the caller builds it again or takes the CPU.
+    """
+
+    def __init__(self, device: Device, plan: bytes) -> None:
+        trt, self._device = library(), device
+        with device.current("loading a TensorRT engine"):
+            log = _log(trt)
+            runtime = trt.Runtime(log)
+            self._engine = runtime.deserialize_cuda_engine(plan)
+            if self._engine is None:
+                raise DeviceError(f"{device.gpu.name} cannot load the TensorRT engine: {log.told()}")
+            self._runtime, self._memory = runtime, Memory(device)
+            self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            scratch_bytes = max(self._engine.device_memory_size_v2, 1)
+            self._context.set_device_memory(self._memory.on_device(scratch_bytes, dtype=np.uint8), scratch_bytes)
+            self._host: dict[str, np.ndarray] = {}
+            self._address: dict[str, int] = {}
+            for name in (self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)):
+                shape = tuple(self._engine.get_tensor_shape(name))[1:]
+                self._host[name] = self._memory.pinned(MOST_BATCH, *shape)
+                self._address[name] = self._memory.on_device(MOST_BATCH, *shape)
+                self._context.set_tensor_address(name, self._address[name])
+
+    def embed(self, **inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As OnnxTrunk.embed; more than MOST_BATCH rows go in several runs."""
+        count = len(inputs["flow"])
+        parts = []
+        for start in range(0, count, MOST_BATCH):
+            parts.append(self._run({name: value[start : start + MOST_BATCH] for name, value in inputs.items()}))
+        embedding, au_logits = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return embedding, au_logits
+
+    def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        count, cuda, stream = len(inputs["flow"]), self._device.cuda, self._memory.stream
+        with self._device.current("recognition"):
+            for name, value in inputs.items():
+                if name not in self._host or value.shape[1:] != self._host[name].shape[1:]:
+                    raise UserError(f"The engine takes no input {name!r} of shape {value.shape}.")
+                self._host[name][:count] = value
+                cuda.memcpy_htod_async(self._address[name], self._host[name][:count], stream)
+                if not self._context.set_input_shape(name, value.shape):
+                    raise DeviceError(f"The engine refuses input {name!r} of shape {value.shape}.")
+            if not self._context.execute_async_v3(stream.handle):
+                raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run.")
+            for name in OUTPUTS:
+                cuda.memcpy_dtoh_async(self._host[name][:count], self._address[name], stream)
+            stream.synchronize()
+            return [self._host[name][:count].copy() for name in OUTPUTS]
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        self._context = self._engine = self._runtime = None
+        self._memory.close()
+
+
+def cached_engine(bundle: Bundle, precision: str, arch: str, *, folder: Path | None = None) -> tuple[Path, bytes]:
+    """Path and bytes of the engine, built if it is not in `folder` (default: the user's cache) or is damaged there.
+
+    The name holds all that an engine depends on: the bundle's hash, TensorRT's version, architecture and precision.
+    """
+    trt = library()
+    name = f"{bundle.sha256[:16]}-{trt.__name__}-{trt.__version__}-{arch}-{precision}.engine"
+    path = (folder or cache.folder() / "engines") / name
+    plan = cache.read(path)
+    if plan is None:
+        plan = build(graph(bundle, precision), precision, arch)
+        cache.write(path, plan)
+    return path, plan
+
+
+def graph(bundle: Bundle, precision: str) -> bytes:
+    """The ONNX that an engine of `precision` is built from, float32 at its ends."""
+    if precision not in GRAPHS:
+        raise UserError(f"Precision is {precision!r}: choose one of {', '.join(GRAPHS)}.")
+    trunk = (TRUNKS | EXTRA_TRUNKS)[GRAPHS[precision]]
+    if trunk not in bundle.content:
+        raise UserError(f"Bundle {bundle.name} has no {trunk}: merau-lab quantize --precision {precision} writes it.")
+    return bundle.content[trunk] if precision == "fp8" else half(bundle.content[trunk])
+
+
+def half(model: bytes) -> bytes:
+    """`model` in half precision, scales of Q/DQ pairs too."""
+    try:
+        import onnx
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+    except ImportError as error:
+        raise DeviceError(f"Building an engine needs onnx ({error}): pip install 'merau-live[gpu]'.") from error
+    converted = convert_float_to_float16(onnx.load_from_string(model), keep_io_types=True)
+    return bytes(converted.SerializeToString())
+
+
+def build(model: bytes, precision: str, arch: str) -> bytes:
+    """An engine for batches up to MOST_BATCH. Raises UserError where TensorRT cannot build it for `arch` ("sm_89")."""
+    trt = library()
+    if int(arch.removeprefix("sm_")) < OLDEST[precision]:
+        raise UserError(
+            f"{arch} has no {precision.upper()}: it begins with sm_{OLDEST[precision]}; choose fp16 or int8."
+        )
+    log = _log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(model):
+        raise UserError(f"TensorRT cannot read the trunk: {parser.get_error(0).desc()}")
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    _aim(trt, config, arch)
+    profile = builder.create_optimization_profile()
+    for given in (network.get_input(i) for i in range(network.num_inputs)):
+        shape = tuple(given.shape)[1:]
+        profile.set_shape(given.name, (1, *shape), (USUAL_BATCH, *shape), (MOST_BATCH, *shape))
+    config.add_optimization_profile(profile)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise UserError(f"{_called(trt)} cannot build {precision.upper()} for {arch}: {log.told()}")
+    return bytes(plan)
+
+
+def _aim(trt: Any, config: Any, arch: str) -> None:
+    """Build for `arch`, whatever GPU is here; TensorRT for servers builds for the one that is here only."""
+    if not hasattr(trt, "ComputeCapability"):
+        from engine.cuda import driver
+
+        here = [gpu.arch for gpu in driver.probe().gpus]
+        if arch not in here[:1]:
+            raise UserError(
+                f"{_called(trt)} builds for this machine's GPU only ({here[0] if here else 'none'}), not {arch}."
+            )
+        return
+    capability = getattr(trt.ComputeCapability, arch.replace("sm_", "SM"), None)
+    if capability is None:
+        known = [f"sm_{name[2:]}" for name in sorted(dir(trt.ComputeCapability)) if name.startswith("SM")]
+        raise UserError(f"{_called(trt)} cannot build for {arch}: choose one of {', '.join(known)}.")
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(capability, 0)
+
+
+@lru_cache
+def library() -> Any:
+    """`tensorrt` or else `tensorrt_rtx`. Raises DeviceError where neither is installed."""
+    for name in ("tensorrt", "tensorrt_rtx"):
+        try:
+            return importlib.import_module(name)
+        except (ImportError, OSError):
+            continue
+    raise DeviceError("TensorRT is missing: pip install 'merau-live[gpu]'.")
+
+
+def _called(trt: Any) -> str:
+    return f"{trt.__name__} {trt.__version__}"
+
+
+@lru_cache
+def _log_class(trt: Any) -> type:
+    class Log(trt.ILogger):
+        """What TensorRT complains of, kept for a message instead of printed."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, line: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.lines.append(line)
+
+        def told(self) -> str:
+            return " ".join(self.lines) or "TensorRT does not say why."
+
+    return Log
+
+
+def _log(trt: Any) -> Any:
+    return _log_class(trt)()

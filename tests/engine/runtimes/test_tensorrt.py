@@ -1,0 +1,101 @@
+"""Engines are built here without a GPU, by tensorrt_rtx; that they run is checked where there is one."""
+
+import re
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calib.quantize import quantize
+from engine import bundle as bundles
+from engine import cache
+from engine.cuda import driver
+from engine.cuda.device import Device
+from engine.errors import UserError
+from engine.runtimes import tensorrt
+from engine.runtimes.onnx import OnnxTrunk
+from engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
+from tests.calib.test_quantize import BATCHES, FP32
+
+ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> bundles.Bundle:
+    """The shipped one, with an FP8 trunk."""
+    fp8 = tmp_path_factory.mktemp("bundle") / "fp8.onnx"
+    quantize(FP32, fp8, BATCHES, precision="fp8")
+    shipped = bundles.load()
+    return replace(shipped, content=shipped.content | {bundles.EXTRA_TRUNKS["fp8"]: fp8.read_bytes()})
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("precision", ["fp16", "int8", "fp8"])
+def test_engines_build_for_every_architecture_that_has_the_precision(bundle, precision, arch):
+    if precision == "fp8" and arch in ("sm_75", "sm_80", "sm_86"):
+        with pytest.raises(UserError, match=f"{arch} has no FP8: it begins with sm_89"):
+            build(graph(bundle, precision), precision, arch)
+    else:
+        assert len(build(graph(bundle, precision), precision, arch)) > 10_000
+
+
+def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
+    with pytest.raises(UserError, match=r"cannot build INT8 for sm_75: .*FP32 GEMM is not supported"):
+        build(bundle.content[bundles.TRUNKS["fp32"]], "int8", "sm_75")
+    with pytest.raises(UserError, match="cannot build for sm_90: choose one of sm_120"):
+        build(graph(bundle, "fp16"), "fp16", "sm_90")
+    with pytest.raises(UserError, match="cannot read the trunk"):
+        build(b"no model", "fp16", "sm_89")
+    with pytest.raises(UserError, match=r"has no trunk.fp8.onnx: merau-lab quantize --precision fp8 writes it"):
+        graph(bundles.load(), "fp8")
+
+
+def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkeypatch):
+    path, plan = cached_engine(bundle, "fp16", "sm_89", folder=tmp_path)
+    made = path.stat().st_mtime_ns
+    assert cached_engine(bundle, "fp16", "sm_89", folder=tmp_path) == (path, plan)
+    assert path.stat().st_mtime_ns == made
+    path.write_bytes(plan[:1000])
+    assert len(cached_engine(bundle, "fp16", "sm_89", folder=tmp_path)[1]) == pytest.approx(len(plan), rel=0.1)
+    assert cache.read(path)
+    other, _ = cached_engine(replace(bundle, sha256="0" * 64), "fp16", "sm_89", folder=tmp_path)
+    assert other != path and {other, path} == set(tmp_path.iterdir())
+
+
+def test_the_graphs_keep_the_embedding(bundle):
+    exact, _ = OnnxTrunk(bundle.content[bundles.TRUNKS["fp32"]]).embed(**BATCHES[0])
+    for precision, least in (("fp16", 0.9999), ("int8", 0.99), ("fp8", 0.99)):
+        rounded, _ = OnnxTrunk(graph(bundle, precision), plainly=True).embed(**BATCHES[0])
+        cosine = (exact * rounded).sum(1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1))
+        assert cosine.mean() > least, precision
+
+
+def test_tensorrt_for_servers_has_every_name_that_is_called():
+    source = Path(tensorrt.__file__).read_text()
+    called = set(re.findall(r"\b(?:trt|builder|network|parser|config|profile|runtime|_engine|_context)\.(\w+)", source))
+    called |= set(re.findall(r"trt\.\w+\.(\w+)", source))
+    foreign = {"transformers", "__init__", "__name__", "__version__"}
+    optional = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}  # asked for with hasattr
+    spec = find_spec("tensorrt_bindings")
+    assert spec and spec.submodule_search_locations
+    library = (Path(spec.submodule_search_locations[0]) / "tensorrt.so").read_bytes()
+    assert len(called) > 20
+    assert not {
+        name for name in called - optional - foreign if name.encode() + b"\0" not in library
+    }
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_an_engine_answers_as_the_cpu_does(bundle, precision):
+    if "stub" in driver.probe().gpus[0].name:
+        pytest.skip("not run: TensorRT needs NVIDIA's driver")
+    device = Device()
+    trunk = TensorRtTrunk(device, cached_engine(bundle, precision, device.gpu.arch)[1])
+    inputs = {name: np.concatenate([batch[name] for batch in BATCHES] * 2) for name in BATCHES[0]}
+    assert len(inputs["flow"]) > MOST_BATCH
+    for seen, true in zip(trunk.embed(**inputs), OnnxTrunk(graph(bundle, precision)).embed(**inputs), strict=True):
+        assert np.abs(seen - true).max() < 0.05 * np.abs(true).max()
+    trunk.close()
