@@ -7,7 +7,9 @@ most 2. MERAU compares data sets by it (eq. 15).
 from dataclasses import dataclass
 
 import numpy as np
+from safetensors.numpy import load as deserialize
 
+from engine.bundle import DOMAIN, Bundle
 from engine.errors import UserError
 
 LEAST = 10  # samples; of fewer nothing can be said
@@ -21,6 +23,13 @@ class Gap:
     mmd2: float
     p_value: float
     samples: int
+
+
+def reference(bundle: Bundle) -> np.ndarray:
+    """Embeddings (M, d) float32 of the bundle's own domain: synthetic expressions. UserError where it has none."""
+    if DOMAIN not in bundle.content:
+        raise UserError(f"Bundle {bundle.name} holds no samples of its domain: the gauge has nothing to compare with.")
+    return deserialize(bundle.content[DOMAIN])["embedding"]
 
 
 def gap(seen: np.ndarray, reference: np.ndarray, *, permutations: int = 200, seed: int = 0) -> Gap:

@@ -4,11 +4,17 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import UserError
 from trainers import precision
 from trainers.evaluate import commands as evaluation
 from trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
+
+if TYPE_CHECKING:
+    from trainers.data.synth.flows import Flows
+
+TABLES = {"coarse": "COMBINATIONS", "source": "SOURCE", "target": "TARGET"}  # of trainers.data.synth.action_units
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,9 +61,12 @@ def parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a recognizer on synthetic data and write its bundle")
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    train.add_argument("--samples", type=int, default=120_000, help="synthetic flows (default: %(default)s)")
-    train.add_argument("--epochs", type=int, default=6, help="default: %(default)s")
+    train.add_argument("--samples", type=int, default=100_000, help="synthetic flows (default: %(default)s)")
+    train.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--classes", choices=TABLES, default="coarse", help="%(choices)s: default %(default)s")
+    train.add_argument("--from", dest="start", type=Path, metavar="BUNDLE", help="train this one further, trunk too")
+    train.add_argument("--few-shot", type=Path, metavar="INDEX.csv", help="with --from: also on this labelled flow set")
     train.add_argument("--portraits", type=Path, nargs="+", default=[], help="train the apex branch, on these faces")
     train.add_argument("--pairs", type=int, default=2000, help="picture pairs of them (default: %(default)s)")
     train.set_defaults(run=run_train)
@@ -90,19 +99,27 @@ def run_pairs(options: argparse.Namespace) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     import torch
 
     from engine import bundle
     from engine.recognizer import Recognizer
-    from trainers.data.synth.flows import HARDER, FlowSettings, draw
+    from trainers.data.synth import action_units
+    from trainers.data.synth.flows import HARDER, SET_SHARE, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
     from trainers.evaluate.synthetic import KEPT_OUT, score
-    from trainers.export import export
+    from trainers.export import export, load_model
     from trainers.learn.apex import ApexSettings, pretrain
-    from trainers.learn.fusion import FusionSettings, add_apex, train
+    from trainers.learn.fusion import FusionSettings, add_apex, rehearsed, train
 
     settings = FusionSettings(samples=options.samples, epochs=options.epochs, seed=options.seed)
-    model = train(draw(settings.seed, settings.samples, FlowSettings()), settings)
+    kinds = getattr(action_units, TABLES[options.classes])
+    flows = FlowSettings(as_set=SET_SHARE, combinations=kinds)
+    data, start = draw(settings.seed, settings.samples, flows), load_model(options.start) if options.start else None
+    if options.few_shot:
+        data = rehearsed(shots(options), data)
+    model = train(data, settings, classes=len(flows.classes), start=start and start.flow)
     if options.portraits:
         drawn = draw_pairs(options.portraits, options.pairs, settings.seed)
         onset, apex = (torch.from_numpy(pictures(crops)) for crops in (drawn.onset, drawn.apex))
@@ -111,13 +128,38 @@ def run_train(options: argparse.Namespace) -> None:
     export(
         model,
         options.out,
-        name="merau-synthetic",
-        kept_back=draw(settings.seed + 1_000_003, 8000, HARDER),
+        name="merau-synthetic" if options.classes == "coarse" else f"merau-{options.classes}",
+        kept_back=draw(settings.seed + 1_000_003, 8000, replace(HARDER, combinations=kinds)),
         trained_on={"flows": asdict(settings), "portraits": [path.name for path in options.portraits]},
+        classes=flows.classes,
     )
     recognizer = Recognizer.load(options.out)
-    scores = {"kept_out_settings": score(recognizer, draw(SCORED_SEED, SCORED_SAMPLES, KEPT_OUT))}
+    kept_out = replace(KEPT_OUT, combinations=kinds)
+    as_set = replace(kept_out, as_set=1.0)
+    scores = {
+        "kept_out_settings": score(recognizer, draw(SCORED_SEED, SCORED_SAMPLES, kept_out)),
+        "kept_out_flow_set": score(recognizer, draw(SCORED_SEED + 1, SCORED_SAMPLES // 2, as_set)),
+    }
     bundle.save(options.out, recognizer.bundle.card | {"scores": scores})
+
+
+def shots(options: argparse.Namespace) -> "Flows":
+    """The labelled samples of the flow set that --few-shot names; which Action Units they show is not known."""
+    import numpy as np
+
+    from trainers.data import flow_set
+    from trainers.data.synth.action_units import AUS
+    from trainers.data.synth.flows import Flows
+
+    if not options.start or options.classes != "coarse":
+        raise UserError("--few-shot trains a bundle of negative, positive and surprise further: name it with --from.")
+    data = flow_set.read(options.few_shot)
+    data = data.take(data.label != flow_set.UNLABELLED)
+    if not len(data):
+        raise UserError(f"{options.few_shot} holds no labelled sample.")
+    unknown = np.full((len(data), len(AUS)), np.nan, np.float32)
+    never = np.zeros(len(data), bool)
+    return Flows(flow_set.read_flows(data), data.label, unknown, np.zeros(len(data)), never)
 
 
 if __name__ == "__main__":

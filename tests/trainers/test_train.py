@@ -1,5 +1,7 @@
 """From drawn flow to a bundle that the engine runs, small: the same steps as `merau-lab train`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,12 @@ import torch
 from engine.crop import CropSpec
 from engine.recognizer import APEX_PX, GRID, Recognizer, normalise
 from trainers.cli import main
+from trainers.data.synth.action_units import TARGET
 from trainers.data.synth.flows import Flows, FlowSettings, flows
 from trainers.evaluate.synthetic import score
-from trainers.export import export
+from trainers.export import export, load_model
 from trainers.learn.apex import ApexSettings, pretrain
-from trainers.learn.fusion import FusionSettings, add_apex, train
+from trainers.learn.fusion import FusionSettings, add_apex, rehearsed, train
 from trainers.models.merau import Merau
 from trainers.models.tcae import Tcae
 
@@ -59,7 +62,19 @@ def test_the_judges_of_the_flow_speak_with_one_voice(model):
         alone = [judge.classify(judge(flow, magnitude)) for judge in model.flow.judges]
         together = model.classify(e)
     assert e.shape == (3, 80) and aus.shape == (3, 17)
-    assert torch.allclose(together, sum(alone) / len(alone), atol=1e-5)
+    assert torch.allclose(together, (2 * alone[0] + alone[1]) / 3, atol=1e-5)
+
+
+def test_a_bundle_can_be_trained_further_on_other_classes(model, data, tmp_path):
+    export(model, tmp_path, name="first", kept_back=data, trained_on={"flows": {"nets": FEW.nets}})
+    again = load_model(tmp_path)
+    flow, magnitude = torch.randn(3, 2, GRID, GRID), torch.zeros(3, 1)
+    with torch.no_grad():
+        assert torch.allclose(model(flow, magnitude)[0], again(flow, magnitude)[0])
+    settings = FlowSettings(peak_px=(3, 6), noise_px=(0.01, 0.02), head_px=(0.01, 0.02), combinations=TARGET)
+    few = flows(np.random.default_rng(4), 300, settings)
+    further = train(rehearsed(few, few), replace(FEW, epochs=2), classes=len(settings.classes), start=again.flow)
+    assert further.classify.out_features == 5
 
 
 def test_an_unknown_magnitude_is_a_valid_input(model, data):

@@ -8,7 +8,7 @@ from calib.probability import expected_calibration_error
 from engine import heads
 from engine.recognizer import Recognizer
 from trainers.data.synth.action_units import Variation
-from trainers.data.synth.flows import EXPRESSIONS, LIVE_SHARE, Flows, FlowSettings
+from trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings
 from trainers.evaluate.metrics import auc, class_scores, f1
 from trainers.export import trunk_inputs
 
@@ -33,7 +33,8 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
     embedding, au_logits = recognizer.trunk.embed(**trunk_inputs(recognizer.sees_apex, data.flow, apex, data.known))
     probabilities = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
     said, sure = probabilities.argmax(1), probabilities.max(1) >= recognizer.threshold
-    expressive = label < len(EXPRESSIONS)
+    none = probabilities.shape[1] - 1
+    expressive = label < none
     units = recognizer.bundle.card["aus"]
     return {
         "samples": len(label),
@@ -43,31 +44,30 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
             for c, name in enumerate(recognizer.head.classes)
             if (label == c).any()
         },
-        "three_classes": rounded(
-            class_scores(label[expressive], probabilities[expressive, :3].argmax(1), len(EXPRESSIONS))
-        ),
+        "expressions": rounded(class_scores(label[expressive], probabilities[expressive, :none].argmax(1), none)),
         "by_peak_px": {
-            f"{low}-{high}": by_peak(label, said, expressive & (peak_px >= low) & (peak_px < high))
+            f"{low}-{high}": by_peak(label, said, none, expressive & (peak_px >= low) & (peak_px < high))
             for low, high in INTENSITIES_PX
         },
         "au_auc": rounded({au: auc(aus[:, i], au_logits[:, i]) for i, au in enumerate(units)}),
         "au_f1": rounded({au: f1(aus[:, i], au_logits[:, i] > 0) for i, au in enumerate(units)}),
         "ece": round(expected_calibration_error(probabilities, label), 4),
         "answered": answered(label, said, sure),
-        "expressions_answered": answered(*(column[said < len(EXPRESSIONS)] for column in (label, said, sure))),
+        "expressions_answered": answered(*(column[said < none] for column in (label, said, sure))),
     }
 
 
 def answered(label: np.ndarray, said: np.ndarray, sure: np.ndarray) -> dict[str, float]:
     """The share that was not called uncertain, and the share of errors in it."""
-    return {"share": round(float(sure.mean()), 3), "error": round(float((said != label)[sure].mean()), 3)}
+    wrong = float((said != label)[sure].mean()) if sure.any() else 0.0
+    return {"share": round(float(sure.mean()), 3), "error": round(wrong, 3)}
 
 
-def by_peak(label: np.ndarray, said: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+def by_peak(label: np.ndarray, said: np.ndarray, none: int, rows: np.ndarray) -> dict[str, float]:
     """Accuracy and the share taken for no expression among `rows`, which show one."""
     if not rows.any():
         return {}
-    right, missed = said[rows] == label[rows], said[rows] == len(EXPRESSIONS)
+    right, missed = said[rows] == label[rows], said[rows] == none
     return {"acc": round(float(right.mean()), 3), "taken_for_none": round(float(missed.mean()), 3)}
 
 

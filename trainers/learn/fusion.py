@@ -1,7 +1,9 @@
 """Training MERAU: the flow branch on drawn flow, then the fusion with the apex branch on picture pairs (eqs. 3-8)."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +25,7 @@ class FusionSettings:
     samples: int = 100_000
     epochs: int = 5
     batch: int = 256
-    nets: int = 3  # and a linear one
+    nets: int = 2  # and a linear one
     rate: float = 2e-3
     label_smoothing: float = 0.1
     au_weight: float = 1.0
@@ -36,21 +38,45 @@ class FusionSettings:
                 raise UserError(f"FusionSettings.{name} is {getattr(self, name)}: choose 1 or more.")
 
 
-def train(data: Flows, settings: FusionSettings, *, classes: int = 4) -> Merau:
-    """A model without apex branch: several nets, each trained alone, and a linear one."""
+def train(data: Flows, settings: FusionSettings, *, classes: int = 4, start: FlowModule | None = None) -> Merau:
+    """A model without apex branch: several nets, each trained alone, and a linear one.
+
+    With `start` its judges learn on; where they answered other classes, their class heads begin anew.
+    """
     torch.manual_seed(settings.seed)
     judges: list[FlowNet | LinearNet] = [FlowNet(classes=classes) for _ in range(settings.nets)]
     judges.append(LinearNet(classes=classes))
+    if start:
+        judges = [with_classes(judge, classes) for judge in start.judges]
     for number, judge in enumerate(judges, 1):
         train_judge(judge, data, settings, title=f"judge {number} of {len(judges)}")
     return Merau(FlowModule(judges)).eval()
+
+
+def with_classes(judge: nn.Module, classes: int) -> FlowNet | LinearNet:
+    """A copy of `judge`, its class head a new one unless it has as many classes already."""
+    copy: FlowNet | LinearNet = deepcopy(judge)
+    if copy.classify.out_features != classes:
+        copy.classify = nn.Linear(copy.classify.in_features, classes)
+    return copy
+
+
+def rehearsed(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
+    """`data` with the few `shots` among it, repeated until they are `share` of it: what was known is not forgotten."""
+    times = max(1, round(share * len(data.label) / len(shots.label)))
+    return Flows(
+        *(np.concatenate([d, *[s] * times]) for s, d in zip(vars(shots).values(), vars(data).values(), strict=True))
+    )
 
 
 def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FusionSettings, *, title: str) -> None:
     """AdamW with one cycle; cross-entropy on the classes (eq. 8), binary cross-entropy on the Action Units (eq. 1)."""
     pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow, data.known))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
-    rarity = (1 / aus.mean(0).clamp(min=1e-3) - 1).sqrt().clamp(max=4)  # how often the table shows a unit is no fact
+    coded = ~aus.isnan().any(1)  # few-shot samples are not
+    rarity = (
+        (1 / aus[coded].mean(0).clamp(min=1e-3) - 1).sqrt().clamp(max=4)
+    )  # how often a table shows a unit is no fact
     judge.train().to(memory_format=torch.channels_last)  # half as fast again on a CPU
     optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
     steps = settings.epochs * -(-len(label) // settings.batch)
@@ -64,7 +90,9 @@ def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FusionSetting
                 expression = functional.cross_entropy(
                     judge.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
                 )
-                units = functional.binary_cross_entropy_with_logits(judge.aus(embedding), aus[rows], pos_weight=rarity)
+                units = functional.binary_cross_entropy_with_logits(
+                    judge.aus(embedding)[coded[rows]], aus[rows][coded[rows]], pos_weight=rarity
+                )
                 loss = expression + settings.au_weight * units
                 step(optimizer, loss)
                 schedule.step()

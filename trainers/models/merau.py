@@ -16,6 +16,8 @@ class FlowNet(nn.Module):
     magnitude joins after the convolutions: it says how much moves, not what.
     """
 
+    VOTE = 1.0  # on the class, beside other judges
+
     def __init__(
         self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, dropout: float = 0.3
     ) -> None:
@@ -45,6 +47,8 @@ class FlowNet(nn.Module):
 class LinearNet(nn.Module):
     """The same with nothing but linear maps: it errs elsewhere than the nets, so that together they err less."""
 
+    VOTE = 0.5  # it cannot weigh how much moves against what
+
     def __init__(self, *, classes: int = 4, aus: int = 17, embedding: int = 32) -> None:
         super().__init__()
         self.project = nn.Linear(2 * GRID * GRID, embedding - 2, bias=False)
@@ -73,11 +77,13 @@ class FlowModule(nn.Module):
         return torch.cat(embeddings, 1), torch.stack(aus).mean(0)
 
     def classifier(self) -> nn.Linear:
-        """The linear map on e_of that gives the mean of the judges' class logits."""
+        """The linear map on e_of that gives the weighted mean of the judges' class logits."""
         heads: list[nn.Linear] = [judge.classify for judge in self.judges]
-        weight = torch.cat([head.weight for head in heads], 1) / len(heads)
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-        linear.weight.data, linear.bias.data = weight.data, torch.stack([head.bias.data for head in heads]).mean(0)
+        votes = [judge.VOTE for judge in self.judges]
+        shares = [vote / sum(votes) for vote in votes]
+        linear = nn.Linear(sum(head.in_features for head in heads), heads[0].out_features)
+        weights, biases = zip(*((s * h.weight, s * h.bias) for s, h in zip(shares, heads, strict=True)), strict=True)
+        linear.weight.data, linear.bias.data = torch.cat(weights, 1).detach(), torch.stack(biases).sum(0).detach()
         return linear
 
 

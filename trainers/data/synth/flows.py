@@ -9,7 +9,6 @@ Fields live on the grid of that fit: one value per 4 px, 45 x 42 for the full cr
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -48,8 +47,11 @@ CHIN_DROP = 0.08  # how much lower than in the table the chin may be
 CHEEK_DROP = 0.14  # how much lower than in the table the cheek of Action Unit 6 may rise
 FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
 SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end
-STRONG_SMILE_PX = 2.5  # a stronger smile mostly raises the cheeks, a weak one seldom
+STRONG_SMILE_PX = 2.5  # a stronger smile mostly raises the cheeks and often opens the mouth, a weak one seldom
+STRONG_SMILE = {6: 0.75, 25: 0.4, 26: 0.2}
+SET_SHARE = 0.35  # of the samples trained on: seen as in a flow set
 SET_NOTHING = 0.4  # the samples of flow sets show no expression so much more seldom
+SET_RATIO_SIGMA = 0.2  # how u compares with v is not stored there and read back with an error
 JAW = (25, 26)  # alone they are taken for speech, not for surprise
 
 
@@ -85,10 +87,11 @@ class FlowSettings:
         return (*self.combinations, NO_EXPRESSION)
 
 
-LIVE_SHARE = 0.7  # of what a spotter puts before the recognizer shows no expression
+LIVE_SHARE = 0.6  # of what a spotter puts before the recognizer shows no expression
 # For calibration: cameras and faces are worse than those trained on, and confidence must not be too high there.
 HARDER = FlowSettings(
     no_expression=LIVE_SHARE,
+    as_set=0.2,
     noise_px=(0.03, 0.35),
     shift_sd=0.035,
     scale_sd=0.07,
@@ -134,18 +137,10 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     inner = (..., slice(TOP, TOP + GRID), slice(SIDE, SIDE + GRID))
     facial = remove_head(observed, trust)[inner].astype(np.float32)
     for i in np.flatnonzero(as_set):
-        facial[i] = flow_set.read_flow(picture(observed[i][inner]))
+        facial[i] = flow_set.read_flow(flow_set.draw_picture(observed[i][inner].astype(np.float32)))
+    facial[as_set, 0] *= np.exp(rng.normal(0, SET_RATIO_SIGMA, (int(as_set.sum()), 1, 1)))
+    facial[as_set] /= facial[as_set].std((1, 2, 3), keepdims=True)
     return Flows(facial, label, present, peak, ~as_set)
-
-
-def picture(flow: np.ndarray) -> np.ndarray:
-    """`flow` (2, 32, 32) as a flow set shows it, (28, 28, 3) uint8: strain, v, u, each scaled to its own range."""
-    u, v = flow.astype(np.float32)
-    small = [
-        cv2.resize(x, (flow_set.SIDE_PX,) * 2, interpolation=cv2.INTER_AREA) for x in (engine_flow.strain(flow), v, u)
-    ]
-    scaled = [255 * (x - x.min()) / max(float(np.ptp(x)), 1e-6) for x in small]
-    return np.stack(scaled, -1).round().astype(np.uint8)
 
 
 def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
@@ -173,9 +168,10 @@ def draw_intensities(
     both = np.zeros((len(label), len(table.MOVES)))
     for i, (kind, other) in enumerate(zip(label, nothing, strict=True)):
         if kind < len(combinations):
-            units = draw_combination(rng, list(combinations.values())[kind])
-            raises_cheeks = 12 in units and peak_px[i] > STRONG_SMILE_PX and rng.random() < 0.75
-            for au in {*units, 6} if raises_cheeks else units:
+            units = set(draw_combination(rng, list(combinations.values())[kind]))
+            if 12 in units and peak_px[i] > STRONG_SMILE_PX:
+                units = {*units, *(au for au, share in STRONG_SMILE.items() if rng.random() < share)}
+            for au in sorted(units):
                 both[i, table.MOVES.index(au)] = rng.uniform(0.5, 1.4)
         elif other == "speech":
             for au, amount in draw_syllable(rng).items():
@@ -234,7 +230,7 @@ def eyes(rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps, most
     """Blinks and gaze shifts (N, 2, rows, columns) px, at most `most_px` (N,): always in samples of that name, now and
     then in the others."""
     samples = len(nothing)
-    blink = np.where(nothing == "blink", 1, rng.random(samples) < 0.2)
+    blink = np.where(nothing == "blink", 1, rng.random(samples) < 0.3)
     gain = blink * np.minimum(log_uniform(rng, (0.4, 8.0), samples), most_px) * rng.choice((1, 1, 1, -0.7), samples)
     intensity = np.zeros((samples, len(table.MOVES), 2))
     intensity[:, table.MOVES.index(table.BLINK)] = gain[:, None] * np.exp(rng.normal(0, 0.2, (samples, 2)))
