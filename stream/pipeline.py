@@ -17,7 +17,7 @@ from stream.align import Aligner, AlignSettings, Crop
 from stream.events import Event
 from stream.faces import Face, FaceSettings, FaceTracker
 from stream.sources import Frame, Source
-from stream.spotter import Kind, Span, Spotter, SpotterSettings
+from stream.spotter import Span, Spotter, SpotterSettings
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 
@@ -26,23 +26,15 @@ NO_EXPRESSION = "no expression"  # the class of bundles that have one
 class PipelineSettings:
     """How one camera is analysed.
 
-    `forget_s`: a face that comes back within this time gets its own baseline back. A short movement that the
-    recognizer takes for no expression with at least `none_weak` probability, if it is weaker than `weak_snr` noise
-    floors, or with at least `none_any`, is no micro-expression but "other".
+    `forget_s`: a face that comes back within this time gets its own baseline back.
     """
 
     faces: FaceSettings = field(default_factory=FaceSettings)
     align: AlignSettings = field(default_factory=AlignSettings)
     spotter: SpotterSettings = field(default_factory=SpotterSettings)
     forget_s: float = 60.0
-    none_weak: float = 0.8
-    weak_snr: float = 3.5
-    none_any: float = 0.9
 
     def __post_init__(self) -> None:
-        for name in ("none_weak", "none_any"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UserError(f"PipelineSettings.{name} is {getattr(self, name)}: choose a probability, 0 to 1.")
         if not self.forget_s > 0:
             raise UserError(f"PipelineSettings.forget_s is {self.forget_s}: choose a time above 0 s.")
         if self.align.crop != self.spotter.crop:
@@ -122,7 +114,7 @@ class Pipeline:
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
         self._looker = _Looker(self.settings)
         self._tracks: dict[int, _Track] = {}
-        self._told: deque[str] = deque(maxlen=64)  # ids of the last events: even a final word may be taken back
+        self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=8)
 
     def run(self, source: Source) -> Generator[Update]:
         """Updates for every frame that `source`, already opened, gives, and a last one.
@@ -151,10 +143,11 @@ class Pipeline:
         """The second half: what moved in the crops, and what it means."""
         began_s = time.perf_counter()
         events: list[Event] = []
+        judge = self._nothing if NO_EXPRESSION in self.recognizer.bundle.card["classes"] else None
         for crop in seen.crops:
-            track = self._tracks.get(crop.track_id) or _Track(Spotter(self.settings.spotter), crop.t_s)
+            track = self._tracks.get(crop.track_id) or _Track(Spotter(self.settings.spotter, judge), crop.t_s)
             self._tracks[crop.track_id], track.seen_s = track, crop.t_s
-            events += self._events(track.spotter.push(crop))
+            events += [self._event(span) for span in track.spotter.push(crop)]
         events += self._forget(seen.frame.t_s)
         spotters = {crop.track_id: self._tracks[crop.track_id].spotter for crop in seen.crops}
         return Update(
@@ -171,7 +164,7 @@ class Pipeline:
     def finish(self) -> Update:
         """The stream is over: everything that is open is closed."""
         began_s = time.perf_counter()
-        events = [event for track in self._tracks.values() for event in self._events(track.spotter.finish())]
+        events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
         self._tracks.clear()
         return Update(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - began_s))
 
@@ -181,33 +174,21 @@ class Pipeline:
         for track_id, track in list(self._tracks.items()):
             away_s = t_s - track.seen_s
             if away_s > Spotter.GAP_S:
-                events += self._events(track.spotter.finish())
+                events += [self._event(span) for span in track.spotter.finish()]
             if away_s > self.settings.forget_s:
                 del self._tracks[track_id]
         return events
 
-    def _events(self, spans: list[Span]) -> list[Event]:
-        """What is to be said. Where the spotter's first guess was no expression, nothing is, until it is final; nor
-        then, if it has come to nothing."""
-        told = []
-        for span in spans:
-            event = self._event(span)
-            nothing = event.kind == "other" and (span.kind == "other" or not span.final)
-            if not nothing or event.id in self._told:
-                told.append(event)
-                self._told.append(event.id)
-        return told
-
     def _event(self, span: Span) -> Event:
         expression = span.kind in ("micro", "macro")
-        prediction = self.recognizer.predict(span.onset.grey, span.apex.grey) if expression else None
+        prediction = self._predict(span.onset, span.apex) if expression else None
         bundle = self.recognizer.bundle
         wall = self.wall_zero and self.wall_zero + timedelta(seconds=span.onset_s)
         return Event(
             id=f"{span.track_id}-{span.id}",
             source=self.source_name,
             track=span.track_id,
-            kind=self._kind(span, prediction),
+            kind=span.kind,
             onset_s=span.onset_s,
             apex_s=span.apex_s,
             offset_s=span.offset_s,
@@ -225,13 +206,17 @@ class Pipeline:
             **(_pictures(span, prediction) if self.keep_pictures else {}),
         )
 
-    def _kind(self, span: Span, prediction: Prediction | None) -> Kind:
-        """The spotter's word, unless the recognizer sees no expression in what it took for a micro-expression."""
-        if span.kind != "micro" or prediction is None:
-            return span.kind
-        none = prediction.prior.get(NO_EXPRESSION, 0.0)
-        enough = self.settings.none_weak if span.evidence.snr < self.settings.weak_snr else self.settings.none_any
-        return "other" if none >= enough else "micro"
+    def _predict(self, onset: Crop, apex: Crop) -> Prediction:
+        """What the recognizer sees; the spotter asks before the event does."""
+        for known_onset, known_apex, prediction in self._predictions:
+            if known_onset is onset and known_apex is apex:
+                return prediction
+        prediction = self.recognizer.predict(onset.grey, apex.grey)
+        self._predictions.append((onset, apex, prediction))
+        return prediction
+
+    def _nothing(self, onset: Crop, apex: Crop) -> float:
+        return self._predict(onset, apex).prior[NO_EXPRESSION]
 
 
 def _pictures(span: Span, prediction: Prediction | None) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ shows onset, apex and offset as one plain hill. Everything is causal, every wind
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Literal
@@ -20,7 +21,7 @@ from stream.align import Crop
 from stream.spotter.course import RETURNED, Course, Point
 from stream.spotter.motion import Moment, Motion, head_px, moment, motion, regions
 from stream.spotter.pulse import pulse
-from stream.spotter.rules import Evidence, Kind, evidence, lasting_kind, short_kind
+from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
 from stream.spotter.span import Span
 from stream.spotter.speech import Speech
 
@@ -80,7 +81,11 @@ def _mean(crops: list[Crop]) -> Crop:
 
 
 class Spotter:
-    """Follows one track. `motion_px` and `noise_px` are what it sees now, for display."""
+    """Follows one track. `motion_px` and `noise_px` are what it sees now, for display.
+
+    `judge` gives the probability, 0..1, that a face expresses nothing between an onset and an apex crop: it overrules
+    the rules where they are in doubt. Without one they stand.
+    """
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
@@ -91,8 +96,10 @@ class Spotter:
     BACK_S = 1.0  # how far back a beginning is looked for
     MARGIN_S = 0.1  # from the reference to the first sign of motion
 
-    def __init__(self, settings: SpotterSettings | None = None):
-        self.settings = settings or SpotterSettings()
+    def __init__(
+        self, settings: SpotterSettings | None = None, judge: Callable[[Crop, Crop], float] | None = None
+    ) -> None:
+        self.settings, self._judge = settings or SpotterSettings(), judge
         self._regions = regions(self.settings.crop)
         prior = np.full(self._regions.face.shape, self.settings.floor_prior_px)
         self._rise_floor, self._pulse_floor = NoiseFloor(prior), NoiseFloor(prior / 2, quantile=0.9)
@@ -304,7 +311,7 @@ class Spotter:
         seen = self._measure(course)
         if any(abs(apex_s - course.apex.t_s) < self.settings.lag_s for apex_s in self._said_apexes_s):
             return []
-        if short_kind(replace(seen, residue=0.0), self.settings.micro_max_s) != "micro" or self._wobbles(course):
+        if self._short_kind(course, replace(seen, residue=0.0)) != "micro" or self._wobbles(course):
             return []
         self._said.add(course.id)
         self._said_apexes_s.append(course.apex.t_s)
@@ -319,7 +326,7 @@ class Spotter:
     def _decide(self, short: _Short) -> list[Span]:
         """At the offset: what it was."""
         seen = self._measure(short.course)
-        kind = short_kind(seen, self.settings.micro_max_s)
+        kind = self._short_kind(short.course, seen)
         if short.name != "eyes":
             kind = "other" if kind == "blink" or self._wobbles(short.course) else kind  # the eyes tell a blink
             self._take_over(short.course, kind)
@@ -382,8 +389,7 @@ class Spotter:
         kind = lasting_kind(seen, self.settings.micro_max_s)
         if kind == "macro" and any(abs(told.apex_s - course.apex.t_s) < self.settings.lag_s for told in self._told):
             kind = "other"  # a micro-expression before which the face was not quite at rest
-        short = short_kind(seen, self.settings.micro_max_s)
-        if kind == "other" and short == "micro" and not self._wobbles(course):
+        if kind == "other" and self._short_kind(course, seen) == "micro" and not self._wobbles(course):
             self._take_over(course, "micro")
             span = self._once(self._span(course, "micro", seen, final=True))
             return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
@@ -409,13 +415,22 @@ class Spotter:
         self._told.append(span)
         return span
 
+    def _short_kind(self, course: Course, seen: Evidence) -> Kind:
+        kind = short_kind(seen, self.settings.micro_max_s)
+        if self._judge is None or not in_question(kind, seen, self.settings.micro_max_s):
+            return kind
+        return judged(kind, seen, self._judge(self._onset(course), course.apex.moment.crop))
+
+    def _onset(self, course: Course) -> Crop:
+        onset_s = course.bounds()[0]
+        return min(course.points, key=lambda point: abs(point.t_s - onset_s)).moment.crop
+
     def _measure(self, course: Course) -> Evidence:
         return evidence(course, self._regions, self._aperture.value or 1.0, self._began_s)
 
     def _span(self, course: Course, kind: Kind, seen: Evidence, *, final: bool) -> Span:
         onset_s, apex_s, offset_s = course.bounds()
-        onset = min(course.points, key=lambda p: abs(p.t_s - onset_s)).moment.crop
-        apex = course.apex.moment.crop
+        onset, apex = self._onset(course), course.apex.moment.crop
         return Span(
             apex.track_id, course.id, onset_s, apex_s, offset_s, kind, seen.strength_px, final, onset, apex, seen
         )

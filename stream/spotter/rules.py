@@ -10,6 +10,8 @@ from stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
+SURELY_SOMETHING, PERHAPS_NOTHING, SURELY_NOTHING = 0.1, 0.8, 0.9  # a judge's probability that nothing is expressed
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -92,6 +94,20 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
     if seen.mouth_change_px > 3.0 and (seen.mouth_share > 0.7 or seen.strength_px < 0.15 * seen.mouth_change_px):
         return "speech"
     return "micro" if seen.strength_px < 2.2 and seen.spread < 0.4 else "other"
+
+
+def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
+    """Whether a judge of expressions may overrule the rules: on what they take for a micro-expression, and on what
+    might be one but for its strength, place or length."""
+    possible = not seen.on_eyes and kind != "head" and seen.snr > 1.7 and seen.residue < 0.5 and seen.lobes <= 2
+    return kind == "micro" or (possible and 0.1 <= seen.duration_s <= 1.4 * micro_max_s)
+
+
+def judged(kind: Kind, seen: Evidence, nothing: float) -> Kind:
+    """The kind, where a judge gives `nothing` as the probability that the face expresses nothing, 0..1."""
+    if kind != "micro":
+        return "micro" if nothing < SURELY_SOMETHING else kind
+    return "other" if nothing > (PERHAPS_NOTHING if seen.snr < 3.5 else SURELY_NOTHING) else "micro"
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
