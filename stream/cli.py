@@ -99,6 +99,8 @@ def parser() -> argparse.ArgumentParser:
 
     doctor = _command(commands, "doctor", _doctor, "what this machine has: cameras, codecs, runtimes, GPU, the bundle")
     doctor.add_argument("--bundle", type=Path, help="bundle to look at (the one that ships with merau)")
+    about_store = "also how far its sessions lie from what the bundle was trained on"
+    doctor.add_argument("--store", type=Path, metavar="DB", help=about_store)
 
     bench = _command(commands, "bench", _bench, "time every stage on this machine")
     _add_recognizing(bench)
@@ -320,7 +322,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from stream import doctor
 
-    findings = doctor.examine(arguments.bundle)
+    findings = doctor.examine(arguments.bundle, arguments.store)
     print(json.dumps(findings) if arguments.json else doctor.told(findings))
     return 0
 

@@ -1,6 +1,5 @@
 """`merau doctor`: what this machine has, what was chosen, and why."""
 
-import ctypes
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -8,19 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import onnxruntime
 
+from calib.domain import LEAST, gap, reference
 from engine import bundle as bundles
+from engine.cuda import driver
+from engine.runtimes.choice import choose
+from stream.events import read_events, read_sessions
 
 RUNTIMES = ("merau-live", "av", "opencv-python-headless", "numpy", "numba", "ai-edge-litert", "onnxruntime", "pyarrow")
-OPTIONAL = ("insightface", "torch")
+OPTIONAL = ("insightface", "nvidia-cuda-nvrtc", "pycuda", "tensorrt", "tensorrt-rtx", "torch")
 CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 
 
-def examine(bundle_path: Path | None) -> dict[str, Any]:
-    """Everything there is to know, as JSON. Raises UserError when the bundle cannot be read."""
+def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, Any]:
+    """Everything there is to know, as JSON. Raises UserError when the bundle or the store cannot be read."""
     bundle = bundles.load(bundle_path)
-    reason = gpu()
+    probe = driver.probe()
     return {
         "machine": {
             "system": platform.platform(),
@@ -32,11 +36,32 @@ def examine(bundle_path: Path | None) -> dict[str, Any]:
         "runtimes": {name: installed(name) for name in RUNTIMES},
         "ffmpeg": {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items()},
         "optional": {name: installed(name) for name in OPTIONAL},
-        "gpu": reason,
+        "gpu": {"devices": [f"{gpu.name}, {gpu.arch}" for gpu in probe.gpus], "why": probe.why},
         "onnxruntime_providers": onnxruntime.get_available_providers(),
-        "device": {"chosen": "cpu", "why": "this version runs every net on the CPU"},
+        "device": device(bundle),
         "bundle": {"name": bundle.name, "sha256": bundle.sha256, "card": bundle.card},
+        "domain": domain(store, bundle) if store else [],
     }
+
+
+def device(bundle: bundles.Bundle) -> dict[str, str]:
+    """What --device auto chooses for the recognizer, and why; the face nets always run on the CPU."""
+    _, choice = choose(bundle, "auto", "int8")
+    return {"chosen": choice.device, "runtime": choice.runtime, "precision": choice.precision, "why": choice.why}
+
+
+def domain(store: Path, bundle: bundles.Bundle) -> list[dict[str, Any]]:
+    """For each session of a store how far its events lie from what the bundle was trained on (calib.domain)."""
+    trained_on = reference(bundle)
+    found = []
+    for session in read_sessions(store):
+        events = [e for e in read_events(store, session.id) if e.embedding and e.bundle_sha256 == bundle.sha256]
+        gauged: dict[str, Any] = {"session": session.id, "source": session.source, "samples": len(events)}
+        if len(events) >= LEAST:
+            measured = gap(np.stack([np.frombuffer(e.embedding or b"", np.float32) for e in events]), trained_on)
+            gauged |= {"mmd2": round(measured.mmd2, 4), "p_value": round(measured.p_value, 3)}
+        found.append(gauged)
+    return found
 
 
 def cameras() -> list[dict[str, Any]]:
@@ -52,35 +77,6 @@ def _camera_name(device: Path) -> str:
         return Path("/sys/class/video4linux", device.name, "name").read_text().strip()
     except OSError:
         return "unknown"
-
-
-def gpu() -> dict[str, Any]:
-    """The NVIDIA driver's own word, asked through libcuda; where it does not answer, the reason why."""
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return {"devices": [], "why": "no NVIDIA driver: libcuda.so.1 is not on this machine"}
-    code = cuda.cuInit(0)
-    if code != 0:
-        return {"devices": [], "why": f"the NVIDIA driver does not start: {_cuda_error(cuda, code)}"}
-    number, count = ctypes.c_int(), ctypes.c_int()
-    cuda.cuDriverGetVersion(ctypes.byref(number))
-    cuda.cuDeviceGetCount(ctypes.byref(count))
-    devices = [_device_name(cuda, index) for index in range(count.value)]
-    cuda_version = f"{number.value // 1000}.{number.value % 1000 // 10}"
-    return {"devices": devices, "why": f"the driver answers, CUDA {cuda_version}"}
-
-
-def _device_name(cuda: ctypes.CDLL, index: int) -> str:
-    name = ctypes.create_string_buffer(256)
-    cuda.cuDeviceGetName(name, len(name), index)
-    return name.value.decode()
-
-
-def _cuda_error(cuda: ctypes.CDLL, code: int) -> str:
-    text = ctypes.c_char_p()
-    cuda.cuGetErrorString(code, ctypes.byref(text))
-    return (text.value or b"unknown error").decode()
 
 
 def installed(package: str) -> str | None:
@@ -106,7 +102,7 @@ def told(findings: dict[str, Any]) -> str:
         "runtimes": [f"{name} {found or 'missing'}" for name, found in findings["runtimes"].items()],
         "optional": [f"{name} {found or 'not installed'}" for name, found in findings["optional"].items()],
         "gpu": [*findings["gpu"]["devices"], findings["gpu"]["why"]],
-        "device": [f"{findings['device']['chosen']}: {findings['device']['why']}"],
+        "device": ["{chosen}, {runtime}, {precision}: {why}".format(**findings["device"])],
         "bundle": [
             f"{bundle['name']}, sha256 {bundle['sha256'][:16]}",
             f"classes {', '.join(card['classes'])}",
@@ -114,9 +110,19 @@ def told(findings: dict[str, Any]) -> str:
             *(f"{name.replace('_', ' ')}: {_told(card[name])}" for name in ("calibration", "trained_on", "scores")),
         ],
     }
+    if findings["domain"]:
+        rows["domain"] = [_gauged(session) for session in findings["domain"]]
     below = "\n" + 10 * " "
     return "\n".join(f"{name:<10}{below.join(lines)}" for name, lines in rows.items())
 
 
 def _told(tree: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in bundles.flatten(tree).items()) or "none"
+
+
+def _gauged(session: dict[str, Any]) -> str:
+    said = f"session {session['session']}, {session['source']}: "
+    if "mmd2" not in session:
+        return f"{said}{session['samples']} expressions judged by this bundle, {LEAST} are needed"
+    chance = "further than chance explains" if session["p_value"] < 0.05 else "no further than chance explains"
+    return f"{said}MMD^2 {session['mmd2']} from the training domain, p {session['p_value']}: {chance}"
