@@ -313,6 +313,9 @@ def _rounded(value: Any) -> Any:
     return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+SHEET_PX = 1440  # width of the sheet
+
+
 def sheet(source: Path, out: Path, face: int = 0) -> None:
     """A picture of every Action Unit at 1, 3 and 6 px (at a 128-px crop), of blinks, gaze and head, to be looked at."""
     portrait = next(iter(_portraits(source, ClipPlan((), face=face), 1)))
@@ -322,7 +325,9 @@ def sheet(source: Path, out: Path, face: int = 0) -> None:
 
     def cell(name: str, drives: Drives) -> np.ndarray:
         image = np.ascontiguousarray(portrait.frame(drives)[window])
-        return cv2.putText(image, name, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+        size = image.shape[1] / 230
+        at = (4, int(24 * size))
+        return cv2.putText(image, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, (255, 255, 255), 2, cv2.LINE_AA)
 
     rng = np.random.default_rng(0)
     strips = [
@@ -333,7 +338,10 @@ def sheet(source: Path, out: Path, face: int = 0) -> None:
     strips.append([cell("gaze", drives) for drives in gazes])
     strips.append([cell("at rest", {}), cell("yaw 8", {"yaw": 8.0}), cell("pitch 8", {"pitch": 8.0})])
     rows = [np.hstack([picture for strip in strips[i : i + 4] for picture in strip]) for i in range(0, len(strips), 4)]
-    cv2.imwrite(str(out), np.vstack(rows))
+    whole = np.vstack(rows)
+    scale = SHEET_PX / whole.shape[1]
+    if not cv2.imwrite(str(out), cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)):
+        raise UserError(f"The sheet cannot be written to {out}: give a .png in a folder that is there.")
 
 
 def demo_plan(duration_s: float = 28.0) -> ClipPlan:
