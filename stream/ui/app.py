@@ -19,7 +19,7 @@ from stream.pipeline import PipelineSettings
 from stream.ui.configure import configure_page
 from stream.ui.desk import Load
 from stream.ui.doors import open_doors
-from stream.ui.handlers import private
+from stream.ui.handlers import private, told
 from stream.ui.house import House
 from stream.ui.i18n import WORDS, t, translations
 from stream.ui.live import add_source, live_page
@@ -120,13 +120,14 @@ def page(house: House) -> gr.Blocks:
         gr.HTML(html_template=_text("top.html"), js_on_load=_text("top.js"), apply_default_css=False, elem_id="top")
         with gr.Tabs(elem_id="pages"):
             with gr.Tab(t("Live"), id="live"):
-                shown = live_page(house, token)
+                opening = live_page(house, token)
             with gr.Tab(t("Review"), id="review") as tab:
                 review_page(house, token, tab)
             with gr.Tab(t("Settings"), id="settings") as tab:
                 configure_page(house, token, tab)
 
-        def arrive(request: gr.Request) -> tuple[Any, ...]:
+        @told
+        def arrive() -> tuple[Any, ...]:
             visitor = house.arrive()
             entered = {
                 "token": visitor.token,
@@ -135,7 +136,7 @@ def page(house: House) -> gr.Blocks:
                 "device": "CPU",
                 "words": WORDS,
             }
-            return visitor.token, entered, *shown(visitor.token)
+            return visitor.token, entered, *opening.show(visitor.token)
 
         def cameras() -> list[dict[str, Any]]:
             """How the server's own cameras fare."""
@@ -149,14 +150,8 @@ def page(house: House) -> gr.Blocks:
 
         gr.api(cameras, api_name="cameras")
         gr.api(events, api_name="events")
-        form, recorded = _consent_outputs(blocks)
-        blocks.load(arrive, None, [token, key, form, recorded], **private())
+        blocks.load(arrive, None, [token, key, *opening.outputs], **private())
     return blocks
-
-
-def _consent_outputs(blocks: gr.Blocks) -> tuple[Any, Any]:
-    by_id = {block.elem_id: block for block in blocks.blocks.values() if getattr(block, "elem_id", None)}
-    return by_id["consent"], by_id["recorded"]
 
 
 def launching(settings: UiSettings) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Wiring:
     recognizer: Recognizer
     settings: PipelineSettings
     store: Store
-    sinks: Callable[["Camera"], Sinks]
+    sinks: Callable[["Camera", int], Sinks]  # of a session
     tell: Callable[[dict[str, Any]], None]  # a word to every page that shows this desk
     traces: dict[int, dict[int, Trace]]  # by session and track
 
@@ -98,7 +98,7 @@ class Camera:
         self.session = session = begin(source, pipeline, wiring.store, None if self.replay else consent)
         traces = wiring.traces.setdefault(session, {})
         own = isinstance(source, Browser)
-        film = Film(self.number, wiring.sinks(self), sends_pictures=not own, waits=not self.on_wall)
+        film = Film(self.number, wiring.sinks(self, session), sends_pictures=not own, waits=not self.on_wall)
         try:
             with closing(record(source, pipeline, wiring.store, session)) as updates:
                 for update in updates:

@@ -110,7 +110,7 @@ class Desk:
         camera.stop()
         self.tell({"removed": number})
 
-    def _sinks(self, camera: Camera) -> Sinks:
+    def _sinks(self, camera: Camera, session: int) -> Sinks:
         def show(shot: Shot) -> None:
             if camera.on_wall:
                 camera.last_shot = shot
@@ -118,9 +118,8 @@ class Desk:
                     viewer.put(shot)
 
         def keep(event: Event, mp4: bytes) -> None:
-            assert camera.session is not None
-            self.store.put_clip(camera.session, event.id, mp4)
-            self.tell({"film": event.id, "session": camera.session})
+            self.store.put_clip(session, event.id, mp4)
+            self.tell({"film": event.id, "session": session})
 
         return Sinks(show, lambda: camera.on_wall and bool(self._viewers), keep, self._cutter)
 
@@ -193,6 +192,7 @@ class Desk:
         """Sessions, events, pictures, films, labels and what was taught; cameras begin new sessions."""
         for camera in self.cameras.values():
             camera.stop()
+        self._finish_films()
         self.store.delete_all()
         self.lessons.clear()
         self.traces.clear()
@@ -204,7 +204,12 @@ class Desk:
     def close(self) -> None:
         for camera in list(self.cameras.values()):
             camera.stop()
+        self._finish_films()
         self.store.close()
+
+    def _finish_films(self) -> None:
+        """Wait until the films that are being cut are stored: the cutter takes one job after the other."""
+        self._cutter.submit(lambda: None).result()
 
 
 class PrivateDesk(Desk):

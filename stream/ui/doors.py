@@ -29,6 +29,7 @@ REFUSED = 4403  # close codes of our own
 ENDED = 4400
 CODINGS = {0: "h264", 1: "jpeg"}
 HEAD = struct.Struct("<Bd")  # coding, capture time in seconds from the page's zero
+WEBCAM = SourceSettings(queue_frames=12)  # rather a dropped frame than a picture of long ago
 SILENT_S = 20.0  # a webcam that sends nothing for so long is let go
 LONGEST_PACKET = 2_000_000  # bytes
 
@@ -134,7 +135,7 @@ async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
     except (KeyError, TypeError, ValueError, OverflowError):
         await socket.close(ENDED)
         return
-    source = Browser("webcam", SourceSettings(), zero)
+    source = Browser("webcam", WEBCAM, zero)
     try:
         camera = await asyncio.to_thread(visitor.desk.add, source.name, lambda: source, replay=False)
         await socket.send_json({"go": camera.number})

@@ -18,6 +18,7 @@ from stream.pipeline import PipelineSettings
 from stream.ui.desk import Desk, Load, PrivateDesk
 from stream.ui.settings import UiSettings
 
+PAGES = 100  # open at one time
 TICK_S = 1.0  # between status lines
 FORGET_EVERY_S = 60.0
 GONE_S = 5.0  # a page that lost its socket may come back within this time
@@ -111,7 +112,9 @@ class House:
         self._clock.start()
 
     def arrive(self) -> Visitor:
-        """A page was opened."""
+        """A page was opened. Raises UserError when too many are."""
+        if len(self.visitors) >= PAGES:
+            raise UserError("Too many pages are open on this server: come back in a few minutes.")
         token = secrets.token_urlsafe(24)
         self.visitors[token] = visitor = Visitor(token, lambda: self._private_desk(token))
         return visitor

@@ -1,6 +1,7 @@
 """The live page: the wall of cameras, the consent that comes before it, and what adds and removes cameras."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -25,8 +26,15 @@ def add_source(desk: Desk, spec: str) -> None:
     desk.add(redact(spec.strip()), opened, replay=isinstance(first, File))
 
 
-def live_page(house: House, token: gr.State) -> Callable[[str], tuple[object, object]]:
-    """Build it inside a tab; returns what a page shows of the consent when it is loaded."""
+class Opening(NamedTuple):
+    """What the live page shows of the consent when it is opened: `show` of a page's token, for these `outputs`."""
+
+    show: Callable[[str], tuple[object, object]]
+    outputs: tuple[Any, Any]
+
+
+def live_page(house: House, token: gr.State) -> Opening:
+    """Build it inside its tab."""
     trusted = house.settings.trusted
     with gr.Column(elem_id="consent", elem_classes="card", visible=False) as form:
         gr.Markdown(t("Before a camera is analysed"), elem_classes="title")
@@ -105,4 +113,4 @@ def live_page(house: House, token: gr.State) -> Callable[[str], tuple[object, ob
     gr.on([add.click, spec.submit], added, [token, spec], [spec, form, recorded], **private())
     wall.remove(removed, [token], None, **private())
     wall.again(again, [token], None, **private())
-    return shown
+    return Opening(shown, (form, recorded))

@@ -67,6 +67,16 @@ def test_the_login_guards_the_page_the_sockets_and_every_route(serve, clip):
             socket(app, "live", cookie=cookie, **({"token": token} | foreign))
 
 
+def test_two_pages_see_one_camera(serve, clip):
+    app = serve(clip)
+    with (
+        socket(app, "live", token=app.house.arrive().token) as one,
+        socket(app, "live", token=app.house.arrive().token) as other,
+    ):
+        for live in (one, other):
+            wait_for(lambda live=live: isinstance(live.recv(timeout=20), bytes), "a picture")
+
+
 def test_strangers_get_no_camera_of_this_server(serve, clip):
     with pytest.raises(UserError, match="open to everybody"):
         serve(clip, host="0.0.0.0")
