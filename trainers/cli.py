@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import UserError
 from trainers import precision
+from trainers.data import commands as dataset_commands
 from trainers.evaluate import commands as evaluation
 from trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
 
@@ -48,8 +49,10 @@ def parser() -> argparse.ArgumentParser:
         clips = synth.add_parser(name, help=purpose, add_help=False)
         clips.set_defaults(run=run_clips, what=name)
     flows = synth.add_parser("flows", help="flow fields of random faces, as the recognizer is trained on")
-    flows.add_argument("--out", type=Path, required=True, help=".npz with flow, label, aus, peak_px")
+    flows.add_argument("--out", type=Path, required=True, help=".npz with flow, label, aus, peak_px, known")
     flows.add_argument("--samples", type=int, default=1000)
+    flows.add_argument("--classes", choices=TABLES, default="coarse", help="default: %(default)s")
+    flows.add_argument("--as-set", type=float, default=0.0, help="share seen as in a flow set (default: %(default)s)")
     flows.add_argument("--seed", type=int, default=0)
     flows.set_defaults(run=run_flows)
     pairs = synth.add_parser("pairs", help="onset and apex pictures of animated portraits")
@@ -64,13 +67,14 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--samples", type=int, default=100_000, help="synthetic flows (default: %(default)s)")
     train.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--classes", choices=TABLES, default="coarse", help="%(choices)s: default %(default)s")
+    train.add_argument("--classes", choices=TABLES, default="coarse", help="default: %(default)s")
     train.add_argument("--from", dest="start", type=Path, metavar="BUNDLE", help="train this one further, trunk too")
     train.add_argument("--few-shot", type=Path, metavar="INDEX.csv", help="with --from: also on this labelled flow set")
     train.add_argument("--portraits", type=Path, nargs="+", default=[], help="train the apex branch, on these faces")
     train.add_argument("--pairs", type=int, default=2000, help="picture pairs of them (default: %(default)s)")
     train.set_defaults(run=run_train)
 
+    dataset_commands.add_commands(commands)
     evaluation.add_commands(commands)
     precision.add_commands(commands)
     return top
@@ -85,9 +89,11 @@ def run_clips(options: argparse.Namespace) -> None:
 def run_flows(options: argparse.Namespace) -> None:
     import numpy as np
 
+    from trainers.data.synth import action_units
     from trainers.data.synth.flows import FlowSettings, draw
 
-    np.savez_compressed(options.out, **vars(draw(options.seed, options.samples, FlowSettings())))
+    settings = FlowSettings(as_set=options.as_set, combinations=getattr(action_units, TABLES[options.classes]))
+    np.savez_compressed(options.out, **vars(draw(options.seed, options.samples, settings)))
 
 
 def run_pairs(options: argparse.Namespace) -> None:
