@@ -91,20 +91,25 @@ def read(index: Path) -> FlowSet:
 
 
 def write(index: Path, rows: Sequence[Mapping[str, object]], pictures: Sequence[np.ndarray]) -> None:
-    """`rows` of dataset, subject, sample, label and whatever else is known, as an index with its `pictures` beside it.
+    """`rows` of dataset, subject, sample, label and whatever else is known, and their `pictures`, as a flow set.
 
     flow_png is filled in. Raises UserError where the folder cannot be written.
     """
+    names = [f"flow/{i:05d}.png" for i in range(len(rows))]
+    write_index(index, [{**row, "flow_png": name} for row, name in zip(rows, names, strict=True)])
+    (index.parent / "flow").mkdir(exist_ok=True)
+    for name, picture in zip(names, pictures, strict=True):
+        cv2.imwrite(str(index.parent / name), picture)
+
+
+def write_index(index: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """The index alone; its columns are those that any of `rows` has. UserError where it cannot be written."""
     try:
-        folder = index.parent / "flow"
-        folder.mkdir(parents=True, exist_ok=True)
-        names = dict.fromkeys(key for row in rows for key in row) | {"flow_png": None}
+        index.parent.mkdir(parents=True, exist_ok=True)
         with index.open("w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, list(names))
+            table = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
             table.writeheader()
-            for i, (row, picture) in enumerate(zip(rows, pictures, strict=True)):
-                cv2.imwrite(str(folder / f"{i:05d}.png"), picture)
-                table.writerow({**row, "flow_png": f"flow/{i:05d}.png"})
+            table.writerows(rows)
     except OSError as error:
         raise UserError(f"The flow set cannot be written to {index}: {error.strerror}.") from error
 

@@ -1,0 +1,30 @@
+"""The command of merau-lab that reads a release: prepare."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_commands(commands: Any) -> None:
+    """Add the parser to argparse's subparsers `commands`."""
+    prepare = commands.add_parser("prepare", help="a release's folder into a flow set that the other commands read")
+    prepare.add_argument("release", help="casme2, smic-hs, samm, ... (a wrong name lists them all)")
+    prepare.add_argument("folder", type=Path, help="where the release was unpacked: its sheet and its frames")
+    prepare.add_argument("--out", type=Path, required=True, help="folder of the flow set; is the cache as well")
+    prepare.add_argument("--kind", default="micro", help="micro, macro or both (default: %(default)s)")
+    prepare.add_argument("--flow", default="dis", help="flow method (default: %(default)s)")
+    prepare.add_argument("--as-published", action="store_true", help="make no correction of the sheet")
+    prepare.add_argument("--without", nargs="+", default=[], metavar="ROW:COLUMN", help="leave these corrections out")
+    prepare.set_defaults(run=run_prepare)
+
+
+def run_prepare(options: argparse.Namespace) -> None:
+    from trainers.data import prepare
+    from trainers.data.releases.release import Corrections
+
+    corrections = Corrections(not options.as_published, frozenset(options.without))
+    settings = prepare.PrepareSettings(options.kind, options.flow)
+    release = prepare.load(options.release, options.folder, corrections)
+    done = prepare.prepare(release, options.out, settings)
+    print(prepare.summary(done)[0])
+    print(f"Corrections, and what was left out and why: {options.out / 'report.txt'}")

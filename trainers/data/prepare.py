@@ -1,0 +1,156 @@
+"""From a release to a flow set: frames through our own faces and alignment, flow measured, kept on disk.
+
+What was measured stays: a second run goes on where the first one ended, and a clip whose face is not found is named.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.flow import METHODS, pair_flow
+from engine.mesh import FaceNets
+from trainers.data import flow_set
+from trainers.data.releases import (
+    casme,
+    casme2,
+    casme_cubed,
+    casme_squared,
+    ck_plus,
+    dfew,
+    dfme,
+    fourdme,
+    mmew,
+    samm,
+    samm_lv,
+    smic,
+)
+from trainers.data.releases.release import Corrections, Release, Sample
+from trainers.data.synth.pairs import align
+
+RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
+    "casme": casme.load,
+    "casme2": casme2.load,
+    "casme^2": casme_squared.load,
+    "casme^3": casme_cubed.load,
+    "smic-hs": smic.load_hs,
+    "smic-vis": smic.load_vis,
+    "smic-nir": smic.load_nir,
+    "samm": samm.load,
+    "samm-lv": samm_lv.load,
+    "mmew": mmew.load,
+    "4dme": fourdme.load,
+    "dfme": dfme.load,
+    "ck+": ck_plus.load,
+    "dfew": dfew.load,
+}
+STEPS = 8  # frames of a strip, evenly from onset to apex
+STRIP_PX = 96  # their side
+MARGIN = 0.4  # of its side that is put round a picture cropped so tightly that no face is found in it
+KINDS = ("micro", "macro", "both")
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """`kind` of expressions to take, `flow` method to measure them with."""
+
+    kind: str = "micro"
+    flow: str = "dis"
+
+    def __post_init__(self) -> None:
+        if self.flow not in METHODS:
+            raise UserError(f"flow is {self.flow!r}: choose one of {', '.join(METHODS)}.")
+        if self.kind not in KINDS:
+            raise UserError(f"kind is {self.kind!r}: choose one of {', '.join(KINDS)}.")
+
+
+def load(name: str, root: Path, corrections: Corrections) -> Release:
+    """The release `name` in the folder `root`. Raises UserError for one that is not known."""
+    if name not in RELEASES:
+        raise UserError(f"Release is {name!r}: choose one of {', '.join(RELEASES)}.")
+    return RELEASES[name](root, corrections)
+
+
+def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
+    """Write `out`/index.csv with flow pictures and strips of frames; gives `release` back with what was left out.
+
+    Raises UserError where nothing is left.
+    """
+    done = Release(release.dataset, skipped=list(release.skipped), notes=list(release.notes))
+    nets, rows = FaceNets(), []
+    for folder in ("flow", "frames"):
+        make(out / folder)
+    for sample in tqdm(release.samples, desc=f"preparing {release.dataset}", unit="clip"):
+        if settings.kind not in (sample.kind, "both"):
+            done.skipped.append((f"{sample.subject}/{sample.name}", f"a {sample.kind}-expression"))
+            continue
+        picture = f"{release.dataset}_{sample.subject}_{sample.name}_{settings.flow}.png"
+        if not ((out / "flow" / picture).exists() and (out / "frames" / picture).exists()):
+            crops = cropped(sample, nets)
+            if isinstance(crops, str):
+                done.skipped.append((f"{sample.subject}/{sample.name}", crops))
+                continue
+            flow = pair_flow(crops[0], crops[-1], spec=CropSpec(), method=settings.flow)
+            cv2.imwrite(str(out / "frames" / picture), strip(crops))
+            cv2.imwrite(str(out / "flow" / picture), flow_set.draw_picture(flow))
+        done.samples.append(sample)
+        rows.append(row_of(sample, picture))
+    if not rows:
+        raise UserError(f"Of {release.dataset} no clip is left: {summary(done)[0]}")
+    flow_set.write_index(out / "index.csv", rows)
+    (out / "report.txt").write_text("\n".join(summary(done)) + "\n", encoding="utf-8")
+    return done
+
+
+def make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}.") from error
+
+
+def row_of(sample: Sample, picture: str) -> dict[str, object]:
+    return {
+        "dataset": sample.dataset,
+        "subject": sample.subject,
+        "sample": sample.name,
+        "label": "" if sample.label is None else flow_set.CLASSES.index(sample.label),
+        "flow_png": f"flow/{picture}",
+        "emotion": sample.emotion,
+        "aus": sample.aus,
+        "frames_png": f"frames/{picture}",
+    }
+
+
+def cropped(sample: Sample, nets: FaceNets) -> list[np.ndarray] | str:
+    """Full crops (STEPS or fewer, 180, 168) uint8 from onset to apex, held on the onset's face; or why not."""
+    which = np.unique(np.linspace(0, sample.apex, min(STEPS, sample.apex + 1)).round().astype(int))
+    frames = [cv2.imread(str(sample.frames[i])) for i in which]
+    if any(frame is None for frame in frames):
+        return "a frame cannot be read"
+    return align(frames, nets) or align([widened(frame) for frame in frames], nets) or "no face was found"
+
+
+def widened(frame: np.ndarray) -> np.ndarray:
+    """`frame` (H, W, 3) with its edge drawn out on all sides, for faces that fill it."""
+    border = round(MARGIN * max(frame.shape[:2]))
+    return cv2.copyMakeBorder(frame, border, border, border, border, cv2.BORDER_REPLICATE)
+
+
+def strip(crops: Sequence[np.ndarray]) -> np.ndarray:
+    """The inner squares of `crops`, one above the other, (T * STRIP_PX, STRIP_PX) uint8."""
+    inner = [np.ascontiguousarray(crop[CropSpec().inner]) for crop in crops]
+    return np.concatenate([cv2.resize(c, (STRIP_PX, STRIP_PX), interpolation=cv2.INTER_AREA) for c in inner])
+
+
+def summary(release: Release) -> list[str]:
+    """What was loaded, left out and mended, one sentence a line."""
+    reasons = "; ".join(f"{who} ({why})" for who, why in release.skipped[:3])
+    more = f", among them {reasons}" if reasons else ""
+    first = f"{release.dataset}: {len(release.samples)} clips, {len(release.skipped)} left out{more}."
+    return [first, *release.notes, *(f"Left out: {who}: {why}." for who, why in release.skipped)]

@@ -1,0 +1,29 @@
+"""CAS(ME)^2: Qu et al., IEEE TAC 2018. 300 macro- and 57 micro-expressions at 30 frames/s, 22 subjects."""
+
+from pathlib import Path
+
+from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+
+SHEETS = ("CAS(ME)*code_final.xls*", "code_final.xls*", "*code_final*.xls*")
+COLUMNS = {"subject": 0, "name": 1, "onset": 2, "apex": 3, "offset": 4, "aus": 5, "emotion": 6, "kind": 7}
+
+
+def load(root: Path, corrections: Corrections) -> Release:
+    """`root` holds code_final.xlsx of three sheets without headers, and rawpic/s15/15_0101disgustingteeth of frames."""
+    rows = read_sheet(root, SHEETS, COLUMNS, sheet="CASFEcode_final")
+    folder_of = {
+        row["subject"]: row["folder"].lower()
+        for row in read_sheet(root, SHEETS, {"folder": 1, "subject": 2}, sheet="naming rule1")
+    }
+    code_of = {
+        row["video"].lower(): row["code"].zfill(4)
+        for row in read_sheet(root, SHEETS, {"code": 0, "video": 1}, sheet="naming rule2")
+    }
+    found = [folder for folders in folders_by_name(root).values() for folder in folders]
+    clips = []
+    for row in rows:
+        code = code_of.get(row["name"].rsplit("_", 1)[0].lower())
+        mine = [f for f in found if f.parent.name.lower() == folder_of.get(row["subject"]) and f"_{code}" in f.name]
+        kind = "macro" if row["kind"].lower().startswith("macro") else "micro"
+        clips.append(annotated(row, row["subject"].zfill(2), min(mine, default=None), kind=kind))
+    return gather("casme^2", clips)

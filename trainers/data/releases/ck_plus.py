@@ -1,0 +1,30 @@
+"""CK+: Lucey et al., CVPR Workshops 2010. Posed macro-expressions from neutral (first frame) to the peak (last)."""
+
+from pathlib import Path
+
+from engine.errors import UserError
+from trainers.data.releases.release import Corrections, Entry, Release, folders_by_name, frames_in, gather
+
+EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+
+
+def load(root: Path, corrections: Corrections) -> Release:
+    """`root` holds cohn-kanade-images/S011/001 of frames, Emotion/ and FACS/ of text files in the same tree; sequences
+    without an emotion file have none."""
+    folders = [f for many in folders_by_name(root).values() for f in many if f.parent.name.upper().startswith("S")]
+    if not folders:
+        raise UserError(f"{root} holds no sequence like cohn-kanade-images/S011/001: is it the folder of CK+?")
+    clips = []
+    for folder in sorted(folders):
+        subject, name, last = folder.parent.name, folder.name, max(frames_in(folder), default=None)
+        codes = [int(float(line)) for line in lines_of(root, subject, name, "emotion")]
+        units = [str(int(float(line.split()[0]))) for line in lines_of(root, subject, name, "facs")]
+        emotion = EMOTIONS[codes[0]] if codes else ""
+        clips.append(Entry(subject, name, folder, None, last, last, "+".join(units), emotion, "macro"))
+    return gather("ck+", clips)
+
+
+def lines_of(root: Path, subject: str, name: str, what: str) -> list[str]:
+    """The lines of the sequence's *_emotion.txt or *_facs.txt."""
+    files = sorted(root.rglob(f"{subject}_{name}_*_{what}.txt"))
+    return [line for line in files[0].read_text(encoding="utf-8").splitlines() if line.strip()] if files else []

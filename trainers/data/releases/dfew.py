@@ -1,0 +1,27 @@
+"""DFEW: Jiang et al., ACM MM 2020. Macro-expressions from films, one emotion each; no onset, no subject.
+
+The first frame is taken for the onset and the middle one for the apex; each clip counts as a subject of its own.
+"""
+
+import csv
+from pathlib import Path
+
+from trainers.data.releases.release import Corrections, Entry, Release, find, folders_by_name, gather
+
+EMOTIONS = {
+    "1": "happiness", "2": "sadness", "3": "neutral", "4": "anger", "5": "surprise", "6": "disgust", "7": "fear",
+}  # fmt: skip
+
+
+def load(root: Path, corrections: Corrections) -> Release:
+    """`root` holds single_trainset_1.csv and single_testset_1.csv, and the folders 00001 of frames."""
+    found = folders_by_name(root)
+    clips = []
+    for pattern in ("single_trainset_1.csv", "single_testset_1.csv"):
+        with find(root, (pattern,)).open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if len(row) >= 2 and row[1].strip() in EMOTIONS]
+        for name, label, *_ in rows:
+            name = Path(name.strip()).stem.zfill(5)
+            folder = found.get(name, [None])[0]
+            clips.append(Entry(name, name, folder, None, None, None, "", EMOTIONS[label.strip()], "macro"))
+    return gather("dfew", clips)

@@ -1,0 +1,28 @@
+"""4DME: Li et al., IEEE TAC 2022. Micro-expressions of the grey camera at 60 frames/s; emotions may be several."""
+
+import re
+from pathlib import Path
+
+from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+
+COLUMNS = {
+    "subject": "sub_ID", "name": "fold_name", "onset": "Onset", "apex": "Apex", "offset": "Offset", "aus": "AUs",
+    "emotion": "Emotion",
+}  # fmt: skip
+TENTATIVE = "tentative-aus"  # the name of the correction that leaves out Action Units marked (k)
+
+
+def load(root: Path, corrections: Corrections) -> Release:
+    """`root` holds 4DME_Labelling_Micro*.xlsx and gray_micro/<sub_ID>/<fold_name> of frames."""
+    found = folders_by_name(root)
+    rows = read_sheet(root, ("4DME*Micro*.xls*", "4DME*.xls*"), COLUMNS)
+    notes = []
+    if corrections.makes(TENTATIVE):
+        marked = sum("(k)" in row["aus"] for row in rows)
+        notes = [f"Correction {TENTATIVE}: Action Units marked (k) left out of {marked} clips."] if marked else []
+        rows = [row | {"aus": re.sub(r"[^+,]*\(k\)[+,]?", "", row["aus"]).strip("+, ")} for row in rows]
+    clips = []
+    for row in rows:
+        mine = [f for f in found.get(row["name"].lower(), []) if f.parent.name == row["subject"]]
+        clips.append(annotated(row, row["subject"], min(mine, default=None)))
+    return gather("4dme", clips, notes)

@@ -1,0 +1,26 @@
+"""SAMM: Davison et al., IEEE TAC 2018. 159 micro-expressions at 200 frames/s, 29 subjects."""
+
+from pathlib import Path
+
+from trainers.data.releases.release import Correction, Corrections, Release, correct, entries, gather, read_sheet
+
+PUBLISHED_ROWS = 159
+SHEETS = ("SAMM*Micro*FACS*.xls*",)
+COLUMNS = {
+    "subject": "Subject", "name": "Filename", "onset": "Onset Frame", "apex": "Apex Frame", "offset": "Offset Frame",
+    "aus": "Action Units", "emotion": "Estimated Emotion",
+}  # fmt: skip
+PREAMBLE = 13  # lines before the header
+WHY = "as T. Varanka's loaders (meb) have it"
+CORRECTIONS = (
+    Correction(56, "offset", "5739", WHY),
+    *(Correction(row, "apex", str(value), WHY) for row, value in ((125, 1105), (132, 4945), (133, 5130))),
+)
+
+
+def load(root: Path, corrections: Corrections) -> Release:
+    """`root` holds SAMM_Micro_FACS_Codes_v2.xlsx and the folders 006/006_1_2 of frames, raw or cropped."""
+    published = read_sheet(root, SHEETS, COLUMNS, sheet="MICRO_ONLY", skip=PREAMBLE)
+    rows, notes = correct(published, CORRECTIONS, corrections, published=PUBLISHED_ROWS)
+    padded = [row | {"subject": row["subject"].zfill(3)} for row in rows]
+    return gather("samm", entries(padded, root), notes)

@@ -1,0 +1,32 @@
+"""SAMM Long Videos: Yap et al., FG 2020. 343 macro- and 159 micro-expressions in 147 videos at 200 frames/s."""
+
+from pathlib import Path
+
+from trainers.data.releases import samm
+from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+
+COLUMNS = {
+    "name": "Filename", "onset": "Onset", "apex": "Apex", "offset": "Offset", "kind": "Type", "aus": "Action Units",
+}  # fmt: skip
+PREAMBLE = 9  # lines before the header
+
+
+def load(root: Path, corrections: Corrections) -> Release:
+    """`root` holds SAMM_LongVideos_V*_Release.xlsx and the folders 006_1 of frames.
+
+    Emotions are those of SAMM's own sheet, where it lies below `root` too: this one names none.
+    """
+    rows = read_sheet(root, ("SAMM_LongVideos*.xls*",), COLUMNS, sheet="FACS_Movement_Only", skip=PREAMBLE)
+    emotions, notes = dict[str, str](), ["No sheet of SAMM lies beside this one: emotions are not known."]
+    if any(any(root.rglob(pattern)) for pattern in samm.SHEETS):
+        micro = read_sheet(root, samm.SHEETS, samm.COLUMNS, sheet="MICRO_ONLY", skip=samm.PREAMBLE)
+        emotions, notes = {row["name"]: row["emotion"] for row in micro}, []
+    found = folders_by_name(root)
+    clips = []
+    for row in rows:
+        kind = "macro" if row["kind"].lower().startswith("macro") else "micro"
+        video = "_".join(row["name"].split("_")[:2])
+        folder = found.get(video.lower(), [None])[0]
+        emotion = emotions.get(row["name"], "") if kind == "micro" else ""
+        clips.append(annotated(row | {"emotion": emotion}, row["name"].split("_")[0], folder, kind=kind))
+    return gather("samm-lv", clips, notes)
