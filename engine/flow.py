@@ -32,7 +32,7 @@ def flow(onset: np.ndarray, apex: np.ndarray, *, method: str = "dis") -> np.ndar
     "dis" is Kroeger et al. 2016, medium preset, for recognition; "dis-ultrafast" starts one pyramid level finer than
     OpenCV's preset and skips the variational step, for every frame of the spotter ("fast" is not offered: it halves
     small motions); "farneback" is Farneback 2003 with the parameters MERAU's authors use; "cuda" is the same on the
-    GPU, and raises engine.cuda.device.DeviceError where there is none.
+    GPU, and raises engine.errors.DeviceError where there is none.
     """
     if method == "cuda":
         return _cuda(*onset.shape)(onset[None], apex[None])[0]

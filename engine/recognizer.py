@@ -1,5 +1,6 @@
 """From the onset and the apex crop of one face to Action Units and an expression."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from engine import bundle as bundles
 from engine import heads
 from engine.crop import CropSpec
-from engine.errors import UserError
+from engine.errors import DeviceError, UserError
 from engine.flow import METHODS, pair_flow
-from engine.runtimes.onnx import OnnxTrunk
+from engine.runtimes.choice import choose
 from engine.teach import Lesson, Sample
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
@@ -38,16 +39,17 @@ class Prediction:
 
 
 class Recognizer:
-    """A bundle ready to run. One `predict` at a time per object."""
+    """A bundle ready to run. One `predict` at a time per object. `choice` says on what it runs, and why."""
 
-    def __init__(self, bundle: bundles.Bundle, *, spec: CropSpec | None = None, precision: str = "int8") -> None:
-        if precision not in bundles.TRUNKS:
-            raise UserError(f"Precision is {precision!r}: choose one of {', '.join(bundles.TRUNKS)}.")
+    def __init__(
+        self, bundle: bundles.Bundle, *, spec: CropSpec | None = None, precision: str = "int8", device: str = "cpu"
+    ) -> None:
         self.bundle, self.spec = bundle, spec or CropSpec()
         self.flow_method: str = bundle.card["input"].get("flow", "none")
         self.sees_apex = bool(bundle.card["input"].get("apex_px"))
         bundles.check_input(bundle, feeds(self.spec, self.flow_method, sees_apex=self.sees_apex))
-        self.trunk = OnnxTrunk(bundle.content[bundles.TRUNKS[precision]])
+        self.trunk, self.choice = choose(bundle, device, precision)
+        self._precision, self._device = precision, device
         self.head = read_head(bundle)
         self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
         self.lesson: Lesson | None = None
@@ -56,22 +58,25 @@ class Recognizer:
     def load(
         cls, bundle: Path | None = None, *, device: str = "auto", precision: str = "int8", spec: CropSpec | None = None
     ) -> "Recognizer":
-        """The bundle at `bundle`, or the shipped one. Raises UserError where it is damaged or wants other input."""
-        if device not in ("auto", "cpu"):
-            raise UserError(f"Device is {device!r}: this version runs on the CPU; choose auto or cpu.")
-        return cls(bundles.load(bundle), spec=spec, precision=precision)
+        """The bundle at `bundle`, or the shipped one, on the GPU or the CPU (engine.runtimes.choice).
+
+        Raises UserError where it is damaged, wants other input, or `device` "cuda" cannot be had.
+        """
+        return cls(bundles.load(bundle), spec=spec, precision=precision, device=device)
 
     def predict(self, onset: np.ndarray, apex: np.ndarray) -> Prediction:
         """`onset`, `apex`: full crops (180, 168) uint8 grey, cut with the same layout."""
         for name, crop in (("onset", onset), ("apex", apex)):
             if crop.shape != self.spec.full or crop.dtype != np.uint8:
                 raise UserError(f"The {name} crop is {crop.shape} {crop.dtype}: expected {self.spec.full} uint8.")
-        flow = pair_flow(onset, apex, spec=self.spec, method=self.flow_method)
-        pattern, magnitude = normalise(shrink(flow)[None])
-        inputs = {"flow": pattern, "magnitude": magnitude}
-        if self.sees_apex:
-            inputs |= {"apex": apex_picture(apex, self.spec)[None], "has_apex": np.ones((1, 1), np.float32)}
-        embedding, au_logits = self.trunk.embed(**inputs)
+        try:
+            flow, embedding, au_logits = self._embed(onset, apex)
+        except DeviceError as error:
+            if self._device == "cuda":
+                raise
+            logging.getLogger(__name__).warning("%s The CPU takes over.", error)
+            self.trunk, self.choice = choose(self.bundle, "cpu", self._precision)
+            flow, embedding, au_logits = self._embed(onset, apex)
         known = heads.softmax(self.head.logits(embedding)[0] / self.temperature)
         units = 1 / (1 + np.exp(-au_logits[0]))
         prior = named(self.head.classes, known)
@@ -81,6 +86,16 @@ class Recognizer:
         label = max(probabilities, key=probabilities.__getitem__)
         uncertain = probabilities[label] < self.threshold
         return Prediction(aus, probabilities, prior, label, uncertain, embedding[0], flow)
+
+    def _embed(self, onset: np.ndarray, apex: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Flow, embedding (1, d) and Action Unit logits (1, 17)."""
+        on_gpu = self.choice.device == "cuda" and self.flow_method == "farneback"
+        flow = pair_flow(onset, apex, spec=self.spec, method="cuda" if on_gpu else self.flow_method)
+        pattern, magnitude = normalise(shrink(flow)[None])
+        inputs = {"flow": pattern, "magnitude": magnitude}
+        if self.sees_apex:
+            inputs |= {"apex": apex_picture(apex, self.spec)[None], "has_apex": np.ones((1, 1), np.float32)}
+        return flow, *self.trunk.embed(**inputs)
 
     def teach(self, lesson: Lesson | None) -> None:
         """Answer with the classes of `lesson` from the next prediction on; None goes back to the bundle's own."""

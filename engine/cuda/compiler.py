@@ -12,13 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine import cache
-from engine.errors import UserError
+from engine.errors import DeviceError
 
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.cu")))
 OPTIONS = ("--std=c++17", "--ptxas-options=-v")
 
 
-class UnknownArch(UserError):
+class UnknownArch(DeviceError):
     """NVRTC is older than the architecture, or has dropped it."""
 
 
@@ -35,7 +35,7 @@ class Usage:
 def compiled(source: Path, arch: str) -> bytes:
     """Machine code for "sm_89", PTX for "compute_89", from the cache if it is there.
 
-    Raises UserError where NVRTC is missing, UnknownArch where it does not know the architecture.
+    Raises DeviceError where NVRTC is missing, UnknownArch where it does not know the architecture.
     """
     recipe = f"{_version()} {OPTIONS} {source.read_text()}"
     key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
@@ -59,7 +59,7 @@ def compile_source(source: Path, arch: str) -> tuple[bytes, dict[str, Usage]]:
         code = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
         log = _text(program, "ProgramLog").rstrip(b"\0").decode()
         if code != 0:
-            raise UserError(f"NVRTC {_version()} cannot compile {source.name} for {arch}: {log.strip() or code}")
+            raise DeviceError(f"NVRTC {_version()} cannot compile {source.name} for {arch}: {log.strip() or code}")
         return _text(program, "CUBIN" if arch.startswith("sm_") else "PTX"), usage(log)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
@@ -115,4 +115,6 @@ def _nvrtc() -> ctypes.CDLL:
             return ctypes.CDLL(str(library))
         return ctypes.CDLL("libnvrtc.so.13")
     except OSError as error:
-        raise UserError("CUDA kernels cannot be compiled: NVRTC is missing; pip install 'merau-live[gpu]'.") from error
+        raise DeviceError(
+            "CUDA kernels cannot be compiled: NVRTC is missing; pip install 'merau-live[gpu]'."
+        ) from error

@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 
 from engine.cuda import compiler, driver
-from engine.errors import UserError
+from engine.errors import DeviceError
 
 BLOCK = (32, 8, 1)  # threads: TILE_X and TILE_Y of the kernels
 FOLDER = Path(__file__).parent
-
-
-class DeviceError(UserError):
-    """The GPU, its driver or a library cannot do what was asked; the CPU can take over."""
 
 
 class Device:

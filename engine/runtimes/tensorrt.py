@@ -14,8 +14,8 @@ import numpy as np
 
 from engine import cache
 from engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
-from engine.cuda.device import Device, DeviceError, Memory
-from engine.errors import UserError
+from engine.cuda.device import Device, Memory
+from engine.errors import DeviceError, UserError
 from engine.runtimes.onnx import OUTPUTS
 
 OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on TensorRT has the precision

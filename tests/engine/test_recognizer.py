@@ -75,5 +75,5 @@ def test_the_difference_between_bundle_and_pipeline_is_spelled_out(tmp_path):
 def test_unknown_precision_and_device_are_refused():
     with pytest.raises(UserError, match="Precision is 'int4'"):
         Recognizer.load(precision="int4")
-    with pytest.raises(UserError, match="Device is 'cuda'"):
-        Recognizer.load(device="cuda")
+    with pytest.raises(UserError, match="Device is 'tpu': choose one of auto, cpu, cuda"):
+        Recognizer.load(device="tpu")

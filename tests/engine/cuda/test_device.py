@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from engine.cuda.device import Device, DeviceError
+from engine.cuda.device import Device
 from engine.cuda.farneback import Farneback
+from engine.errors import DeviceError
 
 NO_BINARY, LAUNCH_FAILED = 209, 719  # no lack of memory: pycuda collects garbage and asks again
 KINDS = (b"device memory", b"pinned memory", b"stream", b"module", b"context")

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.cuda.device import BLOCK, DeviceError, blocks
+from engine.cuda.device import BLOCK, blocks
 from engine.cuda.farneback import Farneback, FarnebackSettings
-from engine.errors import UserError
+from engine.errors import DeviceError, UserError
 from engine.flow import flow, strain
 from trainers.data.synth.clips import ASTRONAUT
 

@@ -82,9 +82,7 @@ def test_tensorrt_for_servers_has_every_name_that_is_called():
     assert spec and spec.submodule_search_locations
     library = (Path(spec.submodule_search_locations[0]) / "tensorrt.so").read_bytes()
     assert len(called) > 20
-    assert not {
-        name for name in called - optional - foreign if name.encode() + b"\0" not in library
-    }
+    assert not {name for name in called - optional - foreign if name.encode() + b"\0" not in library}
 
 
 @pytest.mark.gpu

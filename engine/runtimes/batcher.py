@@ -1,0 +1,82 @@
+"""Many cameras, one trunk: what they ask within a moment of each other is answered in one run."""
+
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+Answer = tuple[np.ndarray, np.ndarray]
+
+
+class Trunk(Protocol):
+    """What turns flows into embeddings (N, d) and Action Unit logits (N, 17); inputs by name, float32, batch first."""
+
+    def embed(self, **inputs: np.ndarray) -> Answer: ...
+
+
+@dataclass
+class _Asked:
+    inputs: dict[str, np.ndarray]
+    answer: Future[Answer] = field(default_factory=Future)
+
+
+class Batcher:
+    """A trunk for all threads. The first who asks waits at most `wait_s` for others, and no longer than until `most`
+    rows are together; what the trunk raises is raised in each thread that asked."""
+
+    def __init__(self, trunk: Trunk, *, wait_s: float = 0.002, most: int = 64) -> None:
+        self._trunk, self._wait_s, self._most = trunk, wait_s, most
+        self._asked: queue.Queue[_Asked | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._thread.start()
+
+    def embed(self, **inputs: np.ndarray) -> Answer:
+        """As the trunk's own."""
+        asked = _Asked(inputs)
+        self._asked.put(asked)
+        return asked.answer.result()
+
+    def close(self) -> None:
+        """Answer what was asked and end."""
+        self._asked.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while batch := self._gather():
+            try:
+                names = batch[0].inputs
+                together = {name: np.concatenate([asked.inputs[name] for asked in batch]) for name in names}
+                embedding, au_logits = self._trunk.embed(**together)
+            except Exception as error:  # whoever asked knows what to do about it
+                for asked in batch:
+                    asked.answer.set_exception(error)
+                continue
+            ends = np.cumsum([rows(asked) for asked in batch])
+            for asked, end in zip(batch, ends, strict=True):
+                mine = slice(end - rows(asked), end)
+                asked.answer.set_result((embedding[mine], au_logits[mine]))
+
+    def _gather(self) -> list[_Asked]:
+        """What is asked together; nothing at the end."""
+        batch: list[_Asked] = []
+        until_s = float("inf")
+        while sum(map(rows, batch)) < self._most:
+            try:
+                asked = self._asked.get(timeout=max(until_s - time.monotonic(), 0) if batch else None)
+            except queue.Empty:
+                break
+            if asked is None:
+                if batch:
+                    self._asked.put(None)  # after these
+                break
+            until_s = min(until_s, time.monotonic() + self._wait_s)
+            batch.append(asked)
+        return batch
+
+
+def rows(asked: _Asked) -> int:
+    return len(next(iter(asked.inputs.values())))

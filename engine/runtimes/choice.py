@@ -1,0 +1,80 @@
+"""On what a recognizer runs: a TensorRT engine where a GPU answers, ONNX Runtime on the CPU everywhere else."""
+
+import threading
+from dataclasses import dataclass
+
+import onnxruntime
+
+from engine.bundle import TRUNKS, Bundle
+from engine.cuda import driver
+from engine.cuda.device import device
+from engine.errors import DeviceError, UserError
+from engine.runtimes import tensorrt
+from engine.runtimes.batcher import Batcher, Trunk
+from engine.runtimes.onnx import OnnxTrunk
+
+DEVICES = ("auto", "cpu", "cuda")
+
+_shared: dict[tuple[str, str], Batcher] = {}  # engines that run, by bundle and precision: all cameras use one
+_sharing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What runs, and why: `device` is "cpu" or "cuda"; `why` is half a sentence."""
+
+    device: str
+    runtime: str
+    precision: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.runtime}, {self.precision}, on {'the CPU' if self.device == 'cpu' else 'the GPU'}: {self.why}"
+
+
+def choose(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, Choice]:
+    """The trunk of `bundle` on "cpu", "cuda", or with "auto" on whichever can be had.
+
+    Raises UserError, one sentence, where "cuda" cannot be had, or on the CPU the precision.
+    """
+    if wanted not in DEVICES:
+        raise UserError(f"Device is {wanted!r}: choose one of {', '.join(DEVICES)}.")
+    if precision not in TRUNKS.keys() | tensorrt.GRAPHS.keys():
+        raise UserError(f"Precision is {precision!r}: choose one of fp32, int8; on a GPU also fp16, fp8.")
+    why = "asked for"
+    if wanted != "cpu":
+        try:
+            return on_gpu(bundle, precision)
+        except UserError as error:  # also where there is no engine for this GPU, or no such trunk in the bundle
+            if wanted == "cuda":
+                raise
+            why = str(error).rstrip(".")
+    if precision not in TRUNKS:
+        raise UserError(f"Precision {precision} is for GPUs: on the CPU choose one of {', '.join(TRUNKS)} ({why}).")
+    trunk = OnnxTrunk(bundle.content[TRUNKS[precision]])
+    return trunk, Choice("cpu", f"onnxruntime {onnxruntime.__version__}", precision, why)
+
+
+def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, Choice]:
+    """The engine of `bundle`, built at the first call and shared by all that ask for it. "fp32" runs as "fp16"."""
+    probe = driver.probe()
+    if not probe.gpus:
+        raise DeviceError(f"There is no GPU to use: {probe.why}.")
+    precision = "fp16" if precision == "fp32" else precision
+    with _sharing:
+        if (bundle.sha256, precision) not in _shared:
+            _shared[bundle.sha256, precision] = Batcher(started(bundle, precision))
+        trunk = _shared[bundle.sha256, precision]
+    trt = tensorrt.library()
+    return trunk, Choice("cuda", f"{trt.__name__} {trt.__version__}", precision, f"{device().gpu.name}, {probe.why}")
+
+
+def started(bundle: Bundle, precision: str) -> Trunk:
+    """The engine on the GPU; one from the cache that does not load is built again."""
+    arch = device().gpu.arch
+    path, plan = tensorrt.cached_engine(bundle, precision, arch)
+    try:
+        return tensorrt.TensorRtTrunk(device(), plan)
+    except DeviceError:
+        path.unlink(missing_ok=True)
+        return tensorrt.TensorRtTrunk(device(), tensorrt.cached_engine(bundle, precision, arch)[1])

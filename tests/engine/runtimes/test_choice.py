@@ -1,0 +1,59 @@
+"""Which runtime is chosen, and what takes over."""
+
+import numpy as np
+import pytest
+
+from engine import bundle as bundles
+from engine.cuda import driver
+from engine.errors import DeviceError, UserError
+from engine.recognizer import Recognizer
+from engine.runtimes.choice import choose
+
+NO_GPU = driver.Probe([], "no NVIDIA driver: libcuda.so.1 is not on this machine")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(driver, "probe", lambda: NO_GPU)
+
+
+def test_without_a_gpu_the_cpu_runs_and_says_why(no_gpu):
+    _, choice = choose(bundles.load(), "auto", "int8")
+    assert choice.device == "cpu"
+    assert str(choice).startswith("onnxruntime ") and "int8, on the CPU: There is no GPU to use: no NVIDIA" in str(
+        choice
+    )
+
+
+def test_a_gpu_that_was_demanded_and_is_not_there_is_one_sentence(no_gpu):
+    with pytest.raises(
+        DeviceError, match=r"^There is no GPU to use: no NVIDIA driver: [^.]*libcuda.so.1 is not on this machine\.$"
+    ):
+        Recognizer.load(device="cuda")
+
+
+def test_precisions_of_gpus_are_refused_on_the_cpu(no_gpu):
+    with pytest.raises(UserError, match=r"Precision fp16 is for GPUs: on the CPU choose one of fp32, int8"):
+        choose(bundles.load(), "auto", "fp16")
+    with pytest.raises(UserError, match="Precision is 'int4'"):
+        choose(bundles.load(), "cpu", "int4")
+
+
+class Failing:
+    """A GPU trunk whose device is lost."""
+
+    def embed(self, **inputs):
+        raise DeviceError("The GPU fell out.")
+
+
+def test_the_cpu_takes_over_from_a_gpu_that_fails_at_work_unless_it_was_demanded(caplog):
+    grey = np.random.default_rng(0).integers(0, 255, (180, 168), dtype=np.uint8)
+    recognizer = Recognizer.load(device="auto")
+    expected = recognizer.predict(grey, grey)
+    recognizer.trunk = Failing()
+    seen = recognizer.predict(grey, grey)
+    assert np.allclose(seen.embedding, expected.embedding) and recognizer.choice.device == "cpu"
+    assert "The GPU fell out. The CPU takes over." in caplog.text
+    recognizer.trunk, recognizer._device = Failing(), "cuda"
+    with pytest.raises(DeviceError, match="fell out"):
+        recognizer.predict(grey, grey)
