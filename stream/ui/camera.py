@@ -20,6 +20,7 @@ from stream.ui.mailbox import Shot
 
 RATE_OVER_S = 0.9  # frame rates are measured over this time at least
 SAID = 20  # words on events that a page is told when it comes later
+POINTS = 1500  # of motion, for the chart of such a page
 TRACES = 20  # people of one session whose motion is kept for the timeline
 
 
@@ -49,6 +50,7 @@ class Camera:
     session: int | None = None
     trouble: str = ""
     last_shot: Shot | None = None
+    points: deque[tuple[float, int, float, float]] = field(default_factory=lambda: deque(maxlen=POINTS))
     said: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SAID))
     analysed: int = 0
     delay_ms: float = 0.0
@@ -69,6 +71,7 @@ class Camera:
         if not self.running:
             self.trouble, self.analysed, self._stopped = "", 0, False
             self.said.clear()
+            self.points.clear()
             name = f"camera {self.number}"
             self._thread = threading.Thread(target=self._run, args=(consent,), name=name, daemon=True)
             self._thread.start()

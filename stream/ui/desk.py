@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Desk:
             for word in list(camera.said):
                 viewer.note(word)
             if camera.last_shot:
-                viewer.put(camera.last_shot)
+                viewer.put(replace(camera.last_shot, points=tuple(camera.points)))
 
     def leave(self, viewer: Mailbox) -> None:
         with self._lock:
@@ -114,6 +115,7 @@ class Desk:
         def show(shot: Shot) -> None:
             if camera.on_wall:
                 camera.last_shot = shot
+                camera.points.extend(shot.points)
                 for viewer in self._looking():
                     viewer.put(shot)
 

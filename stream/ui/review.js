@@ -90,7 +90,7 @@
       const focus = document.activeElement?.dataset?.keep;
       const events = this.visible();
       const list = e("section.card", { "aria-label": m.say("Events") }, this.tools(events.length), this.gallery ? this.films(events) : this.table(events));
-      this.root.replaceChildren(this.timeline(), list, this.detail());
+      this.root.replaceChildren(this.timeline(), e("div.column", {}, list, this.exports()), this.detail());
       if (focus) {
         const again = this.root.querySelector(`[data-keep="${focus}"]`);
         again?.focus();
@@ -161,6 +161,16 @@
       return films.length ? e("div.gallery", {}, ...films) : e("p.faint", {}, m.say("There are no films here."));
     }
 
+    exports() {
+      const e = m.element;
+      const link = (what, text, query) => e("a", { href: this.url(what, query), download: "" }, text);
+      const blur = e("input", { type: "checkbox", onchange: () => { this.blurs = blur.checked; this.draw(); } });
+      blur.checked = Boolean(this.blurs);
+      return e("section.card.exports", { "aria-label": m.say("Export") }, e("span.faint", {}, m.say("Export")),
+        ...this.data.formats.map((format) => link("events", format.toUpperCase(), { format })),
+        link("films", m.say("Films (ZIP)"), this.blurs ? { blur: 1 } : {}), e("label", {}, blur, " ", m.say("faces blurred")));
+    }
+
     detail() {
       const e = m.element;
       const event = this.event();
@@ -202,21 +212,6 @@
       last = t_s;
     }
     return text;
-  };
-
-  // Links to every export of the session that is open.
-  m.exports = (element, props, watch) => {
-    const blur = m.element("input", { type: "checkbox", onchange: () => draw() });
-    const draw = () => {
-      const at = props.value;
-      const link = (what, text, query) => m.element("a", { href: m.url(what, { desk: at.desk, session: at.session, ...query }), download: "" }, text);
-      element.querySelector(".exports").replaceChildren(...(at ? [
-        m.element("span.faint", {}, m.say("Export")), ...at.formats.map((format) => link("events", format.toUpperCase(), { format })),
-        link("films", m.say("Films (ZIP)"), blur.checked ? { blur: 1 } : {}),
-        m.element("label", {}, blur, " ", m.say("faces blurred")),
-      ] : []));
-    };
-    watch("value", draw);
   };
 
   // What can be taught: a count per class towards five, and what was taught.

@@ -47,12 +47,6 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
         apply_default_css=False,
         elem_id="review",
     )
-    exports = gr.HTML(
-        html_template='<div class="m card exports"></div>',
-        js_on_load="merau.exports(element, props, watch)",
-        apply_default_css=False,
-        elem_id="exports",
-    )
     with gr.Column(elem_id="teaching", elem_classes="card"):
         gr.Markdown(t("Teach"), elem_classes="title")
         lesson = gr.HTML(
@@ -66,7 +60,7 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
             unteach = gr.Button(t("Undo the last lesson"), elem_id="unteach")
             load = gr.UploadButton(t("Load a saved lesson"), file_types=[".safetensors"], elem_id="load")
 
-    shown = [session, review, exports, lesson]
+    shown = [session, review, lesson]
 
     def show(key: str, chosen: str | None) -> tuple[Any, ...]:
         """The sessions to choose from, and everything of the chosen one, or of the newest."""
@@ -74,10 +68,9 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
         values = [value for _, value in choices]
         chosen = chosen if chosen in values else (values[0] if values else None)
         if chosen is None:
-            return gr.update(choices=[], value=None), None, None, _taught(house.visitor(key).desk)
+            return gr.update(choices=[], value=None), None, _taught(house.visitor(key).desk)
         desk, number = _open(house, key, chosen)
-        at = {"desk": desk.name, "session": number, "formats": list(FORMATS)}
-        return gr.update(choices=choices, value=chosen), _content(desk, number), at, _taught(desk)
+        return gr.update(choices=choices, value=chosen), _content(desk, number), _taught(desk)
 
     @told
     def judged(key: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
@@ -204,6 +197,7 @@ def _content(desk: Desk, session: int) -> dict[str, Any]:
         "duration_s": max(ends, default=0.0),
         "events": rows,
         "tracks": [_lane(track, traces.get(track)) for track in people],
+        "formats": list(FORMATS),
         "classes": sorted(known - {NO_EXPRESSION}),
     }
 
