@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         clips = synth.add_parser(name, help=purpose, add_help=False)
         clips.set_defaults(run=run_clips, what=name)
+    dataset_commands.add_synth(synth)
     flows = synth.add_parser("flows", help="flow fields of random faces, as the recognizer is trained on")
     flows.add_argument("--out", type=Path, required=True, help=".npz with flow, label, aus, peak_px, known")
     flows.add_argument("--samples", type=int, default=1000)

@@ -1,4 +1,4 @@
-"""The command of merau-lab that reads a release: prepare."""
+"""The commands of merau-lab that make flow sets: prepare, and synth set."""
 
 import argparse
 from pathlib import Path
@@ -28,3 +28,19 @@ def run_prepare(options: argparse.Namespace) -> None:
     done = prepare.prepare(release, options.out, settings)
     print(prepare.summary(done)[0])
     print(f"Corrections, and what was left out and why: {options.out / 'report.txt'}")
+
+
+def add_synth(synth: Any) -> None:
+    """Add `set` to the subparsers of `synth`."""
+    made = synth.add_parser("set", help="a flow set of animated portraits, with frames: three made-up databases")
+    made.add_argument("--out", type=Path, required=True, help="folder of the flow set")
+    made.add_argument("--samples", type=int, default=300, help="default: %(default)s")
+    made.add_argument("--portraits", type=Path, nargs="+", default=[], help="default: the astronaut")
+    made.add_argument("--seed", type=int, default=2_000_003, help="default: %(default)s, kept out of training")
+    made.set_defaults(run=run_set)
+
+
+def run_set(options: argparse.Namespace) -> None:
+    from trainers.data.synthetic_set import draw_set
+
+    draw_set(options.out, options.samples, options.seed, options.portraits)

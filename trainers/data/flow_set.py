@@ -104,14 +104,22 @@ def write(index: Path, rows: Sequence[Mapping[str, object]], pictures: Sequence[
 
 def write_index(index: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """The index alone; its columns are those that any of `rows` has. UserError where it cannot be written."""
+    make_folder(index.parent)
     try:
-        index.parent.mkdir(parents=True, exist_ok=True)
         with index.open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
             table.writeheader()
             table.writerows(rows)
     except OSError as error:
         raise UserError(f"The flow set cannot be written to {index}: {error.strerror}.") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Raises UserError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}.") from error
 
 
 def read_rows(lines: Iterator[list[str]], index: Path) -> Iterator[tuple[int, dict[str, str]]]:

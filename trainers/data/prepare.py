@@ -84,7 +84,7 @@ def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
     done = Release(release.dataset, skipped=list(release.skipped), notes=list(release.notes))
     nets, rows = FaceNets(), []
     for folder in ("flow", "frames"):
-        make(out / folder)
+        flow_set.make_folder(out / folder)
     for sample in tqdm(release.samples, desc=f"preparing {release.dataset}", unit="clip"):
         if settings.kind not in (sample.kind, "both"):
             done.skipped.append((f"{sample.subject}/{sample.name}", f"a {sample.kind}-expression"))
@@ -105,13 +105,6 @@ def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
     flow_set.write_index(out / "index.csv", rows)
     (out / "report.txt").write_text("\n".join(summary(done)) + "\n", encoding="utf-8")
     return done
-
-
-def make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be made: {error.strerror}.") from error
 
 
 def row_of(sample: Sample, picture: str) -> dict[str, object]:

@@ -3,12 +3,14 @@
 import argparse
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.errors import UserError
 
 SCORED_SEED = 2_000_003  # of evaluation samples; training uses small seeds
 SCORED_SAMPLES = 6000
+SYNTHETIC_CLIPS = 300
 
 
 def add_commands(commands: Any) -> None:
@@ -40,7 +42,7 @@ def add_commands(commands: Any) -> None:
     evaluate.set_defaults(run=choose_evaluation)
 
     board = commands.add_parser("leaderboard", help="a table of all models by all protocols on a flow set")
-    board.add_argument("--flows", type=Path, required=True, metavar="INDEX", help="index of a flow set (CSV)")
+    board.add_argument("--flows", type=Path, metavar="INDEX", help="default: a synthetic set, drawn anew (minutes)")
     board.add_argument("--bundle", type=Path, nargs="+", default=[], help="default: the shipped bundle")
     board.add_argument("--models", nargs="+", help="default: all")
     board.add_argument("--protocols", nargs="+", help="default: zero-shot few-shot lodo loso")
@@ -93,17 +95,22 @@ def run_protocol(options: argparse.Namespace) -> None:
 def run_leaderboard(options: argparse.Namespace) -> None:
     from engine.recognizer import Recognizer
     from trainers.data import flow_set
+    from trainers.data.synthetic_set import draw_set
     from trainers.evaluate import leaderboard
     from trainers.evaluate.run import MODELS
 
     named = [(path.name, Recognizer.load(path)) for path in options.bundle] or [("default", Recognizer.load())]
-    documents = leaderboard.compare(
-        named,
-        flow_set.read(options.flows),
-        models=options.models or MODELS,
-        protocols=options.protocols or leaderboard.PROTOCOLS,
-        **{name: getattr(options, name) for name in ("task", "shots", "draws", "seeds")},
-    )
+    with TemporaryDirectory() as folder:
+        index = options.flows or Path(folder) / "index.csv"
+        if options.flows is None:
+            draw_set(index.parent, SYNTHETIC_CLIPS, SCORED_SEED)
+        documents = leaderboard.compare(
+            named,
+            flow_set.read(index),
+            models=options.models or MODELS,
+            protocols=options.protocols or leaderboard.PROTOCOLS,
+            **{name: getattr(options, name) for name in ("task", "shots", "draws", "seeds")},
+        )
     print(leaderboard.markdown(documents), end="")
     if options.json is not None:
         write_text(options.json, json.dumps(documents, indent=2) + "\n")

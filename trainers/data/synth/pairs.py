@@ -105,11 +105,18 @@ def pictures(crops: np.ndarray) -> np.ndarray:
 
 
 def draw_drives(
-    rng: np.random.Generator, bumps: table.Bumps, label: int, other: str
+    rng: np.random.Generator,
+    bumps: table.Bumps,
+    label: int,
+    other: str,
+    combinations: table.Combinations = table.COMBINATIONS,
 ) -> tuple[Drives, np.ndarray, float]:
-    """What moves, which Action Units that shows (17,), and its true peak displacement in px at 128."""
+    """What moves, which Action Units that shows (17,), and its true peak displacement in px at 128.
+
+    `label` indexes `combinations`.
+    """
     peak = float(log_uniform(rng, SPOKEN_PX if other == "speech" else PEAK_PX, 1)[0])
-    intensity, present = draw_intensities(rng, np.array([label]), np.array([other]), np.array([peak]))
+    intensity, present = draw_intensities(rng, np.array([label]), np.array([other]), np.array([peak]), combinations)
     drives = {
         f"{table.MOVES[move]} {table.SIDES[side]}": float(intensity[0, move, side])
         for move, side in np.argwhere(intensity[0])

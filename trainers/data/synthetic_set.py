@@ -1,0 +1,110 @@
+"""A flow set of animated portraits: three made-up databases, as unlike in classes and cameras as real ones are.
+
+What the recognizer is trained on is drawn flow; here portraits are animated, filmed, found, aligned and measured as
+real clips are, by seeds kept out of training. So every recognizer can be tried, those that look at frames too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.flow import pair_flow
+from engine.mesh import FaceNets
+from trainers.data import flow_set
+from trainers.data.emotions import coarse
+from trainers.data.prepare import STEPS, strip
+from trainers.data.synth import action_units as table
+from trainers.data.synth.courses import Drives
+from trainers.data.synth.flows import log_uniform
+from trainers.data.synth.pairs import FRAME, TURN_DEG, align, degrade, draw_drives, draw_poses, read_faces
+from trainers.data.synth.portrait import Portrait, Pose
+
+ASTRONAUT = Path(__file__).with_name("synth") / "astronaut.png"
+PER_SITTING = 8  # samples of one made-up person
+
+
+@dataclass(frozen=True)
+class Database:
+    """`classes` as Action Units, the `flow` method that its keepers used, how wide a face is in their pictures."""
+
+    classes: table.Combinations
+    flow: str
+    face_px: tuple[float, float]
+
+
+DATABASES = {  # after those that MERAU learns from and is tried on
+    "synthetic-source": Database(table.SOURCE, "dis", (140, 240)),
+    "synthetic-casme": Database(table.TARGET, "farneback", (120, 200)),
+    "synthetic-smic": Database(table.COMBINATIONS, "dis", (80, 130)),
+}
+
+
+def draw_set(out: Path, samples: int, seed: int, portraits: Sequence[Path] = ()) -> None:
+    """Write a flow set of `samples` clips with frames to `out`/index.csv. UserError where no face is found."""
+    rng, nets = np.random.default_rng(seed), FaceNets()
+    faces = read_faces(portraits or [ASTRONAUT], nets)
+    flow_set.make_folder(out / "frames")
+    rows: list[dict[str, object]] = []
+    pictures: list[np.ndarray] = []
+    with tqdm(total=samples, desc="drawing clips", unit="clip") as bar:
+        for sitting in range(4 * -(-samples // PER_SITTING)):  # some are lost to the face finder
+            name = list(DATABASES)[sitting % len(DATABASES)]
+            face, bumps = faces[int(rng.integers(len(faces)))], table.perturb(rng, None)
+            face_px = rng.uniform(*DATABASES[name].face_px)
+            portrait = Portrait(face.picture, face.landmarks, size=FRAME, face_px=face_px, bumps=bumps)
+            for _ in range(min(PER_SITTING, samples - len(rows))):
+                shown, drives = draw_clip(rng, bumps, DATABASES[name].classes)
+                crops = align(film(rng, portrait, drives), nets)
+                if crops is None:
+                    continue
+                sample = f"{len(rows):05d}"
+                cv2.imwrite(str(out / "frames" / f"{sample}.png"), strip(crops))
+                flow = pair_flow(crops[0], crops[-1], spec=CropSpec(), method=DATABASES[name].flow)
+                pictures.append(flow_set.draw_picture(flow))
+                who = {"dataset": name, "subject": f"{sitting:03d}", "sample": sample}
+                rows.append({**who, **shown, "frames_png": f"frames/{sample}.png"})
+                bar.update()
+    if not rows:
+        raise UserError("The face is lost in every picture made of the portraits: use clearer, frontal ones.")
+    flow_set.write(out / "index.csv", rows, pictures)
+
+
+def draw_clip(
+    rng: np.random.Generator, bumps: table.Bumps, classes: table.Combinations
+) -> tuple[dict[str, object], Drives]:
+    """What a clip shows, as columns of the index, and what moves in it."""
+    emotion = list(classes)[int(rng.integers(len(classes)))]
+    drives, aus, _ = draw_drives(rng, bumps, list(classes).index(emotion), "", classes)
+    kind = coarse(emotion)
+    label = "" if kind is None else flow_set.CLASSES.index(kind)
+    units = "+".join(str(au) for au, present in zip(table.AUS, aus, strict=True) if present)
+    return {"label": label, "emotion": emotion, "aus": units}, drives
+
+
+def film(rng: np.random.Generator, portrait: Portrait, drives: Drives) -> list[np.ndarray]:
+    """STEPS frames from rest to the peak of `drives`, the head turning a little meanwhile."""
+    at, moved = draw_poses(rng, float(log_uniform(rng, TURN_DEG, 1)[0]))
+    frames = []
+    for share in np.linspace(0, 1, STEPS):
+        level = 0.5 - 0.5 * np.cos(np.pi * share)
+        moving = {name: level * amount for name, amount in drives.items()}
+        frames.append(degrade(rng, portrait.frame(moving, between(at, moved, share))))
+    return frames
+
+
+def between(at: Pose, moved: Pose, share: float) -> Pose:
+    """The pose `share` of the way from `at` to `moved`."""
+
+    def mix(start: float, end: float) -> float:
+        return start + share * (end - start)
+
+    return Pose(
+        (mix(at.shift_px[0], moved.shift_px[0]), mix(at.shift_px[1], moved.shift_px[1])),
+        *(mix(getattr(at, name), getattr(moved, name)) for name in ("scale", "yaw_deg", "pitch_deg", "roll_deg")),
+    )
