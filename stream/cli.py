@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("source", metavar="SOURCE", help="0 or /dev/video0, rtsp://USER:PASSWORD@HOST/PATH, or a file")
     watch.add_argument("--store", type=Path, default=Path("merau.db"), help="SQLite file for the events (%(default)s)")
     watch.add_argument("--transport", choices=("tcp", "udp"), default="tcp", help="of RTSP (%(default)s)")
+    watch.add_argument("--decode", choices=("cpu", "cuda"), default="cpu", help="of files and RTSP (%(default)s)")
     watch.add_argument("--give-up-after", type=float, metavar="SECONDS", help="of a lost camera (never)")
     _add_recognizing(watch)
     _add_pictures(watch)
@@ -162,9 +163,15 @@ def _watch(arguments: argparse.Namespace) -> int:
     from stream.sources import SourceSettings, open_source
     from stream.watch import stop_on_signals, watch
 
-    limits = SourceSettings(paced=True, transport=arguments.transport, give_up_after_s=arguments.give_up_after)
+    limits = SourceSettings(
+        paced=True,
+        transport=arguments.transport,
+        give_up_after_s=arguments.give_up_after,
+        decode=arguments.decode,
+    )
     source = open_source(arguments.source, limits)
     recognizer, settings = _recognizing(arguments)
+    print(f"Recognizer: {recognizer.choice}.", file=sys.stderr)
     pipeline = Pipeline(source.name, recognizer, settings, keep_pictures=arguments.keep_pictures)
     stop_on_signals(source)
     with Store(arguments.store, keep_pictures=arguments.keep_pictures) as store, source:

@@ -78,10 +78,11 @@ class Screen:
         captured_hz = (state.frames - captured) / (now_s - then_s)
         analysed_hz = (self._analysed - analysed) / (now_s - then_s)
         rates = f"{captured_hz:.0f} frames/s, {analysed_hz:.0f} analysed, {state.dropped} dropped"
-        return _join(_phase(state), rates, f"{self._delay_ms:.0f} ms behind", self._faces, self._store.trouble)
+        behind = f"{self._delay_ms:.0f} ms behind"
+        return _join(_phase(state), rates, behind, self._faces, state.decoder, self._store.trouble)
 
     def _say_change(self, state: SourceState) -> None:
-        said = _join(_phase(state), self._faces, self._store.trouble)
+        said = _join(_phase(state), self._faces, state.decoder, self._store.trouble)
         if said != self._said:
             self._said = said
             print(said, file=sys.stderr, flush=True)

@@ -23,6 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import UserError
+from stream.sources.hardware import decoder, told
 from stream.sources.source import Frame, Source, SourceSettings, SourceState, time_of, upright
 
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first
@@ -53,6 +54,7 @@ class Live(Source):
         super().__init__(name, settings, settings.queue_frames)
         self._zero_arrived_s = self._arrived_s = time.monotonic()  # of the first and of the newest frame
         self._camera_told_time = False
+        self._expected = ""  # of the decoder
 
     @abstractmethod
     def _connect(self) -> InputContainer:
@@ -105,6 +107,7 @@ class Live(Source):
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # threads hold frames back: twice the latency
         stream.codec_context.flags |= CodecFlags.low_delay
+        self._decoder = told(stream, self._expected)
         frozen = Failure(f"{self.name} is frozen: nothing came for {self.settings.freeze_timeout_s:g} s.")
         received_s = decoded_s = time.monotonic()
         first = True
@@ -185,7 +188,9 @@ class Rtsp(Live):
             "analyzeduration": "200000",
             "max_delay": "0" if settings.transport == "tcp" else "100000",  # us to wait for a late UDP packet
         }
-        return av.open(self._url, options=options, timeout=(settings.connect_timeout_s, settings.freeze_timeout_s))
+        accelerator, self._expected = decoder(settings.decode)
+        limits = (settings.connect_timeout_s, settings.freeze_timeout_s)
+        return av.open(self._url, options=options, timeout=limits, hwaccel=accelerator)
 
     def _explain(self, error: Exception, took_s: float) -> Failure:
         limit_s = self.settings.connect_timeout_s

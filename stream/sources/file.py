@@ -12,12 +12,14 @@ from types import TracebackType
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import UserError
+from stream.sources.hardware import decoder, told
 from stream.sources.source import Frame, Source, SourceSettings, time_of, upright
 
 DECODED_AHEAD = 4
@@ -33,7 +35,9 @@ class File(Source):
 
     def __init__(self, path: str, settings: SourceSettings) -> None:
         super().__init__(path, settings, DECODED_AHEAD)
-        self._container, self._stream = _open_file(path)
+        accelerator, expected = decoder(settings.decode)
+        self._container, self._stream = _open_file(path, accelerator)
+        self._decoder = told(self._stream, expected)
         stream = self._stream
         if stream.duration and stream.time_base:
             self.duration_s = float(stream.duration * stream.time_base)
@@ -80,7 +84,7 @@ class File(Source):
         return "end of file"
 
 
-def _open_file(path: str) -> tuple[InputContainer, VideoStream]:
+def _open_file(path: str, accelerator: HWAccel | None) -> tuple[InputContainer, VideoStream]:
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISDIR(mode):
@@ -94,14 +98,14 @@ def _open_file(path: str) -> tuple[InputContainer, VideoStream]:
     else:
         if stat.S_ISDIR(mode):
             raise UserError(f"'{path}' is a directory: give a video file.")
-        return _open_video(path)
+        return _open_video(path, accelerator)
     raise UserError(problem)
 
 
-def _open_video(path: str) -> tuple[InputContainer, VideoStream]:
+def _open_video(path: str, accelerator: HWAccel | None) -> tuple[InputContainer, VideoStream]:
     try:
         # 'file:' so that a colon in a name means no protocol, and a playlist inside reaches no network.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=accelerator)
     except (av.FFmpegError, OSError):
         raise UserError(f"'{path}' is not a video that can be read, or it is damaged.") from None
     videos = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]

@@ -51,6 +51,7 @@ class SourceState:
     dropped: int
     reconnects: int
     gaps: tuple[tuple[float, float], ...]
+    decoder: str = ""  # where pictures are decoded, if it was asked to be the GPU
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class SourceSettings:
         raising.
     give_up_after_s: end the iteration once a camera was lost this long; None never gives up.
     camera_*: what a webcam is asked for.
+    decode: "cuda" lets the GPU decode files and RTSP cameras where it can; the state says whether it does.
     """
 
     queue_frames: int = 32
@@ -77,10 +79,13 @@ class SourceSettings:
     camera_width_px: int = 640
     camera_height_px: int = 480
     camera_rate_hz: float = 30.0
+    decode: Literal["cpu", "cuda"] = "cpu"
 
     def __post_init__(self) -> None:
         if self.transport not in ("tcp", "udp"):
             raise UserError(f"transport is '{self.transport}', but must be 'tcp' or 'udp'.")
+        if self.decode not in ("cpu", "cuda"):
+            raise UserError(f"decode is '{self.decode}', but must be 'cpu' or 'cuda'.")
         for name in ("queue_frames", "camera_width_px", "camera_height_px"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, but must be at least 1.")
@@ -196,6 +201,7 @@ class Source(ABC):
         self._phase: Phase = "connecting"
         self._since = datetime.now(UTC)
         self._reason = ""
+        self._decoder = ""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self._phase}>"
@@ -235,6 +241,7 @@ class Source(ABC):
                 dropped=self._dropped,
                 reconnects=self._reconnects,
                 gaps=tuple(self._gaps),
+                decoder=self._decoder,
             )
 
     def stop(self) -> None:
