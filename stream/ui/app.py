@@ -133,7 +133,6 @@ def page(house: House) -> gr.Blocks:
                 "token": visitor.token,
                 "trusted": house.settings.trusted,
                 "login": house.settings.login is not None,
-                "device": "CPU",
                 "words": WORDS,
             }
             return visitor.token, entered, *opening.show(visitor.token)

@@ -160,6 +160,7 @@ class Camera:
             "reconnects": state.reconnects if state else 0,
             "delay_ms": round(self.delay_ms, 1),
             "bundle": self.wiring.recognizer.bundle.name,
+            "device": "GPU" if self.wiring.recognizer.choice.device == "cuda" else "CPU",
             "taught": self.wiring.recognizer.lesson is not None,
             "trouble": self.wiring.store.trouble,
         }

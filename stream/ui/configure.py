@@ -1,6 +1,5 @@
 """The settings page: what runs here, what is kept and for how long, and the button that deletes all of it."""
 
-import platform
 from typing import Any
 
 import gradio as gr
@@ -39,7 +38,7 @@ def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
                 "scores": _text(bundle.card["scores"]),
                 "sha256": bundle.sha256[:16],
             },
-            "machine": f"CPU, {platform.machine()}, Python {platform.python_version()}",
+            "machine": desks[0].runs_on,
             "retention_h": house.settings.retention_h,
             "kept": [_kept(desk) for desk in desks],
             "limits": {"visitors": house.settings.visitors, "upload_mb": house.settings.upload_mb},

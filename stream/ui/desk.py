@@ -45,6 +45,11 @@ class Desk:
         self._viewers: set[Mailbox] = set()
         self._lock = threading.Lock()
 
+    @property
+    def runs_on(self) -> str:
+        """On what recognizers run here, and why, in words."""
+        return str(self._judge.choice)
+
     # --- who looks
 
     def join(self, viewer: Mailbox) -> None:

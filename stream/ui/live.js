@@ -56,8 +56,9 @@
       document.dispatchEvent(new CustomEvent("merau-on", { detail: on }));
     };
     const connect = () => {
+      let opened = false;
       socket = m.socket("live");
-      socket.onopen = () => { wait = 500; askMesh(); };
+      socket.onopen = () => { opened = true; wait = 500; askMesh(); };
       socket.onmessage = ({ data }) => {
         if (typeof data === "string") return hear(JSON.parse(data));
         const view = new DataView(data);
@@ -67,9 +68,18 @@
       };
       socket.onclose = () => {
         for (const one of tiles.values()) one.veil(m.say("The connection to the server is lost; trying again."));
+        if (!opened) comeBack();
         setTimeout(connect, wait);
         wait = Math.min(2 * wait, 8000);
       };
+    };
+    // A server that answers but knows this page no longer (it was away too long) gives a new one: load that, not too often.
+    const comeBack = async () => {
+      const last = Number(sessionStorage.getItem("merau-back") ?? 0);
+      const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+      if (!answer?.ok || Date.now() - last < 30_000) return;
+      sessionStorage.setItem("merau-back", Date.now());
+      location.reload();
     };
     m.whenEntered(() => { empty.textContent = m.say("No camera yet."); connect(); });
   };
@@ -144,7 +154,7 @@
         [b(Math.round(status.delay_ms)), ` ms ${m.say("behind")}`],
         ...(shown === null ? [] : [[b(Math.round(shown)), ` ms ${m.say("from camera to screen")}`]]),
         [`${status.bundle}${status.taught ? ` + ${m.say("taught classes")}` : ""}`],
-        [m.device],
+        [status.device],
         ...(status.trouble ? [[m.element("b.bad", {}, status.trouble)]] : []),
       ];
       this.line.replaceChildren(...parts.flatMap((part, i) => (i ? [" · ", ...part] : part)));
