@@ -1,0 +1,38 @@
+"""`merau ui` from the command line."""
+
+import json
+import signal
+import subprocess
+import sys
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+
+from stream.cli import main
+
+UI = [sys.executable, "-m", "stream.cli", "ui", "--json"]
+
+
+def test_it_serves_until_it_is_told_to_end(tmp_path):
+    command = [*UI, "--port", "0", "--store", str(tmp_path / "page.db")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = json.loads(process.stdout.readline())["address"]
+    with build_opener(ProxyHandler({})).open(address, timeout=20) as answer:
+        assert "merau-live" in answer.read().decode()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["/nowhere/film.mp4"], "There is no file"),
+        (["0", "--host", "0.0.0.0"], "set --auth USER:FILE"),
+        (["--auth", "anna:/nowhere/password"], "The password file /nowhere/password cannot be read"),
+        (["--retention", "0"], "choose a time above 0"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(arguments, reason, tmp_path, capsys):
+    assert main(["ui", *arguments, "--port", "0", "--store", str(tmp_path / "page.db")]) == 1
+    assert reason in capsys.readouterr().err.splitlines()[-1]
