@@ -171,10 +171,10 @@ def _watch(arguments: argparse.Namespace) -> int:
     )
     source = open_source(arguments.source, limits)
     recognizer, settings = _recognizing(arguments)
-    print(f"Recognizer: {recognizer.choice}.", file=sys.stderr)
     pipeline = Pipeline(source.name, recognizer, settings, keep_pictures=arguments.keep_pictures)
     stop_on_signals(source)
     with Store(arguments.store, keep_pictures=arguments.keep_pictures) as store, source:
+        print(f"Recognizer: {recognizer.choice}.", file=sys.stderr)
         watch(source, pipeline, store, as_json=arguments.json)
     return 0
 
