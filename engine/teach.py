@@ -19,7 +19,7 @@ from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
 from engine import heads
-from engine.bundle import Bundle
+from engine.bundle import DOMAIN, Bundle
 from engine.errors import UserError
 
 AUTO = "auto"
@@ -76,12 +76,15 @@ class Sample:
 class Lesson:
     """What was taught: the samples and the head fit on them.
 
-    `head` was fit on embeddings alone; `kind` names it; `temperature` divides its logits. What it says, to the power of
-    `weight`, is multiplied with the bundle's prior; None: it stands alone. `estimate` is the accuracy on samples left
-    out in turn, None where a class has but one sample; `explanation` says all this to a person, in one sentence.
+    `head` was fit on embeddings less `centre` (d,), divided by `scale` (d,), so that no part of them outweighs the
+    others; `kind` names it; `temperature` divides its logits. What it says, to the power of `weight`, is multiplied
+    with the bundle's prior; None: it stands alone. `estimate` is the accuracy on samples left out in turn, None where a
+    class has but one sample; `explanation` says all this to a person, in one sentence.
     """
 
     head: heads.Head
+    centre: np.ndarray
+    scale: np.ndarray
     kind: str
     classes: tuple[str, ...]
     weight: float | None
@@ -93,7 +96,7 @@ class Lesson:
 
     def probabilities(self, seen: Sample) -> dict[str, float]:
         """Probability of each of `classes`, summing to 1, for a pair as the trunk saw it; its label does not matter."""
-        logits = self.head.logits(seen.embedding[None]) / self.temperature
+        logits = self.head.logits((seen.embedding[None] - self.centre) / self.scale) / self.temperature
         values = mixed(logits, prior([seen], self.classes), self.weight)[0]
         return {name: float(value) for name, value in zip(self.classes, values, strict=True)}
 
@@ -159,22 +162,26 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
     if len(classes) < 2:
         only = f"only {classes[0]!r} was" if classes else "none was"
         raise UserError(f"A head needs samples of at least two classes; {only} given.")
-    embeddings = np.stack([sample.embedding for sample in samples])
+    centre, scale = spread(bundle)
+    embeddings = (np.stack([sample.embedding for sample in samples]) - centre) / scale
     labels = np.array([classes.index(sample.label) for sample in samples])
     known = prior(samples, classes)
     coincide = sum(meaning(name, samples[0]) is not None for name in classes)
     # Where all classes are known, samples alone lose to the bundle; where only some are, those left out decide.
-    weights = (trust(labels),) if coincide == len(classes) else (None, 1.0) if coincide else (None,)
+    weights = (trust(labels, known),) if coincide == len(classes) else (None, 1.0) if coincide else (None,)
     held = held_out(labels)
     trials = []
     for name in FROM_ONE_SAMPLE_ON if kind == AUTO else (kind,):
         logits = left_out(name, embeddings, labels, classes)
         for weight in weights:
             trials.append((*judged(logits, labels[held], known[held], weight), name, weight))
-    loss, accuracy, temperature, chosen, weight = min(trials, key=lambda trial: trial[0])
+    usual = FROM_ONE_SAMPLE_ON[0]  # a few samples left out err: another kind must be clearly better
+    loss, accuracy, temperature, chosen, weight = min(trials, key=lambda t: t[0] + (0.1 if t[3] != usual else 0))
     estimate = accuracy if len(held) else None
     return Lesson(
         heads.KINDS[chosen].fit(embeddings, labels, classes),
+        centre,
+        scale,
         chosen,
         classes,
         weight,
@@ -186,10 +193,18 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
     )
 
 
+def spread(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread of each dimension of the embeddings in the bundle's own domain; 0 and 1 where it holds none."""
+    if DOMAIN not in bundle.content:
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    known = deserialize(bundle.content[DOMAIN])["embedding"]
+    return known.mean(0), known.std(0) + 0.05 * known.std()
+
+
 def trust(labels: np.ndarray) -> float:
-    """Exponent 0..1 of what the samples say in the product with the prior: a fifth for five samples a class."""
+    """Exponent 0..1 of what the samples say in the product with the prior: a ninth for five samples a class."""
     per_class = len(labels) / len(np.unique(labels))
-    return per_class / (per_class + 20)
+    return per_class / (per_class + 40)
 
 
 def held_out(labels: np.ndarray) -> np.ndarray:
