@@ -168,7 +168,7 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
     known = prior(samples, classes)
     coincide = sum(meaning(name, samples[0]) is not None for name in classes)
     # Where all classes are known, samples alone lose to the bundle; where only some are, those left out decide.
-    weights = (trust(labels, known),) if coincide == len(classes) else (None, 1.0) if coincide else (None,)
+    weights = (trust(labels),) if coincide == len(classes) else (None, 1.0) if coincide else (None,)
     held = held_out(labels)
     trials = []
     for name in FROM_ONE_SAMPLE_ON if kind == AUTO else (kind,):
