@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 
 from engine.errors import UserError
-from engine.warp import warp
 
 LEFT_EYE = (33, 133)  # image left: outer and inner corner in the 468-point mesh
 RIGHT_EYE = (263, 362)
@@ -84,8 +83,23 @@ def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
     if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion
         image, matrix = _shrink(image, matrix, int(1 / scale), spec)
     if image.ndim == 3:
-        return cv2.cvtColor(warp(image, cv2.invertAffineTransform(matrix), (width, height)), cv2.COLOR_BGRA2BGR)
+        return _warp_colour(image, cv2.invertAffineTransform(matrix), (width, height))
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _warp_colour(bgr: np.ndarray, to_picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """OpenCV warps four channels in half the time of three, so the part that is seen gets a fourth for a moment."""
+    width, height = size
+    corners = apply(to_picture, np.array([[0, 0], [width, 0], [0, height], [width, height]]))
+    limit = np.array([bgr.shape[1], bgr.shape[0]])
+    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, limit - 1)
+    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 3, (x0 + 1, y0 + 1), limit)
+    seen = cv2.cvtColor(bgr[y0:y1, x0:x1], cv2.COLOR_BGR2BGRA)
+    inside = to_picture - np.array([[0, 0, x0], [0, 0, y0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.cvtColor(
+        cv2.warpAffine(seen, inside, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), cv2.COLOR_BGRA2BGR
+    )
 
 
 def _shrink(image: np.ndarray, matrix: np.ndarray, factor: int, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:

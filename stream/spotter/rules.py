@@ -10,7 +10,7 @@ from stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
-SURELY_SOMETHING, PERHAPS_NOTHING, SURELY_NOTHING = 0.1, 0.8, 0.9  # a judge's probability that nothing is expressed
+SURELY_SOMETHING, PERHAPS_NOTHING, SURELY_NOTHING = 0.07, 0.8, 0.85  # a judge's probability that nothing is expressed
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
     """Whether a judge of expressions may overrule the rules: on what they take for a micro-expression, and on what
     might be one but for its strength, place or length."""
     possible = not seen.on_eyes and kind != "head" and seen.snr > 1.7 and seen.residue < 0.5 and seen.lobes <= 2
-    return kind == "micro" or (possible and 0.1 <= seen.duration_s <= 1.4 * micro_max_s)
+    return kind == "micro" or (possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s)
 
 
 def judged(kind: Kind, seen: Evidence, nothing: float) -> Kind:
