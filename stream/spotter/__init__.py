@@ -141,7 +141,8 @@ class Spotter:
         now = self._see(crop)
         spans += self._follow_short(now)
         spans += self._follow_lasting(now)
-        spans += self._speech.end(now.t_s)
+        if not any(short.name == "mouth" for short in self._short):  # the next syllable, perhaps
+            spans += self._speech.end(now.t_s)
         if now.steady is not None and now.t_s - self._began_s >= self.settings.settle_s:
             spans += self._notice(now)
         return spans

@@ -13,6 +13,7 @@ class Speech:
     """
 
     NEAR_S = 1.0  # between the apexes of one stretch
+    NOTICED_S = 0.3  # after its apex a syllable has been noticed
     SYLLABLES = 3
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class Speech:
 
     def end(self, t_s: float) -> list[Span]:
         """The stretch, once nothing has been heard for a while before `t_s`."""
-        if not self._stretch or t_s - self._mouth[-1].apex_s < self.NEAR_S:
+        if not self._stretch or t_s - self._mouth[-1].apex_s < self.NEAR_S + self.NOTICED_S:
             return []
         stretch, self._stretch, self._mouth = self._stretch, None, []
         return [replace(stretch, final=True)]

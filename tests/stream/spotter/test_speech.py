@@ -36,7 +36,7 @@ def test_three_in_a_row_are_speech_under_the_id_of_the_first_and_the_others_are_
     assert not told[1].final
     speech.hear(syllable(4, 1.9))
     assert speech.end(2.2) == []
-    (stretch,) = speech.end(3.0)
+    (stretch,) = speech.end(3.3)
     assert (stretch.id, stretch.kind, stretch.final) == (1, "speech", True)
     assert (stretch.onset_s, stretch.offset_s) == pytest.approx((0.9, 2.0))
 
