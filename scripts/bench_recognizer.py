@@ -6,14 +6,18 @@ Milliseconds are processor time of this process (median and 95th percentile): a 
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
 import onnxruntime
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.crop import CropSpec
 from engine.flow import METHODS, pair_flow

@@ -25,6 +25,8 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from engine.recognizer import Recognizer
 from stream.demo import CLIP
 from stream.events import Event, read_events
