@@ -91,6 +91,7 @@ def _plain(value: Any) -> Any:
 APPLICATION_ID = 0x4D455241  # "MERA", in the file's header: another program's database is refused
 LOCK_WAIT_S = 1.0  # how long one try waits for another program's lock
 RETRY_S = 1.0  # after a failed try; nothing is dropped in between
+BATCH = 256  # changes that one transaction takes up, until the store is closed
 
 MIGRATIONS = (
     """
@@ -309,8 +310,9 @@ class Store:
     def _take(self, *, wait: bool) -> tuple[list[_Write], bool]:
         """What is in the queue now, and whether the store is being closed."""
         items = [self._queue.get()] if wait else []
-        # No more than this: whoever puts faster than the disk takes must not put off the commit for ever.
-        items += [self._queue.get() for _ in range(self._queue.qsize())]
+        # No more than this: whoever puts faster than the disk takes must not put off the commit for long.
+        most = self._queue.qsize() if self._closing.is_set() else min(self._queue.qsize(), BATCH)
+        items += [self._queue.get() for _ in range(most)]
         return [item for item in items if item], None in items
 
     def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[_Write]:
