@@ -10,7 +10,7 @@ import struct
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, WebSocket, WebSocketDisconnect
@@ -27,7 +27,7 @@ from stream.ui.mailbox import Mailbox
 
 REFUSED = 4403  # close codes of our own
 ENDED = 4400
-CODINGS = {0: "h264", 1: "jpeg"}
+CODINGS: dict[int, Literal["h264", "jpeg"]] = {0: "h264", 1: "jpeg"}
 HEAD = struct.Struct("<Bd")  # coding, capture time in seconds from the page's zero
 WEBCAM = SourceSettings(queue_frames=12)  # rather a dropped frame than a picture of long ago
 SILENT_S = 20.0  # a webcam that sends nothing for so long is let go
@@ -167,7 +167,7 @@ async def _receive(socket: WebSocket, source: Browser) -> None:
         coding, captured_s = HEAD.unpack_from(data)
         if coding not in CODINGS or not 0 <= captured_s < 1e6:
             raise UserError("The page sent something that is no picture.")
-        source.push(Packet(CODINGS[coding], captured_s, data[HEAD.size :]))  # type: ignore[arg-type]
+        source.push(Packet(CODINGS[coding], captured_s, data[HEAD.size :]))
     raise UserError(source.state().reason)
 
 

@@ -49,6 +49,15 @@ def test_where_the_samples_say_nothing_the_bundle_is_believed(recognizer):
     assert named(lesson, [replace(same[0], probabilities=sure)]) == ["surprise"]
 
 
+def test_samples_that_the_bundle_names_rightly_change_nothing(recognizer):
+    known = {"positive": 0.7, "surprise": 0.1, "negative": 0.1, "no expression": 0.1}
+    other = known | {"positive": 0.1, "surprise": 0.7}
+    samples = shots(recognizer, ("positive", "surprise"), 5)
+    samples = [replace(s, probabilities=known if s.label == "positive" else other) for s in samples]
+    said = teach(samples, recognizer).probabilities(replace(samples[0], probabilities=other))
+    assert said["surprise"] == pytest.approx(7 / 8)
+
+
 def test_a_class_named_by_action_units_has_their_probability(recognizer):
     same = [replace(s, embedding=0 * s.embedding) for s in shots(recognizer, ("AU12", "4+7"), 2)]
     frowning = same[0].aus | {"4": 0.9, "7": 0.8, "12": 0.1}

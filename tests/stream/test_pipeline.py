@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import av
 import pytest
 
 from engine.crop import CropSpec
@@ -11,6 +10,7 @@ from stream.events import Event
 from stream.pipeline import Pipeline, PipelineSettings, Update
 from stream.sources import SourceSettings, open_source
 from stream.spotter import SpotterSettings
+from tests.clips import demo_start
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +21,7 @@ def recognizer() -> Recognizer:
 @pytest.fixture(scope="module")
 def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's first seconds, its pictures untouched: a blink and a micro-expression."""
-    path = tmp_path_factory.mktemp("clip") / "short.mp4"
-    with av.open(str(CLIP)) as source, av.open(str(path), "w") as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None and packet.dts * packet.time_base < 4.2:
-                packet.stream = stream
-                out.mux(packet)
-    return path
+    return demo_start(tmp_path_factory.mktemp("clip") / "short.mp4", 4.2)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +78,15 @@ def test_a_file_played_at_its_own_pace_gives_the_same_events(short_clip, recogni
     paced = events_of(short_clip, recognizer, SourceSettings(paced=True))
     assert "micro" in {event.kind for event in unpaced}
     assert paced == unpaced
+
+
+def test_one_thread_or_two_say_the_same(short_clip, recognizer):
+    pipeline = Pipeline("clip", recognizer)
+    with open_source(str(short_clip)) as source:
+        updates = [pipeline.process(frame) for frame in source] + [pipeline.finish()]
+    assert [event for update in updates for event in update.events] == events_of(
+        short_clip, recognizer, SourceSettings()
+    )
 
 
 def test_a_camera_that_falls_silent_closes_what_was_open(short_clip, recognizer):

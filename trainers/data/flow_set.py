@@ -145,11 +145,11 @@ def read_label(text: str, index: Path, line: int) -> int:
         return UNLABELLED
     if text.lower() in CLASSES:
         return CLASSES.index(text.lower())
-    try:
-        return list(range(len(CLASSES))).index(float(text))  # type: ignore[arg-type]  # "1.0" is written by some tools
-    except ValueError as error:
+    numbers = {str(form(i)): i for i in range(len(CLASSES)) for form in (int, float)}  # some tools write "1.0"
+    if text not in numbers:
         wanted = "write 0 (negative), 1 (positive), 2 (surprise) or nothing"
-        raise UserError(f"{index}, line {line}: label is {text!r}; {wanted}.") from error
+        raise UserError(f"{index}, line {line}: label is {text!r}; {wanted}.")
+    return numbers[text]
 
 
 def read_picture(index: Path, name: str, line: int) -> np.ndarray:

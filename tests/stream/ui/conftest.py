@@ -12,6 +12,7 @@ from engine.recognizer import Recognizer
 from stream.demo import CLIP
 from stream.ui.app import App
 from stream.ui.settings import UiSettings
+from tests.clips import demo_start
 
 CHROMIUM = shutil.which("chromium") or "chromium (scripts/debian_packages.sh installs it)"
 FLAGS = [
@@ -30,14 +31,7 @@ Serve = Callable[..., App]
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's first seconds, its pictures untouched: a blink, two micro-expressions and a macro-expression."""
-    path = tmp_path_factory.mktemp("clip") / "interview.mp4"
-    with av.open(str(CLIP)) as source, av.open(str(path), "w") as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None and packet.dts * packet.time_base < 10:
-                packet.stream = stream
-                out.mux(packet)
-    return path
+    return demo_start(tmp_path_factory.mktemp("clip") / "interview.mp4", 10.0)
 
 
 @pytest.fixture(scope="session")
