@@ -12,6 +12,9 @@
   const SPEEDS = [0.25, 0.5, 1];
   const CURVE = 600; // points of a curve at most
 
+  // A film that is replaced while it still loads gives up playing: that is no error.
+  const started = (film) => film?.play().catch((error) => { if (error.name !== "AbortError") throw error; });
+
   m.review = (element, trigger, props, watch) => new Review(element, trigger, props, watch);
 
   class Review {
@@ -54,7 +57,7 @@
     choose(id, play = false) {
       this.chosen = id;
       this.draw();
-      if (play) this.root.querySelector(".detail video")?.play();
+      if (play) started(this.root.querySelector(".detail video"));
       this.root.querySelector("tr[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
     }
 
@@ -77,7 +80,7 @@
       if (/INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
       const video = this.root.querySelector(".detail video");
       const does = {
-        " ": () => (video?.paused ? video.play() : video?.pause()), j: () => this.step(1), k: () => this.step(-1),
+        " ": () => (video?.paused ? started(video) : video?.pause()), j: () => this.step(1), k: () => this.step(-1),
         a: () => this.judge(this.event()?.label ?? ""), x: () => this.judge("no expression"),
         r: () => this.root.querySelector(".verdict input")?.focus(), u: () => this.trigger("undo", {}),
       }[event.key];
@@ -155,7 +158,7 @@
       const films = events.filter((event) => event.film).slice(0, 60).map((event) => {
         const film = e("video", { src: this.url("film", { event: event.id }), preload: "metadata", playsinline: true });
         Object.assign(film, { muted: true, loop: true });
-        return e(`button.${event.kind}`, { type: "button", "aria-current": String(event.id === this.chosen), onclick: () => this.choose(event.id, true), onpointerenter: () => { film.playbackRate = this.speed; film.play(); }, onpointerleave: () => film.pause() },
+        return e(`button.${event.kind}`, { type: "button", "aria-current": String(event.id === this.chosen), onclick: () => this.choose(event.id, true), onpointerenter: () => { film.playbackRate = this.speed; started(film); }, onpointerleave: () => film.pause() },
           film, e("span", {}, `${m.clock(event.apex_s, true)} · ${event.given ?? m.verdict(event)}`));
       });
       return films.length ? e("div.gallery", {}, ...films) : e("p.faint", {}, m.say("There are no films here."));
