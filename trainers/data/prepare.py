@@ -49,6 +49,13 @@ RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
     "ck+": ck_plus.load,
     "dfew": dfew.load,
 }
+CORRECTIONS = {  # of each release by name; the others have none
+    **{
+        name: tuple(correction.name for correction in sheet.CORRECTIONS)
+        for name, sheet in (("casme", casme), ("casme2", casme2), ("samm", samm))
+    },
+    "4dme": (fourdme.TENTATIVE,),
+}
 STEPS = 8  # frames of a strip, evenly from onset to apex
 STRIP_PX = 96  # their side
 MARGIN = 0.4  # of its side that is put round a picture cropped so tightly that no face is found in it
@@ -70,9 +77,14 @@ class PrepareSettings:
 
 
 def load(name: str, root: Path, corrections: Corrections) -> Release:
-    """The release `name` in the folder `root`. Raises UserError for one that is not known."""
+    """The release `name` in the folder `root`. Raises UserError for one, or for a correction, that is not known."""
     if name not in RELEASES:
         raise UserError(f"Release is {name!r}: choose one of {', '.join(RELEASES)}.")
+    known = CORRECTIONS.get(name, ())
+    unknown = sorted(corrections.without - set(known))
+    if unknown:
+        there = f"its corrections are {', '.join(known)}" if known else "it has none"
+        raise UserError(f"There is no correction {', '.join(unknown)} of {name} to leave out: {there}.")
     return RELEASES[name](root, corrections)
 
 

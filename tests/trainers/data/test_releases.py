@@ -292,3 +292,14 @@ def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(tmp_path, c
 def test_an_unknown_release_lists_those_that_are_known(tmp_path, capsys):
     assert main(["prepare", "casme4", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
     assert "choose one of casme, casme2" in capsys.readouterr().err
+
+
+def test_a_mistyped_correction_is_refused_with_those_there_are(tmp_path, capsys):
+    for release, typed, there in (
+        ("casme2", "29:apx", "its corrections are 60:offset, 29:apex, 35:apex"),
+        ("4dme", "tentative", "its corrections are tentative-aus"),
+        ("smic-hs", "1:apex", "it has none"),
+    ):
+        command = ["prepare", release, str(tmp_path), "--out", str(tmp_path / "o"), "--without", typed]
+        assert main(command) == 1
+        assert f"no correction {typed} of {release} to leave out: {there}" in capsys.readouterr().err
