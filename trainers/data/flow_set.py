@@ -6,7 +6,8 @@ order strain, v, u, each channel min-max scaled to 0..255 for its sample: where 
 how u compares with v is lost. `read_flow` gets the last back from the strain, which mixes both.
 
 Further columns, all optional: `emotion` as the release names it, `aus` ("1+2") as certified coders saw them, and
-`frames_png`, a strip of grey crops from onset to apex for recognizers that look at the face itself.
+`frames_png`, a strip of grey crops from onset to apex for recognizers that look at the face itself, and `crops_png`, a
+strip of full crops for MERAU's training: onset, apex, and the apex's neighbours, the nearest first.
 """
 
 import csv
@@ -27,7 +28,7 @@ CLASSES = ("negative", "positive", "surprise")
 UNLABELLED = -1
 COLUMNS = ("dataset", "subject", "sample", "flow_png")  # and `label`, where there are labels
 SIDE_PX = 28
-EXTRA = ("emotion", "aus", "frames_png")
+EXTRA = ("emotion", "aus", "frames_png", "crops_png")
 LOG_RATIOS = np.linspace(-3, 3, 61)  # what the ratio of u to v is looked for among
 TIE = 1e-4  # ratios whose strain is this nearly as well correlated with the picture's as the best one's
 
@@ -35,8 +36,8 @@ TIE = 1e-4  # ratios whose strain is this nearly as well correlated with the pic
 @dataclass(frozen=True)
 class FlowSet:
     """N samples. `dataset`, `subject`, `sample`, `emotion`, `aus` (N,) str, the last two empty where not known; `label`
-    (N,) int index into CLASSES or UNLABELLED; `picture` (N, 28, 28, 3) uint8, channels strain, v, u; `frames` (N,) str,
-    paths of strips of frames, or empty."""
+    (N,) int index into CLASSES or UNLABELLED; `picture` (N, 28, 28, 3) uint8, channels strain, v, u; `frames` and
+    `crops` (N,) str, paths of strips, or empty."""
 
     dataset: np.ndarray
     subject: np.ndarray
@@ -46,6 +47,7 @@ class FlowSet:
     emotion: np.ndarray
     aus: np.ndarray
     frames: np.ndarray
+    crops: np.ndarray
 
     def __len__(self) -> int:
         return len(self.label)
@@ -77,7 +79,10 @@ def read(index: Path) -> FlowSet:
         for line, row in tqdm(rows, desc="reading flows", unit="sample", leave=False)
     ]
     text = {name: np.array([row.get(name, "") for _, row in rows]) for name in (*COLUMNS, *EXTRA)}
-    frames = np.array([str(index.parent / name) if name else "" for name in text["frames_png"]])
+    strips = {
+        column: np.array([str(index.parent / name) if name else "" for name in text[column]])
+        for column in ("frames_png", "crops_png")
+    }
     return FlowSet(
         text["dataset"],
         text["subject"],
@@ -86,7 +91,8 @@ def read(index: Path) -> FlowSet:
         np.stack(pictures),
         np.char.lower(text["emotion"]),
         text["aus"],
-        frames,
+        strips["frames_png"],
+        strips["crops_png"],
     )
 
 

@@ -58,7 +58,9 @@ CORRECTIONS = {  # of each release by name; the others have none
 }
 STEPS = 8  # frames of a strip, evenly from onset to apex
 STRIP_PX = 96  # their side
+BESIDE = 2  # frames on either side of the apex that training may take for it; MERAU's eq. 11 asks for four at most
 MARGIN = 0.4  # of its side that is put round a picture cropped so tightly that no face is found in it
+FOLDERS = ("flow", "frames", "crops")
 KINDS = ("micro", "macro", "both")
 
 
@@ -89,25 +91,27 @@ def load(name: str, root: Path, corrections: Corrections) -> Release:
 
 
 def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
-    """Write `out`/index.csv with flow pictures and strips of frames; gives `release` back with what was left out.
+    """Write `out`/index.csv with flow pictures, strips of frames and crops; gives back `release` less what was left out.
 
     Raises UserError where nothing is left.
     """
     done = Release(release.dataset, skipped=list(release.skipped), notes=list(release.notes))
     nets, rows = FaceNets(), []
-    for folder in ("flow", "frames"):
+    for folder in FOLDERS:
         flow_set.make_folder(out / folder)
     for sample in tqdm(release.samples, desc=f"preparing {release.dataset}", unit="clip"):
         if settings.kind not in (sample.kind, "both"):
             done.skipped.append((f"{sample.subject}/{sample.name}", f"a {sample.kind}-expression"))
             continue
         picture = f"{release.dataset}_{sample.subject}_{sample.name}_{settings.flow}.png"
-        if not ((out / "flow" / picture).exists() and (out / "frames" / picture).exists()):
-            crops = cropped(sample, nets)
-            if isinstance(crops, str):
-                done.skipped.append((f"{sample.subject}/{sample.name}", crops))
+        if not all((out / folder / picture).exists() for folder in FOLDERS):
+            found = cropped(sample, nets)
+            if isinstance(found, str):
+                done.skipped.append((f"{sample.subject}/{sample.name}", found))
                 continue
+            crops, neighbours = found
             flow = pair_flow(crops[0], crops[-1], spec=CropSpec(), method=settings.flow)
+            cv2.imwrite(str(out / "crops" / picture), np.concatenate([crops[0], crops[-1], *neighbours]))
             cv2.imwrite(str(out / "frames" / picture), strip(crops))
             cv2.imwrite(str(out / "flow" / picture), flow_set.draw_picture(flow))
         done.samples.append(sample)
@@ -129,16 +133,25 @@ def row_of(sample: Sample, picture: str) -> dict[str, object]:
         "emotion": sample.emotion,
         "aus": sample.aus,
         "frames_png": f"frames/{picture}",
+        "crops_png": f"crops/{picture}",
     }
 
 
-def cropped(sample: Sample, nets: FaceNets) -> list[np.ndarray] | str:
-    """Full crops (STEPS or fewer, 180, 168) uint8 from onset to apex, held on the onset's face; or why not."""
+def cropped(sample: Sample, nets: FaceNets) -> tuple[list[np.ndarray], list[np.ndarray]] | str:
+    """Full crops (180, 168) uint8, held on the onset's face: STEPS or fewer from onset to apex, and those beside the
+    apex; or why not."""
     which = np.unique(np.linspace(0, sample.apex, min(STEPS, sample.apex + 1)).round().astype(int))
-    frames = [cv2.imread(str(sample.frames[i])) for i in which]
+    frames = [cv2.imread(str(sample.frames[i])) for i in (*which, *beside(sample))]
     if any(frame is None for frame in frames):
         return "a frame cannot be read"
-    return align(frames, nets) or align([widened(frame) for frame in frames], nets) or "no face was found"
+    crops = align(frames, nets) or align([widened(frame) for frame in frames], nets)
+    return (crops[: len(which)], crops[len(which) :]) if crops else "no face was found"
+
+
+def beside(sample: Sample) -> list[int]:
+    """The frames nearest to the apex, none so early that the face is at half of its way yet."""
+    near = range(max(sample.apex // 2 + 1, sample.apex - BESIDE), min(sample.apex + BESIDE + 1, len(sample.frames)))
+    return sorted((i for i in near if i != sample.apex), key=lambda i: abs(i - sample.apex))
 
 
 def widened(frame: np.ndarray) -> np.ndarray:

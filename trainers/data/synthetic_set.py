@@ -18,7 +18,7 @@ from engine.flow import pair_flow
 from engine.mesh import FaceNets
 from trainers.data import flow_set
 from trainers.data.emotions import coarse
-from trainers.data.prepare import STEPS, strip
+from trainers.data.prepare import BESIDE, STEPS, strip
 from trainers.data.synth import action_units as table
 from trainers.data.synth.courses import Drives
 from trainers.data.synth.flows import log_uniform
@@ -49,7 +49,8 @@ def draw_set(out: Path, samples: int, seed: int, portraits: Sequence[Path] = ())
     """Write a flow set of `samples` clips with frames to `out`/index.csv. UserError where no face is found."""
     rng, nets = np.random.default_rng(seed), FaceNets()
     faces = read_faces(portraits or [ASTRONAUT], nets)
-    flow_set.make_folder(out / "frames")
+    for folder in ("frames", "crops"):
+        flow_set.make_folder(out / folder)
     rows: list[dict[str, object]] = []
     pictures: list[np.ndarray] = []
     with tqdm(total=samples, desc="drawing clips", unit="clip") as bar:
@@ -65,10 +66,12 @@ def draw_set(out: Path, samples: int, seed: int, portraits: Sequence[Path] = ())
                     continue
                 sample = f"{len(rows):05d}"
                 cv2.imwrite(str(out / "frames" / f"{sample}.png"), strip(crops))
+                apex_first = crops[: -2 - BESIDE : -1]  # it is the last frame: all its neighbours come before
+                cv2.imwrite(str(out / "crops" / f"{sample}.png"), np.concatenate([crops[0], *apex_first]))
                 flow = pair_flow(crops[0], crops[-1], spec=CropSpec(), method=DATABASES[name].flow)
                 pictures.append(flow_set.draw_picture(flow))
                 who = {"dataset": name, "subject": f"{sitting:03d}", "sample": sample}
-                rows.append({**who, **shown, "frames_png": f"frames/{sample}.png"})
+                rows.append({**who, **shown, "frames_png": f"frames/{sample}.png", "crops_png": f"crops/{sample}.png"})
                 bar.update()
     if not rows:
         raise UserError("The face is lost in every picture made of the portraits: use clearer, frontal ones.")

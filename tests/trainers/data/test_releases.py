@@ -270,6 +270,7 @@ def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(tmp_path, c
     assert "no face was found" in (out / "report.txt").read_text()
     data = flow_set.read(out / "index.csv")
     assert list(data.emotion) == ["happiness", "surprise"] and list(data.label) == [1, 2]
+    assert cv2.imread(data.crops[0]).shape[:2] == (3 * 180, 168)  # onset, apex, and the frame before it
     assert (
         main(
             [
@@ -285,7 +286,7 @@ def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(tmp_path, c
         == 0
     )
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    assert len(written) == 4 and main(command) == 0
+    assert len(written) == 6 and main(command) == 0
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}  # what is there stays
 
 
