@@ -91,7 +91,7 @@ def load(name: str, root: Path, corrections: Corrections) -> Release:
 
 
 def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
-    """Write `out`/index.csv with flow pictures, strips of frames and crops; gives back `release` less what was left out.
+    """Write `out`/index.csv, flow pictures, strips of frames and of crops; gives back `release` less what was left out.
 
     Raises UserError where nothing is left.
     """
