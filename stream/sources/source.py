@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, Self, cast
 
+import cv2
 import numpy as np
 from av.buffer import Buffer
 from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from engine.errors import UserError
@@ -22,6 +24,7 @@ from engine.errors import UserError
 Phase = Literal["connecting", "live", "lost", "ended"]
 
 GAPS_KEPT = 1000
+SD_COLOURS = (2, 5, 6)  # FFmpeg's colour spaces: not said, BT.470 and SMPTE 170M, which are the same
 
 
 @dataclass(frozen=True)
@@ -281,11 +284,20 @@ def time_of(picture: VideoFrame) -> float | None:
     return None if picture.pts is None or picture.time_base is None else float(picture.pts * picture.time_base)
 
 
+def _bgr(picture: VideoFrame, width: int) -> np.ndarray:
+    """OpenCV turns the most common coding, 4:2:0 in the colours of standard definition, in half of FFmpeg's time."""
+    even = not (width % 2 or picture.height % 2)
+    usual = picture.format.name == "yuv420p" and picture.color_range != ColorRange.JPEG
+    if even and usual and width == picture.width and picture.colorspace in SD_COLOURS:
+        return cv2.cvtColor(picture.to_ndarray(), cv2.COLOR_YUV2BGR_I420)
+    return picture.to_ndarray(format="bgr24", width=width, height=picture.height, threads=1)
+
+
 def upright(picture: VideoFrame, stream: VideoStream) -> np.ndarray:
     """(H, W, 3) uint8 BGR with the pixels made square and the display matrix (rotation, mirror) applied."""
     aspect = stream.sample_aspect_ratio
     width = round(picture.width * aspect) if aspect else picture.width
-    image = picture.to_ndarray(format="bgr24", width=width, height=picture.height, threads=1)
+    image = _bgr(picture, width)
     side_data = cast(SideDataContainer, picture.side_data)
     if "DISPLAYMATRIX" in side_data:
         (a, b), (c, d) = np.frombuffer(bytes(cast(Buffer, side_data["DISPLAYMATRIX"])), np.int32).reshape(3, 3)[:2, :2]
