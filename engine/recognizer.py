@@ -24,6 +24,16 @@ UNKNOWN_MAGNITUDE = 8.0  # 256 px: no flow is that large
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What an embedding is taken for: probability per class, and of the bundle's own classes, whatever was taught."""
+
+    probabilities: dict[str, float]
+    prior: dict[str, float]
+    label: str
+    uncertain: bool
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What one onset-apex pair shows. `aus` and `probabilities` are 0..1, the latter summing to 1; `prior` holds the
     probabilities of the bundle's own classes, the same unless others were taught; `embedding` (d,) float32; `flow`
@@ -77,15 +87,18 @@ class Recognizer:
             logging.getLogger(__name__).warning("%s The CPU takes over.", error)
             self.trunk, self.choice = choose(self.bundle, "cpu", self._precision)
             flow, embedding, au_logits = self._embed(onset, apex)
-        known = heads.softmax(self.head.logits(embedding)[0] / self.temperature)
-        units = 1 / (1 + np.exp(-au_logits[0]))
+        aus = named(self.bundle.card["aus"], 1 / (1 + np.exp(-au_logits[0])))
+        said = self.judge(embedding[0], aus)
+        return Prediction(aus, said.probabilities, said.prior, said.label, said.uncertain, embedding[0], flow)
+
+    def judge(self, embedding: np.ndarray, aus: dict[str, float]) -> Judgement:
+        """What the trunk's `embedding` (d,) is taken for, with the classes that are taught now."""
+        known = heads.softmax(self.head.logits(embedding[None])[0] / self.temperature)
         prior = named(self.head.classes, known)
-        aus = named(self.bundle.card["aus"], units)
         lesson = self.lesson  # read once: it may be swapped at any time
-        probabilities = lesson.probabilities(Sample("", embedding[0], prior, aus)) if lesson else prior
+        probabilities = lesson.probabilities(Sample("", embedding, prior, aus)) if lesson else prior
         label = max(probabilities, key=probabilities.__getitem__)
-        uncertain = probabilities[label] < self.threshold
-        return Prediction(aus, probabilities, prior, label, uncertain, embedding[0], flow)
+        return Judgement(probabilities, prior, label, probabilities[label] < self.threshold)
 
     def _embed(self, onset: np.ndarray, apex: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Flow, embedding (1, d) and Action Unit logits (1, 17)."""

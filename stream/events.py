@@ -5,13 +5,15 @@ import math
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engine.errors import UserError
 
@@ -123,6 +125,16 @@ MIGRATIONS = (
         bundle_sha256 TEXT NOT NULL, embedding BLOB, probabilities TEXT NOT NULL, aus TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE judgements (
+        session INTEGER NOT NULL, event TEXT NOT NULL, final INTEGER NOT NULL, probabilities TEXT NOT NULL,
+        label TEXT NOT NULL, uncertain INTEGER NOT NULL, PRIMARY KEY (session, event)
+    );
+    CREATE TABLE curves (
+        session INTEGER NOT NULL, track INTEGER NOT NULL, bin_s REAL NOT NULL, motion BLOB NOT NULL,
+        noise BLOB NOT NULL, PRIMARY KEY (session, track)
+    );
+    """,
 )
 """Schema n is what the first n scripts make; a change to the schema is one more script at the end."""
 
@@ -142,7 +154,19 @@ _LABEL = (
     "INSERT INTO labels (session, event, label, given, bundle_sha256, embedding, probabilities, aus) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_CURVE = "INSERT OR REPLACE INTO curves (session, track, bin_s, motion, noise) VALUES (?, ?, ?, ?, ?)"
+_JUDGE = "INSERT INTO judgements (session, event, final, probabilities, label, uncertain) VALUES (?, ?, ?, ?, ?, ?)"
+_JUDGED = ("probabilities", "label", "uncertain")
+# The final word on an event was judged when it was said: what was judged anew is its provisional word.
+_OF_EVENT = (
+    "ON judgements.session = events.session AND judgements.event = events.id AND judgements.final = events.final"
+)
+_AS_FIRST = (
+    "DELETE FROM judgements WHERE EXISTS (SELECT 1 FROM events WHERE session = judgements.session "
+    "AND id = judgements.event AND label = judgements.label AND probabilities = judgements.probabilities)"
+)
 _UNLABEL = "DELETE FROM labels WHERE id = (SELECT max(id) FROM labels)"
+_OF_SESSIONS = ("clips", "curves", "judgements", "events")  # tables of what a session left
 _OLD = "(SELECT id FROM sessions WHERE coalesce(ended, started) < ?)"
 
 
@@ -185,6 +209,17 @@ class Label:
     embedding: bytes | None
     probabilities: dict[str, float]
     aus: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Motion and noise floor of one face over a session: (N,) float32 px of the crop, each the largest of its `bin_s`;
+    NaN where the face was not analysed."""
+
+    track: int
+    bin_s: float
+    motion_px: np.ndarray
+    noise_px: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -232,9 +267,23 @@ class Store:
         pictures = [getattr(event, name) if self.keep_pictures else None for name in PICTURES]
         self._queue.put(_Write(_UPSERT, (session, *row, *pictures, event.embedding)))
 
+    def judge_anew(self, events: Iterable[tuple[int, Event]]) -> None:
+        """From now on these events, each with its session, are taken for what is said here, all others for what was
+        first said of them, which is kept."""
+        self._queue.put(_Write("DELETE FROM judgements", ()))
+        for session, event in events:
+            said = (json.dumps(_plain(event.probabilities)), event.label, event.uncertain)
+            self._queue.put(_Write(_JUDGE, (session, event.id, event.final, *said)))
+        self._queue.put(_Write(_AS_FIRST, ()))
+
     def put_clip(self, session: int, event_id: str, mp4: bytes) -> None:
         """Keep the film of an event."""
         self._queue.put(_Write("INSERT OR REPLACE INTO clips VALUES (?, ?, ?)", (session, event_id, mp4)))
+
+    def put_curve(self, session: int, curve: Curve) -> None:
+        """Keep how a face moved, in place of what was kept of it before."""
+        blobs = [values.astype(np.float16).tobytes() for values in (curve.motion_px, curve.noise_px)]
+        self._queue.put(_Write(_CURVE, (session, curve.track, curve.bin_s, *blobs)))
 
     def label(self, session: int, event: Event, label: str, prior: dict[str, float]) -> None:
         """Note what a person calls the event, and what the bundle's own head says of it. The newest label counts."""
@@ -246,15 +295,15 @@ class Store:
         self._queue.put(_Write(_UNLABEL, ()))
 
     def forget(self, before: datetime) -> None:
-        """Delete the sessions that ended before this time, events and clips; labels stay, they show nobody."""
+        """Delete the sessions that ended before this time with all they left; labels stay, they show nobody."""
         limit = (before.astimezone(UTC).isoformat(timespec="milliseconds"),)
-        for table in ("clips", "events"):
+        for table in _OF_SESSIONS:
             self._queue.put(_Write(f"DELETE FROM {table} WHERE session IN {_OLD}", limit))
         self._queue.put(_Write(f"DELETE FROM sessions WHERE id IN {_OLD}", limit))
 
     def delete_all(self) -> None:
-        """Delete every session, event, clip and label, and wait until the file holds none of it. UserError if not."""
-        for table in ("clips", "events", "labels", "sessions"):
+        """Delete every session, all it left, every label; wait until the file holds none of it. UserError if not."""
+        for table in (*_OF_SESSIONS, "labels", "sessions"):
             self._queue.put(_Write(f"DELETE FROM {table}", ()))
         self.flush()
 
@@ -344,13 +393,45 @@ def read_sessions(path: Path) -> list[Session]:
 
 
 def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
-    """The events of one session, or of all, by onset. Raises UserError when the file is not a store."""
+    """The events of one session, or of all, by onset, as they are judged now. UserError when the file is no store."""
+    columns = (
+        f"coalesce(judgements.{name}, events.{name}) AS {name}" if name in _JUDGED else f"events.{name}"
+        for name in _COLUMNS[1:]
+    )
     chosen = (
-        f"SELECT {', '.join(_COLUMNS[1:])} FROM events WHERE ?1 IS NULL OR session = ?1 ORDER BY session, onset_s, id"
+        f"SELECT {', '.join(columns)} FROM events LEFT JOIN judgements {_OF_EVENT} "
+        "WHERE ?1 IS NULL OR events.session = ?1 ORDER BY events.session, onset_s, events.id"
     )
     with _reading(path) as connection:
         for row in connection.execute(chosen, (session,)):
             yield _event(dict(row))
+
+
+def read_firsts(path: Path, session: int) -> dict[str, dict[str, Any]]:
+    """The fields `probabilities`, `label` and `uncertain` as first said of those events of a session that are judged
+    otherwise now. Raises UserError when the file is not a store."""
+    chosen = (
+        f"SELECT event, {', '.join(f'events.{name}' for name in _JUDGED)} FROM events "
+        f"JOIN judgements {_OF_EVENT} WHERE events.session = ?"
+    )
+    with _reading(path) as connection:
+        rows = connection.execute(chosen, (session,)).fetchall()
+    return {
+        row["event"]: {
+            "probabilities": json.loads(row["probabilities"]),
+            "label": row["label"],
+            "uncertain": bool(row["uncertain"]),
+        }
+        for row in rows
+    }
+
+
+def read_curves(path: Path, session: int) -> list[Curve]:
+    """How each face of a session moved, as far as that was kept. Raises UserError when the file is not a store."""
+    with _reading(path) as connection:
+        rows = connection.execute("SELECT * FROM curves WHERE session = ? ORDER BY track", (session,)).fetchall()
+    values = [[np.frombuffer(row[name], np.float16).astype(np.float32) for name in ("motion", "noise")] for row in rows]
+    return [Curve(row["track"], row["bin_s"], *pair) for row, pair in zip(rows, values, strict=True)]
 
 
 def read_clip(path: Path, session: int, event_id: str) -> bytes | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stream.events import Event, by_onset, event_fields
+from stream.events import Curve, Event, by_onset, event_fields
 from stream.pipeline import Update
 
 BINS = 2400
@@ -29,6 +29,12 @@ class Trace:
         i = int(t_s / self.bin_s)
         self.motion_px[i] = np.fmax(self.motion_px[i], motion_px)
         self.noise_px[i] = noise_px
+
+    def curve(self, track: int) -> Curve:
+        """What is known so far, as the store keeps it."""
+        known = np.flatnonzero(~np.isnan(self.motion_px))
+        end = known[-1] + 1 if len(known) else 0
+        return Curve(track, self.bin_s, self.motion_px[:end].copy(), self.noise_px[:end].copy())
 
     def _halve(self) -> None:
         self.bin_s *= 2

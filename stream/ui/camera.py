@@ -22,6 +22,7 @@ RATE_OVER_S = 0.9  # frame rates are measured over this time at least
 SAID = 20  # words on events that a page is told when it comes later
 POINTS = 1500  # of motion, for the chart of such a page
 TRACES = 20  # people of one session whose motion is kept for the timeline
+KEEP_EVERY_S = 10.0  # how much of that motion a killed server loses
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Wiring:
     store: Store
     sinks: Callable[["Camera", int], Sinks]  # of a session
     tell: Callable[[dict[str, Any]], None]  # a word to every page that shows this desk
-    traces: dict[int, dict[int, Trace]]  # by session and track
+    traces: dict[int, dict[int, Trace]]  # of running sessions, by session and track
 
 
 @dataclass
@@ -99,18 +100,27 @@ class Camera:
             self.name, wiring.recognizer, wiring.settings, wall_zero=source.wall_zero, keep_pictures=True
         )
         self.session = session = begin(source, pipeline, wiring.store, None if self.replay else consent)
-        traces = wiring.traces.setdefault(session, {})
+        traces = wiring.traces[session] = {}
+        kept_s = time.monotonic()
         own = isinstance(source, Browser)
         film = Film(self.number, wiring.sinks(self, session), sends_pictures=not own, waits=not self.on_wall)
         try:
             with closing(record(source, pipeline, wiring.store, session)) as updates:
                 for update in updates:
                     self._note(update, traces)
+                    if time.monotonic() - kept_s > KEEP_EVERY_S:
+                        self._keep(session, traces)
+                        kept_s = time.monotonic()
                     film.push(update)
                     for event in update.events:
                         self._tell(event, session)
         finally:
             film.end()
+            self._keep(session, traces)
+            try:
+                wiring.store.flush()
+            finally:
+                del wiring.traces[session]
 
     def _note(self, update: Update, traces: dict[int, Trace]) -> None:
         if update.frame is None:
@@ -120,6 +130,10 @@ class Camera:
         for track, motion_px in update.motion.items():
             if track in traces or len(traces) < TRACES:
                 traces.setdefault(track, Trace()).add(update.frame.t_s, motion_px, update.noise[track])
+
+    def _keep(self, session: int, traces: dict[int, Trace]) -> None:
+        for track, trace in traces.items():
+            self.wiring.store.put_curve(session, trace.curve(track))
 
     def _tell(self, event: Event, session: int) -> None:
         word = {"event": event_fields(event), "camera": self.number, "session": session}

@@ -12,11 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from engine import heads
 from engine.errors import UserError
-from engine.recognizer import Recognizer, named
+from engine.recognizer import Judgement, Recognizer
 from engine.teach import Lesson, Sample, teach
-from stream.events import Consent, Event, Label, Store, now, read_events, read_labels
+from stream.events import (
+    Consent,
+    Curve,
+    Event,
+    Label,
+    Store,
+    now,
+    read_curves,
+    read_events,
+    read_labels,
+    read_sessions,
+)
 from stream.pipeline import PipelineSettings
 from stream.sources import Source
 from stream.summary import Trace
@@ -42,6 +52,7 @@ class Desk:
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, dict[int, Trace]] = {}
         self.lessons: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
+        self.store.judge_anew([])  # what the page taught went with its server
         self._viewers: set[Mailbox] = set()
         self._lock = threading.Lock()
 
@@ -132,6 +143,12 @@ class Desk:
 
     # --- review and teaching
 
+    def curves(self, session: int) -> list[Curve]:
+        """How each face of a session moved, up to now."""
+        if session in self.traces:
+            return [trace.curve(track) for track, trace in list(self.traces[session].items())]
+        return read_curves(self.store.path, session)
+
     def event(self, session: int, event_id: str) -> Event:
         found = next((event for event in read_events(self.store.path, session) if event.id == event_id), None)
         if found is None:
@@ -143,7 +160,8 @@ class Desk:
         if not (name := name.strip()) or len(name) > 40:
             raise UserError("A class needs a name of 1 to 40 characters.")
         event = self.event(session, event_id)
-        self.store.label(session, event, name, self._prior(event))
+        said = self._judged(event)
+        self.store.label(session, event, name, said.prior if said else {})
         self.store.flush()
 
     def unlabel(self) -> None:
@@ -180,15 +198,24 @@ class Desk:
         self._swap()
 
     def _swap(self) -> None:
-        for camera in list(self.cameras.values()):
-            camera.wiring.recognizer.teach(self.lessons[-1] if self.lessons else None)
+        """From now on the present lesson, or none, judges: what the cameras see, and what is stored already."""
+        for recognizer in (self._judge, *(camera.wiring.recognizer for camera in list(self.cameras.values()))):
+            recognizer.teach(self.lessons[-1] if self.lessons else None)
+        self.store.flush()
+        path = self.store.path
+        found = ((session.id, event) for session in read_sessions(path) for event in read_events(path, session.id))
+        self.store.judge_anew(
+            (session, replace(event, probabilities=said.probabilities, label=said.label, uncertain=said.uncertain))
+            for session, event in found
+            if (said := self._judged(event))
+        )
+        self.store.flush()
 
-    def _prior(self, event: Event) -> dict[str, float]:
-        """What the bundle itself says of an event, whatever was taught when it was seen."""
-        if event.embedding is None:
-            return {}
-        logits = self._judge.head.logits(np.frombuffer(event.embedding, np.float32)[None])[0]
-        return named(self._judge.head.classes, heads.softmax(logits / self._judge.temperature))
+    def _judged(self, event: Event) -> Judgement | None:
+        """What is said now of an event; None where this bundle's trunk has not seen it."""
+        if event.embedding is None or event.bundle_sha256 != self.bundle.sha256:
+            return None
+        return self._judge.judge(np.frombuffer(event.embedding, np.float32), event.aus)
 
     # --- the end
 
@@ -202,7 +229,6 @@ class Desk:
         self._finish_films()
         self.store.delete_all()
         self.lessons.clear()
-        self.traces.clear()
         self._swap()
         for camera in self.cameras.values():
             camera.session = None

@@ -11,7 +11,7 @@ import gradio as gr
 
 from engine.errors import UserError
 from engine.teach import Lesson
-from stream.events import event_fields, read_events, read_film_ids, read_sessions
+from stream.events import Curve, event_fields, read_events, read_film_ids, read_firsts, read_sessions
 from stream.export import FORMATS
 from stream.pipeline import NO_EXPRESSION
 from stream.sources import File, SourceSettings
@@ -181,39 +181,35 @@ def _content(desk: Desk, session: int) -> dict[str, Any]:
     """One session as review.js draws it."""
     given = {label.event: label.label for label in desk.labels() if label.session == session}
     films = read_film_ids(desk.store.path, session)
+    firsts = read_firsts(desk.store.path, session)
     events = list(read_events(desk.store.path, session))[-SHOWN:]
     rows = [
         event_fields(event)
         | {"given": given.get(event.id), "film": event.id in films, "pictures": event.onset_jpeg is not None}
+        | {"first": firsts.get(event.id)}
         for event in events
     ]
-    traces = desk.traces.get(session, {})
-    people = sorted({event.track for event in events} | set(traces))
+    curves = {curve.track: curve for curve in desk.curves(session)}
+    people = sorted({event.track for event in events} | set(curves))
     known = set(given.values()) | set(desk.bundle.card["classes"])
-    ends = [event.offset_s for event in events] + [_end_s(trace) for trace in traces.values()]
+    ends = [event.offset_s for event in events] + [len(curve.motion_px) * curve.bin_s for curve in curves.values()]
     return {
         "desk": desk.name,
         "session": session,
         "duration_s": max(ends, default=0.0),
         "events": rows,
-        "tracks": [_lane(track, traces.get(track)) for track in people],
+        "tracks": [_lane(track, curves.get(track)) for track in people],
         "formats": list(FORMATS),
         "classes": sorted(known - {NO_EXPRESSION}),
     }
 
 
-def _lane(track: int, trace: Any) -> dict[str, Any]:
-    if trace is None:
+def _lane(track: int, curve: Curve | None) -> dict[str, Any]:
+    if curve is None:
         return {"track": track, "bin_s": 1.0, "motion": [], "noise": []}
-    bins = math.ceil(_end_s(trace) / trace.bin_s)
-    curves = {"motion": trace.motion_px[:bins], "noise": trace.noise_px[:bins]}
-    plain = {name: [None if math.isnan(v) else round(v, 3) for v in curve.tolist()] for name, curve in curves.items()}
-    return {"track": track, "bin_s": trace.bin_s, **plain}
-
-
-def _end_s(trace: Any) -> float:
-    known = [i for i, value in enumerate(trace.motion_px.tolist()) if not math.isnan(value)]
-    return (known[-1] + 1) * trace.bin_s if known else 0.0
+    both = {"motion": curve.motion_px, "noise": curve.noise_px}
+    plain = {name: [None if math.isnan(v) else round(v, 3) for v in px.tolist()] for name, px in both.items()}
+    return {"track": track, "bin_s": curve.bin_s, **plain}
 
 
 def _taught(desk: Desk) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,11 +18,14 @@ from stream.events import (
     FIELDS,
     MIGRATIONS,
     Consent,
+    Curve,
     Store,
     event_fields,
     migrate,
     read_clip,
+    read_curves,
     read_events,
+    read_firsts,
     read_labels,
     read_sessions,
 )
@@ -234,3 +238,43 @@ def test_an_older_store_is_brought_up_to_date_when_read(tmp_path, make_event):
         connection.execute("INSERT INTO sessions VALUES (1, 'a', 'now', NULL, NULL, '{}', 'b', 's', 0, 0, '[]')")
     assert read_sessions(path)[0].purpose is None
     assert not list(read_events(path))
+
+
+def test_an_event_that_is_judged_anew_keeps_what_was_first_said_of_it(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    first, other = make_event(), make_event(2.0)
+    provisional = replace(first, final=False)
+    anew = replace(provisional, probabilities={"smirk": 0.9, "frown": 0.1}, label="smirk", uncertain=True)
+    with Store(path) as store:
+        session = store.begin("camera", **SESSION)
+        for event in (provisional, other):
+            store.put(session, event)
+        store.judge_anew([(session, anew), (session, other)])
+        store.flush()
+        assert [event_fields(event) for event in read_events(path)] == [event_fields(anew), event_fields(other)]
+        said = {"probabilities": event_fields(first)["probabilities"], "label": "positive", "uncertain": False}
+        assert read_firsts(path, session) == {first.id: said}
+        store.put(session, first)  # the final word comes later, and was judged by then
+        store.flush()
+        assert not read_firsts(path, session)
+        store.judge_anew([(session, anew)])
+        store.judge_anew([])
+    assert [event_fields(event) for event in read_events(path)] == [event_fields(first), event_fields(other)]
+
+
+def test_how_a_face_moved_is_kept_as_long_as_its_session(tmp_path):
+    path = tmp_path / "events.db"
+    motion = np.array([0.1, np.nan, 2.5], np.float32)
+    with Store(path) as store:
+        session = store.begin("camera", **SESSION)
+        for track in (2, 1, 1):
+            store.put_curve(session, Curve(track, 0.04, motion, motion / 2))
+        store.progress(session, wall_zero=None, frames=3, dropped=0, gaps=[], ended=True)
+        store.flush()
+        one, two = read_curves(path, session)
+        assert (one.track, two.track, one.bin_s) == (1, 2, 0.04)
+        np.testing.assert_allclose(one.motion_px, motion, rtol=1e-3)
+        np.testing.assert_allclose(two.noise_px, motion / 2, rtol=1e-3)
+        store.forget(datetime.now(UTC) + timedelta(hours=1))
+        store.flush()
+        assert not read_curves(path, session)
