@@ -21,7 +21,7 @@ from stream.ui.desk import Load
 from stream.ui.doors import open_doors
 from stream.ui.handlers import private, told
 from stream.ui.house import House
-from stream.ui.i18n import WORDS, t, translations
+from stream.ui.i18n import SENTENCES, WORDS, t, translations
 from stream.ui.live import add_source, live_page
 from stream.ui.review import review_page
 from stream.ui.settings import UiSettings
@@ -134,6 +134,7 @@ def page(house: House) -> gr.Blocks:
                 "trusted": house.settings.trusted,
                 "login": house.settings.login is not None,
                 "words": WORDS,
+                "sentences": SENTENCES,
             }
             return visitor.token, entered, *opening.show(visitor.token)
 

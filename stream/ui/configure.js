@@ -7,14 +7,14 @@
     const list = (pairs) => e("dl.facts", {}, ...pairs.flatMap(([name, text]) => [e("dt", {}, m.say(name)), e("dd", {}, text || "–")]));
     const section = (title, pairs) => e("section.card", {}, e("h2", { style: "margin-bottom:10px" }, m.say(title)), list(pairs));
     const stores = kept.map((one) => section(one.private ? "Your own session" : "This server's cameras", [
-      ["Kept", m.say("{sessions} sessions, {events} events, {labels} words of yours", one)],
+      ["Kept", m.say("Sessions: {sessions}, events: {events}, words of yours: {labels}", one)],
       ["Purpose", one.purpose],
       ["Until", one.private ? m.say("This page is closed: then all of it is deleted.") : m.say("{hours} hours after a session ended", { hours: retention_h })],
-      ...(one.where ? [["Where", one.where]] : []), ...(one.trouble ? [["Trouble", one.trouble]] : []),
+      ...(one.where ? [["Where", one.where]] : []), ...(one.trouble ? [["Trouble", m.told(one.trouble)]] : []),
     ]));
     element.querySelector(".m").replaceChildren(e("div", { style: "display:grid;gap:16px" }, ...stores,
       section("Recognizer", [
-        ["Bundle", `${card.name} (${card.sha256})`], ["Classes", card.classes.join(", ")], ["Action Units", card.aus.map((au) => `AU${au}`).join(" ")],
+        ["Bundle", `${card.name} (${card.sha256})`], ["Classes", card.classes.map(m.named).join(", ")], ["Action Units", card.aus.map((au) => `AU${au}`).join(" ")],
         ["Trained on", card.trained_on], ["Scores", card.scores], ["Runs on", machine],
       ]),
       section("What to know", [

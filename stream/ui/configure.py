@@ -11,6 +11,8 @@ from stream.ui.handlers import private, told
 from stream.ui.house import House
 from stream.ui.i18n import t
 
+SCORES = {"uf1": "UF1", "uar": "UAR", "acc": "accuracy", "ece": "ECE"}
+
 
 def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
     """Build it inside its tab."""
@@ -34,8 +36,8 @@ def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
                 "name": bundle.name,
                 "classes": bundle.card["classes"],
                 "aus": bundle.card["aus"],
-                "trained_on": _text(bundle.card["trained_on"]),
-                "scores": _text(bundle.card["scores"]),
+                "trained_on": " · ".join(_set(name, part) for name, part in bundle.card["trained_on"].items() if part),
+                "scores": " · ".join(_set(name, part) for name, part in bundle.card["scores"].items() if part),
                 "sha256": bundle.sha256[:16],
             },
             "machine": desks[0].runs_on,
@@ -70,9 +72,10 @@ def _kept(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _text(value: Any) -> str:
-    """What a part of the bundle's card says in single numbers and words, as one line."""
-    if not isinstance(value, dict):
-        return str(value)
-    plain = [f"{name} {item}" for name, item in value.items() if isinstance(item, str | int | float)]
-    return " · ".join(plain + [_text(item) for item in value.values() if isinstance(item, dict)][:1])
+def _set(name: str, part: Any) -> str:
+    """One set of samples of the bundle's card: how many there are and, where it was judged, how well."""
+    if not isinstance(part, dict):
+        return f"{name}: {part}"
+    told = [f"{part['samples']} samples"] if "samples" in part else []
+    told += [f"{title} {part[key]}" for key, title in SCORES.items() if key in part]
+    return f"{name.replace('_', ' ')}: {', '.join(told)}" if told else name

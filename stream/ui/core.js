@@ -7,13 +7,40 @@ window.merau = (() => {
     return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
   };
 
+  // A sentence of the server, which speaks English: in German by its form, what fills it in put into German likewise.
+  m.told = (sentence) => {
+    if (!sentence || m.language !== "de") return sentence;
+    m.forms ??= Object.entries(m.sentences).map(([english, german]) => {
+      const names = [...english.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+      const literal = english.split(/\{\w+\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+      return { form: new RegExp(`^${literal.join("(.+?)")}$`, "s"), names, german };
+    });
+    const fits = m.forms.find(({ form }) => form.test(sentence));
+    if (!fits) return sentence;
+    const values = fits.form.exec(sentence).slice(1).map(m.told);
+    return fits.german.replace(/\{(\w+)\}/g, (_, name) => values[fits.names.indexOf(name)] ?? "");
+  };
+  // A class by its name: the bundle's own have one in each language.
+  m.named = (label) => m.words[`class ${label}`] ?? label;
+  m.time = (when, style = "short") => new Date(when).toLocaleTimeString(navigator.language, { timeStyle: style });
+
   // Server words come as a language each; the browser's own decides.
   m.enter = (key) => {
     if (!key || key.token === m.token) return;
     m.language = navigator.language.startsWith("de") ? "de" : "en";
     Object.assign(m, key, { words: key.words[m.language] });
     document.documentElement.lang = m.language;
+    watchMessages();
     m.listeners.splice(0).forEach((listener) => listener());
+  };
+  // Gradio's own messages carry sentences of the server.
+  const watchMessages = () => {
+    const put = (element, text) => element.textContent === text || (element.textContent = text);
+    const tell = () => {
+      for (const text of document.querySelectorAll(".toast-message-text, .toast-title")) put(text, m.told(text.textContent.trim()));
+    };
+    const wrap = document.querySelector(".toast-wrap");
+    if (wrap && m.language === "de") new MutationObserver(tell).observe(wrap, { childList: true, subtree: true });
   };
   m.whenEntered = (listener) => (m.token ? listener() : m.listeners.push(listener));
 
@@ -49,7 +76,7 @@ window.merau = (() => {
   // What an event is taken for, as text and as element; "uncertain" is said first.
   m.verdict = (event) => {
     if (!event.label) return "";
-    const named = `${event.label} ${m.percent(event.probabilities[event.label] ?? 0)}`;
+    const named = `${m.named(event.label)} ${m.percent(event.probabilities[event.label] ?? 0)}`;
     return event.uncertain ? m.say("uncertain, perhaps {label}", { label: named }) : named;
   };
   m.units = (event) => {
@@ -65,13 +92,14 @@ window.merau = (() => {
   };
   m.eventBars = (event) => {
     const units = Object.fromEntries(Object.entries(event.aus).map(([au, p]) => [`AU${au} ${m.say(`au ${au}`)}`, p]));
-    return m.element("div.bars", {}, m.bars(m.say("Action Units"), units, 4), m.bars(m.say("Expression"), event.probabilities, 6));
+    const classes = Object.fromEntries(Object.entries(event.probabilities).map(([label, p]) => [m.named(label), p]));
+    return m.element("div.bars", {}, m.bars(m.say("Action Units"), units, 4), m.bars(m.say("Expression"), classes, 6));
   };
   // What was agreed to, and whether it covers the visitor's own webcam.
   m.agreed = (element, consent) => {
     m.consent = Boolean(consent?.mine);
-    const time = consent ? new Date(consent.given).toLocaleTimeString(m.language, { timeStyle: "short" }) : "";
-    element.querySelector("p").textContent = consent ? m.say("Recorded: {purpose}, {time}", { ...consent, time }) : "";
+    const given = consent && { ...consent, time: m.time(consent.given) };
+    element.querySelector("p").textContent = consent ? m.say("Analysed for: {purpose}. Agreed to at {time}.", given) : "";
     document.dispatchEvent(new CustomEvent("merau-consent"));
   };
   m.css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();

@@ -1,4 +1,8 @@
-"""The page's words in English and German: one file for Gradio's controls and for our own scripts."""
+"""The page's words in English and German: one file for Gradio's controls and for our own scripts.
+
+Whole sentences come from the rooms below in English, as the command line prints them; core.js finds the German ones, by
+their form, in `SENTENCES`.
+"""
 
 import json
 from importlib.resources import files
@@ -6,7 +10,13 @@ from typing import Any
 
 import gradio as gr
 
-WORDS: dict[str, dict[str, str]] = json.loads(files("stream.ui").joinpath("words.json").read_text(encoding="utf-8"))
+
+def _read(name: str) -> Any:
+    return json.loads(files("stream.ui").joinpath(name).read_text(encoding="utf-8"))
+
+
+WORDS: dict[str, dict[str, str]] = _read("words.json")
+SENTENCES: dict[str, str] = _read("sentences.json")
 
 translations = gr.I18n(**WORDS)
 

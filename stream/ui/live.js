@@ -81,7 +81,10 @@
       sessionStorage.setItem("merau-back", Date.now());
       location.reload();
     };
-    m.whenEntered(() => { empty.textContent = m.say("No camera yet."); connect(); });
+    m.whenEntered(() => {
+      empty.append(m.element("h2", {}, m.say("No camera yet.")), m.element("p", {}, m.say(m.trusted ? "Use your webcam or add a camera below; recordings are analysed on the review page." : "Use your webcam below; recordings are analysed on the review page.")));
+      connect();
+    });
   };
 
   class Tile {
@@ -129,17 +132,19 @@
     veil(text) { this.over.textContent = text; }
 
     tell(status) {
-      const { phase, reason } = status;
+      const { phase } = status;
+      const reason = m.told(status.reason);
       if (status.session !== this.session) this.restart(status.session);
       Object.assign(this, { phase, own: status.own, replay: status.replay });
+      this.root.classList.toggle("own", status.own);
       this.name.textContent = status.own ? m.say("My webcam") : status.name.split("/").pop();
       this.name.title = status.name;
-      const failed = phase === "ended" && reason && !["end of file", "stopped"].includes(reason);
+      const failed = phase === "ended" && reason && !["end of file", "stopped"].includes(status.reason);
       this.pill.className = `pill ${failed ? "failed" : phase}`;
       this.pill.textContent = m.say(`phase ${phase}`);
       this.againButton.hidden = phase !== "ended" || status.own;
       this.removeButton.hidden = !m.trusted && !status.own;
-      const since = status.since ? new Date(status.since).toLocaleTimeString(m.language) : "";
+      const since = status.since ? m.time(status.since, "medium") : "";
       this.veil(phase === "lost" ? m.say("Lost since {since}: {reason} Trying again.", { since, reason })
         : phase === "waiting" ? m.say("Waits for purpose and consent.")
         : failed ? reason : phase === "connecting" ? m.say("Connecting. {reason}", { reason }) : "");
@@ -147,15 +152,16 @@
       const b = (value) => m.element("b", {}, String(value));
       const parts = [
         [b(m.say(`phase ${phase}`))],
-        [b(status.captured_hz), ` ${m.say("frames/s captured")}`],
-        [b(status.analysed_hz), ` ${m.say("analysed")}`],
+        ...(phase === "ended"
+          ? [[b(status.frames), ` ${m.say("frames captured")}`], [b(status.analysed), ` ${m.say("analysed")}`]]
+          : [[b(status.captured_hz), ` ${m.say("frames/s captured")}`], [b(status.analysed_hz), ` ${m.say("analysed")}`]]),
         [status.dropped ? m.element("b.bad", {}, status.dropped) : b(0), ` ${m.say("dropped")}`],
         ...(status.gaps ? [[m.element("b.bad", {}, status.gaps), ` ${m.say("gaps")}`]] : []),
-        [b(Math.round(status.delay_ms)), ` ms ${m.say("behind")}`],
+        ...(phase === "live" ? [[b(Math.round(status.delay_ms)), ` ms ${m.say("behind")}`]] : []),
         ...(shown === null ? [] : [[b(Math.round(shown)), ` ms ${m.say("from camera to screen")}`]]),
         [`${status.bundle}${status.taught ? ` + ${m.say("taught classes")}` : ""}`],
         [status.device],
-        ...(status.trouble ? [[m.element("b.bad", {}, status.trouble)]] : []),
+        ...(status.trouble ? [[m.element("b.bad", {}, m.told(status.trouble))]] : []),
       ];
       this.line.replaceChildren(...parts.flatMap((part, i) => (i ? [" · ", ...part] : part)));
     }
@@ -204,7 +210,7 @@
         c.lineWidth = 2;
         c.strokeStyle = face.reason ? "#9aa0a8" : face.state === "moving" ? "#ff7a62" : "#57c7a8";
         c.strokeRect(x0, y0, x1 - x0, y1 - y0);
-        const text = m.say("Face {track}", face) + (face.reason ? `: ${face.reason}` : ` · ${m.percent(face.quality)}`);
+        const text = m.say("Face {track}", face) + (face.reason ? `: ${m.told(face.reason)}` : ` · ${m.say("quality")} ${m.percent(face.quality)}`);
         c.font = "600 14px system-ui, sans-serif";
         const wide = c.measureText(text).width + 14;
         const top = y0 > 26 ? y0 - 24 : y0;
@@ -247,7 +253,7 @@
         this.tellWord(person);
       }
       const top = Math.max(1, 4 * face.noise);
-      person.state.textContent = face.reason || m.say(`state ${face.state}`);
+      person.state.textContent = m.told(face.reason) || m.say(`state ${face.state}`);
       person.state.className = `pill ${face.reason || face.state !== "moving" ? "" : "lost"}`;
       person.bar.className = `bar ${face.motion > 3 * face.noise ? "over" : ""}`;
       person.level.style.width = `${Math.min(100, (100 * face.motion) / top)}%`;
@@ -276,8 +282,8 @@
     tellWord({ event, word }) {
       if (!event) return;
       const label = event.uncertain
-        ? m.element("p.label", {}, m.element("span.unsure", {}, m.say("uncertain")), ` ${m.say("perhaps {label}", event)}`)
-        : m.element("p.label", {}, event.label, m.element("small", {}, ` ${m.percent(event.probabilities[event.label])}`));
+        ? m.element("p.label", {}, m.element("span.unsure", {}, m.say("uncertain")), ` ${m.say("perhaps {label}", { label: m.named(event.label) })}`)
+        : m.element("p.label", {}, m.named(event.label), m.element("small", {}, ` ${m.percent(event.probabilities[event.label])}`));
       const lasting = `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`;
       word.className = `word ${event.kind}`;
       word.replaceChildren(

@@ -59,21 +59,23 @@ def live_page(house: House, token: gr.State) -> Opening:
         elem_id="wall",
         apply_default_css=False,
     )
-    door = gr.HTML(
-        html_template='<div class="m door"><button hidden></button><span class="said" role="status"></span></div>',
-        js_on_load="merau.webcam.door(element, () => trigger('ask'))",
-        elem_id="door",
-        apply_default_css=False,
-    )
-    with gr.Row(visible=trusted, elem_id="adding"):
+    with gr.Row(elem_id="sources", elem_classes="card"):
+        door = gr.HTML(
+            html_template='<div class="m door"><button class="main" hidden></button><span class="said" role="status">'
+            "</span></div>",
+            js_on_load="merau.webcam.door(element, () => trigger('ask'))",
+            elem_id="door",
+            apply_default_css=False,
+        )
         spec = gr.Textbox(
             label=t("Camera to add"),
             placeholder=t("rtsp://user:password@host/path, 0 for the first webcam, or a video file"),
             elem_id="spec",
             max_lines=1,
             scale=4,
+            visible=trusted,
         )
-        add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=140)
+        add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=trusted)
 
     def shown(key: str) -> tuple[object, object]:
         mine = house.visitor(key).consent

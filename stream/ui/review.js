@@ -4,13 +4,17 @@
   const m = window.merau;
   const LANE = 92;
   const COLUMNS = [
-    ["onset", (event) => event.onset_s], ["face", (event) => event.track], ["kind", (event) => m.kind(event)],
-    ["expression", (event) => event.label], ["duration", (event) => event.offset_s - event.onset_s],
-    ["strength", (event) => event.strength], ["your word", (event) => event.given ?? ""],
+    ["onset", (event) => event.onset_s], ["kind", (event) => m.kind(event)], ["expression", (event) => m.named(event.label)],
+    ["your word", (event) => m.named(event.given ?? "")], ["duration", (event) => event.offset_s - event.onset_s],
+    ["strength", (event) => event.strength], ["face", (event) => event.track],
   ];
   const KINDS = ["micro", "macro", "blink", "head", "speech", "other"];
   const SPEEDS = [0.25, 0.5, 1];
   const CURVE = 600; // points of a curve at most
+
+  // What was first said of an event that is judged by what was taught since, and whether that is another word.
+  const first = (event) => m.say("By what was taught. First said: {first}.", { first: m.verdict({ ...event, ...event.first }) });
+  const otherwise = ({ first, label, uncertain }) => first && (first.label !== label || first.uncertain !== uncertain);
 
   // A film that is replaced while it still loads gives up playing: that is no error.
   const started = (film) => film?.play().catch((error) => { if (error.name !== "AbortError") throw error; });
@@ -48,7 +52,7 @@
       const [column, way] = this.sort;
       const value = COLUMNS[column][1];
       const found = this.data.events.filter((event) => this.shown.has(event.kind)
-        && [event.label, event.given, m.kind(event), m.units(event)].join(" ").toLowerCase().includes(this.wanted.toLowerCase()));
+        && [m.named(event.label), m.named(event.given ?? ""), m.kind(event), m.units(event)].join(" ").toLowerCase().includes(this.wanted.toLowerCase()));
       return found.sort((a, b) => (value(a) > value(b) ? way : value(a) < value(b) ? -way : a.onset_s - b.onset_s));
     }
 
@@ -71,12 +75,13 @@
     judge(label) {
       const event = this.event();
       if (!event || !label.trim()) return;
-      this.trigger("judge", { session: this.data.session, event: event.id, label: label.trim() });
+      const known = this.data.classes.find((name) => m.named(name) === label.trim()); // typed in the page's language
+      this.trigger("judge", { session: this.data.session, event: event.id, label: known ?? label.trim() });
       this.step(1);
     }
 
     key(event) {
-      if (!this.data || this.root.offsetParent === null || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!this.root.querySelector(".detail")?.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
       if (/INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
       const video = this.root.querySelector(".detail video");
       const does = {
@@ -92,7 +97,9 @@
       if (!this.data) return this.root.replaceChildren(e("p.empty.wide", {}, m.say("Nothing has been recorded yet. Events of the live page and of recordings come here.")));
       const focus = document.activeElement?.dataset?.keep;
       const events = this.visible();
-      const list = e("section.card", { "aria-label": m.say("Events") }, this.tools(events.length), this.gallery ? this.films(events) : this.table(events));
+      const anew = this.data.events.filter(otherwise).length;
+      const note = this.data.events.some((event) => event.first) ? e("p.anew", { role: "status" }, m.say("These events are judged by what was taught; taken otherwise than at first (↻): {anew}. Undoing the lesson brings the first word back.", { anew })) : null;
+      const list = e("section.card", { "aria-label": m.say("Events") }, ...this.tools(), note, this.gallery ? this.films(events) : this.table(events));
       this.root.replaceChildren(this.timeline(), e("div.column", {}, list, this.exports()), this.detail());
       if (focus) {
         const again = this.root.querySelector(`[data-keep="${focus}"]`);
@@ -123,20 +130,20 @@
       return e("section.card.wide", { "aria-label": m.say("Timeline") }, ...lanes, e("div.axis", {}, ...ticks));
     }
 
-    tools(count) {
+    tools() {
       const e = m.element;
       const press = (is, what, ...rest) => e("button", { type: "button", "aria-pressed": String(is), onclick: what }, ...rest);
       const there = KINDS.filter((kind) => this.data.events.some((event) => event.kind === kind));
       const chips = there.map((kind) => {
         const chip = press(this.shown.has(kind), () => { this.shown[this.shown.has(kind) ? "delete" : "add"](kind); this.draw(); },
-          `${this.data.events.filter((event) => event.kind === kind).length} ${m.kind({ kind })}`);
+          m.kind({ kind }), e("b", {}, this.data.events.filter((event) => event.kind === kind).length));
         chip.classList.add("chip", kind);
         return chip;
       });
-      const search = e("input", { type: "search", "data-keep": "search", placeholder: m.say("Search"), "aria-label": m.say("Search"), value: this.wanted, size: 9, oninput: () => { this.wanted = search.value; this.draw(); } });
-      return e("div.tools", {}, ...chips, search, e("span.end", {},
+      const search = e("input", { type: "search", "data-keep": "search", placeholder: m.say("Search"), "aria-label": m.say("Search"), value: this.wanted, oninput: () => { this.wanted = search.value; this.draw(); } });
+      return [e("div.tools", {}, ...chips), e("div.tools", {}, search,
         press(!this.gallery, () => { this.gallery = false; this.draw(); }, m.say("Table")),
-        press(this.gallery, () => { this.gallery = true; this.draw(); }, m.say("Films"))));
+        press(this.gallery, () => { this.gallery = true; this.draw(); }, m.say("Films")))];
     }
 
     table(events) {
@@ -147,9 +154,10 @@
         return e("th", { scope: "col", "aria-sort": arrow ? (this.sort[1] > 0 ? "ascending" : "descending") : "none" }, e("button", { type: "button", onclick: turn }, m.say(name) + arrow));
       });
       const rows = events.map((event) => e(`tr.${event.kind}`, { "data-id": event.id, tabindex: 0, "aria-selected": String(event.id === this.chosen), onclick: () => this.choose(event.id, true), onkeydown: (press) => press.key === "Enter" && this.choose(event.id, true) },
-        e("td", {}, m.clock(event.onset_s, true)), e("td", {}, event.track), e("td.kind", {}, m.kind(event)),
-        e("td", {}, m.verdict(event)), e("td", {}, `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`),
-        e("td", {}, `${event.strength.toFixed(2)} px`), e("td.mark", {}, event.given ? `✓ ${event.given}` : "")));
+        e("td", {}, m.clock(event.onset_s, true)), e("td.kind", {}, m.kind(event)),
+        e("td", {}, m.verdict(event), otherwise(event) ? e("span.anew", { title: first(event) }, " ↻") : null),
+        e("td.mark", {}, event.given ? `✓ ${m.named(event.given)}` : ""),
+        e("td", {}, `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`), e("td", {}, `${event.strength.toFixed(2)} px`), e("td", {}, event.track)));
       return e("div.scroll", {}, e("table", {}, e("thead", {}, e("tr", {}, ...head)), e("tbody", {}, ...rows)));
     }
 
@@ -159,7 +167,7 @@
         const film = e("video", { src: this.url("film", { event: event.id }), preload: "metadata", playsinline: true });
         Object.assign(film, { muted: true, loop: true });
         return e(`button.${event.kind}`, { type: "button", "aria-current": String(event.id === this.chosen), onclick: () => this.choose(event.id, true), onpointerenter: () => { film.playbackRate = this.speed; started(film); }, onpointerleave: () => film.pause() },
-          film, e("span", {}, `${m.clock(event.apex_s, true)} · ${event.given ?? m.verdict(event)}`));
+          film, e("span", {}, `${m.clock(event.apex_s, true)} · ${event.given ? `✓ ${m.named(event.given)}` : m.verdict(event)}`));
       });
       return films.length ? e("div.gallery", {}, ...films) : e("p.faint", {}, m.say("There are no films here."));
     }
@@ -183,7 +191,7 @@
       const speeds = e("div.tools", {}, ...SPEEDS.map((speed) => e("button", { type: "button", "aria-pressed": String(speed === this.speed), onclick: () => { this.speed = speed; this.draw(); } }, `${speed}×`)));
       const pictures = [["onset_jpeg", "onset"], ["apex_jpeg", "apex"], ["flow_png", "movement"]].map(([name, caption]) => e("figure", {}, e("img", { src: this.url("picture", { event: event.id, name }), alt: m.say(caption), loading: "lazy" }), e("figcaption", {}, m.say(caption))));
       return e(`section.card.detail.${event.kind}`, { "aria-label": m.say("Event") },
-        e("header", {}, e("h2", {}, m.verdict(event) || m.kind(event)), e("p.faint", {}, `${m.kind(event)} · ${m.say("Face {track}", event)} · ${m.clock(event.onset_s, true)} → ${m.clock(event.apex_s, true)} → ${m.clock(event.offset_s, true)}`)),
+        e("header", {}, e("h2", {}, m.verdict(event) || m.kind(event)), event.first ? e("p.anew", {}, first(event)) : null, e("p.faint", {}, `${m.kind(event)} · ${m.say("Face {track}", event)} · ${m.clock(event.onset_s, true)} → ${m.clock(event.apex_s, true)} → ${m.clock(event.offset_s, true)}`)),
         film ?? e("p.none", {}, m.say("No film was kept of this event.")), film ? speeds : null,
         event.pictures ? e("div.pictures", {}, ...pictures) : null, event.label ? m.eventBars(event) : null, this.verdict(event));
     }
@@ -194,12 +202,12 @@
       const key = (letter) => e("kbd", { "aria-hidden": "true" }, letter);
       const form = e("form", { onsubmit: (submit) => { submit.preventDefault(); this.judge(name.value); } }, name, e("button", { type: "submit" }, m.say("Name it"), " ", key("R")));
       name.addEventListener("keydown", (press) => press.key === "Escape" && name.blur());
-      const accept = event.label ? e("button.main", { type: "button", onclick: () => this.judge(event.label) }, m.say("Right: {label}", event), " ", key("A")) : null;
-      return e("div.verdict", {}, event.given ? e("p.mark", { style: "flex:1 1 100%" }, `✓ ${m.say("You named it {given}.", event)}`) : null,
+      const accept = event.label ? e("button.main", { type: "button", onclick: () => this.judge(event.label) }, m.say("Right: {label}", { label: m.named(event.label) }), " ", key("A")) : null;
+      return e("div.verdict", {}, event.given ? e("p.mark", { style: "flex:1 1 100%" }, `✓ ${m.say("You named it {given}.", { given: m.named(event.given) })}`) : null,
         accept, e("button", { type: "button", onclick: () => this.judge("no expression") }, m.say("No expression"), " ", key("X")),
         e("button", { type: "button", onclick: () => this.trigger("undo", {}) }, m.say("Undo"), " ", key("U")), form,
-        e("datalist", { id: "merau-classes" }, ...this.data.classes.map((label) => e("option", { value: label }))),
-        e("p.faint", { style: "flex:1 1 100%" }, key("J"), " ", key("K"), ` ${m.say("next, previous")} · `, key("Space"), ` ${m.say("play")}`));
+        e("datalist", { id: "merau-classes" }, ...this.data.classes.map((label) => e("option", { value: m.named(label) }))),
+        e("p.faint.keys", { style: "flex:1 1 100%" }, key("J"), " ", key("K"), ` ${m.say("next, previous")} · `, key("Space"), ` ${m.say("play")}`));
     }
   }
 
@@ -221,11 +229,11 @@
   m.teach = (element, props, watch) => watch("value", () => {
     const { counts, explanation, taught, enough } = props.value;
     const e = m.element;
-    const shots = Object.entries(counts).map(([label, number]) => e("div", {}, e("b", {}, label), e("small", {}, ` ${number}`),
+    const shots = Object.entries(counts).map(([label, number]) => e("div", {}, e("b", {}, m.named(label)), e("small", {}, ` ${number}`),
       e("div.dots", { role: "img", "aria-label": m.say("{number} of {enough}", { number, enough }) }, ...Array.from({ length: enough }, (_, i) => e(i < number ? "i.full" : "i")))));
     element.querySelector(".m").replaceChildren(
       e("div.shots", {}, ...(shots.length ? shots : [e("p.faint", {}, m.say("Name events above: five of each class make a good lesson."))])),
-      e("p", { role: "status" }, explanation || m.say("The recognizer answers with its own classes.")),
+      e("p", { role: "status" }, m.told(explanation) || m.say("The recognizer answers with its own classes.")),
       ...(taught ? [e("a", { href: m.url("head", { desk: props.value.desk }), download: "" }, m.say("Save what was taught"))] : []));
   });
 })();

@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,11 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
             elem_id="lesson",
         )
         with gr.Row():
-            teach = gr.Button(t("Teach these classes"), variant="primary", elem_id="teach")
-            unteach = gr.Button(t("Undo the last lesson"), elem_id="unteach")
+            teach = gr.Button(t("Teach these classes"), variant="primary", elem_id="teach", interactive=False)
+            unteach = gr.Button(t("Undo the last lesson"), elem_id="unteach", interactive=False)
             load = gr.UploadButton(t("Load a saved lesson"), file_types=[".safetensors"], elem_id="load")
 
-    shown = [session, review, lesson]
+    shown = [session, review, lesson, teach, unteach]
 
     def show(key: str, chosen: str | None) -> tuple[Any, ...]:
         """The sessions to choose from, and everything of the chosen one, or of the newest."""
@@ -68,9 +69,9 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
         values = [value for _, value in choices]
         chosen = chosen if chosen in values else (values[0] if values else None)
         if chosen is None:
-            return gr.update(choices=[], value=None), None, _taught(house.visitor(key).desk)
+            return gr.update(choices=[], value=None), None, *_lesson(house.visitor(key).desk)
         desk, number = _open(house, key, chosen)
-        return gr.update(choices=choices, value=chosen), _content(desk, number), _taught(desk)
+        return gr.update(choices=choices, value=chosen), _content(desk, number), *_lesson(desk)
 
     @told
     def judged(key: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
@@ -160,9 +161,14 @@ def _sessions(house: House, key: str) -> list[tuple[str, str]]:
     found = [(session, desk) for desk in desks for session in read_sessions(desk.store.path)]
     found.sort(key=lambda pair: pair[0].started, reverse=True)
     return [
-        (f"{Path(session.source).name} · {session.started[:16].replace('T', ' ')}", f"{desk.name}:{session.id}")
+        (f"{Path(session.source).name} · {_on_clock(session.started)}", f"{desk.name}:{session.id}")
         for session, desk in found
     ]
+
+
+def _on_clock(time: str) -> str:
+    """ISO 8601 as this server's clock shows it."""
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
 def _open(house: House, key: str, chosen: str) -> tuple[Desk, int]:
@@ -212,12 +218,14 @@ def _lane(track: int, curve: Curve | None) -> dict[str, Any]:
     return {"track": track, "bin_s": curve.bin_s, **plain}
 
 
-def _taught(desk: Desk) -> dict[str, Any]:
+def _lesson(desk: Desk) -> tuple[dict[str, Any], object, object]:
+    """What can be taught and what was, and whether the buttons that teach and undo can be pressed."""
     counts = Counter(sample.label for sample in desk.samples())
-    return {
+    told = {
         "desk": desk.name,
         "counts": dict(counts.most_common()),
         "enough": ENOUGH,
         "taught": bool(desk.lessons),
         "explanation": desk.lessons[-1].explanation if desk.lessons else "",
     }
+    return told, gr.update(interactive=len(counts) > 1), gr.update(interactive=bool(desk.lessons))

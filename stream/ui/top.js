@@ -15,7 +15,7 @@ theme.addEventListener("click", () => dark(!document.body.classList.contains("da
 document.addEventListener("merau-on", (event) => tell(event.detail));
 merau.whenEntered(() => {
   tell(false);
-  theme.textContent = merau.say("Dark or light");
+  for (const name of ["aria-label", "title"]) theme.setAttribute(name, merau.say("Dark or light"));
   out.textContent = merau.say("Log out");
   out.hidden = !merau.login;
 });

@@ -37,7 +37,7 @@
     socket.onmessage = ({ data }) => {
       const word = JSON.parse(data);
       if (word.before !== undefined) report(m.say("The machine is busy: {before} before you. You come next by itself.", { before: word.before + 1 }));
-      if (word.error) { report(word.error); release(); }
+      if (word.error) { report(m.told(word.error)); release(); }
       if (word.go) { report(""); begin(mine); }
     };
     socket.onclose = () => release();

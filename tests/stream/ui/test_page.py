@@ -64,7 +64,7 @@ def test_live_view_shows_frames_what_is_in_them_and_events(serve, page, clip):
 def test_cameras_come_and_go_while_it_runs(serve, page, clip):
     app = serve()
     page.goto(app.address)
-    expect(page.locator(".empty").first).to_have_text("No camera yet.")
+    expect(page.locator(".empty h2").first).to_have_text("No camera yet.")
     page.get_by_label("Camera to add").fill("/nowhere/film.mp4")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("There is no file '/nowhere/film.mp4'.")).to_be_visible()
@@ -150,12 +150,16 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     page.get_by_role("button", name="Teach these classes").click()
     expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
     assert set(visitor.desk.lessons[-1].classes) == set(names(page))
+    expect(page.locator(".review p.anew").first).to_contain_text("judged by what was taught")
+    taught = {event.label for event in read_events(visitor.desk.store.path) if event.label}
+    assert taught <= set(names(page))
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save what was taught").click()
     head = tmp_path / "head.safetensors"
     saved.value.save_as(head)
     page.get_by_role("button", name="Undo the last lesson").click()
     expect(page.locator("#lesson [role=status]")).to_contain_text("its own classes")
+    expect(page.locator(".review .anew")).to_have_count(0)
     choose(page, "Load a saved lesson", head)
     expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
 
@@ -181,9 +185,13 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
 
 
 @pytest.mark.parametrize(
-    ("width", "scheme", "locale", "words"), [(390, "dark", "de-DE", "Durchsicht"), (1280, "light", "en-GB", "Review")]
+    ("width", "scheme", "locale", "words", "sure"),
+    [
+        (390, "dark", "de-DE", "Durchsicht", "Bestätigen Sie, dass Sie sicher sind"),
+        (1280, "light", "en-GB", "Review", "Confirm that you are sure"),
+    ],
 )
-def test_nothing_sticks_out_on_a_phone_or_in_the_dark(serve, browser, clip, width, scheme, locale, words):
+def test_nothing_sticks_out_on_a_phone_or_in_the_dark(serve, browser, clip, width, scheme, locale, words, sure):
     app = serve(clip)
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, locale=locale)
     page.goto(app.address)
@@ -196,4 +204,7 @@ def test_nothing_sticks_out_on_a_phone_or_in_the_dark(serve, browser, clip, widt
         control.offsetParent && !control.innerText && !control.labels?.length && !control.getAttribute("aria-label")
         && !control.getAttribute("title")).map((control) => control.outerHTML.slice(0, 120))"""
     assert page.evaluate(unlabelled) == []
+    page.get_by_role("tab").nth(2).click()
+    page.locator("#delete").click()
+    expect(page.locator(".toast-message-text")).to_contain_text(sure)
     page.close()
