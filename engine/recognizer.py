@@ -18,7 +18,7 @@ from engine.runtimes.choice import choose
 from engine.teach import Lesson, Sample
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
-APEX_PX = 64  # side of the apex picture, for trunks that look at one
+APEX_PX = 64  # side of the apex picture, for trunks that look at one; 256 is what MERAU's authors take
 FLOOR_PX = 0.02  # below this spread a flow is noise, and is not blown up any further
 UNKNOWN_MAGNITUDE = 8.0  # 256 px: no flow is that large
 
@@ -56,8 +56,8 @@ class Recognizer:
     ) -> None:
         self.bundle, self.spec = bundle, spec or CropSpec()
         self.flow_method: str = bundle.card["input"].get("flow", "none")
-        self.sees_apex = bool(bundle.card["input"].get("apex_px"))
-        bundles.check_input(bundle, feeds(self.spec, self.flow_method, sees_apex=self.sees_apex))
+        self.apex_px: int = bundle.card["input"].get("apex_px", 0)
+        bundles.check_input(bundle, feeds(self.spec, self.flow_method, apex_px=self.apex_px))
         self.trunk, self.choice = choose(bundle, device, precision)
         self._precision, self._device = precision, device
         self.head = read_head(bundle)
@@ -106,8 +106,9 @@ class Recognizer:
         flow = pair_flow(onset, apex, spec=self.spec, method="cuda" if on_gpu else self.flow_method)
         pattern, magnitude = normalise(shrink(flow)[None])
         inputs = {"flow": pattern, "magnitude": magnitude}
-        if self.sees_apex:
-            inputs |= {"apex": apex_picture(apex, self.spec)[None], "has_apex": np.ones((1, 1), np.float32)}
+        if self.apex_px:
+            picture = apex_picture(apex, self.spec, self.apex_px)
+            inputs |= {"apex": picture[None], "has_apex": np.ones((1, 1), np.float32)}
         return flow, *self.trunk.embed(**inputs)
 
     def teach(self, lesson: Lesson | None) -> None:
@@ -121,8 +122,13 @@ def named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
-def feeds(spec: CropSpec, flow_method: str, *, sees_apex: bool = False) -> dict[str, Any]:
-    """What `predict` puts into a trunk, in the form of the card's "input". UserError on an unknown flow method."""
+def feeds(spec: CropSpec, flow_method: str, *, apex_px: int = 0) -> dict[str, Any]:
+    """What `predict` puts into a trunk, in the form of the card's "input"; `apex_px` is 0 for one that sees no picture.
+
+    Raises UserError on an unknown flow method, or where the picture's side is no power of two up to 256.
+    """
+    if apex_px not in (0, 32, 64, 128, 256):
+        raise UserError(f"The bundle wants apex pictures of {apex_px!r} px; this version gives 32, 64, 128 or 256.")
     if flow_method not in METHODS:
         raise UserError(f"The bundle wants flow method {flow_method!r}; this version has {', '.join(METHODS)}.")
     return {
@@ -130,7 +136,7 @@ def feeds(spec: CropSpec, flow_method: str, *, sees_apex: bool = False) -> dict[
         "flow": flow_method,
         "head_motion": "affine+depth",
         "grid": GRID,
-        "apex_px": APEX_PX if sees_apex else 0,
+        "apex_px": apex_px,
         "floor_px": FLOOR_PX,
     }
 
@@ -140,10 +146,11 @@ def shrink(flow: np.ndarray) -> np.ndarray:
     return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in flow])
 
 
-def apex_picture(apex: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """The inner square of a full crop (H, W) uint8 as (1, 64, 64) float32 in 0..1."""
+def apex_picture(apex: np.ndarray, spec: CropSpec, size_px: int = APEX_PX) -> np.ndarray:
+    """The inner square of a full crop (H, W) uint8 as (1, size_px, size_px) float32 in 0..1."""
     inner = np.ascontiguousarray(apex[spec.inner])
-    return cv2.resize(inner, (APEX_PX, APEX_PX), interpolation=cv2.INTER_AREA)[None].astype(np.float32) / 255
+    way = cv2.INTER_AREA if size_px < spec.size_px else cv2.INTER_LINEAR
+    return cv2.resize(inner, (size_px, size_px), interpolation=way)[None].astype(np.float32) / 255
 
 
 def normalise(flow: np.ndarray, known: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from trainers import precision
 from trainers.data import commands as dataset_commands
 from trainers.evaluate import commands as evaluation
 from trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
+from trainers.learn import commands as learning
 
 if TYPE_CHECKING:
     from trainers.data.synth.flows import Flows
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     pairs.add_argument("--seed", type=int, default=0)
     pairs.set_defaults(run=run_pairs)
 
-    train = commands.add_parser("train", help="train a recognizer on synthetic data and write its bundle")
+    train = commands.add_parser("train", help="train a recognizer, on synthetic or on prepared data")
     train.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     train.add_argument("--samples", type=int, default=100_000, help="synthetic flows (default: %(default)s)")
     train.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--few-shot", type=Path, metavar="INDEX.csv", help="with --from: also on this labelled flow set")
     train.add_argument("--portraits", type=Path, nargs="+", default=[], help="train the apex branch, on these faces")
     train.add_argument("--pairs", type=int, default=2000, help="picture pairs of them (default: %(default)s)")
+    learning.add_options(train)
     train.set_defaults(run=run_train)
 
     dataset_commands.add_commands(commands)
@@ -106,6 +108,15 @@ def run_pairs(options: argparse.Namespace) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
+    if options.setting:
+        learning.run_staged(options)
+    elif options.data or options.frames or options.resume:
+        raise UserError("--data, --frames and --resume are for MERAU stage by stage: choose one with --setting.")
+    else:
+        run_synthetic(options)
+
+
+def run_synthetic(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     import torch
@@ -117,10 +128,11 @@ def run_train(options: argparse.Namespace) -> None:
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
     from trainers.evaluate.synthetic import KEPT_OUT, score
     from trainers.export import export, load_model
-    from trainers.learn.apex import ApexSettings, pretrain
-    from trainers.learn.fusion import FusionSettings, add_apex, rehearsed, train
+    from trainers.learn.apex import pretrain
+    from trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
+    from trainers.learn.settings import DetectorSettings, TcaeSettings
 
-    settings = FusionSettings(samples=options.samples, epochs=options.epochs, seed=options.seed)
+    settings = FlowTraining(samples=options.samples, epochs=options.epochs, seed=options.seed)
     kinds = getattr(action_units, TABLES[options.classes])
     flows = FlowSettings(as_set=SET_SHARE, combinations=kinds)
     data, start = draw(settings.seed, settings.samples, flows), load_model(options.start) if options.start else None
@@ -130,8 +142,9 @@ def run_train(options: argparse.Namespace) -> None:
     if options.portraits:
         drawn = draw_pairs(options.portraits, options.pairs, settings.seed)
         onset, apex = (torch.from_numpy(pictures(crops)) for crops in (drawn.onset, drawn.apex))
-        module = pretrain(onset, apex, torch.from_numpy(drawn.aus), ApexSettings(seed=settings.seed))
-        model = add_apex(model, module, measure(drawn), apex, settings)
+        aus = torch.from_numpy(drawn.aus)
+        module = pretrain(onset, apex, aus, TcaeSettings(), DetectorSettings(), seed=settings.seed)
+        model = add_apex(model, module, measure(drawn), apex, seed=settings.seed)
     export(
         model,
         options.out,

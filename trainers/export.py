@@ -17,7 +17,7 @@ from calib.quantize import gate, quantize
 from engine import bundle, heads
 from engine.crop import CropSpec
 from engine.errors import UserError
-from engine.recognizer import APEX_PX, feeds, normalise
+from engine.recognizer import feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import CLASSES, Flows, FlowSettings
@@ -44,7 +44,7 @@ def export(
     share; quantisation ranges, temperature and threshold are fit there. Raises UserError where INT8 strays from FP32.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = trunk_inputs(model.au is not None, kept_back.flow, known=kept_back.known)
+    inputs = trunk_inputs(model.apex_px, kept_back.flow, known=kept_back.known)
     fp32, int8 = (folder / bundle.TRUNKS[precision] for precision in ("fp32", "int8"))
     write_onnx(model, fp32, {key: value[:2] for key, value in inputs.items()})
     starts = range(0, min(2000, len(kept_back.label) // 2), CALIBRATION_BATCH)
@@ -63,7 +63,7 @@ def export(
     (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
     card = {
         "name": name,
-        "input": feeds(CropSpec(), "dis", sees_apex=model.au is not None),
+        "input": feeds(CropSpec(), "dis", apex_px=model.apex_px),
         "classes": list(classes),
         "aus": [str(au) for au in AUS],
         "calibration": calibration(head.logits(embedding[live]), kept_back.label[live])
@@ -107,14 +107,14 @@ def log_odds(share: float) -> float:
 
 
 def trunk_inputs(
-    sees_apex: bool, flow: np.ndarray, apex: np.ndarray | None = None, known: np.ndarray | bool = True
+    apex_px: int, flow: np.ndarray, apex: np.ndarray | None = None, known: np.ndarray | bool = True
 ) -> dict[str, np.ndarray]:
-    """The trunk's inputs for flows (N, 2, 32, 32) px; a trunk that `sees_apex` gets pictures (N, 1, 64, 64) or is told
-    that there are none. `known` as in `normalise`."""
+    """The trunk's inputs for flows (N, 2, 32, 32) px; one that sees pictures of `apex_px`, not 0, gets those
+    in `apex` (N, 1, S, S) or is told that there are none. `known` as in `normalise`."""
     pattern, magnitude = normalise(flow, known)
     inputs = {"flow": pattern, "magnitude": magnitude}
-    if sees_apex:
-        picture = np.zeros((len(flow), 1, APEX_PX, APEX_PX), np.float32) if apex is None else apex
+    if apex_px:
+        picture = np.zeros((len(flow), 1, apex_px, apex_px), np.float32) if apex is None else apex
         inputs |= {"apex": picture, "has_apex": np.full((len(flow), 1), float(apex is not None), np.float32)}
     return inputs
 

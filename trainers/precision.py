@@ -52,7 +52,7 @@ def run_quantize(options: argparse.Namespace) -> None:
     if folder != source:
         shutil.copytree(source, folder, dirs_exist_ok=True)
     flow, label, known = read_data(options.data)
-    inputs = trunk_inputs(bool(bundle.card["input"].get("apex_px")), flow, known=known)
+    inputs = trunk_inputs(bundle.card["input"].get("apex_px", 0), flow, known=known)
     half = len(label) // 2
     starts = range(0, min(MOST_CALIBRATION, half), BATCH)
     head, true = read_head(bundle), label[half:]

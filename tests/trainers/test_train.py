@@ -13,13 +13,14 @@ from trainers.data.synth.action_units import TARGET
 from trainers.data.synth.flows import Flows, FlowSettings, flows
 from trainers.evaluate.synthetic import score
 from trainers.export import export, load_model
-from trainers.learn.apex import ApexSettings, pretrain
-from trainers.learn.fusion import FusionSettings, add_apex, rehearsed, train
+from trainers.learn.apex import pretrain
+from trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
+from trainers.learn.settings import DetectorSettings, TcaeSettings
 from trainers.models.merau import Merau
 from trainers.models.tcae import Tcae
 
 EASY = FlowSettings(peak_px=(3, 6), noise_px=(0.01, 0.02), head_px=(0.01, 0.02))
-FEW = FusionSettings(samples=800, epochs=12, batch=64, nets=1)
+FEW = FlowTraining(samples=800, epochs=12, batch=64, nets=1)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,9 @@ def test_a_bundle_of_easy_flows_answers_easy_flows(model, tmp_path):
 def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, data, tmp_path):
     faces = torch.rand(64, 1, APEX_PX, APEX_PX)
     few = Flows(*(column[:64] for column in vars(data).values()))
-    module = pretrain(faces, faces.flip(0), torch.from_numpy(few.aus), ApexSettings(tcae_epochs=1, detector_epochs=1))
-    fused = add_apex(model, module, few, faces, FEW)
+    aus = torch.from_numpy(few.aus)
+    module = pretrain(faces, faces.flip(0), aus, TcaeSettings(epochs=1), DetectorSettings(epochs=1))
+    fused = add_apex(model, module, few, faces)
     export(fused, tmp_path, name="apex", kept_back=data, trained_on={})
     recognizer = Recognizer.load(tmp_path)
     crop = np.full(CropSpec().full, 128, np.uint8)
@@ -70,7 +72,7 @@ def test_a_bundle_can_be_trained_further_on_other_classes(model, data, tmp_path)
     again = load_model(tmp_path)
     flow, magnitude = torch.randn(3, 2, GRID, GRID), torch.zeros(3, 1)
     with torch.no_grad():
-        assert torch.allclose(model(flow, magnitude)[0], again(flow, magnitude)[0])
+        assert torch.allclose(model(flow, magnitude)[0], again(flow, magnitude)[0], atol=1e-5)
     settings = FlowSettings(peak_px=(3, 6), noise_px=(0.01, 0.02), head_px=(0.01, 0.02), combinations=TARGET)
     few = flows(np.random.default_rng(4), 300, settings)
     further = train(rehearsed(few, few), replace(FEW, epochs=2), classes=len(settings.classes), start=again.flow)
@@ -113,6 +115,6 @@ def test_what_a_user_can_mend_is_one_sentence(capsys, tmp_path):
     assert main(["train", "--out", str(tmp_path), "--samples", "0"]) == 1
     assert main(["evaluate", "--bundle", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "FusionSettings.samples is 0: choose 1 or more.",
+        "FlowTraining.samples is 0: choose 1 or more.",
         f"There is no bundle at {tmp_path / 'none'}.",
     ]

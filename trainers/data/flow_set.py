@@ -179,6 +179,21 @@ def read_picture(index: Path, name: str, line: int) -> np.ndarray:
     return np.asarray(picture)
 
 
+def unit_numbers(codes: str) -> list[str]:
+    """ "4+L10+AU12" -> ["4", "10", "12"]: side and other letters are left out."""
+    return ["".join(c for c in unit if c.isdigit()) for unit in codes.replace(",", "+").split("+")]
+
+
+def read_crops(path: str) -> list[np.ndarray]:
+    """Full crops (180, 168) uint8: onset, apex, and its neighbours, the nearest first."""
+    strip = cv2.imread(path, cv2.IMREAD_GRAYSCALE) if path else None
+    height, width = CropSpec().full
+    if strip is None or strip.shape[1] != width or strip.shape[0] % height or len(strip) < 2 * height:
+        name = path or "crops_png"
+        raise UserError(f"{name} is no strip of crops of {height} x {width} pixels: prepare the set with this version.")
+    return list(strip.reshape(-1, height, width))
+
+
 def draw_picture(flow: np.ndarray) -> np.ndarray:
     """The picture (28, 28, 3) uint8 of a flow (2, H, W) px: what `read_flow` reads, and what the public set stores."""
     channels = (engine_flow.strain(flow), flow[1], flow[0])

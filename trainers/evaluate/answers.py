@@ -8,10 +8,10 @@ import numpy as np
 
 from engine import heads
 from engine.errors import UserError
-from engine.recognizer import Recognizer
+from engine.recognizer import Recognizer, apex_picture
 from engine.teach import Sample
 from trainers.data.emotions import coarse
-from trainers.data.flow_set import CLASSES, FlowSet
+from trainers.data.flow_set import CLASSES, FlowSet, read_crops
 from trainers.export import trunk_inputs
 
 BATCH = 256
@@ -37,12 +37,12 @@ class Answers:
         ]
 
 
-def answer(recognizer: Recognizer, flow: np.ndarray) -> Answers:
-    """`recognizer` on `flow` (N, 2, 32, 32) of a flow set, where the size of the motion is not known.
+def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
+    """`recognizer` on `data` with its `flow` (N, 2, 32, 32), where the size of the motion is not known.
 
     Raises UserError where the bundle's classes do not tell negative, positive and surprise apart.
     """
-    inputs = trunk_inputs(recognizer.sees_apex, flow, known=False)
+    inputs = trunk_inputs(recognizer.apex_px, flow, apexes(recognizer, data), known=False)
     parts = [
         recognizer.trunk.embed(**{name: rows[i : i + BATCH] for name, rows in inputs.items()})
         for i in range(0, len(flow), BATCH)
@@ -51,6 +51,13 @@ def answer(recognizer: Recognizer, flow: np.ndarray) -> Answers:
     names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])
     known = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
     return Answers(expressions(known, names), known, 1 / (1 + np.exp(-au_logits)), embedding, names, units)
+
+
+def apexes(recognizer: Recognizer, data: FlowSet) -> np.ndarray | None:
+    """The apex pictures (N, 1, S, S) float32 in 0..1, for a bundle that looks at them and a set that has crops."""
+    if not recognizer.apex_px or not all(data.crops):
+        return None
+    return np.stack([apex_picture(read_crops(path)[1], recognizer.spec, recognizer.apex_px) for path in data.crops])
 
 
 def expressions(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

@@ -62,7 +62,7 @@ def run_predict(options: argparse.Namespace) -> None:
 
     recognizer = Recognizer.load(options.bundle, precision=options.precision)
     data = flow_set.read(options.flows)
-    answers.write(options.out, data, answers.answer(recognizer, flow_set.read_flows(data)))
+    answers.write(options.out, data, answers.answer(recognizer, data, flow_set.read_flows(data)))
 
 
 def choose_evaluation(options: argparse.Namespace) -> None:
@@ -151,7 +151,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         drawn = draw_pairs(options.portraits, options.pairs, SCORED_SEED)
         measured = measure(drawn, method=recognizer.flow_method)
         scores["portraits"] = score(recognizer, measured)
-        if recognizer.sees_apex:
+        if recognizer.apex_px:
             scores["portraits_with_apex"] = score(recognizer, measured, pictures(drawn.apex))
     if options.clips:
         scores["clips"] = score_clips(recognizer, options.clips)

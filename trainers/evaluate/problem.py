@@ -39,17 +39,21 @@ class Problem:
         return {str(name): np.flatnonzero(self.data.dataset == name) for name in np.unique(self.data.dataset)}
 
 
+def labels(data: FlowSet, task: str) -> np.ndarray:
+    """(N,) index into TASKS[task], or UNLABELLED."""
+    classes = TASKS[task]
+    if classes == CLASSES:
+        return data.label
+    named = [emotion(name) for name in data.emotion]
+    return np.array([classes.index(name) if name in classes else UNLABELLED for name in named])
+
+
 def pose(data: FlowSet, task: str = "cde") -> Problem:
     """The samples of `data` that belong to `task`. Raises UserError where there are fewer than two classes of them.
 
     The classes of "cde" are the labels 0, 1, 2; those of other tasks stand in the column `emotion`.
     """
-    classes = TASKS[task]
-    if classes == CLASSES:
-        label = data.label
-    else:
-        named = [emotion(name) for name in data.emotion]
-        label = np.array([classes.index(name) if name in classes else UNLABELLED for name in named])
+    classes, label = TASKS[task], labels(data, task)
     belongs = label != UNLABELLED
     if len(np.unique(label[belongs])) < 2:
         column = "label" if classes == CLASSES else "emotion"

@@ -59,7 +59,7 @@ class Run:
 def run(recognizer: Recognizer, data: FlowSet, settings: RunSettings, *, name: str = "") -> Run:
     """Raises UserError where the set has not what the protocol needs."""
     problem = pose(data, settings.task)
-    answers = answer(recognizer, problem.flow)
+    answers = answer(recognizer, problem.data, problem.flow)
     learner = make_learner(problem, recognizer, answers, settings)
     document = head(recognizer, problem, settings, name)
     before: list[Trial] = []

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from calib.probability import expected_calibration_error
+from trainers.data.flow_set import unit_numbers
 from trainers.evaluate.metrics import auc, counted_scores, intervals
 from trainers.evaluate.problem import Problem
 from trainers.evaluate.protocols import Trial
@@ -97,11 +98,6 @@ def au_scores(coded: Sequence[str], aus: np.ndarray, units: Sequence[str]) -> di
         for i, unit in enumerate(units)
         if min(truth[unit].sum(), (1 - truth[unit]).sum()) >= 5
     }
-
-
-def unit_numbers(codes: str) -> list[str]:
-    """ "4+L10+AU12" -> ["4", "10", "12"]: side and other letters are left out."""
-    return ["".join(c for c in unit if c.isdigit()) for unit in codes.replace(",", "+").split("+")]
 
 
 def rounded(value: float) -> float:

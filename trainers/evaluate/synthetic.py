@@ -30,7 +30,7 @@ INTENSITIES_PX = ((0.35, 0.71), (0.71, 1.41), (1.41, 2.83), (2.83, 14.0))  # aro
 def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -> dict[str, Any]:
     """Every figure of the card; `apex` (N, 1, 64, 64) are the apex pictures, for a bundle that looks at them."""
     label, aus, peak_px = data.label, data.aus, data.peak_px
-    embedding, au_logits = recognizer.trunk.embed(**trunk_inputs(recognizer.sees_apex, data.flow, apex, data.known))
+    embedding, au_logits = recognizer.trunk.embed(**trunk_inputs(recognizer.apex_px, data.flow, apex, data.known))
     probabilities = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
     said, sure = probabilities.argmax(1), probabilities.max(1) >= recognizer.threshold
     none = probabilities.shape[1] - 1

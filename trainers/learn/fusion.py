@@ -1,27 +1,32 @@
-"""Training MERAU: the flow branch on drawn flow, then the fusion with the apex branch on picture pairs (eqs. 3-8)."""
+"""Training MERAU: the flow branch on drawn flow, and stage 3, the fusion with the apex branch (eqs. 3-10)."""
 
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm, trange
+from tqdm import tqdm
 
 from engine.errors import UserError
 from engine.recognizer import UNKNOWN_MAGNITUDE, normalise
 from trainers.data.synth.flows import Flows
-from trainers.learn.apex import step
+from trainers.learn.settings import FusionSettings
+from trainers.learn.stage import Stage, fit, shuffled
 from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau
+from trainers.models.merau import CosineClassifier, FlowModule, FlowNet, LinearNet, Merau
 
-TABLE_2_RATE = 1.2e-3  # of projections and classifier
-FUSION_EPOCHS = 20
+# Of the apex branch beside a flow branch that stays as it is: in table 2 that has a hundredth of the other rates.
+BESIDE_THE_FLOW = FusionSettings(encoder_rate=0, batch=256, augment=False, unknown=0)
+TURN = 0.14  # radians; with SIZE and SHIFT the bounds of random rotation, resizing and cropping
+SIZE = 0.07
+SHIFT = 0.08  # half crop widths
 
 
 @dataclass(frozen=True)
-class FusionSettings:
+class FlowTraining:
     samples: int = 100_000
     epochs: int = 5
     batch: int = 256
@@ -35,10 +40,10 @@ class FusionSettings:
     def __post_init__(self) -> None:
         for name in ("samples", "epochs", "batch", "nets"):
             if getattr(self, name) < 1:
-                raise UserError(f"FusionSettings.{name} is {getattr(self, name)}: choose 1 or more.")
+                raise UserError(f"FlowTraining.{name} is {getattr(self, name)}: choose 1 or more.")
 
 
-def train(data: Flows, settings: FusionSettings, *, classes: int = 4, start: FlowModule | None = None) -> Merau:
+def train(data: Flows, settings: FlowTraining, *, classes: int = 4, start: FlowModule | None = None) -> Merau:
     """A model without apex branch: several nets, each trained alone, and a linear one.
 
     With `start` its judges learn on; where they answered other classes, their class heads begin anew.
@@ -69,14 +74,11 @@ def rehearsed(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
     )
 
 
-def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FusionSettings, *, title: str) -> None:
+def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FlowTraining, *, title: str) -> None:
     """AdamW with one cycle; cross-entropy on the classes (eq. 8), binary cross-entropy on the Action Units (eq. 1)."""
     pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow, data.known))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
-    coded = ~aus.isnan().any(1)  # few-shot samples are not
-    rarity = (
-        (1 / aus[coded].mean(0).clamp(min=1e-3) - 1).sqrt().clamp(max=4)
-    )  # how often a table shows a unit is no fact
+    rarity = rarity_of(aus)
     judge.train().to(memory_format=torch.channels_last)  # half as fast again on a CPU
     optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
     steps = settings.epochs * -(-len(label) // settings.batch)
@@ -90,35 +92,169 @@ def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FusionSetting
                 expression = functional.cross_entropy(
                     judge.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
                 )
-                units = functional.binary_cross_entropy_with_logits(
-                    judge.aus(embedding)[coded[rows]], aus[rows][coded[rows]], pos_weight=rarity
-                )
+                units = unit_loss(judge.aus(embedding), aus[rows], rarity)
                 loss = expression + settings.au_weight * units
-                step(optimizer, loss)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
                 schedule.step()
                 bar.update()
             bar.set_postfix(loss=f"{loss.item():.3f}")
 
 
-def add_apex(model: Merau, module: AuModule, pairs: Flows, apex: Tensor, settings: FusionSettings) -> Merau:
+def rarity_of(aus: Tensor) -> Tensor:
+    """Weight (A,) of a unit's presence in `aus` (N, A), where it is coded: how often a table shows it is no fact."""
+    shown = aus[~aus.isnan().any(1)].mean(0) if (~aus.isnan().any(1)).any() else torch.full(aus.shape[1:], 0.5)
+    return (1 / shown.clamp(min=1e-3) - 1).sqrt().clamp(max=4)
+
+
+def unit_loss(logits: Tensor, aus: Tensor, rarity: Tensor) -> Tensor:
+    """Eq. 1 over the samples whose Action Units `aus` (n, A) were coded; the others hold NaN."""
+    coded = ~aus.isnan().any(1, keepdim=True)
+    each = functional.binary_cross_entropy_with_logits(logits, aus.nan_to_num(), pos_weight=rarity, reduction="none")
+    return (each * coded).sum() / (coded.sum() * aus.shape[1]).clamp(min=1)
+
+
+def add_apex(model: Merau, module: AuModule, pairs: Flows, apex: Tensor, *, seed: int = 0) -> Merau:
     """`model` with an apex branch on the frozen `module`; `pairs` holds the measured flow of the pictures `apex`.
 
-    The flow branch stays as it is (table 2 gives it a hundredth of the other rates), the classifier starts from it.
-    Modality dropout: half of the samples are shown without their apex picture.
+    The flow branch stays as it is, the classifier starts from it, and half of the samples are shown without picture.
     """
-    torch.manual_seed(settings.seed)
-    fused = Merau(model.flow, au=module).eval().requires_grad_(False)
-    new = nn.ModuleList([fused.project_code, fused.project_units, fused.classify]).requires_grad_(True)
-    optimizer = torch.optim.AdamW(new.parameters(), TABLE_2_RATE, weight_decay=1e-2)
-    pattern, magnitude = (torch.from_numpy(a) for a in normalise(pairs.flow, pairs.known))
-    label = torch.from_numpy(pairs.label)
-    for _ in (epochs := trange(FUSION_EPOCHS, desc="fusion", unit="epoch")):
-        for rows in torch.randperm(len(label)).split(settings.batch):
-            shown = (torch.rand(len(rows), 1) < 0.5).float()
-            e, _ = fused(pattern[rows], magnitude[rows], apex[rows], shown)
-            step(optimizer, loss := functional.cross_entropy(fused.classify(e), label[rows]))
-        epochs.set_postfix(loss=f"{loss.item():.3f}")
+    torch.manual_seed(seed)
+    fused = Merau(model.flow, au=module)
+    fuse(fused, pairs, apex, BESIDE_THE_FLOW, seed=seed)
     return fused
+
+
+def begin_anew(model: Merau, classifier: str, classes: int) -> None:
+    """Give `model` an untrained classifier: eq. 5 or eq. 6; prototypes (eq. 9) need none."""
+    if classifier == "prototypes":
+        model.classify = nn.Identity()
+    else:
+        kind = CosineClassifier if classifier == "cosine" else nn.Linear
+        model.classify = kind(model.dimension, classes)
+
+
+def fuse(
+    model: Merau,
+    data: Flows,
+    apex: Tensor | None,
+    settings: FusionSettings,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+) -> None:
+    """Stage 3, in place, on the flow of `data` and the pictures `apex` (N, 1, S, S) in 0..1, if the model sees them."""
+    torch.manual_seed(seed)
+    pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow, data.known))
+    label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
+    picture = torch.zeros(len(label), 0) if apex is None else apex
+
+    def batches() -> list[Tensor]:
+        if settings.classifier == "prototypes":
+            return [episode(label, settings) for _ in range(settings.episodes)]
+        return shuffled(len(label), settings.batch)
+
+    def take(rows: Tensor) -> tuple[Tensor, ...]:
+        return pattern[rows], magnitude[rows], picture[rows], label[rows], aus[rows]
+
+    fusion = Fusion(model, settings, rarity_of(aus))
+    fit(
+        Stage("fusion", fusion, optimizer_of(model, settings), batches, take, settings.epochs), seed=seed, folder=folder
+    )
+    model.eval()
+
+
+def optimizer_of(model: Merau, settings: FusionSettings) -> torch.optim.Optimizer:
+    """The layers by their rates in table 2; everything else is frozen."""
+    model.requires_grad_(False)
+    judges = model.flow.judges if settings.encoder_rate else []
+    encoders = [layer for judge in judges if isinstance(judge, FlowNet) for layer in (judge.features, judge.mix)]
+    projections = [judge.project for judge in judges]
+    projections += [model.project_code, model.project_units] if model.au else []
+    heads = [model.classify, *(judge.aus for judge in judges)]
+    groups = []
+    for layers, rate in (
+        (encoders, settings.encoder_rate),
+        (projections, settings.projection_rate),
+        (heads, settings.classifier_rate),
+    ):
+        weights = list(nn.ModuleList(layers).requires_grad_(True).parameters())
+        if weights:
+            groups.append({"params": weights, "lr": rate})
+    return torch.optim.AdamW(groups, weight_decay=1e-2)
+
+
+def episode(label: Tensor, settings: FusionSettings) -> Tensor:
+    """Rows of one episode (algorithm 1), class by class: `shots` to show, then up to `queries` to ask.
+
+    Raises UserError where a class has no sample to ask.
+    """
+    members = [(label == c).nonzero().flatten() for c in label.unique()]
+    queries = min(settings.queries, min(map(len, members)) - settings.shots)
+    if queries < 1:
+        raise UserError(
+            f"FusionSettings.shots is {settings.shots}, and a class has {min(map(len, members))} samples: choose fewer."
+        )
+    return torch.cat([rows[torch.randperm(len(rows))[: settings.shots + queries]] for rows in members])
+
+
+class Fusion(nn.Module):
+    """The loss of stage 3 for a batch: eq. 8 or 10 on the class, and eq. 1 on the Action Units told from the flow."""
+
+    def __init__(self, model: Merau, settings: FusionSettings, rarity: Tensor) -> None:
+        super().__init__()
+        self.model, self.settings = model, settings
+        self.register_buffer("rarity", rarity)
+
+    def train(self, mode: bool = True) -> "Fusion":
+        super().train(mode)
+        if not self.settings.encoder_rate:
+            self.model.flow.eval()
+        return self
+
+    def forward(self, pattern: Tensor, magnitude: Tensor, apex: Tensor, label: Tensor, aus: Tensor) -> Tensor:
+        """`pattern`, `magnitude` as from `normalise`; `apex` (n, 1, S, S), or (n, 0) for a model that sees none."""
+        if self.settings.augment:
+            pattern, apex = varied(pattern, apex)
+        hidden = torch.rand_like(magnitude) < self.settings.unknown
+        magnitude = magnitude.masked_fill(hidden, UNKNOWN_MAGNITUDE)
+        shown = (torch.rand_like(magnitude) >= self.settings.apex_dropout).float()
+        e, units = self.model(pattern, magnitude, apex, shown)
+        if self.settings.classifier == "prototypes":
+            expression = prototype_loss(e, len(label.unique()), self.settings.shots)
+        else:
+            expression = functional.cross_entropy(self.model.classify(e), label)
+        return expression + self.settings.au_weight * unit_loss(units, aus, self.rarity)
+
+
+def prototype_loss(e: Tensor, classes: int, shots: int) -> Tensor:
+    """Eq. 10 of an episode's embeddings (n, d), class by class, the first `shots` of each to show. The printed sign is
+    a slip: the softmax is over negative squared distances (Snell et al. 2017)."""
+    by_class = e.view(classes, -1, e.shape[1])
+    prototypes, asked = by_class[:, :shots].mean(1), by_class[:, shots:].flatten(0, 1)
+    truth = torch.arange(classes, device=e.device).repeat_interleave(by_class.shape[1] - shots)
+    return functional.cross_entropy(-(torch.cdist(asked, prototypes) ** 2), truth)
+
+
+def varied(pattern: Tensor, apex: Tensor) -> tuple[Tensor, Tensor]:
+    """Flows (n, 2, G, G) and pictures (n, 1, S, S) or (n, 0), mirrored, turned, resized and moved at random alike."""
+    n, device = len(pattern), pattern.device
+
+    def uniform(bound: float) -> Tensor:
+        return bound * (2 * torch.rand(n, device=device) - 1)
+
+    angle, size, flip = uniform(TURN), 1 + uniform(SIZE), torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([torch.stack([cos * flip, -sin], 1), torch.stack([sin * flip, cos], 1)], 1)  # output -> input
+    matrix = torch.cat([size.view(n, 1, 1) * turn, torch.stack([uniform(SHIFT), uniform(SHIFT)], 1)[:, :, None]], 2)
+
+    def moved(image: Tensor) -> Tensor:
+        grid = functional.affine_grid(matrix, list(image.shape), align_corners=False)
+        return functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+
+    turned_back = torch.einsum("nij,nihw->njhw", turn, moved(pattern))  # its transpose is its inverse
+    return turned_back, moved(apex) if apex.dim() == 4 else apex
 
 
 def mirrored(pattern: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.recognizer import GRID, UNKNOWN_MAGNITUDE
 from trainers.models.au import AuModule
@@ -87,28 +88,54 @@ class FlowModule(nn.Module):
         return linear
 
 
+class CosineClassifier(nn.Module):
+    """Eqs. 6-7: scale * cos(e, w), with a learned scale (Chen et al. 2019)."""
+
+    def __init__(self, embedding: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, embedding))
+        self.log_scale = nn.Parameter(torch.tensor(10.0).log())
+
+    def forward(self, e: Tensor) -> Tensor:
+        return self.log_scale.exp() * functional.normalize(e) @ functional.normalize(self.weight).T
+
+
 class Merau(nn.Module):
     """Fusion of eq. 3, e = e_of (+) e_a1 (+) e_a2, a classifier on e (eq. 5) and Action Unit logits from e_of.
 
     Action Units from the flow are ours: motion tells them across identities. Without the Action Unit module `au` the
-    model has no apex branch and e = e_of; with it, a sample without an apex picture has e_a1 = e_a2 = 0.
+    model has no apex branch and e = e_of; with it, a sample without an apex picture has e_a1 = e_a2 = 0. The module is
+    frozen, so it stays in its evaluation mode (eq. 2).
     """
+
+    classify: nn.Module
 
     def __init__(self, flow: FlowModule, *, au: AuModule | None = None, embedding: int = 24) -> None:
         super().__init__()
         self.flow, self.au = flow, au
-        self.classify = flow.classifier()
+        alone = flow.classifier()
+        self.dimension, self.classify = alone.in_features, alone
         if au:
             units = au.detector[-1].out_features
             self.project_code = nn.Sequential(nn.Linear(au.encoder.features, embedding), nn.ReLU())
             self.project_units = nn.Sequential(nn.Linear(units, embedding), nn.ReLU())
-            alone, self.classify = (
-                self.classify,
-                nn.Linear(self.classify.in_features + 2 * embedding, self.classify.out_features),
-            )
+            self.dimension += 2 * embedding
+            fused = nn.Linear(self.dimension, alone.out_features)
             with torch.no_grad():  # what the apex picture tells is added to what the flow tells already
-                self.classify.weight.zero_()[:, : alone.in_features] = alone.weight
-                self.classify.bias.copy_(alone.bias)
+                fused.weight.zero_()[:, : alone.in_features] = alone.weight
+                fused.bias.copy_(alone.bias)
+            self.classify = fused
+
+    @property
+    def apex_px(self) -> int:
+        """The side of the apex picture; 0 without an apex branch."""
+        return self.au.encoder.size_px if self.au else 0
+
+    def train(self, mode: bool = True) -> "Merau":
+        super().train(mode)
+        if self.au:
+            self.au.eval()
+        return self
 
     def forward(
         self, flow: Tensor, magnitude: Tensor, apex: Tensor | None = None, has_apex: Tensor | None = None

@@ -15,15 +15,13 @@ class Encoder(nn.Module):
 
     def __init__(self, *, size_px: int = 128, base: int = 8) -> None:
         super().__init__()
-        depth = (
-            size_px.bit_length() - 1
-        )  # stride-2 layers down to 1 x 1; the last three apart for Action Units and pose
+        depth = size_px.bit_length() - 1  # stride-2 layers down to 1 x 1; the last three apart for units and pose
         widths = [1] + [min(2**i, 8) * base for i in range(depth)]
         layers = [_down(a, b) for a, b in zip(widths, widths[1:], strict=False)]
         self.shared = nn.Sequential(*layers[:-3])
         self.aus = nn.Sequential(*layers[-3:])
         self.pose = nn.Sequential(*(_down(a, b) for a, b in zip(widths[-4:], widths[-3:], strict=False)))
-        self.features = widths[-1]
+        self.features, self.size_px = widths[-1], size_px
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         shared = self.shared(picture)

@@ -20,5 +20,5 @@ def test_a_set_of_animated_portraits(tmp_path):
     assert set(data.emotion[unlabelled]) <= {"others", "tense"}
     strip = read_strip(data.frames[0])
     assert strip.shape == (8, 96, 96) and np.abs(np.diff(strip.astype(int), axis=0)).mean() > 0.5
-    said = answer(Recognizer.load(), flow_set.read_flows(data)).classes.argmax(1)
+    said = answer(Recognizer.load(), data, flow_set.read_flows(data)).classes.argmax(1)
     assert (said == data.label)[~unlabelled].mean() > 0.6

@@ -1,0 +1,83 @@
+"""From MERAU as trained stage by stage to a bundle: the trunk with its apex branch, the head, the calibration."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save as serialize
+from safetensors.torch import save_model
+from torch import nn
+
+from calib import probability
+from calib.quantize import quantize
+from engine import bundle, heads
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.recognizer import feeds
+from engine.runtimes.onnx import OnnxTrunk
+from trainers.data.synth.action_units import AUS
+from trainers.export import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, write_onnx
+from trainers.learn.merau import Pairs, Trained
+from trainers.models.merau import CosineClassifier, Merau
+
+BATCH = 50
+
+
+def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, trained_on: dict[str, Any]) -> None:
+    """Write the bundle for the flow method `flow` into `folder`.
+
+    Quantisation ranges come from what was trained on, temperature and threshold from the subjects kept back. Raises
+    UserError where INT8 strays from FP32.
+    """
+    model = trained.model.eval()
+    shown, held = (inputs_of(model, pairs) for pairs in (trained.shown, trained.kept_back))
+    fp32, int8 = (folder / bundle.TRUNKS[precision] for precision in ("fp32", "int8"))
+    write_onnx(model, fp32, rows(shown, slice(2)))
+    batches = [rows(shown, slice(i, i + BATCH)) for i in range(0, len(trained.shown), BATCH)]
+    report = quantize(fp32, int8, batches, method="percentile", held_out=held)
+    save_model(model, str(folder / WEIGHTS))
+    trunk = OnnxTrunk(int8.read_bytes())
+    embedding = trunk.embed(**shown)[0]
+    head = head_of(model, trained.classes, embedding, trained.shown.flows.label)
+    heads.save(head, folder / bundle.HEAD)
+    domain = embedding[np.random.default_rng(0).permutation(len(embedding))[:DOMAIN_SAMPLES]]
+    (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
+    logits, label = head.logits(trunk.embed(**held)[0]), trained.kept_back.flows.label
+    card = {
+        "name": name,
+        "input": feeds(CropSpec(), flow, apex_px=model.apex_px),
+        "classes": list(trained.classes),
+        "aus": [str(au) for au in AUS],
+        "calibration": {**calibration(logits, label), "int8_cosine": round(report.cosine, 4)},
+        "trained_on": trained_on,
+        "scores": {
+            "kept_back_subjects": {"samples": len(label), "acc": round(float((logits.argmax(1) == label).mean()), 3)}
+        },
+    }
+    bundle.save(folder, card)
+
+
+def inputs_of(model: Merau, pairs: Pairs) -> dict[str, np.ndarray]:
+    return trunk_inputs(model.apex_px, pairs.flows.flow, pairs.apex)
+
+
+def head_of(model: Merau, classes: tuple[str, ...], embedding: np.ndarray, label: np.ndarray) -> heads.Head:
+    """The trained classifier, or the prototypes of what was trained on, as the engine's head."""
+    with torch.no_grad():
+        if isinstance(model.classify, nn.Linear):
+            return heads.Linear(classes, model.classify.weight.numpy().copy(), model.classify.bias.numpy().copy())
+        if isinstance(model.classify, CosineClassifier):
+            scale = model.classify.log_scale.exp().numpy().reshape(1)
+            return heads.Cosine(classes, heads.unit(model.classify.weight.numpy()), scale)
+    return heads.Prototypes.fit(embedding, label, classes)
+
+
+def calibration(logits: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Temperature and threshold for "uncertain"; where no confidence keeps the errors at RISK, every answer is."""
+    temperature = probability.fit_temperature(logits, label)
+    try:
+        threshold = probability.uncertain_threshold(heads.softmax(logits / temperature), label, risk=RISK)
+    except UserError:
+        threshold = 1.0
+    return {"temperature": temperature, "threshold": threshold, "risk": RISK}

@@ -1,0 +1,91 @@
+"""`merau-lab train --setting`: MERAU stage by stage, from prepared sets to a bundle."""
+
+import argparse
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import bundle as bundles
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from trainers.data.flow_set import FlowSet
+
+RUN = "run.json"  # what a training was started with: it goes on with nothing else
+CHECKPOINTS = "checkpoints"
+
+
+def add_options(train: argparse.ArgumentParser) -> None:
+    """What `train` takes for it."""
+    staged = train.add_argument_group("MERAU stage by stage, on prepared sets")
+    staged.add_argument("--setting", help="merau, merau-cd, ... (a wrong name lists them all), or a YAML file")
+    staged.add_argument("--data", type=Path, nargs="+", metavar="INDEX.csv", help="what `prepare` wrote, labelled")
+    staged.add_argument("--frames", type=Path, nargs="+", metavar="INDEX.csv", help="more sets, for TCAE: no labels")
+    staged.add_argument("--resume", action="store_true", help="go on with the training in --out")
+
+
+def run_staged(options: argparse.Namespace) -> None:
+    from trainers.export import load_model
+    from trainers.learn import settings
+    from trainers.learn.bundle import write_bundle
+    from trainers.learn.merau import train_merau
+
+    if not options.data:
+        raise UserError("--setting trains on prepared sets: name them with --data.")
+    setting = replace(settings.read(options.setting), seed=options.seed)
+    start = options.start or Path(bundles.__file__).parent / "bundles" / "default"
+    sets = {str(index): digest(index) for index in (*options.data, *(options.frames or ()))}
+    run = json.loads(json.dumps({"setting": asdict(setting), "sets": sets, "from": bundles.load(start).sha256}))
+    begin(options.out, run, resume=options.resume)
+    data = joined(options.data)
+    trained = train_merau(
+        data,
+        setting,
+        load_model(start).flow,
+        frames=joined(options.frames) if options.frames else None,
+        folder=options.out / CHECKPOINTS,
+    )
+    name = f"merau-{options.out.resolve().name}"
+    write_bundle(trained, options.out, name=name, flow=setting.flow, trained_on=run)
+
+
+def begin(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
+    """Note in `folder` what is trained, or compare it with what was noted when the training was started.
+
+    Raises UserError where there is a training that is not to be resumed, or another one.
+    """
+    from trainers.data.flow_set import make_folder
+
+    make_folder(folder / CHECKPOINTS)
+    note = folder / CHECKPOINTS / RUN
+    if not note.exists():
+        note.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        return
+    if not resume:
+        raise UserError(f"{folder} holds a training already: --resume goes on with it; or choose another folder.")
+    was, now = (bundles.flatten(one) for one in (json.loads(note.read_text(encoding="utf-8")), run))
+    differing = [
+        f"{key} was {was.get(key)} and is {now.get(key)}" for key in {**was, **now} if was.get(key) != now.get(key)
+    ]
+    if differing:
+        raise UserError(f"The training in {folder} was another one ({'; '.join(differing)}): choose another folder.")
+
+
+def digest(index: Path) -> str:
+    """sha256 of a set's index. Raises UserError where it cannot be read."""
+    try:
+        return hashlib.sha256(index.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
+
+
+def joined(indices: list[Path]) -> "FlowSet":
+    """The samples of several sets."""
+    import numpy as np
+
+    from trainers.data import flow_set
+
+    columns = zip(*(vars(flow_set.read(index)).values() for index in indices), strict=True)
+    return flow_set.FlowSet(*(np.concatenate(column) for column in columns))

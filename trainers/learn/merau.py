@@ -1,0 +1,151 @@
+"""MERAU stage by stage, as its paper has it, on prepared sets: TCAE, the detector P, the fusion (Dai & Feng 2021, 4.2).
+
+The sets come from `merau-lab prepare`, or from `synth set`. Flow and pictures are made by the code that serving runs.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from engine.crop import CropSpec
+from engine.errors import UserError
+from engine.flow import pair_flow
+from engine.recognizer import apex_picture, shrink
+from trainers.baselines.frames import strips
+from trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, unit_numbers
+from trainers.data.synth.action_units import AUS
+from trainers.data.synth.flows import Flows
+from trainers.evaluate.problem import TASKS, labels
+from trainers.learn.apex import Frames, train_detector, train_tcae
+from trainers.learn.fusion import begin_anew, fuse
+from trainers.learn.settings import Setting
+from trainers.models.au import AuModule
+from trainers.models.merau import FlowModule, Merau
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """M onset-apex pairs: `flows` as measured, and pictures `apex` (M, 1, S, S) float32 in 0..1, if any are seen."""
+
+    flows: Flows
+    apex: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.flows.label)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """`model` for `classes`, the pairs it was trained on, and those `kept_back`."""
+
+    model: Merau
+    classes: tuple[str, ...]
+    shown: Pairs
+    kept_back: Pairs
+
+
+def train_merau(
+    data: FlowSet, setting: Setting, start: FlowModule, *, frames: FlowSet | None = None, folder: Path | None = None
+) -> Trained:
+    """All stages on `data`; the flow branch begins as `start`. TCAE, which needs no labels, learns from `frames`, too.
+
+    In `folder` are checkpoints and the log. Raises UserError where the sets lack what a stage needs.
+    """
+    data, label, classes = labelled(data, setting)
+    kept = kept_back(data, setting)
+    apex_px = setting.tcae.size_px if setting.tcae else 0
+    wanted = neighbours(label[~kept]) if setting.balance else np.zeros((~kept).sum(), int)
+    shown = measured(data.take(~kept), label[~kept], wanted, setting.flow, apex_px)
+    held = measured(data.take(kept), label[kept], np.zeros(kept.sum(), int), setting.flow, apex_px)
+    torch.manual_seed(setting.seed)
+    module = apex_stages(data.take(~kept), frames, shown, setting, folder) if setting.tcae else None
+    model = Merau(deepcopy(start), au=module)
+    begin_anew(model, setting.fusion.classifier, len(classes))
+    fuse(model, shown.flows, tensor(shown.apex), setting.fusion, seed=setting.seed, folder=folder)
+    return Trained(model, classes, shown, held)
+
+
+def apex_stages(data: FlowSet, more: FlowSet | None, shown: Pairs, setting: Setting, folder: Path | None) -> AuModule:
+    """Stages 1 and 2: TCAE on the frames of `data` and `more`, P on the pictures of `shown` whose units were coded."""
+    assert setting.tcae and setting.detector and shown.apex is not None
+    clips = [clip for one in (data, more) if one for clip in resized(one, setting.tcae.size_px)]
+    encoder = train_tcae(Frames.of(clips), setting.tcae, seed=setting.seed, folder=folder)
+    coded = ~np.isnan(shown.flows.aus).any(1)
+    if coded.sum() < 2:
+        raise UserError("No sample's Action Units were coded, and detector P learns from them: add a set with `aus`.")
+    units = shown.flows.aus[coded][:, [AUS.index(au) for au in setting.detector.aus]]
+    apex = torch.from_numpy(shown.apex[coded])
+    return train_detector(encoder, apex, torch.from_numpy(units), setting.detector, seed=setting.seed, folder=folder)
+
+
+def labelled(data: FlowSet, setting: Setting) -> tuple[FlowSet, np.ndarray, tuple[str, ...]]:
+    """The samples that show a class of the task, their labels (N,), and those classes that occur."""
+    label = labels(data, setting.task)
+    data, label = data.take(label != UNLABELLED), label[label != UNLABELLED]
+    occurring, label = np.unique(label, return_inverse=True)
+    if len(occurring) < 2:
+        raise UserError(
+            f"Task {setting.task} needs samples of at least two of {', '.join(TASKS[setting.task])}; the set has "
+            f"{len(occurring)} of them."
+        )
+    return data, label, tuple(TASKS[setting.task][c] for c in occurring)
+
+
+def kept_back(data: FlowSet, setting: Setting) -> np.ndarray:
+    """(N,) whose subject is not trained on. Raises UserError where there is but one."""
+    people = np.unique(data.person)
+    if len(people) < 2:
+        raise UserError("All samples are of one subject: training keeps some subjects back, so it needs two.")
+    chosen = np.random.default_rng(setting.seed).permutation(people)
+    return np.isin(data.person, chosen[: min(max(1, round(setting.kept_back * len(people))), len(people) - 1)])
+
+
+def neighbours(label: np.ndarray) -> np.ndarray:
+    """Eq. 11: how many neighbours of its apex each sample brings along, so that rare classes are seen as often."""
+    counts = np.bincount(label)
+    extra = np.maximum(np.round(5 * counts[counts > 0].min() / np.maximum(counts, 1)) - 1, 0)
+    return extra.astype(int)[label]
+
+
+def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, apex_px: int) -> Pairs:
+    """Every clip's pair of onset and apex, and of onset and each of `beside` (N,) neighbours of the apex, as far as it
+    has them. Raises UserError for sets without crops."""
+    flow, pictures, which = [], [], []
+    for i, path in enumerate(tqdm(data.crops, desc="measuring flow", unit="clip", leave=False)):
+        onset, *apexes = read_crops(str(path))
+        for apex in apexes[: 1 + beside[i]]:
+            flow.append(shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)))
+            pictures.append(apex_picture(apex, CropSpec(), apex_px) if apex_px else None)
+            which.append(i)
+    rows = np.array(which)
+    flows = Flows(np.stack(flow), label[rows], coded_units(data)[rows], np.zeros(len(rows)), np.ones(len(rows), bool))
+    return Pairs(flows, np.stack(pictures) if apex_px else None)  # type: ignore[arg-type]
+
+
+def coded_units(data: FlowSet) -> np.ndarray:
+    """(N, 17) float32, 1 where an Action Unit was coded, in the order of AUS; NaN for samples without any code."""
+    table = np.zeros((len(data), len(AUS)), np.float32)
+    for row, codes in zip(table, data.aus, strict=True):
+        seen = unit_numbers(str(codes))
+        row[:] = [str(au) in seen for au in AUS] if codes else np.nan
+    return table
+
+
+def resized(data: FlowSet, size_px: int) -> list[np.ndarray]:
+    """The frames of every clip, (T, size_px, size_px) uint8."""
+
+    def resize(frame: np.ndarray) -> np.ndarray:
+        way = cv2.INTER_AREA if size_px < len(frame) else cv2.INTER_LINEAR
+        return cv2.resize(frame, (size_px, size_px), interpolation=way)
+
+    return [np.stack([resize(frame) for frame in strip]) for strip in strips(data, "TCAE")]
+
+
+def tensor(array: np.ndarray | None) -> Tensor | None:
+    return None if array is None else torch.from_numpy(array)
