@@ -9,15 +9,16 @@ from engine.errors import UserError
 from engine.heads import softmax
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The T > 0 for which softmax(logits / T) has the least negative log-likelihood (Guo et al. 2017).
 
-    Golden-section search over log T between 1/20 and 20; the likelihood has a single minimum there.
+    `weights` (N,) of the samples, all the same by default. Golden-section search over log T between 1/20 and
+    20; the likelihood has a single minimum there.
     """
     rows = np.arange(len(labels))
 
     def loss(log_t: float) -> float:
-        return float(-np.log(softmax(logits / np.exp(log_t))[rows, labels] + 1e-12).mean())
+        return float(np.average(-np.log(softmax(logits / np.exp(log_t))[rows, labels] + 1e-12), weights=weights))
 
     low, high, ratio = -np.log(20), np.log(20), (np.sqrt(5) - 1) / 2
     for _ in range(40):
@@ -35,8 +36,10 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *,
     return float(np.abs(gap).sum() / len(labels))
 
 
-def uncertain_threshold(probabilities: np.ndarray, labels: np.ndarray, *, risk: float = 0.10) -> float:
-    """The lowest confidence at which to answer so that at most `risk` of the answers are wrong.
+def uncertain_threshold(
+    probabilities: np.ndarray, labels: np.ndarray, *, risk: float = 0.10, weights: np.ndarray | None = None
+) -> float:
+    """The lowest confidence at which to answer so that at most `risk` of the answers, by `weights` (N,), are wrong.
 
     Raises UserError where even the most confident answers are wrong more often than that.
     """
@@ -44,7 +47,8 @@ def uncertain_threshold(probabilities: np.ndarray, labels: np.ndarray, *, risk: 
         raise UserError(f"risk is {risk}: choose a share of wrong answers between 0 and 1.")
     order = np.argsort(-probabilities.max(1), kind="stable")
     confidence = probabilities.max(1)[order]
-    wrong = np.cumsum((probabilities.argmax(1) != labels)[order]) / np.arange(1, len(labels) + 1)
+    weight = np.ones(len(labels)) if weights is None else weights[order]
+    wrong = np.cumsum(weight * (probabilities.argmax(1) != labels)[order]) / np.cumsum(weight)
     fine = np.flatnonzero(wrong <= risk)
     if not len(fine):
         raise UserError(f"No confidence keeps the error at {risk:.0%}: this model cannot answer at that risk.")

@@ -16,6 +16,8 @@ from trainers.learn import commands as learning
 if TYPE_CHECKING:
     from trainers.data.synth.flows import Flows
 
+KEPT_BACK_SEED = 1_000_003  # beyond the training seed: of what quantisation and calibration are fit to
+FLOWS = ("dis", "farneback")
 TABLES = {"coarse": "COMBINATIONS", "source": "SOURCE", "target": "TARGET"}  # of trainers.data.synth.action_units
 
 
@@ -54,13 +56,17 @@ def parser() -> argparse.ArgumentParser:
     flows.add_argument("--out", type=Path, required=True, help=".npz with flow, label, aus, peak_px, known")
     flows.add_argument("--samples", type=int, default=1000)
     flows.add_argument("--classes", choices=TABLES, default="coarse", help="default: %(default)s")
-    flows.add_argument("--as-set", type=float, default=0.0, help="share seen as in a flow set (default: %(default)s)")
+    flows.add_argument("--flow", choices=FLOWS, default="dis", help="method whose errors to imitate (%(default)s)")
+    about_harder = "worse cameras and faces than trained on, and as much no expression as live: for `quantize`"
+    flows.add_argument("--harder", action="store_true", help=about_harder)
+    flows.add_argument("--as-set", type=float, help="share seen as in a flow set (0; with --harder 0.2)")
     flows.add_argument("--seed", type=int, default=0)
     flows.set_defaults(run=run_flows)
     pairs = synth.add_parser("pairs", help="onset and apex pictures of animated portraits")
     pairs.add_argument("portraits", type=Path, nargs="+", metavar="PORTRAIT")
     pairs.add_argument("--out", type=Path, required=True, help=".npz with onset, apex, label, aus, peak_px, face")
     pairs.add_argument("--samples", type=int, default=200)
+    pairs.add_argument("--classes", choices=TABLES, default="coarse", help="default: %(default)s")
     pairs.add_argument("--seed", type=int, default=0)
     pairs.set_defaults(run=run_pairs)
 
@@ -69,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--samples", type=int, default=100_000, help="synthetic flows (default: %(default)s)")
     train.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--flow", choices=FLOWS, default="dis", help="method it will run on (default: %(default)s)")
     train.add_argument("--classes", choices=TABLES, default="coarse", help="default: %(default)s")
     train.add_argument("--from", dest="start", type=Path, metavar="BUNDLE", help="train this one further, trunk too")
     train.add_argument("--few-shot", type=Path, metavar="INDEX.csv", help="with --from: also on this labelled flow set")
@@ -90,21 +97,28 @@ def run_clips(options: argparse.Namespace) -> None:
 
 
 def run_flows(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     import numpy as np
 
     from trainers.data.synth import action_units
-    from trainers.data.synth.flows import FlowSettings, draw
+    from trainers.data.synth.flows import HARDER, FlowSettings, draw
 
-    settings = FlowSettings(as_set=options.as_set, combinations=getattr(action_units, TABLES[options.classes]))
+    base = HARDER if options.harder else FlowSettings()
+    as_set = base.as_set if options.as_set is None else options.as_set
+    kinds = getattr(action_units, TABLES[options.classes])
+    settings = replace(base, flow=options.flow, as_set=as_set, combinations=kinds)
     np.savez_compressed(options.out, **vars(draw(options.seed, options.samples, settings)))
 
 
 def run_pairs(options: argparse.Namespace) -> None:
     import numpy as np
 
+    from trainers.data.synth import action_units
     from trainers.data.synth.pairs import draw_pairs
 
-    np.savez_compressed(options.out, **vars(draw_pairs(options.portraits, options.samples, options.seed)))
+    kinds = getattr(action_units, TABLES[options.classes])
+    np.savez_compressed(options.out, **vars(draw_pairs(options.portraits, options.samples, options.seed, kinds)))
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -124,6 +138,7 @@ def run_synthetic(options: argparse.Namespace) -> None:
     from engine import bundle
     from engine.recognizer import Recognizer
     from trainers.data.synth import action_units
+    from trainers.data.synth.clips import ASTRONAUT
     from trainers.data.synth.flows import HARDER, SET_SHARE, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
     from trainers.evaluate.synthetic import KEPT_OUT, score
@@ -134,7 +149,11 @@ def run_synthetic(options: argparse.Namespace) -> None:
 
     settings = FlowTraining(samples=options.samples, epochs=options.epochs, seed=options.seed)
     kinds = getattr(action_units, TABLES[options.classes])
-    flows = FlowSettings(as_set=SET_SHARE, combinations=kinds)
+
+    def animated(seed: int, samples: int) -> "Flows":
+        return measure(draw_pairs([ASTRONAUT], samples, seed, kinds), method=options.flow)
+
+    flows = FlowSettings(flow=options.flow, as_set=SET_SHARE, combinations=kinds)
     data, start = draw(settings.seed, settings.samples, flows), load_model(options.start) if options.start else None
     if options.few_shot:
         data = rehearsed(shots(options), data)
@@ -144,42 +163,37 @@ def run_synthetic(options: argparse.Namespace) -> None:
         onset, apex = (torch.from_numpy(pictures(crops)) for crops in (drawn.onset, drawn.apex))
         aus = torch.from_numpy(drawn.aus)
         module = pretrain(onset, apex, aus, TcaeSettings(), DetectorSettings(), seed=settings.seed)
-        model = add_apex(model, module, measure(drawn), apex, seed=settings.seed)
+        model = add_apex(model, module, measure(drawn, method=options.flow), apex, seed=settings.seed)
     export(
         model,
         options.out,
-        name="merau-synthetic" if options.classes == "coarse" else f"merau-{options.classes}",
-        kept_back=draw(settings.seed + 1_000_003, 8000, replace(HARDER, combinations=kinds)),
+        name=f"merau-{options.out.name}",
+        kept_back=[
+            draw(settings.seed + KEPT_BACK_SEED, 8000, replace(HARDER, flow=options.flow, combinations=kinds)),
+            animated(settings.seed + KEPT_BACK_SEED, 1000),
+        ],
         trained_on={"flows": asdict(settings), "portraits": [path.name for path in options.portraits]},
         classes=flows.classes,
+        flow=options.flow,
     )
-    recognizer = Recognizer.load(options.out)
-    kept_out = replace(KEPT_OUT, combinations=kinds)
+    recognizer = Recognizer.load(options.out, device="cpu")
+    kept_out = replace(KEPT_OUT, flow=options.flow, combinations=kinds)
     as_set = replace(kept_out, as_set=1.0)
     scores = {
         "kept_out_settings": score(recognizer, draw(SCORED_SEED, SCORED_SAMPLES, kept_out)),
         "kept_out_flow_set": score(recognizer, draw(SCORED_SEED + 1, SCORED_SAMPLES // 2, as_set)),
+        "animated_portrait": score(recognizer, animated(SCORED_SEED, 1000)),
     }
     bundle.save(options.out, recognizer.bundle.card | {"scores": scores})
 
 
 def shots(options: argparse.Namespace) -> "Flows":
     """The labelled samples of the flow set that --few-shot names; which Action Units they show is not known."""
-    import numpy as np
-
-    from trainers.data import flow_set
-    from trainers.data.synth.action_units import AUS
-    from trainers.data.synth.flows import Flows
+    from trainers.data import labelled
 
     if not options.start or options.classes != "coarse":
         raise UserError("--few-shot trains a bundle of negative, positive and surprise further: name it with --from.")
-    data = flow_set.read(options.few_shot)
-    data = data.take(data.label != flow_set.UNLABELLED)
-    if not len(data):
-        raise UserError(f"{options.few_shot} holds no labelled sample.")
-    unknown = np.full((len(data), len(AUS)), np.nan, np.float32)
-    never = np.zeros(len(data), bool)
-    return Flows(flow_set.read_flows(data), data.label, unknown, np.zeros(len(data)), never)
+    return labelled.read_set(options.few_shot)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a trained model to a bundle that the engine runs."""
+"""From a trained model to a bundle that the engine runs: its trunks in every precision, its head, its calibration."""
 
 import logging
 import warnings
@@ -13,7 +13,7 @@ from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model
 
 from calib import probability
-from calib.quantize import gate, quantize
+from calib.quantize import Report, quantize
 from engine import bundle, heads
 from engine.crop import CropSpec
 from engine.errors import UserError
@@ -21,9 +21,12 @@ from engine.recognizer import feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import CLASSES, Flows, FlowSettings
+from trainers.evaluate.metrics import class_scores
 from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau
 
-CALIBRATION_BATCH = 50
+BATCH = 50
+MOST_RANGED = 1000  # samples of each set that quantisation ranges come from
+METHOD = "percentile"  # of finding them
 RISK = 0.08  # share of wrong answers aimed at, so that it stays below a tenth where cameras are worse
 DOMAIN_SAMPLES = 300
 WEIGHTS = "weights.safetensors"  # of the model itself, for further training; nothing at run time reads it
@@ -34,55 +37,108 @@ def export(
     folder: Path,
     *,
     name: str,
-    kept_back: Flows,
+    kept_back: Sequence[Flows],
     trained_on: dict[str, Any],
     classes: Sequence[str] = CLASSES,
+    flow: str = "dis",
 ) -> None:
-    """Write the bundle: trunks, head, samples for the domain gauge, model.json.
+    """Write the bundle: trunks, head, samples for the domain gauge, model.json. It is for the flow method `flow`.
 
-    `kept_back` was not trained on and has the share of "no expression" to be met live. The head's bias is moved to that
-    share; quantisation ranges, temperature and threshold are fit there. Raises UserError where INT8 strays from FP32.
+    `kept_back`, sets that were not trained on, are what quantisation ranges, temperature and threshold are fit to; the
+    first has the share of "no expression" to be met live, to which the head's bias is moved. Raises UserError where
+    INT8 or FP8 strays from FP32.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = trunk_inputs(model.apex_px, kept_back.flow, known=kept_back.known)
-    fp32, int8 = (folder / bundle.TRUNKS[precision] for precision in ("fp32", "int8"))
-    write_onnx(model, fp32, {key: value[:2] for key, value in inputs.items()})
-    starts = range(0, min(2000, len(kept_back.label) // 2), CALIBRATION_BATCH)
-    quantize(fp32, int8, [rows(inputs, slice(i, i + CALIBRATION_BATCH)) for i in starts])
-    cosine = gate(fp32.read_bytes(), int8.read_bytes(), rows(inputs, slice(-1000, None)))
-
-    weight, bias = (p.detach().numpy().copy() for p in (model.classify.weight, model.classify.bias))
-    none = len(classes) - 1
-    live = kept_back.known  # flow sets hold expressions only: they are not what confidence is for
-    bias[-1] += log_odds(float((kept_back.label[live] == none).mean())) - log_odds(FlowSettings().no_expression)
-    head = heads.Linear(tuple(classes), weight, bias)
-    heads.save(head, folder / bundle.HEAD)
-    embedding, _ = OnnxTrunk(int8.read_bytes()).embed(**inputs)
-    domain = embedding[live & (kept_back.label < none)][:DOMAIN_SAMPLES]
+    inputs = trunk_inputs(model.apex_px, kept_back[0].flow[:2])
+    write_onnx(model, folder / bundle.TRUNKS["fp32"], inputs)
     save_model(model, str(folder / WEIGHTS))
-    (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
+    weight, bias = (p.detach().numpy().copy() for p in (model.classify.weight, model.classify.bias))
+    label = kept_back[0].label[kept_back[0].known]
+    bias[-1] += log_odds(float((label == len(classes) - 1).mean())) - log_odds(FlowSettings().no_expression)
+    heads.save(heads.Linear(tuple(classes), weight, bias), folder / bundle.HEAD)
     card = {
         "name": name,
-        "input": feeds(CropSpec(), "dis", apex_px=model.apex_px),
+        "input": feeds(CropSpec(), flow, apex_px=model.apex_px),
         "classes": list(classes),
         "aus": [str(au) for au in AUS],
-        "calibration": calibration(head.logits(embedding[live]), kept_back.label[live])
-        | {"int8_cosine": round(cosine, 4)},
+        "calibration": {},
         "trained_on": trained_on,
         "scores": {},
     }
+    quantized(folder, card, kept_back, precision="fp8")
+    quantized(folder, card, kept_back, precision="int8")
     bundle.save(folder, card)
 
 
-def calibration(logits: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Temperature, and the confidence below which the answer is "uncertain": the wrong among all answers, and among
-    those that name an expression, stay within RISK. "No expression" is easy and would hide the errors of the rest."""
-    temperature = probability.fit_temperature(logits, label)
+def quantized(
+    folder: Path, card: dict[str, Any], data: Sequence[Flows], *, precision: str, method: str = METHOD
+) -> Report:
+    """Write the trunk of `precision` beside FP32's and the head in `folder`, and bring `card` up to date.
+
+    Ranges come from the first half of each set of `data`, the gate (cosine of embeddings, UF1) is held by the second.
+    INT8 is what runs: what depends on that follows (`settle`). Raises UserError where the gate is not passed.
+    """
+    head = heads.load((folder / bundle.HEAD).read_bytes())
+    inputs = [trunk_inputs(card["input"]["apex_px"], one.flow, known=one.known) for one in data]
+    halves = [len(one.label) // 2 for one in data]
+    batches = [
+        rows(each, slice(start, min(start + BATCH, half)))
+        for each, half in zip(inputs, halves, strict=True)
+        for start in range(0, min(MOST_RANGED, half), BATCH)
+    ]
+    held_out = [rows(each, slice(half, None)) for each, half in zip(inputs, halves, strict=True)]
+    label = np.concatenate([one.label[half:] for one, half in zip(data, halves, strict=True)])
+    trunk = folder / (bundle.TRUNKS | bundle.EXTRA_TRUNKS)[precision]
+    report = quantize(
+        folder / bundle.TRUNKS["fp32"],
+        trunk,
+        batches,
+        method=method,
+        precision=precision,
+        held_out={key: np.concatenate([each[key] for each in held_out]) for key in held_out[0]},
+        score=lambda seen: class_scores(label, head.logits(seen).argmax(1), len(head.classes))["uf1"],
+    )
+    card["calibration"] = card["calibration"] | {f"{precision}_cosine": round(report.cosine, 4)}
+    if precision == "int8":
+        settle(folder, card, data)
+    return report
+
+
+def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
+    """Samples for the domain gauge, temperature and threshold, from what the INT8 trunk says to `data`.
+
+    Sets in which the size of the motion is not known take no part: they hold expressions only, and confidence is not
+    for them. Without any other everything stays as it is.
+    """
+    head = heads.load((folder / bundle.HEAD).read_bytes())
+    trunk = OnnxTrunk((folder / bundle.TRUNKS["int8"]).read_bytes())
+    live = []
+    for one in data:
+        if one.known.any():
+            inputs = trunk_inputs(card["input"]["apex_px"], one.flow[one.known])
+            live.append((trunk.embed(**inputs)[0], one.label[one.known]))
+    if live:
+        embedding, label = live[0]
+        domain = embedding[label < len(head.classes) - 1][:DOMAIN_SAMPLES]
+        (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
+        answers = [(head.logits(embedding), label) for embedding, label in live]
+        card["calibration"] = card["calibration"] | calibration(answers)
+
+
+def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    """Temperature, and the confidence below which the answer is "uncertain", for sets of (logits, labels).
+
+    Each set weighs the same. The wrong among all answers, and among those that name an expression, stay within RISK:
+    "no expression" is easy and would hide the errors of the rest.
+    """
+    logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
+    weights = np.concatenate([np.full(len(label), 1 / len(label)) for _, label in answers])
+    temperature = probability.fit_temperature(logits, labels, weights)
     probabilities = heads.softmax(logits / temperature)
     named = probabilities.argmax(1) < logits.shape[1] - 1
     thresholds = [
-        probability.uncertain_threshold(probabilities[asked], label[asked], risk=RISK)
-        for asked in (named, np.ones(len(label), bool))
+        probability.uncertain_threshold(probabilities[asked], labels[asked], risk=RISK, weights=weights[asked])
+        for asked in (named, np.ones(len(labels), bool))
     ]
     return {"temperature": temperature, "threshold": max(thresholds), "risk": RISK}
 

@@ -8,17 +8,13 @@ from typing import Any
 
 from engine.errors import UserError
 
-BATCH = 50
-MOST_CALIBRATION = 1000  # samples
-
 
 def add_commands(commands: Any) -> None:
     """Add the parsers to argparse's subparsers `commands`."""
     quantize = commands.add_parser("quantize", help="write a bundle's INT8 or FP8 trunk, if it stays true to FP32")
     quantize.add_argument("bundle", metavar="BUNDLE", help="folder, or default for the shipped one")
-    quantize.add_argument(
-        "--data", type=Path, required=True, help=".npz of `merau-lab synth flows`, or a flow set's CSV"
-    )
+    about_data = ".npz of `merau-lab synth flows --harder` or `synth pairs`, or a flow set's CSV"
+    quantize.add_argument("--data", type=Path, nargs="+", required=True, help=about_data)
     quantize.add_argument("--method", choices=("minmax", "entropy", "percentile", "mse"), default="percentile")
     quantize.add_argument("--precision", choices=("int8", "fp8"), default="int8")
     quantize.add_argument("--out", type=Path, help="folder for a changed copy (default: BUNDLE itself is changed)")
@@ -38,11 +34,10 @@ def bundle_folder(name: str) -> Path | None:
 
 
 def run_quantize(options: argparse.Namespace) -> None:
-    from calib.quantize import picture, quantize
+    from calib.quantize import picture
     from engine import bundle as bundles
-    from engine.recognizer import read_head
-    from trainers.evaluate.metrics import class_scores
-    from trainers.export import rows, trunk_inputs
+    from trainers.data import labelled
+    from trainers.export import quantized
 
     bundle = bundles.load(bundle_folder(options.bundle))
     source = bundle_folder(options.bundle) or Path(bundles.__file__).parent / "bundles" / "default"
@@ -51,49 +46,16 @@ def run_quantize(options: argparse.Namespace) -> None:
     folder = options.out or source
     if folder != source:
         shutil.copytree(source, folder, dirs_exist_ok=True)
-    flow, label, known = read_data(options.data)
-    inputs = trunk_inputs(bundle.card["input"].get("apex_px", 0), flow, known=known)
-    half = len(label) // 2
-    starts = range(0, min(MOST_CALIBRATION, half), BATCH)
-    head, true = read_head(bundle), label[half:]
-    report = quantize(
-        folder / bundles.TRUNKS["fp32"],
-        folder / (bundles.TRUNKS | bundles.EXTRA_TRUNKS)[options.precision],
-        [rows(inputs, slice(i, min(i + BATCH, half))) for i in starts],
-        method=options.method,
-        precision=options.precision,
-        held_out=rows(inputs, slice(half, None)),
-        score=lambda seen: class_scores(true, head.logits(seen).argmax(1), len(head.classes))["uf1"],
-    )
+    data = [labelled.read(path, method=bundle.card["input"]["flow"]) for path in options.data]
     card = {key: value for key, value in bundle.card.items() if key not in ("format", "sha256")}
-    card["calibration"] = card["calibration"] | {f"{options.precision}_cosine": round(report.cosine, 4)}
+    report = quantized(folder, card, data, precision=options.precision, method=options.method)
     bundles.save(folder, card)
-    document = {"bundle": bundle.name, "samples": len(true), **report.document}
+    document = {"bundle": bundle.name, **report.document, "calibration": card["calibration"]}
     if options.report:
         options.report.parent.mkdir(parents=True, exist_ok=True)
         options.report.write_text(picture(report), encoding="utf-8")
         options.report.with_suffix(".json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(document, indent=2))
-
-
-def read_data(path: Path) -> tuple[Any, Any, Any]:
-    """Labelled flows (N, 2, 32, 32) px, labels (N,), and (N,) whether the size of the motion is known."""
-    import numpy as np
-
-    from trainers.data import flow_set
-
-    if path.suffix == ".csv":
-        data = flow_set.read(path)
-        labelled = data.take(data.label != flow_set.UNLABELLED)
-        flow, label = flow_set.read_flows(labelled), labelled.label
-        order = np.random.default_rng(0).permutation(len(label))  # data sets often lie sorted by class
-        return flow[order], label[order], np.zeros(len(label), bool)
-    try:
-        with np.load(path) as stored:
-            flow, label = stored["flow"], stored["label"]
-            return flow, label, stored["known"] if "known" in stored else np.ones(len(label), bool)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} holds no labelled flows ({error}): write it with `merau-lab synth flows`.") from error
 
 
 def run_build(options: argparse.Namespace) -> None:

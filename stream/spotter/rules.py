@@ -10,7 +10,7 @@ from stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
-SURELY_SOMETHING, PERHAPS_NOTHING, SURELY_NOTHING = 0.07, 0.8, 0.85  # a judge's probability that nothing is expressed
+SURELY_SOMETHING, PERHAPS_NOTHING, SURELY_NOTHING = 0.09, 0.78, 0.83  # a judge's probability that nothing is expressed
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def model(data) -> Merau:
 
 def test_a_bundle_of_easy_flows_answers_easy_flows(model, tmp_path):
     unseen = flows(np.random.default_rng(1), 500, EASY)
-    export(model, tmp_path, name="easy", kept_back=unseen, trained_on={"flows": "easy"})
+    export(model, tmp_path, name="easy", kept_back=[unseen], trained_on={"flows": "easy"})
     recognizer = Recognizer.load(tmp_path)
     scores = score(recognizer, flows(np.random.default_rng(2), 300, EASY))
     assert scores["acc"] > 0.8 and scores["au_auc"]["12"] > 0.9
@@ -48,7 +48,7 @@ def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, da
     aus = torch.from_numpy(few.aus)
     module = pretrain(faces, faces.flip(0), aus, TcaeSettings(epochs=1), DetectorSettings(epochs=1))
     fused = add_apex(model, module, few, faces)
-    export(fused, tmp_path, name="apex", kept_back=data, trained_on={})
+    export(fused, tmp_path, name="apex", kept_back=[data], trained_on={})
     recognizer = Recognizer.load(tmp_path)
     crop = np.full(CropSpec().full, 128, np.uint8)
     with_picture = recognizer.predict(crop, crop)
@@ -68,7 +68,7 @@ def test_the_judges_of_the_flow_speak_with_one_voice(model):
 
 
 def test_a_bundle_can_be_trained_further_on_other_classes(model, data, tmp_path):
-    export(model, tmp_path, name="first", kept_back=data, trained_on={"flows": {"nets": FEW.nets}})
+    export(model, tmp_path, name="first", kept_back=[data], trained_on={"flows": {"nets": FEW.nets}})
     again = load_model(tmp_path)
     flow, magnitude = torch.randn(3, 2, GRID, GRID), torch.zeros(3, 1)
     with torch.no_grad():

@@ -133,6 +133,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
     from engine.recognizer import Recognizer
     from trainers.data.synth.flows import LIVE_SHARE, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
@@ -146,7 +148,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
         ("training_settings", FlowSettings(no_expression=LIVE_SHARE)),
         ("kept_out_settings", KEPT_OUT),
     ):
-        scores[name] = score(recognizer, draw(SCORED_SEED, options.samples, settings))
+        imitated = replace(settings, flow=recognizer.flow_method)
+        scores[name] = score(recognizer, draw(SCORED_SEED, options.samples, imitated))
     if options.portraits:
         drawn = draw_pairs(options.portraits, options.pairs, SCORED_SEED)
         measured = measure(drawn, method=recognizer.flow_method)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calib.quantize import quantize
 from engine import bundle as bundles
 from engine import cache
 from engine.cuda import driver
@@ -17,18 +16,15 @@ from engine.errors import UserError
 from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
 from engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
-from tests.calib.test_quantize import BATCHES, FP32
+from tests.calib.test_quantize import BATCHES
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120")
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> bundles.Bundle:
-    """The shipped one, with an FP8 trunk."""
-    fp8 = tmp_path_factory.mktemp("bundle") / "fp8.onnx"
-    quantize(FP32, fp8, BATCHES, precision="fp8")
-    shipped = bundles.load()
-    return replace(shipped, content=shipped.content | {bundles.EXTRA_TRUNKS["fp8"]: fp8.read_bytes()})
+@pytest.fixture(scope="module", params=["default"])
+def bundle(request) -> bundles.Bundle:
+    """A shipped one."""
+    return bundles.load(Path(bundles.__file__).parent / "bundles" / request.param)
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -49,7 +45,8 @@ def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
     with pytest.raises(UserError, match="cannot read the trunk"):
         build(b"no model", "fp16", "sm_89")
     with pytest.raises(UserError, match=r"has no trunk.fp8.onnx: merau-lab quantize --precision fp8 writes it"):
-        graph(bundles.load(), "fp8")
+        without = {name: data for name, data in bundle.content.items() if name != bundles.EXTRA_TRUNKS["fp8"]}
+        graph(replace(bundle, content=without), "fp8")
 
 
 def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkeypatch):

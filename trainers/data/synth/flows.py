@@ -56,9 +56,24 @@ JAW = (25, 26)  # alone they are taken for speech, not for surprise
 
 
 @dataclass(frozen=True)
-class FlowSettings:
-    """How hard the samples are. Amplitudes are pixels of the 128-px square, drawn log-uniform within (low, high)."""
+class Errors:
+    """How far a flow method smears and errs, beside DIS: `python scripts/bench_flow_error.py` measures it."""
 
+    blur: float = 1.0
+    noise: float = 1.0
+
+
+ERRORS = {"dis": Errors(), "farneback": Errors(blur=0.7, noise=1.4)}
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """How hard the samples are. Amplitudes are pixels of the 128-px square, drawn log-uniform within (low, high).
+
+    `flow` is the method whose errors are imitated; `noise_px` and `blur_cells` are those of DIS.
+    """
+
+    flow: str = "dis"
     peak_px: tuple[float, float] = (0.4, 14.0)
     noise_px: tuple[float, float] = (0.015, 0.3)
     head_px: tuple[float, float] = (0.1, 6.0)
@@ -73,6 +88,8 @@ class FlowSettings:
     combinations: table.Combinations = field(default_factory=lambda: table.COMBINATIONS)
 
     def __post_init__(self) -> None:
+        if self.flow not in ERRORS:
+            raise UserError(f"FlowSettings.flow is {self.flow!r}: choose one of {', '.join(ERRORS)}.")
         for name in ("peak_px", "noise_px", "head_px", "blur_cells"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -132,7 +149,7 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     motion += garbage(rng, nothing == "garbage")
     turn = np.where(nothing == "head", 2, 1) * log_uniform(rng, settings.head_px, samples)
     motion += head(rng, np.minimum(turn, np.where(as_set, 1, 4) * bound))  # the faces of sets are aligned
-    noise = np.minimum(log_uniform(rng, settings.noise_px, samples), bound / 4)
+    noise = np.minimum(ERRORS[settings.flow].noise * log_uniform(rng, settings.noise_px, samples), bound / 4)
     observed, trust = estimate(rng, motion, noise, settings)
     inner = (..., slice(TOP, TOP + GRID), slice(SIDE, SIDE + GRID))
     facial = remove_head(observed, trust)[inner].astype(np.float32)
@@ -295,7 +312,7 @@ def estimate(
     """
     samples = len(motion)
     detail = texture(rng, samples)[:, None]
-    sigma = rng.uniform(*settings.blur_cells, samples)
+    sigma = ERRORS[settings.flow].blur * rng.uniform(*settings.blur_cells, samples)
     near = blur(np.concatenate([motion * detail, detail], 1), sigma)
     wide = blur(np.concatenate([motion * detail, detail], 1), 3 * sigma)
     seen = (near[:, :2] + 0.15 * wide[:, :2]) / (near[:, 2:] + 0.15 * wide[:, 2:] + 0.02)

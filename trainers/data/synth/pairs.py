@@ -20,7 +20,7 @@ from engine.mesh import FaceNets
 from engine.recognizer import apex_picture, shrink
 from trainers.data.synth import action_units as table
 from trainers.data.synth.courses import Drives, peak_px
-from trainers.data.synth.flows import EXPRESSIONS, SPOKEN_PX, Flows, draw_intensities, log_uniform
+from trainers.data.synth.flows import SPOKEN_PX, Flows, draw_intensities, log_uniform
 from trainers.data.synth.portrait import Portrait, Pose, find_face
 
 FRAME = (360, 320)
@@ -65,8 +65,13 @@ def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
     return found
 
 
-def draw_pairs(portraits: Sequence[Path], samples: int, seed: int) -> Pairs:
-    """`samples` pairs of the faces in `portraits`, with a progress bar. A pair whose face is lost is drawn again."""
+def draw_pairs(
+    portraits: Sequence[Path], samples: int, seed: int, combinations: table.Combinations = table.COMBINATIONS
+) -> Pairs:
+    """`samples` pairs of the faces in `portraits`, with a progress bar; labels index `combinations`, then nothing.
+
+    A pair whose face is lost is drawn again.
+    """
     rng, nets = np.random.default_rng(seed), FaceNets()
     faces = read_faces(portraits, nets)
     rows: list[tuple[Any, ...]] = []
@@ -78,8 +83,8 @@ def draw_pairs(portraits: Sequence[Path], samples: int, seed: int) -> Pairs:
             for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
                 none = rng.random() < NO_EXPRESSION
                 other = str(rng.choice(list(NOTHING), p=list(NOTHING.values()))) if none else ""
-                label = len(EXPRESSIONS) if none else int(rng.integers(len(EXPRESSIONS)))
-                drives, aus, peak = draw_drives(rng, bumps, label, other)
+                label = len(combinations) if none else int(rng.integers(len(combinations)))
+                drives, aus, peak = draw_drives(rng, bumps, label, other, combinations)
                 turn_deg = float(log_uniform(rng, TURN_DEG, 1)[0]) * (3 if other == "head" else 1)
                 poses = draw_poses(rng, turn_deg)
                 frames = [portrait.frame(moved, pose) for moved, pose in zip(({}, drives), poses, strict=True)]

@@ -1,0 +1,45 @@
+"""Labelled flows from whatever merau-lab writes: drawn flows, picture pairs, or a flow set."""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from engine.errors import UserError
+from trainers.data import flow_set
+from trainers.data.synth.action_units import AUS
+from trainers.data.synth.flows import Flows
+from trainers.data.synth.pairs import Pairs, measure
+
+
+def read(path: Path, *, method: str = "dis") -> Flows:
+    """A flow set's CSV, or the .npz of `merau-lab synth flows` or `pairs`; the flow of pairs is measured by `method`.
+
+    Raises UserError where `path` is none of these.
+    """
+    if path.suffix == ".csv":
+        return read_set(path)
+    try:
+        with np.load(path) as stored:
+            columns = dict(stored)
+        if "onset" in columns:
+            return measure(Pairs(**columns), method=method)
+        return Flows(**columns)
+    except (OSError, ValueError, TypeError, BadZipFile) as error:
+        raise UserError(
+            f"{path} holds no labelled flows ({error}): write it with `merau-lab synth flows` or `pairs`."
+        ) from error
+
+
+def read_set(index: Path) -> Flows:
+    """The labelled samples of a flow set, in random order. The size of the motion is not known, nor the Action Units.
+
+    Raises UserError where there is none.
+    """
+    data = flow_set.read(index)
+    data = data.take(data.label != flow_set.UNLABELLED)
+    if not len(data):
+        raise UserError(f"{index} holds no labelled sample.")
+    data = data.take(np.random.default_rng(0).permutation(len(data)))  # data sets often lie sorted by class
+    unknown = np.full((len(data), len(AUS)), np.nan, np.float32)
+    return Flows(flow_set.read_flows(data), data.label, unknown, np.zeros(len(data)), np.zeros(len(data), bool))
