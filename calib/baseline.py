@@ -61,7 +61,7 @@ class Depth:
         left = self.remove(patches, turn)
         trust = step_s / (1 + (np.hypot(*left) / (2 * floor)) ** 2)
         fade = np.exp(-step_s / self._memory_s)
-        self._along = fade * self._along + trust * np.tensordot(turn, patches, axes=(0, 0))
+        self._along = fade * self._along + trust * (turn[0] * patches[0] + turn[1] * patches[1])
         self._power = fade * self._power + trust * float(turn @ turn)
 
     def remove(self, patches: np.ndarray, turn: np.ndarray) -> np.ndarray:

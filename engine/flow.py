@@ -18,7 +18,7 @@ from engine.errors import UserError
 if TYPE_CHECKING:
     from engine.cuda.farneback import Farneback
 
-METHODS = ("dis", "dis-ultrafast", "farneback")
+METHODS = ("dis", "farneback")
 CELL_PX = 4  # the head-motion fit samples the flow on this grid
 DEPTH_FILE = Path(__file__).with_name("face_depth.npy")  # (45, 42) float32 over the full crop
 DEPTH_CELL_PX = 4
@@ -29,17 +29,16 @@ _of_this_thread = threading.local()  # cv2.DISOpticalFlow keeps buffers and must
 def flow(onset: np.ndarray, apex: np.ndarray, *, method: str = "dis") -> np.ndarray:
     """Flow (2, H, W) float32, pixels, from `onset` to `apex`, both (H, W) uint8.
 
-    "dis" is Kroeger et al. 2016, medium preset, for recognition; "dis-ultrafast" starts one pyramid level finer than
-    OpenCV's preset and skips the variational step, for every frame of the spotter ("fast" is not offered: it halves
-    small motions); "farneback" is Farneback 2003 with the parameters MERAU's authors use; "cuda" is the same on the
-    GPU, and raises engine.errors.DeviceError where there is none.
+    "dis" is Kroeger et al. 2016, medium preset ("fast" halves small motions); "farneback" is Farneback 2003 with the
+    parameters MERAU's authors use; "cuda" is the same on the GPU, and raises engine.errors.DeviceError where there is
+    none.
     """
     if method == "cuda":
         return _cuda(*onset.shape)(onset[None], apex[None])[0]
     if method == "farneback":
         uv = cv2.calcOpticalFlowFarneback(onset, apex, None, 0.5, 3, 15, 3, 5, 1.2, 0)
-    elif method in METHODS:
-        uv = _dis(method).calc(onset, apex, None)
+    elif method == "dis":
+        uv = _dis().calc(onset, apex, None)
     else:
         raise UserError(f"Flow method is {method!r}: choose one of {', '.join(METHODS)}, cuda.")
     return np.ascontiguousarray(uv.transpose(2, 0, 1))
@@ -55,17 +54,10 @@ def _cuda(height: int, width: int) -> "Farneback":
     return solvers[size]
 
 
-def _dis(method: str) -> cv2.DISOpticalFlow:
-    solvers = _of_this_thread.__dict__
-    if method not in solvers:
-        if method == "dis":
-            solvers[method] = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        else:
-            solvers[method] = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-            solvers[method].setFinestScale(1)
-            solvers[method].setVariationalRefinementIterations(0)
-            solvers[method].setGradientDescentIterations(6)  # of 12: nearer to the medium preset, and faster
-    return solvers[method]
+def _dis() -> cv2.DISOpticalFlow:
+    if not hasattr(_of_this_thread, "dis"):
+        _of_this_thread.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return _of_this_thread.dis
 
 
 def pair_flow(onset: np.ndarray, apex: np.ndarray, *, spec: CropSpec, method: str = "dis") -> np.ndarray:
@@ -94,18 +86,18 @@ def remove_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec
 
 def fit_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -> np.ndarray:
     """Coefficients (2, 4) float64 of `motion_basis` for u and v: the motion of the head is their product."""
-    basis, cells = _basis(spec)
+    return fit_motion(field, trust, motion_basis(spec), _cells(spec))
+
+
+def fit_motion(field: np.ndarray, trust: np.ndarray, basis: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """The same for any grid: `field` (2, R, C), `trust` (R, C), `basis` (4, R, C), all float32, and the `cells` (N, 2)
+    int32 of the grid that count."""
     return _fit(field, trust, basis, cells)
 
 
-def motion_basis(spec: CropSpec) -> np.ndarray:
-    """[1, x, y, z] at each pixel of the full crop, (4, H, W) float32; x, y and z as in `_basis`."""
-    return _basis(spec)[0]
-
-
 @lru_cache
-def _basis(spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
-    """[1, x, y, z] at each pixel of the full crop, (4, H, W) float32, and the cells (N, 2) int32 that lie on the face.
+def motion_basis(spec: CropSpec) -> np.ndarray:
+    """[1, x, y, z] at each pixel of the full crop, (4, H, W) float32.
 
     x and y are fractions of the inner square from its centre; z is the mean height of many face meshes
     (scripts/make_face_depth.py), 1 at the nose.
@@ -115,10 +107,20 @@ def _basis(spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
     x = (columns - spec.side_px) / spec.size_px - 0.5
     y = (rows - spec.top_px) / spec.size_px - 0.5
     depth = cv2.resize(np.load(DEPTH_FILE), (width, height), interpolation=cv2.INTER_CUBIC)
-    basis = np.stack([np.ones_like(x), x, y, depth]).astype(np.float32)
-    face = (x / 0.6) ** 2 + ((y - 0.02) / 0.72) ** 2 <= 1
-    on_grid = face & (rows % CELL_PX == CELL_PX // 2) & (columns % CELL_PX == CELL_PX // 2)
-    return basis, np.argwhere(on_grid).astype(np.int32)
+    return np.stack([np.ones_like(x), x, y, depth]).astype(np.float32)
+
+
+def on_face(basis: np.ndarray) -> np.ndarray:
+    """Which places (R, C) bool of a basis (4, R, C) lie on the face."""
+    _, x, y, _ = basis
+    return (x / 0.6) ** 2 + ((y - 0.02) / 0.72) ** 2 <= 1
+
+
+@lru_cache
+def _cells(spec: CropSpec) -> np.ndarray:
+    """Pixels (N, 2) int32 of the face at which a dense flow is fitted."""
+    first = slice(CELL_PX // 2, None, CELL_PX)
+    return CELL_PX // 2 + CELL_PX * np.argwhere(on_face(motion_basis(spec))[first, first]).astype(np.int32)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

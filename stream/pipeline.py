@@ -18,6 +18,7 @@ from stream.events import Event
 from stream.faces import Face, FaceSettings, FaceTracker
 from stream.sources import Frame, Source
 from stream.spotter import Span, Spotter, SpotterSettings
+from stream.turns import TURNS
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 
@@ -74,9 +75,10 @@ class _Looker:
         self._aligners: dict[int, tuple[Aligner, float]] = {}  # and when the face was last analysed
 
     def look(self, frame: Frame) -> _Seen:
-        began_s = time.perf_counter()
-        faces = self._faces.update(frame)
-        crops = [self._aligner(face, frame.t_s).crop(frame, face) for face in faces if not face.quality.reason]
+        with TURNS:
+            began_s = time.perf_counter()
+            faces = self._faces.update(frame)
+            crops = [self._aligner(face, frame.t_s).crop(frame, face) for face in faces if not face.quality.reason]
         for track_id, (_, seen_s) in list(self._aligners.items()):
             if frame.t_s - seen_s > self._settings.forget_s:
                 del self._aligners[track_id]
@@ -141,14 +143,9 @@ class Pipeline:
 
     def _spot(self, seen: _Seen) -> Update:
         """The second half: what moved in the crops, and what it means."""
-        began_s = time.perf_counter()
-        events: list[Event] = []
-        judge = self._nothing if NO_EXPRESSION in self.recognizer.bundle.card["classes"] else None
-        for crop in seen.crops:
-            track = self._tracks.get(crop.track_id) or _Track(Spotter(self.settings.spotter, judge), crop.t_s)
-            self._tracks[crop.track_id], track.seen_s = track, crop.t_s
-            events += [self._event(span) for span in track.spotter.push(crop)]
-        events += self._forget(seen.frame.t_s)
+        with TURNS:
+            began_s = time.perf_counter()
+            events = self._pushed(seen.crops) + self._forget(seen.frame.t_s)
         spotters = {crop.track_id: self._tracks[crop.track_id].spotter for crop in seen.crops}
         return Update(
             seen.frame,
@@ -160,6 +157,15 @@ class Pipeline:
             seen.compute_ms + 1e3 * (time.perf_counter() - began_s),
             {id: spotter.state for id, spotter in spotters.items()},
         )
+
+    def _pushed(self, crops: list[Crop]) -> list[Event]:
+        events: list[Event] = []
+        judge = self._nothing if NO_EXPRESSION in self.recognizer.bundle.card["classes"] else None
+        for crop in crops:
+            track = self._tracks.get(crop.track_id) or _Track(Spotter(self.settings.spotter, judge), crop.t_s)
+            self._tracks[crop.track_id], track.seen_s = track, crop.t_s
+            events += [self._event(span) for span in track.spotter.push(crop)]
+        return events
 
     def finish(self) -> Update:
         """The stream is over: everything that is open is closed."""

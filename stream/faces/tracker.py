@@ -156,9 +156,7 @@ class FaceTracker:
 
     def _face(self, track: Track, sighting: Sighting, sightings: list[Sighting], frame: Frame) -> Face:
         mesh, presence = sighting.mesh, track.presence(sighting.mesh)
-        quality = judge(
-            mesh, sighting.thumb, presence, frame.image.shape, self.settings, analysed=track.in_plain_view
-        )
+        quality = judge(mesh, sighting.thumb, presence, frame.image.shape, self.settings, analysed=track.in_plain_view)
         track.learn(sighting, sightings, frame.t_s, in_plain_view=not quality.reason)
         return Face(track.id, mesh.landmarks, quality)
 
@@ -182,6 +180,8 @@ def best_pairs(worth: np.ndarray) -> list[tuple[int, int]]:
     By exchanges of two, the most gainful first, for as long as one gains: exact for two people, near it for a crowd.
     """
     rows, columns = worth.shape
+    if rows == columns == 1:
+        return [(0, 0)] if worth[0, 0] > 0 else []
     size = rows + columns + 1  # room for everybody to have nobody
     padded = np.zeros((size, size))
     padded[:rows, :columns] = worth.clip(min=0)

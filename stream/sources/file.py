@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from engine.errors import UserError
 from stream.sources.hardware import decoder, told
 from stream.sources.source import Frame, Source, SourceSettings, time_of, upright
+from stream.turns import TURNS
 
 DECODED_AHEAD = 4
 
@@ -139,7 +140,9 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             if packet is not None and packet.is_corrupt:  # cut in two: decoding would paint over what is missing
                 yield None
             else:
-                yield from packet.decode() if packet else stream.codec_context.decode(None)
+                with TURNS:
+                    pictures = packet.decode() if packet else stream.codec_context.decode(None)
+                yield from pictures
         except av.EOFError:  # already flushed
             return
         except av.FFmpegError:

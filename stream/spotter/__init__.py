@@ -80,6 +80,11 @@ def _mean(crops: list[Crop]) -> Crop:
     return replace(middle, grey=np.mean([c.grey for c in crops], axis=0).round().astype(np.uint8))
 
 
+def _median(values: np.ndarray) -> float:
+    """The upper median, ten times faster than np.median on a hundred values."""
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
+
+
 class Spotter:
     """Follows one track. `motion_px` and `noise_px` are what it sees now, for display.
 
@@ -174,7 +179,7 @@ class Spotter:
                 self._rise_floor.update(rise, step_s)
                 self._rise_px = self._floor(self._rise_floor)
                 self.motion_px = float(rise[self._regions.face].max())
-                self.noise_px = float(np.median(self._rise_px[self._regions.face]))
+                self.noise_px = _median(self._rise_px[self._regions.face])
                 calm = float((rise / self._rise_px)[self._skin()].max()) < self.settings.rise_trigger
         else:
             self._began_s = crop.t_s
@@ -199,7 +204,7 @@ class Spotter:
 
     def _floor(self, noise: NoiseFloor) -> np.ndarray:
         """The noise floor of each patch; no patch is believed to be much quieter than the face as a whole."""
-        whole = 0.7 * float(np.median(noise.level[self._regions.face]))
+        whole = 0.7 * _median(noise.level[self._regions.face])
         return np.maximum(noise.level, max(whole, self.settings.floor_min_px))
 
     # --- noticing

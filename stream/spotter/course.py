@@ -117,6 +117,9 @@ def _summit(times: np.ndarray, level: np.ndarray, peak: int) -> float:
     """The vertex of the parabola through the peak and its neighbours."""
     if not 0 < peak < len(times) - 1:
         return float(times[peak])
-    a, b, c = np.polyfit(times[peak - 1 : peak + 2] - times[peak], level[peak - 1 : peak + 2], 2)
-    vertex_s = times[peak] - (b / (2 * a) if a < 0 else 0.0)
-    return float(np.clip(vertex_s, times[peak - 1], times[peak + 1]))
+    before_s, after_s = times[peak] - times[peak - 1], times[peak + 1] - times[peak]
+    rise, fall = (level[peak] - level[peak - 1]) / before_s, (level[peak] - level[peak + 1]) / after_s
+    slope = (rise * after_s - fall * before_s) / (before_s + after_s)  # at the peak
+    bend = (rise + fall) / (before_s + after_s)
+    vertex_s = times[peak] + (slope / (2 * bend) if bend > 0 else 0.0)
+    return float(min(max(vertex_s, times[peak - 1]), times[peak + 1]))

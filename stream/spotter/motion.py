@@ -1,17 +1,20 @@
-"""What moved in one crop against an earlier one: flow without head motion, averaged over small patches of the face."""
+"""What moved in one crop against an earlier one: flow without head motion, averaged over patches of the face."""
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from engine.crop import LAYOUT, CropSpec
-from engine.flow import fit_global_motion, flow, motion_basis, texture
+from engine.crop import LAYOUT, CropSpec, apply, compose
+from engine.flow import fit_motion, motion_basis, on_face
+from engine.patches import FULL, SIDE, STRIDE, Patched, patch_flow, patch_means, patch_texture, patched
 from stream.align import Crop
 
 CELLS = (15, 14)  # rows and columns that the full crop is averaged to; a patch is 2 x 2 cells
 PATCHES = (14, 13)
+LEAST_TRUST = 0.03
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Moment:
     """A crop that was analysed, and what the spotter keeps of it."""
 
     crop: Crop
-    trust: np.ndarray  # (H, W) float32, engine.flow.texture
+    patches: Patched
+    trust: np.ndarray  # (rows, columns) float32 of the patches' flow
     aperture: float  # opening of the eyes over their width
     mouth_px: float  # gap between the lips, crop pixels
     motions: "dict[int, Motion]" = field(default_factory=dict)  # what was measured, by the index of the earlier crop
@@ -34,16 +38,17 @@ class Motion:
 
 
 def moment(crop: Crop) -> Moment:
-    """The crop with its texture and the two openings of the face."""
+    """The crop, ready to be compared, and the two openings of the face."""
     eyes = [_gap(crop.landmarks, *points) / _gap(crop.landmarks, *corners) for points, corners in EYES]
-    return Moment(crop, texture(crop.grey), float(np.mean(eyes)), _gap(crop.landmarks, 13, 14))
+    patches = patched(crop.grey)
+    return Moment(crop, patches, patch_texture(patches), sum(eyes) / 2, _gap(crop.landmarks, 13, 14))
 
 
 EYES = (((159, 145), (33, 133)), ((386, 374), (263, 362)))  # upper and lower lid; corners
 
 
 def _gap(landmarks: np.ndarray, a: int, b: int) -> float:
-    return float(np.hypot(*(landmarks[a] - landmarks[b])))
+    return math.dist(landmarks[a], landmarks[b])
 
 
 def motion(before: Moment, after: Moment, spec: CropSpec) -> Motion:
@@ -54,23 +59,40 @@ def motion(before: Moment, after: Moment, spec: CropSpec) -> Motion:
 
 
 def _measured(before: Moment, after: Moment, spec: CropSpec) -> Motion:
-    """On the flow that is fast enough for every frame."""
-    uv = flow(before.crop.grey, after.crop.grey, method="dis-ultrafast")
-    fit = fit_global_motion(uv, before.trust, spec=spec)
-    head = (fit @ _basis_patches(spec).reshape(4, -1)).reshape(2, *PATCHES)
-    return Motion((_patches(uv) - head).astype(np.float32), fit[:, 3])
+    uv, misfit = patch_flow(before.patches, after.patches)
+    grid = _grid(spec)
+    fit = fit_motion(uv, before.trust, grid.basis, grid.face)
+    facial = uv - (fit.astype(np.float32) @ grid.basis.reshape(4, -1)).reshape(uv.shape)
+    weight = (before.trust + LEAST_TRUST) / np.maximum(misfit, 1)  # grey levels: less is coding noise
+    means = (grid.down @ np.stack([weight, *(weight * facial)])) @ grid.across
+    return Motion(means[1:] / means[0], fit[:, 3])
 
 
-def _patches(field: np.ndarray) -> np.ndarray:
-    """Means (C, 14, 13) of a field (C, H, W) over the patches."""
-    cells = np.stack([cv2.resize(axis, CELLS[::-1], interpolation=cv2.INTER_AREA) for axis in field])
-    return (cells[:, 1:, 1:] + cells[:, 1:, :-1] + cells[:, :-1, 1:] + cells[:, :-1, :-1]) / 4
+@dataclass(frozen=True)
+class _Grid:
+    """Where the small patches of engine.patches lie, and how they average (`down` and `across`) to the (14, 13)."""
+
+    basis: np.ndarray  # (4, rows, columns) float32, engine.flow.motion_basis
+    face: np.ndarray  # (N, 2) int32, patches that lie on the face
+    down: np.ndarray  # (14, rows) float32
+    across: np.ndarray  # (columns, 13) float32
 
 
 @lru_cache
-def _basis_patches(spec: CropSpec) -> np.ndarray:
-    """A mean is linear: head motion taken off the patches is the same as off the pixels, and much cheaper."""
-    return _patches(motion_basis(spec))
+def _grid(spec: CropSpec) -> _Grid:
+    basis = patch_means(motion_basis(spec))
+    overlaps = [
+        _overlap(count, cells, size_px / FULL)
+        for count, cells, size_px in zip(basis.shape[1:], CELLS, spec.full, strict=True)
+    ]
+    return _Grid(basis, np.argwhere(on_face(basis)).astype(np.int32), overlaps[0], overlaps[1].T)
+
+
+def _overlap(patches: int, cells: int, size: float) -> np.ndarray:
+    """How much of each patch lies in each two neighbouring cells along one side, (cells - 1, patches) float32."""
+    begin, cell = STRIDE * np.arange(patches), size / cells * np.arange(cells - 1)[:, None]
+    shared = np.minimum(begin + SIDE, cell + 2 * size / cells) - np.maximum(begin, cell)
+    return shared.clip(0).astype(np.float32)
 
 
 def head_px(before: Moment, after: Moment, spec: CropSpec) -> float:
@@ -78,9 +100,7 @@ def head_px(before: Moment, after: Moment, spec: CropSpec) -> float:
     top, left = spec.top_px, spec.side_px
     right, bottom = left + spec.size_px, top + spec.size_px
     square = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
-    linear, shift = before.crop.matrix[:, :2], before.crop.matrix[:, 2]
-    frame = (square - shift) @ np.linalg.inv(linear).T
-    moved = frame @ after.crop.matrix[:, :2].T + after.crop.matrix[:, 2]
+    moved = apply(compose(after.crop.matrix, cv2.invertAffineTransform(before.crop.matrix)), square)
     return float(np.hypot(*(moved - square).T).mean())
 
 

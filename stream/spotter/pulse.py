@@ -6,6 +6,7 @@ it falls. A drift of the head, or of the light, has the first and not the second
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 
@@ -22,8 +23,20 @@ def pulse(earlier: np.ndarray, now: np.ndarray) -> Pulse:
 
     A patch's pulse is the lesser of its earlier motion and of its motion now against that direction.
     """
-    rise = np.hypot(earlier[:, 0], earlier[:, 1])
-    fall = -(earlier * now).sum(axis=1) / np.maximum(rise, 1e-6)
-    both = np.minimum(rise, fall)
-    rose = both.argmax(axis=0)
-    return Pulse(np.take_along_axis(both, rose[None], axis=0)[0].clip(0), rose)
+    return Pulse(*_pulse(earlier, now))
+
+
+@numba.njit(cache=True, nogil=True)
+def _pulse(earlier, now):  # type: ignore[no-untyped-def]
+    count, _, rows, columns = earlier.shape
+    px, rose = np.zeros((rows, columns)), np.zeros((rows, columns), np.int64)
+    for k in range(count):
+        for i in range(rows):
+            for j in range(columns):
+                u, v = earlier[k, 0, i, j], earlier[k, 1, i, j]
+                rise = np.hypot(u, v)
+                fall = -(u * now[0, i, j] + v * now[1, i, j]) / max(rise, 1e-6)
+                both = min(rise, fall)
+                if both > px[i, j]:
+                    px[i, j], rose[i, j] = both, k
+    return px, rose

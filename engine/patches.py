@@ -1,0 +1,189 @@
+"""Flow on a grid of small patches: what the spotter measures on every frame.
+
+Each patch is followed by inverse compositional Lucas-Kanade (Baker and Matthews 2004) with its mean grey taken off,
+from a quarter of the picture's size to half of it: the patch search of DIS (Kroeger et al. 2016) without the dense
+field, which would only be averaged again. What a picture needs is prepared once for all the pairs it is part of.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+SIDE, STRIDE = 8, 4  # of a patch, px of the level it lies on
+FULL = 2  # px of the picture to one of the finer level
+MARGIN = 8  # px round a level that repeat its border
+STEPS = 6
+NEAR_PX2 = np.float32(1e-3)  # a step as short as this is the last
+DAMPING = np.float32(100)  # squared grey levels: on skin without texture a patch stays where the coarser level saw it
+
+
+class Level(NamedTuple):
+    """One size of a picture, ready to be compared.
+
+    grey: (H + 16, W + 16) float32. slopes: (rows, columns, 2, 8, 8) float32, d/dx and d/dy of each patch less their
+    means. products: (rows, columns, 3) float32, sums of slopes xx, xy, yy.
+    """
+
+    grey: np.ndarray
+    slopes: np.ndarray
+    products: np.ndarray
+
+
+class Patched(NamedTuple):
+    half: Level
+    quarter: Level
+
+
+def patched(grey: np.ndarray) -> Patched:
+    """`grey` (H, W) uint8, at least 32 px each way, ready for `patch_flow`."""
+    return _patched(grey)
+
+
+def patch_flow(before: Patched, after: Patched) -> tuple[np.ndarray, np.ndarray]:
+    """How far each patch moved, (2, rows, columns) float32 px of the picture, and how ill it fits there, (rows,
+    columns) float32, the standard deviation of what is left in grey levels."""
+    return _patch_flow(before, after)
+
+
+def patch_texture(picture: Patched) -> np.ndarray:
+    """Trust in the flow of each patch, (rows, columns) float32 in 0..1, as engine.flow.texture."""
+    g2 = (picture.half.products[..., 0] + picture.half.products[..., 2]) / SIDE**2
+    return g2 / (g2 + 30)
+
+
+def patch_means(field: np.ndarray) -> np.ndarray:
+    """Means (C, rows, columns) of a field (C, H, W) over the patches of a picture (H, W)."""
+    windows = np.lib.stride_tricks.sliding_window_view(field, (FULL * SIDE, FULL * SIDE), axis=(1, 2))
+    return windows[:, :: FULL * STRIDE, :: FULL * STRIDE].mean(axis=(-2, -1))
+
+
+@numba.njit(cache=True, nogil=True)
+def _patched(grey):  # type: ignore[no-untyped-def]
+    half = _halved(grey)
+    return Patched(_level(half), _level(_halved(half)))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _halved(picture):  # type: ignore[no-untyped-def]
+    height, width = picture.shape
+    half = np.empty((height // 2, width // 2), np.float32)
+    for r in range(height // 2):
+        for c in range(width // 2):
+            upper = np.float32(picture[2 * r, 2 * c]) + np.float32(picture[2 * r, 2 * c + 1])
+            lower = np.float32(picture[2 * r + 1, 2 * c]) + np.float32(picture[2 * r + 1, 2 * c + 1])
+            half[r, c] = (upper + lower) / np.float32(4)
+    return half
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _level(picture):  # type: ignore[no-untyped-def]
+    height, width = picture.shape
+    grey = np.empty((height + 2 * MARGIN, width + 2 * MARGIN), np.float32)
+    for r in range(height + 2 * MARGIN):
+        row = picture[min(max(r - MARGIN, 0), height - 1)]
+        grey[r, :MARGIN], grey[r, MARGIN:-MARGIN], grey[r, -MARGIN:] = row[0], row, row[-1]
+    dx, dy = np.empty_like(picture), np.empty_like(picture)  # Sobel
+    for r in range(height):
+        up, here, down = grey[r + MARGIN - 1], grey[r + MARGIN], grey[r + MARGIN + 1]
+        for c in range(width):
+            w, x, e = c + MARGIN - 1, c + MARGIN, c + MARGIN + 1
+            dx[r, c] = (2 * (here[e] - here[w]) + up[e] - up[w] + down[e] - down[w]) * np.float32(0.125)
+            dy[r, c] = (2 * (down[x] - up[x]) + down[w] - up[w] + down[e] - up[e]) * np.float32(0.125)
+    rows, columns = (height - SIDE) // STRIDE + 1, (width - SIDE) // STRIDE + 1
+    slopes = np.empty((rows, columns, 2, SIDE, SIDE), np.float32)
+    products = np.empty((rows, columns, 3), np.float32)
+    for i in range(rows):
+        for j in range(columns):
+            r, c = STRIDE * i, STRIDE * j
+            x, y = dx[r : r + SIDE, c : c + SIDE], dy[r : r + SIDE, c : c + SIDE]
+            x_mean = y_mean = np.float32(0)
+            for a in range(SIDE):
+                for b in range(SIDE):
+                    x_mean += x[a, b]
+                    y_mean += y[a, b]
+            x_mean, y_mean = x_mean / np.float32(SIDE**2), y_mean / np.float32(SIDE**2)
+            xx = xy = yy = np.float32(0)
+            for a in range(SIDE):
+                for b in range(SIDE):
+                    p, q = x[a, b] - x_mean, y[a, b] - y_mean
+                    slopes[i, j, 0, a, b], slopes[i, j, 1, a, b] = p, q
+                    xx, xy, yy = xx + p * p, xy + p * q, yy + q * q
+            products[i, j, 0], products[i, j, 1], products[i, j, 2] = xx, xy, yy
+    return Level(grey, slopes, products)
+
+
+@numba.njit(cache=True, nogil=True)
+def _patch_flow(before, after):  # type: ignore[no-untyped-def]
+    rows, columns, _ = before.quarter.products.shape
+    coarse, _ = _follow(before.quarter, after.quarter, np.zeros((2, rows, columns), np.float32))
+    rows, columns, _ = before.half.products.shape
+    fine, misfit = _follow(before.half, after.half, _doubled(coarse, rows, columns))
+    return FULL * fine, misfit
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _doubled(coarse, rows, columns):  # type: ignore[no-untyped-def]
+    """The flow of a level at the patches of the next finer one, between their centres linear."""
+    fine = np.empty((2, rows, columns), np.float32)
+    _, height, width = coarse.shape
+    for i in range(rows):
+        y = min(max((STRIDE * i - SIDE / 2) / 2 / STRIDE, 0), height - 1)
+        r = min(int(y), max(height - 2, 0))
+        down, below = np.float32(y - r), min(r + 1, height - 1)
+        for j in range(columns):
+            x = min(max((STRIDE * j - SIDE / 2) / 2 / STRIDE, 0), width - 1)
+            c = min(int(x), max(width - 2, 0))
+            right, beside = np.float32(x - c), min(c + 1, width - 1)
+            for a in range(2):
+                upper = (1 - right) * coarse[a, r, c] + right * coarse[a, r, beside]
+                lower = (1 - right) * coarse[a, below, c] + right * coarse[a, below, beside]
+                fine[a, i, j] = 2 * ((1 - down) * upper + down * lower)
+    return fine
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _follow(before, after, start):  # type: ignore[no-untyped-def]
+    """Flow (2, rows, columns) of the patches of `before` from `start` on, and their misfits."""
+    flow, misfit = start.copy(), np.empty(start.shape[1:], np.float32)
+    height, width = after.grey.shape
+    lowest, rightmost = np.float32(height - SIDE - 2), np.float32(width - SIDE - 2)
+    count = np.float32(SIDE**2)
+    for i in range(start.shape[1]):
+        for j in range(start.shape[2]):
+            top, left = STRIDE * i + MARGIN, STRIDE * j + MARGIN
+            patch = before.grey[top : top + SIDE, left : left + SIDE]
+            dx, dy = before.slopes[i, j, 0], before.slopes[i, j, 1]
+            xx, xy, yy = before.products[i, j]
+            xx, yy = xx + DAMPING, yy + DAMPING
+            inverse = np.float32(1) / (xx * yy - xy * xy)
+            u, v = start[0, i, j], start[1, i, j]
+            spread = np.float32(0)
+            for _ in range(STEPS):
+                x = min(max(np.float32(left) + u, np.float32(0)), rightmost)
+                y = min(max(np.float32(top) + v, np.float32(0)), lowest)
+                c, r = int(x), int(y)
+                right, down = x - np.float32(c), y - np.float32(r)
+                a, b = (1 - right) * (1 - down), right * (1 - down)
+                d, e = (1 - right) * down, right * down
+                seen = after.grey[r : r + SIDE + 1, c : c + SIDE + 1]
+                along_x = along_y = total = squares = np.float32(0)
+                for m in range(SIDE):
+                    for n in range(SIDE):
+                        now = a * seen[m, n] + b * seen[m, n + 1] + d * seen[m + 1, n] + e * seen[m + 1, n + 1]
+                        error = now - patch[m, n]
+                        along_x += error * dx[m, n]
+                        along_y += error * dy[m, n]
+                        total += error
+                        squares += error * error
+                spread = squares / count - (total / count) ** 2
+                step_u = (yy * along_x - xy * along_y) * inverse
+                step_v = (xx * along_y - xy * along_x) * inverse
+                u, v = u - step_u, v - step_v
+                if step_u * step_u + step_v * step_v < NEAR_PX2:
+                    break
+            if (u - start[0, i, j]) ** 2 + (v - start[1, i, j]) ** 2 > (SIDE / 2) ** 2:  # astray
+                u, v = start[0, i, j], start[1, i, j]
+            flow[0, i, j], flow[1, i, j] = u, v
+            misfit[i, j] = np.sqrt(max(spread, np.float32(0)))
+    return flow, misfit
