@@ -73,6 +73,7 @@ class App:
             )
         except OSError as error:
             raise UserError(f"The port {settings.port} is in use: choose another with --port.") from error
+        self.blocks.server.config.ws_per_message_deflate = False  # pictures are compressed already
         open_doors(app, self.house)
         return share or local
 

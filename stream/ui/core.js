@@ -44,6 +44,9 @@ window.merau = (() => {
   };
   m.whenEntered = (listener) => (m.token ? listener() : m.listeners.push(listener));
 
+  // Whether the live pictures cannot come here: then a webcam is analysed by Gradio's own means, at a low rate.
+  m.plain = () => m.noSocket || !window.WebSocket || !document.createElement("canvas").getContext?.("2d");
+
   m.socket = (path) => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/merau/${path}?visitor=${m.token}`);

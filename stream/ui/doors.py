@@ -29,7 +29,7 @@ REFUSED = 4403  # close codes of our own
 ENDED = 4400
 CODINGS: dict[int, Literal["h264", "jpeg"]] = {0: "h264", 1: "jpeg"}
 HEAD = struct.Struct("<Bd")  # coding, capture time in seconds from the page's zero
-WEBCAM = SourceSettings(queue_frames=12)  # rather a dropped frame than a picture of long ago
+WEBCAM = SourceSettings(queue_frames=8)  # rather a dropped frame than a picture of long ago
 SILENT_S = 20.0  # a webcam that sends nothing for so long is let go
 LONGEST_PACKET = 2_000_000  # bytes
 

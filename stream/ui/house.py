@@ -1,6 +1,7 @@
 """Who is here: the server's own desk, the visitors with theirs, places for webcams, and what is due by the clock."""
 
 import asyncio
+import os
 import secrets
 import shutil
 import tempfile
@@ -103,7 +104,7 @@ class House:
     def __init__(self, settings: UiSettings, store: Path, load: Load, pipeline: PipelineSettings) -> None:
         self.settings, self._load, self._pipeline = settings, load, pipeline
         self.folder = Path(tempfile.mkdtemp(prefix="merau-"))
-        self._cutter = ThreadPoolExecutor(1, "clips")
+        self._cutter = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))  # of its thread: the analysis goes first
         self.shared = Desk(store, load, pipeline, self._cutter)
         self.places = Places(settings.visitors, settings.waiting)
         self.visitors: dict[str, Visitor] = {}

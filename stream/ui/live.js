@@ -3,6 +3,7 @@
   const m = window.merau;
   const CHART_S = 20;
   const SAID = 6; // events listed under a camera
+  const TIDY_MS = 80; // between two drawings of what needs no picture's rate: curves, bars, words
   const OUTLINES = [
     [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109, 10],
     [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61],
@@ -58,7 +59,7 @@
     const connect = () => {
       let opened = false;
       socket = m.socket("live");
-      socket.onopen = () => { opened = true; wait = 500; askMesh(); };
+      socket.onopen = () => { m.noSocket = false; opened = true; wait = 500; askMesh(); };
       socket.onmessage = ({ data }) => {
         if (typeof data === "string") return hear(JSON.parse(data));
         const view = new DataView(data);
@@ -77,13 +78,14 @@
     const comeBack = async () => {
       const last = Number(sessionStorage.getItem("merau-back") ?? 0);
       const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
-      if (!answer?.ok || Date.now() - last < 30_000) return;
+      m.noSocket = Boolean(answer?.ok && Date.now() - last < 30_000); // known and yet refused: something lets no socket through
+      if (!answer?.ok || m.noSocket) return;
       sessionStorage.setItem("merau-back", Date.now());
       location.reload();
     };
     m.whenEntered(() => {
       empty.append(m.element("h2", {}, m.say("No camera yet.")), m.element("p", {}, m.say(m.trusted ? "Use your webcam or add a camera below; recordings are analysed on the review page." : "Use your webcam below; recordings are analysed on the review page.")));
-      connect();
+      if (!m.plain()) connect();
     });
   };
 
@@ -189,7 +191,8 @@
       if (image && !jpeg.length) this.delay(m.webcam.age_ms(header.t_s));
       m.onShown?.(this.camera, header);
       if (jpeg.length) image.close();
-      if (!this.pending) this.pending = requestAnimationFrame(() => { this.pending = null; this.tidy(header); });
+      this.header = header;
+      this.pending ??= setTimeout(() => { this.pending = null; this.tidy(this.header); }, TIDY_MS);
     }
 
     delay(ms) {
@@ -271,10 +274,7 @@
       if (person.root) this.tellWord(person);
       this.saidList.querySelector(`[data-id="${event.id}"]`)?.remove();
       if (event.kind === "blink") return;
-      this.saidList.prepend(m.element(`li.${event.kind}`, { "data-id": event.id },
-        m.element("span", {}, m.clock(event.apex_s, true)), m.element("span.kind", {}, m.kind(event)),
-        m.element("span", {}, m.say("Face {track}", event)), m.element("span", {}, m.verdict(event)),
-        m.element("span.faint", {}, m.units(event)), m.element("span.faint", {}, event.final ? "" : m.say("under way"))));
+      this.saidList.prepend(said(event));
       while (this.saidList.children.length > SAID) this.saidList.lastChild.remove();
     }
 
@@ -326,6 +326,23 @@
       });
     }
   }
+
+  const said = (event) => m.element(`li.${event.kind}`, { "data-id": event.id },
+    m.element("span", {}, m.clock(event.apex_s, true)), m.element("span.kind", {}, m.kind(event)),
+    m.element("span", {}, m.say("Face {track}", event)), m.element("span", {}, m.verdict(event)),
+    m.element("span.faint", {}, m.units(event)), m.element("span.faint", {}, event.final ? "" : m.say("under way")));
+
+  // The webcam at a low rate: status, faces and events in words.
+  m.slow = (element, props, watch) => watch("value", () => {
+    const { trouble, status, faces = [], events = [] } = props.value ?? {};
+    const e = m.element;
+    const latest = new Map(events.filter((event) => event.kind !== "blink").map((event) => [event.id, event]));
+    element.querySelector(".m").replaceChildren(...(trouble ? [e("p.status", { role: "status" }, m.told(trouble))] : !status ? [] : [
+      e("p.status", {}, [m.say(`phase ${status.phase}`), `${status.analysed_hz} ${m.say("frames/s analysed")}`,
+        ...faces.map((face) => `${m.say("Face {track}", face)}: ${m.told(face.reason) || m.say(`state ${face.state}`)}`)].join(" · ")),
+      e("ol.said", { "aria-live": "polite", "aria-label": m.say("Events") }, ...[...latest.values()].reverse().slice(0, SAID).map(said)),
+    ]));
+  });
 
   const line = (c, points, x, y, colour, dash) => {
     c.beginPath();

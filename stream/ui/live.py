@@ -11,6 +11,7 @@ from stream.ui.desk import Desk
 from stream.ui.handlers import private, told
 from stream.ui.house import House
 from stream.ui.i18n import t
+from stream.ui.slow import slow_webcam
 
 LIVE = SourceSettings(paced=True, wait_for_camera=True)
 
@@ -63,7 +64,7 @@ def live_page(house: House, token: gr.State) -> Opening:
         door = gr.HTML(
             html_template='<div class="m door"><button class="main" hidden></button><span class="said" role="status">'
             "</span></div>",
-            js_on_load="merau.webcam.door(element, () => trigger('ask'))",
+            js_on_load="merau.webcam.door(element, trigger); // 'ask' 'slow'",
             elem_id="door",
             apply_default_css=False,
         )
@@ -76,6 +77,7 @@ def live_page(house: House, token: gr.State) -> Opening:
             visible=trusted,
         )
         add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=trusted)
+    slow = slow_webcam(house, token)
 
     def shown(key: str) -> tuple[object, object]:
         mine = house.visitor(key).consent
@@ -111,6 +113,7 @@ def live_page(house: House, token: gr.State) -> Opening:
             camera.start(desk.consent)
 
     door.ask(lambda: gr.update(visible=True), None, form, **private())
+    door.slow(lambda: gr.update(visible=True), None, slow, **private())
     begin.click(agree, [token, purpose, agreed], [form, recorded], **private())
     gr.on([add.click, spec.submit], added, [token, spec], [spec, form, recorded], **private())
     wall.remove(removed, [token], None, **private())

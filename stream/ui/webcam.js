@@ -1,10 +1,12 @@
 // The visitor's own webcam: coded here with each picture's capture time, analysed at the server, shown from here.
-// H.264 by WebCodecs where the browser has it, else JPEGs drawn on a canvas.
+// H.264 by WebCodecs where the browser has it, else JPEGs drawn on a canvas; without those, see slow.py.
 (() => {
   const m = window.merau;
   const H264 = 0, JPEG = 1;
   const KEY_EVERY = 60;
+  const BITS_PER_S = 4_000_000; // much for such a picture: the coder's noise must stay below a micro-expression
   const KEPT = 24; // pictures that wait for their analysis
+  const SHOWN_EVERY_S = 0.028; // every picture is analysed, and so many are shown
   const BEHIND = 1e6; // bytes that may wait in the socket; beyond, a picture is left out
 
   const w = (m.webcam = { sent: 0, skipped: 0, coding: "" });
@@ -60,7 +62,7 @@
     video.muted = true;
     video.srcObject = stream;
     await video.play();
-    const config = { codec: "avc1.42E01F", width: video.videoWidth & ~1, height: video.videoHeight & ~1, bitrate: 2_500_000, framerate: 60, latencyMode: "realtime", avc: { format: "annexb" } };
+    const config = { codec: "avc1.42E01F", width: video.videoWidth & ~1, height: video.videoHeight & ~1, bitrate: BITS_PER_S, framerate: 60, latencyMode: "realtime", avc: { format: "annexb" } };
     const supported = !m.noWebCodecs && window.VideoEncoder && "requestVideoFrameCallback" in video && (await VideoEncoder.isConfigSupported(config).catch(() => ({}))).supported;
     if (mine !== running) return;
     w.coding = supported ? "h264" : "jpeg";
@@ -113,8 +115,9 @@
     w.skipped += is ? 1 : 0;
     return is;
   };
-  // A copy of the picture that the video shows now, until its analysis comes back.
+  // Of those that are shown: a copy of the picture that the video shows now, until its analysis comes back.
   const keep = (captured_s) => {
+    if (captured_s - (kept.at(-1)?.captured_s ?? 0) < SHOWN_EVERY_S) return;
     const one = kept.length < KEPT ? { image: m.element("canvas", { width: video.videoWidth, height: video.videoHeight }) } : kept.shift();
     one.captured_s = captured_s;
     one.image.getContext("2d", { alpha: false }).drawImage(video, 0, 0, one.image.width, one.image.height);
@@ -133,21 +136,22 @@
   };
 
   // The button and what is said beside it.
-  w.door = (element, ask) => {
+  w.door = (element, trigger) => {
     const button = element.querySelector("button");
     const said = element.querySelector(".said");
+    const start = () => (m.plain() ? trigger("slow") : w.start(say));
     const label = () => (button.textContent = m.say(stream ? "Let my webcam go" : "Use my webcam"));
     const say = (text) => (said.textContent = text);
     let wanted = false; // until consent is recorded
     button.addEventListener("click", () => {
       if (stream) return w.stop();
-      if (m.consent) return w.start(say);
+      if (m.consent) return start();
       wanted = true;
-      ask();
+      trigger("ask");
     });
     document.addEventListener("merau-webcam", label);
     document.addEventListener("merau-consent", () => {
-      if (wanted && m.consent) w.start(say);
+      if (wanted && m.consent) start();
       wanted = false;
     });
     m.whenEntered(() => { label(); button.hidden = false; });

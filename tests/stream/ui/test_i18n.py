@@ -11,7 +11,7 @@ from stream.ui.i18n import SENTENCES, WORDS
 
 SAYING = {"UserError", "Failure"}  # the calls whose first argument a page may come to show
 SAID_BY = {
-    "stream.ui": ("camera", "configure", "desk", "doors", "downloads", "live", "review"),
+    "stream.ui": ("camera", "configure", "desk", "doors", "downloads", "live", "review", "slow"),
     "stream.sources": ("file", "camera", "browser"),
 }
 

@@ -121,6 +121,21 @@ def test_without_webcodecs_pictures_come_as_jpeg(serve, page):
     assert page.evaluate("merau.webcam.coding") == "jpeg"
 
 
+def test_without_a_socket_a_webcam_is_analysed_at_a_low_rate(serve, page):
+    app = serve()
+    page.add_init_script("delete window.WebSocket")
+    page.goto(app.address)
+    page.get_by_role("button", name="Use my webcam").click()
+    consent(page)
+    expect(page.locator("#slow")).to_contain_text("short micro-expressions are missed")
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click()  # Gradio's button that starts the stream
+    expect(page.locator("#slow-said")).to_contain_text("Face 1")
+    desk = next(iter(app.house.visitors.values())).desk
+    page.close()
+    wait_for(lambda: not (app.house.visitors or desk.cameras), "the visitor and the camera to go", deadline_s=20)
+
+
 def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip, tmp_path):
     app = serve()
     page.goto(app.address)
