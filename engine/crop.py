@@ -5,6 +5,7 @@ brows and chin are not cut. Eye centres lie at (.22, .25) and (.78, .25) of the 
 the layout of the public MEGC2019 flow set.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,7 @@ from engine.errors import UserError
 LEFT_EYE = (33, 133)  # image left: outer and inner corner in the 468-point mesh
 RIGHT_EYE = (263, 362)
 MOUTH = (61, 291)
+PAIRS = np.array([LEFT_EYE, RIGHT_EYE, MOUTH])
 LAYOUT = np.array([[0.22, 0.25], [0.78, 0.25], [0.5, 0.82]])  # eye, eye, mouth, as fractions of the square
 
 
@@ -47,7 +49,7 @@ class CropSpec:
 
 def anchors(landmarks: np.ndarray) -> np.ndarray:
     """Eye, eye and mouth centre, (3, 2), of a mesh (468, 2 or 3)."""
-    return np.stack([landmarks[list(pair), :2].mean(0) for pair in (LEFT_EYE, RIGHT_EYE, MOUTH)])
+    return landmarks[PAIRS, :2].mean(axis=1)
 
 
 def layout_transform(shape: np.ndarray, spec: CropSpec) -> np.ndarray:
@@ -79,7 +81,8 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
     """The full crop of `image` (H, W[, 3]) through `matrix` (2, 3) from frame to full-crop pixels; same dtype."""
     height, width = spec.full
-    scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    (a, b, _), (c, d, _) = matrix.tolist()
+    scale = math.sqrt(abs(a * d - b * c))
     if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion
         image, matrix = _shrink(image, matrix, int(1 / scale), spec)
     if image.ndim == 3:
@@ -88,14 +91,18 @@ def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
 
 
 def _warp_colour(bgr: np.ndarray, to_picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """OpenCV warps four channels in half the time of three, so the part that is seen gets a fourth for a moment."""
+    """The picture (height, width, 3) that looks at `bgr` (H, W, 3) through `to_picture` (2, 3); `size` (width, height).
+
+    OpenCV warps four channels in half the time of three, so the part that is seen gets a fourth for a moment.
+    """
     width, height = size
-    corners = apply(to_picture, np.array([[0, 0], [width, 0], [0, height], [width, height]]))
-    limit = np.array([bgr.shape[1], bgr.shape[0]])
-    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, limit - 1)
-    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 3, (x0 + 1, y0 + 1), limit)
+    (a, b, x), (c, d, y) = to_picture.tolist()
+    xs, ys = (0, a * width, b * height, a * width + b * height), (0, c * width, d * height, c * width + d * height)
+    x0 = min(max(math.floor(x + min(xs)) - 2, 0), bgr.shape[1] - 1)
+    y0 = min(max(math.floor(y + min(ys)) - 2, 0), bgr.shape[0] - 1)
+    x1, y1 = max(math.ceil(x + max(xs)) + 3, x0 + 1), max(math.ceil(y + max(ys)) + 3, y0 + 1)
     seen = cv2.cvtColor(bgr[y0:y1, x0:x1], cv2.COLOR_BGR2BGRA)
-    inside = to_picture - np.array([[0, 0, x0], [0, 0, y0]])
+    inside = np.array([[a, b, x - x0], [c, d, y - y0]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.cvtColor(
         cv2.warpAffine(seen, inside, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), cv2.COLOR_BGRA2BGR
