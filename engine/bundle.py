@@ -14,13 +14,13 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
 
+SHIPPED = Path(__file__).with_name("bundles")  # default, farneback (its twin for the flow on a GPU), source
 FORMAT = 1
 FIELDS = ("format", "name", "input", "classes", "aus", "calibration", "trained_on", "scores", "sha256")
 TRUNKS = {"fp32": "trunk.fp32.onnx", "int8": "trunk.int8.onnx"}
@@ -66,7 +66,7 @@ def load(path: Path | None = None) -> Bundle:
 def open_root(path: Path | None) -> tuple[Traversable, str]:
     """The folder inside which model.json lies, and what to call the bundle in a message."""
     if path is None:
-        return files("engine") / "bundles" / "default", "The default bundle"
+        return SHIPPED / "default", "The default bundle"
     if path.is_dir():
         return path, str(path)
     if not path.exists():

@@ -86,7 +86,7 @@ def remove_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec
 
 def fit_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -> np.ndarray:
     """Coefficients (2, 4) float64 of `motion_basis` for u and v: the motion of the head is their product."""
-    return fit_motion(field, trust, motion_basis(spec), _cells(spec))
+    return fit_motion(field, trust, motion_basis(spec), face_cells(spec))
 
 
 def fit_motion(field: np.ndarray, trust: np.ndarray, basis: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def on_face(basis: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def _cells(spec: CropSpec) -> np.ndarray:
+def face_cells(spec: CropSpec) -> np.ndarray:
     """Pixels (N, 2) int32 of the face at which a dense flow is fitted."""
     first = slice(CELL_PX // 2, None, CELL_PX)
     return CELL_PX // 2 + CELL_PX * np.argwhere(on_face(motion_basis(spec))[first, first]).astype(np.int32)

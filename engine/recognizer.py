@@ -14,7 +14,8 @@ from engine import heads
 from engine.crop import CropSpec
 from engine.errors import DeviceError, UserError
 from engine.flow import METHODS, pair_flow
-from engine.runtimes.choice import choose
+from engine.runtimes.batcher import Answer
+from engine.runtimes.choice import choose, takes_crops
 from engine.teach import Lesson, Sample
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
@@ -36,8 +37,7 @@ class Judgement:
 @dataclass(frozen=True)
 class Prediction:
     """What one onset-apex pair shows. `aus` and `probabilities` are 0..1, the latter summing to 1; `prior` holds the
-    probabilities of the bundle's own classes, the same unless others were taught; `embedding` (d,) float32; `flow`
-    (2, size_px, size_px) float32 px of the inner square, head motion removed."""
+    probabilities of the bundle's own classes, the same unless others were taught; `embedding` (d,) float32."""
 
     aus: dict[str, float]
     probabilities: dict[str, float]
@@ -45,7 +45,6 @@ class Prediction:
     label: str
     uncertain: bool
     embedding: np.ndarray
-    flow: np.ndarray
 
 
 class Recognizer:
@@ -80,16 +79,16 @@ class Recognizer:
             if crop.shape != self.spec.full or crop.dtype != np.uint8:
                 raise UserError(f"The {name} crop is {crop.shape} {crop.dtype}: expected {self.spec.full} uint8.")
         try:
-            flow, embedding, au_logits = self._embed(onset, apex)
+            embedding, au_logits = self._embed(onset, apex)
         except DeviceError as error:
             if self._device == "cuda":
                 raise
             logging.getLogger(__name__).warning("%s The CPU takes over.", error)
             self.trunk, self.choice = choose(self.bundle, "cpu", self._precision)
-            flow, embedding, au_logits = self._embed(onset, apex)
+            embedding, au_logits = self._embed(onset, apex)
         aus = named(self.bundle.card["aus"], 1 / (1 + np.exp(-au_logits[0])))
         said = self.judge(embedding[0], aus)
-        return Prediction(aus, said.probabilities, said.prior, said.label, said.uncertain, embedding[0], flow)
+        return Prediction(aus, said.probabilities, said.prior, said.label, said.uncertain, embedding[0])
 
     def judge(self, embedding: np.ndarray, aus: dict[str, float]) -> Judgement:
         """What the trunk's `embedding` (d,) is taken for, with the classes that are taught now."""
@@ -100,16 +99,20 @@ class Recognizer:
         label = max(probabilities, key=probabilities.__getitem__)
         return Judgement(probabilities, prior, label, probabilities[label] < self.threshold)
 
-    def _embed(self, onset: np.ndarray, apex: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Flow, embedding (1, d) and Action Unit logits (1, 17)."""
-        on_gpu = self.choice.device == "cuda" and self.flow_method == "farneback"
-        flow = pair_flow(onset, apex, spec=self.spec, method="cuda" if on_gpu else self.flow_method)
-        pattern, magnitude = normalise(shrink(flow)[None])
+    def facial_flow(self, onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
+        """Flow (2, size_px, size_px) float32 px of the inner square, head motion removed: for people to look at."""
+        return pair_flow(onset, apex, spec=self.spec, method=self.flow_method)
+
+    def _embed(self, onset: np.ndarray, apex: np.ndarray) -> Answer:
+        """Embedding (1, d) and Action Unit logits (1, 17)."""
+        if self.choice.device == "cuda" and takes_crops(self.bundle):
+            return self.trunk.embed(onset=onset[None], apex=apex[None])
+        pattern, magnitude = normalise(shrink(self.facial_flow(onset, apex))[None])
         inputs = {"flow": pattern, "magnitude": magnitude}
         if self.apex_px:
             picture = apex_picture(apex, self.spec, self.apex_px)
             inputs |= {"apex": picture[None], "has_apex": np.ones((1, 1), np.float32)}
-        return flow, *self.trunk.embed(**inputs)
+        return self.trunk.embed(**inputs)
 
     def teach(self, lesson: Lesson | None) -> None:
         """Answer with the classes of `lesson` from the next prediction on; None goes back to the bundle's own."""

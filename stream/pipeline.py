@@ -209,7 +209,7 @@ class Pipeline:
             bundle=bundle.name,
             bundle_sha256=bundle.sha256,
             embedding=prediction.embedding.astype(np.float32).tobytes() if prediction else None,
-            **(_pictures(span, prediction) if self.keep_pictures else {}),
+            **(self._pictures(span, expression) if self.keep_pictures else {}),
         )
 
     def _predict(self, onset: Crop, apex: Crop) -> Prediction:
@@ -224,12 +224,12 @@ class Pipeline:
     def _nothing(self, onset: Crop, apex: Crop) -> float:
         return self._predict(onset, apex).prior[NO_EXPRESSION]
 
-
-def _pictures(span: Span, prediction: Prediction | None) -> dict[str, bytes]:
-    pictures = {"onset_jpeg": _encoded(".jpg", span.onset.image), "apex_jpeg": _encoded(".jpg", span.apex.image)}
-    if prediction:
-        pictures["flow_png"] = _encoded(".png", flow_picture(prediction.flow))
-    return pictures
+    def _pictures(self, span: Span, expression: bool) -> dict[str, bytes]:
+        pictures = {"onset_jpeg": _encoded(".jpg", span.onset.image), "apex_jpeg": _encoded(".jpg", span.apex.image)}
+        if expression:
+            field = self.recognizer.facial_flow(span.onset.grey, span.apex.grey)
+            pictures["flow_png"] = _encoded(".png", flow_picture(field))
+        return pictures
 
 
 def _encoded(extension: str, image: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ Answer = tuple[np.ndarray, np.ndarray]
 
 
 class Trunk(Protocol):
-    """What turns flows into embeddings (N, d) and Action Unit logits (N, 17); inputs by name, float32, batch first."""
+    """What turns flows or crops into embeddings (N, d) and Action Unit logits (N, 17); inputs by name, batch first."""
 
     def embed(self, **inputs: np.ndarray) -> Answer: ...
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import onnxruntime
 
 from engine.bundle import TRUNKS, Bundle
+from engine.crop import CropSpec
 from engine.cuda import driver
 from engine.cuda.device import device
 from engine.errors import DeviceError, UserError
@@ -74,7 +75,20 @@ def started(bundle: Bundle, precision: str) -> Trunk:
     arch = device().gpu.arch
     path, plan = tensorrt.cached_engine(bundle, precision, arch)
     try:
-        return tensorrt.TensorRtTrunk(device(), plan)
+        return trunk_of(bundle, plan)
     except DeviceError:
         path.unlink(missing_ok=True)
-        return tensorrt.TensorRtTrunk(device(), tensorrt.cached_engine(bundle, precision, arch)[1])
+        return trunk_of(bundle, tensorrt.cached_engine(bundle, precision, arch)[1])
+
+
+def trunk_of(bundle: Bundle, plan: bytes) -> Trunk:
+    if not takes_crops(bundle):
+        return tensorrt.TensorRtTrunk(device(), plan)
+    from engine.runtimes.crops import CropTrunk
+
+    return CropTrunk(device(), plan, CropSpec(**bundle.card["input"]["crop"]))
+
+
+def takes_crops(bundle: Bundle) -> bool:
+    """Whether its flow is computed on the GPU as well: the trunk there is asked with crops, not with flow."""
+    return bool(bundle.card["input"]["flow"] == "farneback" and not bundle.card["input"]["apex_px"])

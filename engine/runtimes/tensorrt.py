@@ -16,6 +16,7 @@ from engine import cache
 from engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
 from engine.cuda.device import Device, Memory
 from engine.errors import DeviceError, UserError
+from engine.runtimes.batcher import Answer
 from engine.runtimes.onnx import OUTPUTS
 
 OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on TensorRT has the precision
@@ -25,7 +26,8 @@ WORKSPACE_BYTES = 256 << 20
 
 
 class TensorRtTrunk:
-    """An engine on a device, with a stream and buffers of its own: one `embed` at a time per object.
+    """An engine on a device, with a stream and buffers of its own: one `embed` at a time per object. `address` is where
+    the rows of each input and output lie there.
 
     Raises DeviceError where the engine does not load; the caller builds it again or takes the CPU.
     """
@@ -39,18 +41,19 @@ class TensorRtTrunk:
             if self._engine is None:
                 raise DeviceError(f"{device.gpu.name} cannot load the TensorRT engine: {log.told()}")
             self._runtime, self._memory = runtime, Memory(device)
+            self.stream = self._memory.stream
             self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
             scratch_bytes = max(self._engine.device_memory_size_v2, 1)
             self._context.set_device_memory(self._memory.on_device(scratch_bytes, dtype=np.uint8), scratch_bytes)
             self._host: dict[str, np.ndarray] = {}
-            self._address: dict[str, int] = {}
+            self.address: dict[str, int] = {}
             for name in (self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)):
                 shape = tuple(self._engine.get_tensor_shape(name))[1:]
                 self._host[name] = self._memory.pinned(MOST_BATCH, *shape)
-                self._address[name] = self._memory.on_device(MOST_BATCH, *shape)
-                self._context.set_tensor_address(name, self._address[name])
+                self.address[name] = self._memory.on_device(MOST_BATCH, *shape)
+                self._context.set_tensor_address(name, self.address[name])
 
-    def embed(self, **inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def embed(self, **inputs: np.ndarray) -> Answer:
         """As OnnxTrunk.embed; more than MOST_BATCH rows go in several runs."""
         count = len(inputs["flow"])
         parts = []
@@ -59,22 +62,32 @@ class TensorRtTrunk:
         embedding, au_logits = (np.concatenate(column) for column in zip(*parts, strict=True))
         return embedding, au_logits
 
-    def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        count, cuda, stream = len(inputs["flow"]), self._device.cuda, self._memory.stream
+    def _run(self, inputs: dict[str, np.ndarray]) -> Answer:
+        count = len(inputs["flow"])
         with self._device.current("recognition"):
             for name, value in inputs.items():
                 if name not in self._host or value.shape[1:] != self._host[name].shape[1:]:
                     raise UserError(f"The engine takes no input {name!r} of shape {value.shape}.")
                 self._host[name][:count] = value
-                cuda.memcpy_htod_async(self._address[name], self._host[name][:count], stream)
-                if not self._context.set_input_shape(name, value.shape):
-                    raise DeviceError(f"The engine refuses input {name!r} of shape {value.shape}.")
-            if not self._context.execute_async_v3(stream.handle):
-                raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run.")
-            for name in OUTPUTS:
-                cuda.memcpy_dtoh_async(self._host[name][:count], self._address[name], stream)
-            stream.synchronize()
-            return [self._host[name][:count].copy() for name in OUTPUTS]
+                self._device.cuda.memcpy_htod_async(self.address[name], self._host[name][:count], self.stream)
+            return self.answer(count)
+
+    def answer(self, count: int) -> Answer:
+        """Run on the first `count` rows of what lies at the inputs' `address` or is on its way there in `stream`.
+
+        To be called in `device.current`.
+        """
+        for name in self.address.keys() - set(OUTPUTS):
+            shape = (count, *self._host[name].shape[1:])
+            if not self._context.set_input_shape(name, shape):
+                raise DeviceError(f"The engine refuses input {name!r} of shape {shape}.")
+        if not self._context.execute_async_v3(self.stream.handle):
+            raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run.")
+        for name in OUTPUTS:
+            self._device.cuda.memcpy_dtoh_async(self._host[name][:count], self.address[name], self.stream)
+        self.stream.synchronize()
+        embedding, au_logits = (self._host[name][:count].copy() for name in OUTPUTS)
+        return embedding, au_logits
 
     def close(self) -> None:
         """Give the device's memory back."""
