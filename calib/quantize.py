@@ -108,14 +108,6 @@ def quantize(
     )
 
 
-def gate(fp32: bytes, quantised: bytes, inputs: Inputs, *, least_cosine: float = Gate.least_cosine) -> float:
-    """Mean cosine between FP32 and quantised embeddings of a batch. Raises UserError where it is below that."""
-    found = cosine(OnnxTrunk(fp32).embed(**inputs)[0], OnnxTrunk(quantised).embed(**inputs)[0])
-    if found < least_cosine:
-        raise UserError(f"Embeddings have cosine {found:.4f} with FP32, below {least_cosine}: ship FP32 instead.")
-    return found
-
-
 def cosine(exact: np.ndarray, rounded: np.ndarray) -> float:
     """Mean cosine between the rows of two (N, d) arrays."""
     norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)

@@ -12,7 +12,7 @@ from engine.errors import UserError
 def add_commands(commands: Any) -> None:
     """Add the parsers to argparse's subparsers `commands`."""
     quantize = commands.add_parser("quantize", help="write a bundle's INT8 or FP8 trunk, if it stays true to FP32")
-    quantize.add_argument("bundle", metavar="BUNDLE", help="folder, or default for the shipped one")
+    quantize.add_argument("bundle", metavar="BUNDLE", help="folder, or one that ships: default, farneback, source")
     about_data = ".npz of `merau-lab synth flows --harder` or `synth pairs`, or a flow set's CSV"
     quantize.add_argument("--data", type=Path, nargs="+", required=True, help=about_data)
     quantize.add_argument("--method", choices=("minmax", "entropy", "percentile", "mse"), default="percentile")
@@ -22,15 +22,18 @@ def add_commands(commands: Any) -> None:
     quantize.set_defaults(run=run_quantize)
 
     build = commands.add_parser("build", help="build a bundle's TensorRT engine; needs no GPU with tensorrt_rtx")
-    build.add_argument("bundle", metavar="BUNDLE", help="folder or zip, or default for the shipped one")
+    build.add_argument("bundle", metavar="BUNDLE", help="folder or zip, or one that ships: default, farneback, source")
     build.add_argument("--precision", choices=("fp16", "int8", "fp8"), default="int8")
     build.add_argument("--arch", help="sm_75, sm_80, sm_86, sm_89 or sm_120 (default: this machine's GPU)")
     build.add_argument("--out", type=Path, help="folder (default: the cache that merau looks in)")
     build.set_defaults(run=run_build)
 
 
-def bundle_folder(name: str) -> Path | None:
-    return None if name == "default" else Path(name)
+def bundle_folder(name: str) -> Path:
+    """A path, or the name of a bundle that ships."""
+    from engine.bundle import SHIPPED
+
+    return SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
 
 
 def run_quantize(options: argparse.Namespace) -> None:
@@ -39,8 +42,8 @@ def run_quantize(options: argparse.Namespace) -> None:
     from trainers.data import labelled
     from trainers.export import quantized
 
-    bundle = bundles.load(bundle_folder(options.bundle))
-    source = bundle_folder(options.bundle) or Path(bundles.__file__).parent / "bundles" / "default"
+    source = bundle_folder(options.bundle)
+    bundle = bundles.load(source)
     if not source.is_dir():
         raise UserError(f"{source} is no folder: unpack the bundle first.")
     folder = options.out or source
