@@ -31,6 +31,7 @@ def run_staged(options: argparse.Namespace) -> None:
     from trainers.learn import settings
     from trainers.learn.bundle import write_bundle
     from trainers.learn.merau import train_merau
+    from trainers.learn.stage import processes
 
     if not options.data:
         raise UserError("--setting trains on prepared sets: name them with --data.")
@@ -38,7 +39,10 @@ def run_staged(options: argparse.Namespace) -> None:
     start = options.start or Path(bundles.__file__).parent / "bundles" / "default"
     sets = {str(index): digest(index) for index in (*options.data, *(options.frames or ()))}
     run = json.loads(json.dumps({"setting": asdict(setting), "sets": sets, "from": bundles.load(start).sha256}))
-    begin(options.out, run, resume=options.resume)
+    together = processes()
+    if together.is_main_process:
+        begin(options.out, run, resume=options.resume)
+    together.wait_for_everyone()
     data = joined(options.data)
     trained = train_merau(
         data,
@@ -47,8 +51,9 @@ def run_staged(options: argparse.Namespace) -> None:
         frames=joined(options.frames) if options.frames else None,
         folder=options.out / CHECKPOINTS,
     )
-    name = f"merau-{options.out.resolve().name}"
-    write_bundle(trained, options.out, name=name, flow=setting.flow, trained_on=run)
+    if together.is_main_process:
+        name = f"merau-{options.out.resolve().name}"
+        write_bundle(trained, options.out, name=name, flow=setting.flow, trained_on=run)
 
 
 def begin(folder: Path, run: dict[str, Any], *, resume: bool) -> None:

@@ -42,7 +42,7 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
     In `folder` the checkpoint is written, and read where it is there already: it must be of this very stage.
     Raises UserError where there are fewer batches than processes, or the checkpoint does not fit.
     """
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    accelerator = processes()
     model, optimizer = accelerator.prepare(stage.model, stage.optimizer)
     losses = resume(stage, folder / f"{stage.name}.pt") if folder else []
     stage.model.train()
@@ -59,6 +59,11 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
     for tensor in stage.model.state_dict().values():  # running means of batch norm are each process's own
         tensor.copy_(broadcast(tensor.to(accelerator.device)))
     return losses
+
+
+def processes() -> Accelerator:
+    """This process among those that train together: alone, unless a launcher started several."""
+    return Accelerator(cpu=not torch.accelerator.is_available())
 
 
 def run_epoch(
