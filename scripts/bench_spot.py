@@ -358,14 +358,14 @@ def main() -> int:
     clips = clips_of(options.split, options.rates, options.clips, options.seed)
     for name in sorted({clip.file for clip in clips}):
         footage(name)  # fetched once, before processes ask for it together
-    pool = ProcessPoolExecutor(options.jobs)
-    try:
+    with ProcessPoolExecutor(options.jobs) as pool:
         jobs = [pool.submit(hear, clip, options.cache) for clip in clips]
-        heard = [job.result() for job in tqdm(jobs, unit="clip", file=sys.stderr)]
-    except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
-        print("Stopped.", file=sys.stderr)
-        return 130
+        try:
+            heard = [job.result() for job in tqdm(jobs, unit="clip", file=sys.stderr)]
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            print("Stopped.", file=sys.stderr)
+            return 130
     print(json.dumps(report(heard, options), indent=1))
     return 0
 

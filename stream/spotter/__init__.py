@@ -36,7 +36,7 @@ class SpotterSettings:
     micro_max_s: float = 0.5  # onset to offset; longer is macro
     macro_max_s: float = 20.0  # an expression that is held longer is closed
     lag_s: float = 0.2
-    rate_max_hz: float = 40.0  # crops that follow each other faster than this are averaged, which takes out their noise
+    rate_hz: float = 25.0  # crops that follow each other faster are averaged, which takes out the noise of their coding
     pulse_trigger: float = 3.0
     rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
@@ -138,8 +138,9 @@ class Spotter:
 
     def push(self, crop: Crop) -> list[Span]:
         """What is to be said after `crop`, which must be later than the one before."""
+        newest_s = crop.t_s - (self._pending[-1].t_s if self._pending else self._last_s)
         self._pending.append(crop)
-        if self._ring and crop.t_s - self._last_s < 1 / self.settings.rate_max_hz - 1e-4:
+        if self._ring and crop.t_s - self._last_s + newest_s / 2 < 1 / self.settings.rate_hz:  # the next comes nearer
             return []
         crop, self._last_s, self._pending = _mean(self._pending), crop.t_s, []
         spans = self.finish() if self._ring and crop.t_s - self._ring[-1].t_s > self.GAP_S else []

@@ -111,7 +111,7 @@ def test_memory_does_not_grow_with_the_stream(film):
     assert kept <= (spotter.RING_S + 1) * rate
 
 
-@pytest.mark.parametrize("name", ["micro_max_s", "lag_s", "rate_max_hz", "pulse_trigger"])
+@pytest.mark.parametrize("name", ["micro_max_s", "lag_s", "rate_hz", "pulse_trigger"])
 def test_a_setting_that_makes_no_sense_is_refused_by_name(name):
     with pytest.raises(Exception, match=name):
         SpotterSettings(**{name: 0.0})
