@@ -341,15 +341,15 @@ def texture(rng: np.random.Generator, samples: int) -> np.ndarray:
 def remove_head(field: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """`field` (N, 2, rows, columns) after the head-motion fit of `engine.flow`, on its own cells."""
     basis, cells = cell_basis()
-    fitted = np.stack([engine_flow._fit(f, t, basis, cells) for f, t in zip(field, trust, strict=True)])
+    fitted = np.stack([engine_flow.fit_motion(f, t, basis, cells) for f, t in zip(field, trust, strict=True)])
     return field - np.tensordot(fitted, basis, axes=(2, 0))
 
 
 @lru_cache
 def cell_basis() -> tuple[np.ndarray, np.ndarray]:
     """The basis of the head-motion fit at each cell, (4, rows, columns), and the cells (n, 2) on the face."""
-    basis, cells = engine_flow._basis(SPEC)
-    return np.ascontiguousarray(basis[:, CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX]), cells // CELL_PX
+    basis = engine_flow.motion_basis(SPEC)[:, CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX]
+    return np.ascontiguousarray(basis), engine_flow.face_cells(SPEC) // CELL_PX
 
 
 def smooth(rng: np.random.Generator, samples: int, scales: tuple[int, ...]) -> np.ndarray:
