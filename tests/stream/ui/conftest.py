@@ -65,6 +65,15 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
+def showing(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Iterator[App]:
+    """One page that plays the clip, for all tests that only look."""
+    store = tmp_path_factory.mktemp("showing") / "page.db"
+    app = App([str(clip)], Recognizer.load, UiSettings(port=0), store=store)
+    yield app
+    app.close()
+
+
+@pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     expect.set_options(timeout=60_000)
     with sync_playwright() as started:

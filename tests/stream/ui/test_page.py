@@ -43,20 +43,20 @@ def names(page: Page) -> list[str]:
     return [cell.removeprefix("✓ ") for cell in page.locator(".review td.mark").all_inner_texts() if cell]
 
 
-def test_live_view_shows_frames_what_is_in_them_and_events(serve, page, clip):
-    app = serve(clip)
-    page.goto(app.address)
+def test_live_view_shows_frames_what_is_in_them_and_events(showing, page):
+    page.goto(showing.address)
     tile = page.locator(".tile")
     expect(tile.locator("h2")).to_have_text("interview.mp4")
     wait_for(lambda: page.evaluate(LIT) > 20, "a picture")
     expect(tile.locator(".person b").first).to_have_text("Face 1")
     expect(tile.locator(".said li.micro").first).to_contain_text("micro-expression")
     expect(tile.locator(".word .label").first).not_to_be_empty()
-    expect(tile.locator(".status")).to_contain_text("frames/s captured")
     expect(tile.locator(".pill").first).to_have_text("ended")
+    expect(tile.locator(".status")).to_contain_text("frames captured")
     tile.get_by_label("Mesh").check()
     tile.get_by_role("button", name="Play again").click()
     expect(tile.locator(".pill").first).to_have_text("live")
+    expect(tile.locator(".status")).to_contain_text("frames/s captured")
     page.evaluate("() => { merau.onShown = (camera, header) => { window.meshSeen ||= header.mesh > 0; }; }")
     page.wait_for_function("window.meshSeen")
 
@@ -206,11 +206,10 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
         (1280, "light", "en-GB", "Review", "Confirm that you are sure"),
     ],
 )
-def test_nothing_sticks_out_on_a_phone_or_in_the_dark(serve, browser, clip, width, scheme, locale, words, sure):
-    app = serve(clip)
+def test_nothing_sticks_out_on_a_phone_or_in_the_dark(showing, browser, width, scheme, locale, words, sure):
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, locale=locale)
-    page.goto(app.address)
-    expect(page.locator(".tile .person").first).to_be_visible(timeout=60_000)
+    page.goto(showing.address)
+    expect(page.locator(".tile .person").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_role("tab", name=words).click()
     page.locator(".review tbody tr").first.wait_for()
