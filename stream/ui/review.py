@@ -131,8 +131,9 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
     teach.click(taught, [token, session], shown, **private())
     unteach.click(untaught, [token, session], shown, **private())
     load.upload(loaded, [token, session, load], shown, **private())
-    upload.upload(analysed, [token, upload], [progress, *shown], **private(show_progress="full", concurrency_limit=1))
-    folder.input(picked, [token, folder], [progress, *shown], **private(show_progress="full", concurrency_limit=1))
+    slowly = private(show_progress="full", show_progress_on=progress, concurrency_limit=1)
+    upload.upload(analysed, [token, upload], [progress, *shown], **slowly)
+    folder.input(picked, [token, folder], [progress, *shown], **slowly)
 
 
 def _analyse(desk: Desk, path: str, bar: gr.Progress) -> int:
