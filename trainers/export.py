@@ -2,12 +2,14 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 from safetensors.numpy import save as serialize
 from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model
@@ -22,13 +24,16 @@ from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import CLASSES, Flows, FlowSettings
 from trainers.evaluate.metrics import class_scores
-from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau
+from trainers.models.au import AuModule
+from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau, begin_anew
+from trainers.models.tcae import Encoder
 
 BATCH = 50
 MOST_RANGED = 1000  # samples of each set that quantisation ranges come from
 METHOD = "percentile"  # of finding them
 RISK = 0.08  # share of wrong answers aimed at, so that it stays below a tenth where cameras are worse
 DOMAIN_SAMPLES = 300
+DEFAULT = Path(bundle.__file__).parent / "bundles" / "default"
 WEIGHTS = "weights.safetensors"  # of the model itself, for further training; nothing at run time reads it
 
 
@@ -144,18 +149,30 @@ def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, f
 
 
 def load_model(folder: Path) -> Merau:
-    """The model that `export` wrote into `folder`, to train on. Raises UserError where its weights are not there."""
+    """The model whose bundle lies in `folder`, to train on. Raises UserError where its weights are not there."""
     card = bundle.load(folder).card
-    if card["input"]["apex_px"]:
-        raise UserError(f"Bundle {card['name']} has an apex branch: only models of flow alone can be trained on.")
-    classes = len(card["classes"])
-    judges: list[FlowNet | LinearNet] = [FlowNet(classes=classes) for _ in range(card["trained_on"]["flows"]["nets"])]
-    model = Merau(FlowModule([*judges, LinearNet(classes=classes)]))
     try:
+        shapes = {name: value.shape for name, value in load_file(folder / WEIGHTS).items()}
+        model = shaped(shapes, len(card["classes"]), card["input"]["apex_px"])
         load_weights(model, str(folder / WEIGHTS))
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, SafetensorError) as error:
         raise UserError(f"{folder} holds no weights to train on: {WEIGHTS} is missing or another model's.") from error
     return model.eval()
+
+
+def shaped(shapes: Mapping[str, Sequence[int]], classes: int, apex_px: int) -> Merau:
+    """An untrained model whose weights have the names and `shapes` of a stored one."""
+    nets = sum(name.endswith("features.0.0.weight") for name in shapes)
+    answers = [shapes[f"flow.judges.{i}.classify.weight"][0] for i in range(nets + 1)]
+    flow = FlowModule([*(FlowNet(classes=c) for c in answers[:-1]), LinearNet(classes=answers[-1])])
+    if not apex_px:
+        model = Merau(flow)
+    else:
+        encoder = Encoder(size_px=apex_px, base=shapes["au.encoder.shared.0.0.weight"][0])
+        model = Merau(flow, au=AuModule(encoder, aus=shapes["au.detector.1.weight"][0]))
+    kind = "cosine" if "classify.log_scale" in shapes else "linear" if "classify.weight" in shapes else "prototypes"
+    begin_anew(model, kind, classes)
+    return model
 
 
 def log_odds(share: float) -> float:

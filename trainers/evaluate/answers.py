@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from engine import heads
+from engine.crop import CropSpec
 from engine.errors import UserError
 from engine.recognizer import Recognizer, apex_picture
 from engine.teach import Sample
@@ -42,7 +43,7 @@ def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
 
     Raises UserError where the bundle's classes do not tell negative, positive and surprise apart.
     """
-    inputs = trunk_inputs(recognizer.apex_px, flow, apexes(recognizer, data), known=False)
+    inputs = trunk_inputs(recognizer.apex_px, flow, apexes(data, recognizer.apex_px), known=False)
     parts = [
         recognizer.trunk.embed(**{name: rows[i : i + BATCH] for name, rows in inputs.items()})
         for i in range(0, len(flow), BATCH)
@@ -53,11 +54,11 @@ def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
     return Answers(expressions(known, names), known, 1 / (1 + np.exp(-au_logits)), embedding, names, units)
 
 
-def apexes(recognizer: Recognizer, data: FlowSet) -> np.ndarray | None:
-    """The apex pictures (N, 1, S, S) float32 in 0..1, for a bundle that looks at them and a set that has crops."""
-    if not recognizer.apex_px or not all(data.crops):
+def apexes(data: FlowSet, apex_px: int) -> np.ndarray | None:
+    """Apex pictures (N, 1, apex_px, apex_px) float32 in 0..1, for a trunk that looks at them and a set with crops."""
+    if not apex_px or not all(data.crops):
         return None
-    return np.stack([apex_picture(read_crops(path)[1], recognizer.spec, recognizer.apex_px) for path in data.crops])
+    return np.stack([apex_picture(read_crops(path)[1], CropSpec(), apex_px) for path in data.crops])
 
 
 def expressions(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

@@ -79,11 +79,13 @@ def run_protocol(options: argparse.Namespace) -> None:
     from trainers.data import flow_set
     from trainers.evaluate import report
     from trainers.evaluate.run import RunSettings, run
+    from trainers.export import DEFAULT
 
     names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch")
     settings = RunSettings(**{name: getattr(options, name) for name in names})
     recognizer = Recognizer.load(options.bundle, precision=options.precision)
-    done = run(recognizer, flow_set.read(options.flows), settings, name=str(options.flows))
+    weights = options.bundle or DEFAULT
+    done = run(recognizer, flow_set.read(options.flows), settings, name=str(options.flows), weights=weights)
     write_json(done.document, options.json)
     page = options.report
     if page is None and options.json is not None and options.json.suffix == ".json":
@@ -98,14 +100,15 @@ def run_leaderboard(options: argparse.Namespace) -> None:
     from trainers.data.synthetic_set import draw_set
     from trainers.evaluate import leaderboard
     from trainers.evaluate.run import MODELS
+    from trainers.export import DEFAULT
 
-    named = [(path.name, Recognizer.load(path)) for path in options.bundle] or [("default", Recognizer.load())]
+    loaded = [(path, Recognizer.load(path)) for path in options.bundle or [DEFAULT]]
     with TemporaryDirectory() as folder:
         index = options.flows or Path(folder) / "index.csv"
         if options.flows is None:
             draw_set(index.parent, SYNTHETIC_CLIPS, SCORED_SEED)
         documents = leaderboard.compare(
-            named,
+            loaded,
             flow_set.read(index),
             models=options.models or MODELS,
             protocols=options.protocols or leaderboard.PROTOCOLS,

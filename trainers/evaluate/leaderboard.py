@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
@@ -15,6 +16,8 @@ TITLES = {
     "merau": "MERAU, taught head x prior",
     "merau-linear": "MERAU, linear head alone",
     "merau-cd": "MERAU (CD), cosine head alone",
+    "merau-tuned": "MERAU, fine-tuned at table 2's rates",
+    "merau-cd-tuned": "MERAU (CD), fine-tuned",
     "protonet": "ProtoNet on MERAU's embedding",
     "logistic": "logistic regression on raw flow",
     "lbp-top": "LBP-TOP + SVM",
@@ -25,7 +28,7 @@ TITLES = {
 
 
 def compare(
-    recognizers: Sequence[tuple[str, Recognizer]],
+    recognizers: Sequence[tuple[Path, Recognizer]],
     data: FlowSet,
     *,
     models: Sequence[str] = MODELS,
@@ -38,12 +41,12 @@ def compare(
     """
     done = []
     for model in models:
-        for name, recognizer in recognizers if model.startswith(("merau", "protonet")) else recognizers[:1]:
+        for folder, recognizer in recognizers if model.startswith(("merau", "protonet")) else recognizers[:1]:
             for protocol in protocols:
                 asked = RunSettings(model=model, protocol=protocol, **settings)
-                print_as = name if len(recognizers) > 1 and model.startswith(("merau", "protonet")) else ""
+                print_as = folder.name if len(recognizers) > 1 and model.startswith(("merau", "protonet")) else ""
                 try:
-                    document = run(recognizer, data, asked).document
+                    document = run(recognizer, data, asked, weights=folder).document
                 except UserError as error:
                     document = {"model": model, "protocol": protocol, "skipped": str(error)}
                 done.append({"title": " ".join(filter(None, (TITLES[model], print_as))), **document})

@@ -1,18 +1,34 @@
 """Recognizers as the protocols ask for them: MERAU from a bundle with each of its heads, and the baselines."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from engine import heads
 from engine.recognizer import Recognizer
 from engine.teach import prior, teach
 from trainers.baselines import capsule, lbp_top, liu, logistic, vgg
 from trainers.data.flow_set import CLASSES
-from trainers.evaluate.answers import Answers
+from trainers.data.synth.action_units import AUS
+from trainers.data.synth.flows import Flows
+from trainers.evaluate.answers import Answers, apexes
 from trainers.evaluate.problem import Problem
 from trainers.evaluate.protocols import Learner, NeedsSamples
+from trainers.export import load_model, trunk_inputs
+from trainers.learn.fusion import fuse
+from trainers.learn.settings import FusionSettings
+from trainers.models.merau import Merau as Model
+from trainers.models.merau import begin_anew
+
+# Table 2, column Fine-tune. The shots' Action Units are not known; epochs are ours.
+FINE_TUNE = FusionSettings(
+    encoder_rate=1e-5, projection_rate=1e-3, classifier_rate=2e-3, epochs=60, batch=32, au_weight=0, apex_dropout=0
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,46 @@ def head_on(embedding: np.ndarray, problem: Problem, kind: str, train: np.ndarra
     return said
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """MERAU as published (section 4.3): the layers of `model` and a new classifier learn from the samples shown, at the
+    rates of table 2. `inputs` are those of its trunk for every sample of the problem, in PyTorch's tensors."""
+
+    problem: Problem
+    model: Model
+    inputs: dict[str, Tensor]
+    classifier: str
+
+    def __call__(
+        self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
+    ) -> np.ndarray:
+        if not len(train):
+            raise NeedsSamples("What is fine-tuned knows nothing without samples.")
+        present, label = np.unique(self.problem.label[train], return_inverse=True)
+        said = np.zeros((len(test), len(self.problem.classes)))
+        torch.manual_seed(seed)
+        model = deepcopy(self.model)
+        begin_anew(model, self.classifier, len(present))
+        nothing = np.zeros(len(train))
+        shown = Flows(
+            self.problem.flow[train], label, np.full((len(train), len(AUS)), np.nan, np.float32), nothing, nothing > 0
+        )
+        apex = self.inputs["apex"][train] if "apex" in self.inputs else None
+        fuse(model, shown, apex, replace(FINE_TUNE, classifier=self.classifier), seed=seed)
+        with torch.no_grad():
+            e, _ = model(*(part[test] for part in self.inputs.values()))
+            said[:, present] = model.classify(e).softmax(1).numpy()
+        return said
+
+
+def tuned(problem: Problem, weights: Path, classifier: str) -> Tuned:
+    """Raises UserError where `weights`, a bundle's folder, holds none."""
+    model = load_model(weights)
+    inputs = trunk_inputs(model.apex_px, problem.flow, apexes(problem.data, model.apex_px), known=False)
+    return Tuned(problem, model, {name: torch.from_numpy(part) for name, part in inputs.items()}, classifier)
+
+
+TUNED = {"merau-tuned": "linear", "merau-cd-tuned": "cosine"}
 HEADS = {"merau-linear": "linear", "merau-cd": "cosine", "protonet": "prototypes"}
 BASELINES: dict[str, Callable[[Problem], Learner]] = {"logistic": logistic.Logistic, "lbp-top": lbp_top.LbpTop}
 NETWORKS: dict[str, Callable[..., Learner]] = {"liu": liu.learner, "vgg": vgg.learner, "capsule": capsule.learner}

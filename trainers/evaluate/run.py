@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -12,13 +13,14 @@ from engine.recognizer import Recognizer
 from trainers.data.flow_set import FlowSet
 from trainers.evaluate import summary
 from trainers.evaluate.answers import Answers, answer
-from trainers.evaluate.learners import BASELINES, HEADS, NETWORKS, Embedded, Merau
+from trainers.evaluate.learners import BASELINES, HEADS, NETWORKS, TUNED, Embedded, Merau, tuned
 from trainers.evaluate.problem import TASKS, Problem, pose
 from trainers.evaluate.protocols import SPLITS, Learner, Trial, crossed, few_shot, zero_shot
+from trainers.export import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)
-MODELS = ("merau", *HEADS, *BASELINES, *NETWORKS)
+MODELS = ("merau", *HEADS, *TUNED, *BASELINES, *NETWORKS)
 BEST_EPOCH = "best-epoch: each fold kept the epoch that did best on its own TEST samples, as some publications do"
 
 
@@ -56,11 +58,16 @@ class Run:
     document: dict[str, Any]
 
 
-def run(recognizer: Recognizer, data: FlowSet, settings: RunSettings, *, name: str = "") -> Run:
-    """Raises UserError where the set has not what the protocol needs."""
+def run(
+    recognizer: Recognizer, data: FlowSet, settings: RunSettings, *, name: str = "", weights: Path = DEFAULT
+) -> Run:
+    """`weights` is the folder of the recognizer's bundle, for models that train it further.
+
+    Raises UserError where the set has not what the protocol needs.
+    """
     problem = pose(data, settings.task)
     answers = answer(recognizer, problem.data, problem.flow)
-    learner = make_learner(problem, recognizer, answers, settings)
+    learner = make_learner(problem, recognizer, answers, settings, weights)
     document = head(recognizer, problem, settings, name)
     before: list[Trial] = []
     if settings.protocol == ZERO_SHOT:
@@ -93,11 +100,15 @@ def gaps(problem: Problem, answers: Answers) -> list[dict[str, Any]]:
     return measured
 
 
-def make_learner(problem: Problem, recognizer: Recognizer, answers: Answers, settings: RunSettings) -> Learner:
+def make_learner(
+    problem: Problem, recognizer: Recognizer, answers: Answers, settings: RunSettings, weights: Path
+) -> Learner:
     if settings.model == "merau":
         return Merau(problem, recognizer, answers)
     if settings.model in HEADS:
         return Embedded(problem, answers, HEADS[settings.model])
+    if settings.model in TUNED:
+        return tuned(problem, weights, TUNED[settings.model])
     if settings.model in NETWORKS:
         return NETWORKS[settings.model](problem, best_epoch=settings.best_epoch)
     return BASELINES[settings.model](problem)

@@ -27,7 +27,7 @@ def add_options(train: argparse.ArgumentParser) -> None:
 
 
 def run_staged(options: argparse.Namespace) -> None:
-    from trainers.export import load_model
+    from trainers.export import DEFAULT, load_model
     from trainers.learn import settings
     from trainers.learn.bundle import write_bundle
     from trainers.learn.merau import train_merau
@@ -36,7 +36,7 @@ def run_staged(options: argparse.Namespace) -> None:
     if not options.data:
         raise UserError("--setting trains on prepared sets: name them with --data.")
     setting = replace(settings.read(options.setting), seed=options.seed)
-    start = options.start or Path(bundles.__file__).parent / "bundles" / "default"
+    start = options.start or DEFAULT
     sets = {str(index): digest(index) for index in (*options.data, *(options.frames or ()))}
     run = json.loads(json.dumps({"setting": asdict(setting), "sets": sets, "from": bundles.load(start).sha256}))
     together = processes()

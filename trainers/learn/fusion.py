@@ -16,7 +16,7 @@ from trainers.data.synth.flows import Flows
 from trainers.learn.settings import FusionSettings
 from trainers.learn.stage import Stage, fit, shuffled
 from trainers.models.au import AuModule
-from trainers.models.merau import CosineClassifier, FlowModule, FlowNet, LinearNet, Merau
+from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau
 
 # Of the apex branch beside a flow branch that stays as it is: in table 2 that has a hundredth of the other rates.
 BESIDE_THE_FLOW = FusionSettings(encoder_rate=0, batch=256, augment=False, unknown=0)
@@ -124,15 +124,6 @@ def add_apex(model: Merau, module: AuModule, pairs: Flows, apex: Tensor, *, seed
     fused = Merau(model.flow, au=module)
     fuse(fused, pairs, apex, BESIDE_THE_FLOW, seed=seed)
     return fused
-
-
-def begin_anew(model: Merau, classifier: str, classes: int) -> None:
-    """Give `model` an untrained classifier: eq. 5 or eq. 6; prototypes (eq. 9) need none."""
-    if classifier == "prototypes":
-        model.classify = nn.Identity()
-    else:
-        kind = CosineClassifier if classifier == "cosine" else nn.Linear
-        model.classify = kind(model.dimension, classes)
 
 
 def fuse(

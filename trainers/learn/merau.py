@@ -23,10 +23,10 @@ from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import Flows
 from trainers.evaluate.problem import TASKS, labels
 from trainers.learn.apex import Frames, train_detector, train_tcae
-from trainers.learn.fusion import begin_anew, fuse
+from trainers.learn.fusion import fuse
 from trainers.learn.settings import Setting
 from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, Merau
+from trainers.models.merau import FlowModule, Merau, begin_anew
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,12 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
     losses = resume(stage, folder / f"{stage.name}.pt") if folder else []
     stage.model.train()
     with tqdm(
-        total=stage.epochs, initial=len(losses), desc=stage.name, unit="epoch", disable=not accelerator.is_main_process
+        total=stage.epochs,
+        initial=len(losses),
+        desc=stage.name,
+        unit="epoch",
+        leave=None,  # a bar within another one goes when it is full
+        disable=not accelerator.is_main_process,
     ) as bar:
         for epoch in range(len(losses), stage.epochs):
             losses.append(run_epoch(stage, model, optimizer, accelerator, seed * 100_003 + epoch))

@@ -147,3 +147,12 @@ class Merau(nn.Module):
         x_au, p = self.au(apex)
         e_a1, e_a2 = self.project_code(x_au), self.project_units(p)
         return torch.cat([e_of, has_apex * e_a1, has_apex * e_a2], 1), aus
+
+
+def begin_anew(model: Merau, classifier: str, classes: int) -> None:
+    """Give `model` an untrained classifier: eq. 5 or eq. 6; prototypes (eq. 9) need none."""
+    if classifier == "prototypes":
+        model.classify = nn.Identity()
+    else:
+        kind = CosineClassifier if classifier == "cosine" else nn.Linear
+        model.classify = kind(model.dimension, classes)

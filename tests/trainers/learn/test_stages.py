@@ -227,7 +227,7 @@ def test_from_a_prepared_set_to_a_bundle_that_runs_and_is_evaluated(index, tmp_p
         "--task",
         "5-class",
         "--model",
-        "merau-cd",
+        "merau-cd-tuned",
         "--bundle",
         str(tmp_path / "b"),
     ]
