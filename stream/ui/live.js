@@ -189,7 +189,7 @@
       this.now = header.t_s;
       if (image) this.draw(image, header, mesh);
       if (image && !jpeg.length) this.delay(m.webcam.age_ms(header.t_s));
-      m.onShown?.(this.camera, header);
+      if (image) m.onShown?.(this.camera, header);
       if (jpeg.length) image.close();
       this.header = header;
       this.pending ??= setTimeout(() => { this.pending = null; this.tidy(this.header); }, TIDY_MS);
