@@ -12,6 +12,7 @@ import numpy as np
 from engine import bundle as bundles
 from engine import heads
 from engine.crop import CropSpec
+from engine.cuda import driver
 from engine.errors import DeviceError, UserError
 from engine.flow import METHODS, pair_flow
 from engine.runtimes.batcher import Answer
@@ -67,10 +68,15 @@ class Recognizer:
     def load(
         cls, bundle: Path | None = None, *, device: str = "auto", precision: str = "int8", spec: CropSpec | None = None
     ) -> "Recognizer":
-        """The bundle at `bundle`, or the shipped one, on the GPU or the CPU (engine.runtimes.choice).
+        """The bundle at `bundle` on the GPU or the CPU (engine.runtimes.choice). By default what ships; on a GPU
+        its twin, whose flow is computed there too.
 
         Raises UserError where it is damaged, wants other input, or `device` "cuda" cannot be had.
         """
+        if bundle is None and device != "cpu" and driver.probe().gpus:
+            twin = cls(bundles.load(bundles.SHIPPED / "farneback"), spec=spec, precision=precision, device=device)
+            if twin.choice.device == "cuda":
+                return twin
         return cls(bundles.load(bundle), spec=spec, precision=precision, device=device)
 
     def predict(self, onset: np.ndarray, apex: np.ndarray) -> Prediction:

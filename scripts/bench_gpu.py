@@ -1,8 +1,9 @@
 """The GPU path in figures: `python scripts/bench_gpu.py` prints JSON.
 
 Without a GPU: what each kernel takes of each architecture, size and building time of every engine, and the CPU's
-milliseconds per precision. With one also the times of flow, engine and a whole prediction, the flow's beside the
-roofline: the time in which the device could at best move the bytes and do the operations.
+milliseconds per precision. With one also the times of flow, of everything before the engine (crops in, the trunk's
+input on the device), of the engine, and of a whole prediction, alone and asked by many cameras at once; the flow's
+beside the roofline: the time in which the device could at best move the bytes and do the operations.
 
 CPU times are processor time of this process, GPU times wall time with synchronisation; medians.
 """
@@ -14,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -30,32 +32,38 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from engine import bundle as bundles
 from engine.crop import CropSpec
 from engine.cuda import compiler, driver
-from engine.cuda.device import device
+from engine.cuda.device import Memory, device
+from engine.cuda.facial import Facial
 from engine.cuda.farneback import Farneback, FarnebackSettings, pyramid
 from engine.errors import UserError
-from engine.recognizer import Recognizer
+from engine.recognizer import GRID, Recognizer
 from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
 REPEATS = 200
 PAIRS = (1, 8, 32)
+CAMERAS = 16
 
 
 def main() -> None:
     cv2.setNumThreads(1)
-    bundle, probe = bundles.load(), driver.probe()
+    shipped = {path.name: bundles.load(path) for path in sorted(bundles.SHIPPED.iterdir())}
+    bundle, probe = shipped["default"], driver.probe()
     figures = {
         "host": platform.platform(),
         "threads": 1,
         "onnxruntime": onnxruntime.__version__,
         "tensorrt": f"{tensorrt.library().__name__} {tensorrt.library().__version__}",
-        "bundle": {"name": bundle.name, "sha256": bundle.sha256},
+        "bundles": {name: each.sha256 for name, each in shipped.items()},
         "gpus": [asdict(gpu) for gpu in probe.gpus],
         "kernels": {arch: kernels(arch) for arch in ARCHS},
-        "engines": {p: {arch: engine(bundle, p, arch) for arch in ARCHS} for p in tensorrt.GRAPHS},
+        "engines": {
+            name: {p: {arch: engine(each, p, arch) for arch in ARCHS} for p in tensorrt.GRAPHS}
+            for name, each in shipped.items()
+        },
         "cpu_ms": {name: trunk_ms(bundle.content[file]) for name, file in bundles.TRUNKS.items()},
-        "gpu_ms": gpu_ms(bundle) if probe.gpus else f"not measured: {probe.why}",
+        "gpu_ms": gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.why}",
     }
     print(json.dumps(figures, indent=2))
 
@@ -88,15 +96,16 @@ def example(rows: int) -> dict[str, np.ndarray]:
 
 
 def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
-    """On the first GPU: flow of full crops with copies there and back, engine, prediction."""
+    """On the first GPU: flow of full crops with copies there and back, the trunk's input, engine, prediction."""
     height, width = CropSpec().full
     crops = np.random.default_rng(0).integers(0, 255, (2, max(PAIRS), height, width), dtype=np.uint8)
-    figures: dict[str, Any] = {"flow": {}, "engine": {}, "predict": {}}
+    figures: dict[str, Any] = {"flow": {}, "trunk's input": {}, "engine": {}, "predict": {}, "pairs/s": {}}
     for pairs in PAIRS:
         farneback = Farneback(device(), pairs, height, width)
         spent = median_ms(lambda f=farneback, n=pairs: f(crops[0, :n], crops[1, :n]), time.perf_counter_ns)
         figures["flow"][f"{pairs} pairs"] = {"measured": spent, "roofline": round(roofline_ms(pairs, height, width), 4)}
         farneback.close()
+        figures["trunk's input"][f"{pairs} pairs"] = input_ms(crops[:, :pairs])
     for precision in tensorrt.GRAPHS:
         try:
             plan = tensorrt.cached_engine(bundle, precision, device().gpu.arch)[1]
@@ -109,7 +118,36 @@ def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
         recognizer = Recognizer.load(device="cuda", precision=precision)
         one = (recognizer.predict, crops[0, 0], crops[1, 0])
         figures["predict"][precision] = median_ms(partial(*one), time.perf_counter_ns)
+        figures["pairs/s"][f"{precision}, {CAMERAS} cameras"] = pairs_per_s(recognizer, *crops[:, 0])
     return figures
+
+
+def input_ms(crops: np.ndarray) -> float:
+    """From crops (2, N, H, W) uint8 on the host to pattern and magnitude on the device."""
+    facial = Facial(device(), crops.shape[1], CropSpec())
+    with device().current("timing"):
+        memory = Memory(device())
+        pattern, magnitude = memory.on_device(crops.shape[1], 2, GRID, GRID), memory.on_device(crops.shape[1], 1)
+
+        def prepare() -> None:
+            facial.on_device(crops[0], crops[1], pattern, magnitude, memory.stream)
+            memory.stream.synchronize()
+
+        spent = median_ms(prepare, time.perf_counter_ns)
+    facial.close()
+    memory.close()
+    return spent
+
+
+def pairs_per_s(recognizer: Recognizer, onset: np.ndarray, apex: np.ndarray) -> float:
+    """Predictions a second of threads that ask without a pause, a recognizer to each, one engine behind them."""
+    recognizers = [
+        Recognizer(recognizer.bundle, device="cuda", precision=recognizer.choice.precision) for _ in range(CAMERAS)
+    ]
+    with ThreadPoolExecutor(CAMERAS) as cameras:
+        began_s = time.perf_counter()
+        list(cameras.map(lambda r: [r.predict(onset, apex) for _ in range(REPEATS)], recognizers))
+        return round(CAMERAS * REPEATS / (time.perf_counter() - began_s))
 
 
 def engine_ms(trunk: tensorrt.TensorRtTrunk, rows: int) -> float:

@@ -7,6 +7,7 @@ from engine import bundle as bundles
 from engine.cuda import driver
 from engine.errors import DeviceError, UserError
 from engine.recognizer import Recognizer
+from engine.runtimes import choice as choice_of_runtime
 from engine.runtimes.choice import choose
 
 NO_GPU = driver.Probe([], "no NVIDIA driver: libcuda.so.1 is not on this machine")
@@ -29,6 +30,19 @@ def test_a_gpu_that_was_demanded_and_is_not_there_is_one_sentence(no_gpu):
     with pytest.raises(
         DeviceError, match=r"^There is no GPU to use: no NVIDIA driver: [^.]*libcuda.so.1 is not on this machine\.$"
     ):
+        Recognizer.load(device="cuda")
+
+
+def test_a_gpu_that_cannot_be_used_leaves_the_cpu_its_own_bundle(monkeypatch):
+    def broken():
+        raise DeviceError("The GPU needs pycuda.")
+
+    monkeypatch.setattr(driver, "probe", lambda: driver.Probe([driver.Gpu("a GPU", "sm_89", 1 << 33)], "it answers"))
+    monkeypatch.setattr(choice_of_runtime, "device", broken)
+    recognizer = Recognizer.load()
+    assert str(recognizer.choice).endswith("int8, on the CPU: The GPU needs pycuda")
+    assert recognizer.flow_method == "dis"
+    with pytest.raises(DeviceError, match="needs pycuda"):
         Recognizer.load(device="cuda")
 
 

@@ -10,21 +10,23 @@ import pytest
 
 from engine import bundle as bundles
 from engine import cache
+from engine.crop import CropSpec
 from engine.cuda import driver
 from engine.cuda.device import Device
 from engine.errors import UserError
+from engine.recognizer import Recognizer
 from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
 from engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
 from tests.calib.test_quantize import BATCHES
+from tests.engine.cuda.test_farneback import pair
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120")
 
 
-@pytest.fixture(scope="module", params=["default"])
-def bundle(request) -> bundles.Bundle:
-    """A shipped one."""
-    return bundles.load(Path(bundles.__file__).parent / "bundles" / request.param)
+@pytest.fixture(scope="module")
+def bundle() -> bundles.Bundle:
+    return bundles.load()
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -35,6 +37,12 @@ def test_engines_build_for_every_architecture_that_has_the_precision(bundle, pre
             build(graph(bundle, precision), precision, arch)
     else:
         assert len(build(graph(bundle, precision), precision, arch)) > 10_000
+
+
+@pytest.mark.parametrize("name", ["farneback", "source"])
+@pytest.mark.parametrize("precision", ["fp16", "int8", "fp8"])
+def test_engines_build_from_every_shipped_bundle(name, precision):
+    assert len(build(graph(bundles.load(bundles.SHIPPED / name), precision), precision, "sm_89")) > 10_000
 
 
 def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
@@ -94,3 +102,16 @@ def test_an_engine_answers_as_the_cpu_does(bundle, precision):
     for seen, true in zip(trunk.embed(**inputs), OnnxTrunk(graph(bundle, precision)).embed(**inputs), strict=True):
         assert np.abs(seen - true).max() < 0.05 * np.abs(true).max()
     trunk.close()
+
+
+@pytest.mark.gpu
+def test_with_its_flow_on_the_gpu_the_twin_of_the_default_bundle_answers_as_on_the_cpu():
+    if "stub" in driver.probe().gpus[0].name:
+        pytest.skip("not run: TensorRT needs NVIDIA's driver")
+    onset, apex = pair(0, *CropSpec().full)
+    seen, true = (
+        Recognizer.load(bundles.SHIPPED / "farneback" if device == "cpu" else None, device=device).predict(onset, apex)
+        for device in ("cuda", "cpu")
+    )
+    assert seen.probabilities == pytest.approx(true.probabilities, abs=0.05)
+    assert seen.aus == pytest.approx(true.aus, abs=0.05)

@@ -1,0 +1,92 @@
+"""How a flow method errs beside DIS, for trainers.data.synth.flows.ERRORS: `python scripts/bench_flow_error.py`.
+
+Aligned crops of the animated astronaut are moved by drawn expressions and head motion, so that the true flow is known,
+and get sensor noise of 0.5 to 4 grey levels. A method's flow, averaged over the cells of the generator, is compared
+with the truth smeared as the generator smears it: for each pair by the width that fits best. What is left is its error.
+"""
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from engine.flow import flow, texture
+from trainers.data.synth import action_units as table
+from trainers.data.synth import flows
+from trainers.data.synth.clips import ASTRONAUT
+from trainers.data.synth.pairs import draw_pairs
+
+PAIRS, SEED = 300, 5
+WIDTHS = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5])  # cells
+ON_FACE = np.hypot((flows.XS - 0.5) / 0.5, (flows.YS[:, None] - 0.5) / 0.62) < 1
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    onsets = draw_pairs([ASTRONAUT], PAIRS, SEED).onset
+    rng = np.random.default_rng(SEED)
+    motions = motion(rng, PAIRS)
+    blur, error = {}, {}
+    for method in flows.ERRORS:
+        seen = [compared(i, onsets[i], motions[i], method) for i in tqdm(range(PAIRS), desc=method)]
+        blur[method], error[method] = np.median(seen, axis=0)
+    figures = {
+        method: {
+            "blur_cells": round(float(blur[method]), 2),
+            "error_px": round(float(error[method]), 3),
+            "blur": round(float(blur[method] / blur["dis"]), 2),
+            "noise": round(float(error[method] / error["dis"]), 2),
+        }
+        for method in flows.ERRORS
+    }
+    print(json.dumps({"host": platform.platform(), "opencv": cv2.__version__, "pairs": PAIRS, **figures}, indent=2))
+
+
+def motion(rng: np.random.Generator, samples: int) -> np.ndarray:
+    """Expressions and head motion (N, 2, rows, columns) px at the generator's cells."""
+    peak = flows.log_uniform(rng, (0.5, 8), samples)
+    label = rng.integers(0, len(flows.EXPRESSIONS), samples)
+    intensity, _ = flows.draw_intensities(rng, label, np.full(samples, ""), peak)
+    bumps = flows.draw_faces(rng, samples, flows.FlowSettings())
+    field = table.field(flows.XS, flows.YS, intensity, bumps)
+    field *= (peak / np.maximum(flows.length(field).max((1, 2)), 1e-6))[:, None, None, None]
+    return field + flows.head(rng, flows.log_uniform(rng, (0.1, 3), samples))
+
+
+def compared(seed: int, onset: np.ndarray, truth: np.ndarray, method: str) -> tuple[float, float]:
+    """Width of the smear in cells and what is left in px, of one crop (H, W) uint8 moved by `truth`."""
+    rng, (height, width) = np.random.default_rng(seed), onset.shape
+    dense = [cv2.resize(axis.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC) for axis in truth]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    at = (columns - dense[0], rows - dense[1])
+    apex = cv2.remap(onset.astype(np.float32), *at, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    grain = np.exp(rng.uniform(np.log(0.5), np.log(4)))
+    pair = [np.clip(c + rng.normal(0, grain, c.shape), 0, 255).round().astype(np.uint8) for c in (onset, apex)]
+    seen, detail = cells(flow(*pair, method=method)), cells(texture(onset)[None])
+    best = (np.inf, 0.0)
+    for sigma in WIDTHS:
+        expected = smeared(truth, detail, sigma)
+        left = float(np.sqrt(((seen - expected)[:, ON_FACE] ** 2).mean()))
+        best = min(best, (left, float(sigma)))
+    return best[1], best[0]
+
+
+def cells(field: np.ndarray) -> np.ndarray:
+    return np.stack([cv2.resize(a, (flows.COLUMNS, flows.ROWS), interpolation=cv2.INTER_AREA) for a in field])
+
+
+def smeared(truth: np.ndarray, detail: np.ndarray, sigma: float) -> np.ndarray:
+    """As `flows.estimate` does it, with the texture that is there."""
+    stacked = np.concatenate([truth * detail, detail])[None]
+    near, wide = (flows.blur(stacked, np.array([width]))[0] for width in (sigma, 3 * sigma))
+    return (near[:2] + 0.15 * wide[:2]) / (near[2:] + 0.15 * wide[2:] + 0.02)
+
+
+if __name__ == "__main__":
+    main()
