@@ -29,6 +29,10 @@ using std::min;
 struct dim3 {
     unsigned x, y, z;
 };
+struct float4 {
+    float x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace shim {
