@@ -49,7 +49,8 @@ class Prediction:
 
 
 class Recognizer:
-    """A bundle ready to run. One `predict` at a time per object. `choice` says on what it runs, and why."""
+    """A bundle ready to run. One `predict` at a time per object. `device` is the one asked for; `choice` says on
+    what it runs, and why."""
 
     def __init__(
         self, bundle: bundles.Bundle, *, spec: CropSpec | None = None, precision: str = "int8", device: str = "cpu"
@@ -59,7 +60,7 @@ class Recognizer:
         self.apex_px: int = bundle.card["input"].get("apex_px", 0)
         bundles.check_input(bundle, feeds(self.spec, self.flow_method, apex_px=self.apex_px))
         self.trunk, self.choice = choose(bundle, device, precision)
-        self._precision, self._device = precision, device
+        self._precision, self.device = precision, device
         self.head = read_head(bundle)
         self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
         self.lesson: Lesson | None = None
@@ -87,7 +88,7 @@ class Recognizer:
         try:
             embedding, au_logits = self._embed(onset, apex)
         except DeviceError as error:
-            if self._device == "cuda":
+            if self.device == "cuda":
                 raise
             logging.getLogger(__name__).warning("%s The CPU takes over.", error)
             self.trunk, self.choice = choose(self.bundle, "cpu", self._precision)

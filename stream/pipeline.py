@@ -18,6 +18,7 @@ from stream.events import Event
 from stream.faces import Face, FaceSettings, FaceTracker
 from stream.sources import Frame, Source
 from stream.spotter import Span, Spotter, SpotterSettings
+from stream.spotter.motion import on_cpu, on_gpu
 from stream.turns import TURNS
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
@@ -115,6 +116,7 @@ class Pipeline:
         self.settings = settings or PipelineSettings()
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
         self._looker = _Looker(self.settings)
+        self._flow = on_gpu(self.settings.spotter.crop) if recognizer.device == "cuda" else on_cpu
         self._tracks: dict[int, _Track] = {}
         self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=8)
 
@@ -162,7 +164,8 @@ class Pipeline:
         events: list[Event] = []
         judge = self._nothing if NO_EXPRESSION in self.recognizer.bundle.card["classes"] else None
         for crop in crops:
-            track = self._tracks.get(crop.track_id) or _Track(Spotter(self.settings.spotter, judge), crop.t_s)
+            known = self._tracks.get(crop.track_id)
+            track = known or _Track(Spotter(self.settings.spotter, judge, self._flow), crop.t_s)
             self._tracks[crop.track_id], track.seen_s = track, crop.t_s
             events += [self._event(span) for span in track.spotter.push(crop)]
         return events

@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,17 +26,24 @@ class _Asked:
 
 
 class Batcher:
-    """A trunk for all threads. The first who asks waits at most `wait_s` for others, and no longer than until `most`
-    rows are together; what the trunk raises is raised in each thread that asked."""
+    """`run` for all threads: a trunk's `embed`, or what else answers rows with two arrays of as many.
 
-    def __init__(self, trunk: Trunk, *, wait_s: float = 0.002, most: int = 64) -> None:
-        self._trunk, self._wait_s, self._most = trunk, wait_s, most
+    The first who asks waits at most `wait_s` for others, and no longer than until `most` rows are together; what `run`
+    raises is raised in each thread that asked.
+    """
+
+    def __init__(self, run: Callable[..., Answer], *, wait_s: float = 0.002, most: int = 64) -> None:
+        self._run, self._wait_s, self._most = run, wait_s, most
         self._asked: queue.Queue[_Asked | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
     def embed(self, **inputs: np.ndarray) -> Answer:
-        """As the trunk's own."""
+        """So that a batcher of a trunk is a trunk."""
+        return self(**inputs)
+
+    def __call__(self, **inputs: np.ndarray) -> Answer:
+        """As `run`."""
         asked = _Asked(inputs)
         self._asked.put(asked)
         return asked.answer.result()
@@ -50,7 +58,7 @@ class Batcher:
             try:
                 names = batch[0].inputs
                 together = {name: np.concatenate([asked.inputs[name] for asked in batch]) for name in names}
-                embedding, au_logits = self._trunk.embed(**together)
+                first, second = self._run(**together)
             except Exception as error:  # whoever asked knows what to do about it
                 for asked in batch:
                     asked.answer.set_exception(error)
@@ -58,7 +66,7 @@ class Batcher:
             ends = np.cumsum([rows(asked) for asked in batch])
             for asked, end in zip(batch, ends, strict=True):
                 mine = slice(end - rows(asked), end)
-                asked.answer.set_result((embedding[mine], au_logits[mine]))
+                asked.answer.set_result((first[mine], second[mine]))
 
     def _gather(self) -> list[_Asked]:
         """What is asked together; nothing at the end."""

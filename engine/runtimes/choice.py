@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 
 import onnxruntime
 
@@ -15,6 +16,7 @@ from engine.runtimes.batcher import Batcher, Trunk
 from engine.runtimes.onnx import OnnxTrunk
 
 DEVICES = ("auto", "cpu", "cuda")
+MOST_SPOTTED, SPOTTED_WAIT_S = 32, 0.0005  # the spotter asks for one pair after the other: its wait must be short
 
 _shared: dict[tuple[str, str], Batcher] = {}  # engines that run, by bundle and precision: all cameras use one
 _sharing = threading.Lock()
@@ -64,7 +66,7 @@ def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, Choice]:
     precision = "fp16" if precision == "fp32" else precision
     with _sharing:
         if (bundle.sha256, precision) not in _shared:
-            _shared[bundle.sha256, precision] = Batcher(started(bundle, precision))
+            _shared[bundle.sha256, precision] = Batcher(started(bundle, precision).embed)
         trunk = _shared[bundle.sha256, precision]
     trt = tensorrt.library()
     return trunk, Choice("cuda", f"{trt.__name__} {trt.__version__}", precision, f"{device().gpu.name}, {probe.why}")
@@ -92,3 +94,14 @@ def trunk_of(bundle: Bundle, plan: bytes) -> Trunk:
 def takes_crops(bundle: Bundle) -> bool:
     """Whether its flow is computed on the GPU as well: the trunk there is asked with crops, not with flow."""
     return bool(bundle.card["input"]["flow"] == "farneback" and not bundle.card["input"]["apex_px"])
+
+
+@lru_cache
+def patch_flow_on_gpu(height: int, width: int) -> Batcher:
+    """The spotter's flow of all cameras: `before` and `after` (1, H, W) uint8 -> what engine.patches.patch_flow gives.
+
+    Raises DeviceError where there is no GPU.
+    """
+    from engine.cuda.patches import PatchFlow
+
+    return Batcher(PatchFlow(device(), MOST_SPOTTED, height, width), wait_s=SPOTTED_WAIT_S, most=MOST_SPOTTED)

@@ -19,7 +19,7 @@ from engine.crop import CropSpec
 from engine.errors import UserError
 from stream.align import Crop
 from stream.spotter.course import RETURNED, Course, Point
-from stream.spotter.motion import Moment, Motion, head_px, moment, motion, regions
+from stream.spotter.motion import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
 from stream.spotter.pulse import pulse
 from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
 from stream.spotter.span import Span
@@ -89,7 +89,7 @@ class Spotter:
     """Follows one track. `motion_px` and `noise_px` are what it sees now, for display.
 
     `judge` gives the probability, 0..1, that a face expresses nothing between an onset and an apex crop: it overrules
-    the rules where they are in doubt. Without one they stand.
+    the rules where they are in doubt. Without one they stand. `flow` measures how far the patches of a face moved.
     """
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
@@ -102,9 +102,12 @@ class Spotter:
     MARGIN_S = 0.1  # from the reference to the first sign of motion
 
     def __init__(
-        self, settings: SpotterSettings | None = None, judge: Callable[[Crop, Crop], float] | None = None
+        self,
+        settings: SpotterSettings | None = None,
+        judge: Callable[[Crop, Crop], float] | None = None,
+        flow: Flow = on_cpu,
     ) -> None:
-        self.settings, self._judge = settings or SpotterSettings(), judge
+        self.settings, self._judge, self._flow = settings or SpotterSettings(), judge, flow
         self._regions = regions(self.settings.crop)
         prior = np.full(self._regions.face.shape, self.settings.floor_prior_px)
         self._rise_floor, self._pulse_floor = NoiseFloor(prior), NoiseFloor(prior / 2, quantile=0.9)
@@ -192,7 +195,7 @@ class Spotter:
 
     def _motion(self, before: Moment, after: Moment, learn_s: float = 0.0) -> Motion:
         """Facial motion, less what this person's own depth explains; `learn_s` is how much that may learn from it."""
-        seen = motion(before, after, self.settings.crop)
+        seen = motion(before, after, self.settings.crop, self._flow)
         if learn_s:
             self._depth.update(seen.patches, seen.turn, self._rise_px, learn_s)
         return Motion(self._depth.remove(seen.patches, seen.turn), seen.turn)

@@ -1,6 +1,7 @@
 """What moved in one crop against an earlier one: flow without head motion, averaged over patches of the face."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -10,6 +11,7 @@ import numpy as np
 from engine.crop import LAYOUT, CropSpec, apply, compose
 from engine.flow import fit_motion, motion_basis, on_face
 from engine.patches import FULL, SIDE, STRIDE, Patched, patch_flow, patch_means, patch_texture, patched
+from engine.runtimes.choice import patch_flow_on_gpu
 from stream.align import Crop
 
 CELLS = (15, 14)  # rows and columns that the full crop is averaged to; a patch is 2 x 2 cells
@@ -51,15 +53,33 @@ def _gap(landmarks: np.ndarray, a: int, b: int) -> float:
     return math.dist(landmarks[a], landmarks[b])
 
 
-def motion(before: Moment, after: Moment, spec: CropSpec) -> Motion:
+Flow = Callable[[Moment, Moment], tuple[np.ndarray, np.ndarray]]  # as patch_flow gives it
+
+
+def on_cpu(before: Moment, after: Moment) -> tuple[np.ndarray, np.ndarray]:
+    return patch_flow(before.patches, after.patches)
+
+
+def on_gpu(spec: CropSpec) -> Flow:
+    """The same on the GPU, together with what other cameras ask. Raises DeviceError where there is none."""
+    ask = patch_flow_on_gpu(*spec.full)
+
+    def flow(before: Moment, after: Moment) -> tuple[np.ndarray, np.ndarray]:
+        uv, misfit = ask(before=before.crop.grey[None], after=after.crop.grey[None])
+        return uv[0], misfit[0]
+
+    return flow
+
+
+def motion(before: Moment, after: Moment, spec: CropSpec, flow: Flow = on_cpu) -> Motion:
     """Facial motion from `before` to `after`; measured once, for movements often have their reference in common."""
     if before.crop.index not in after.motions:
-        after.motions[before.crop.index] = _measured(before, after, spec)
+        after.motions[before.crop.index] = _measured(before, after, spec, flow)
     return after.motions[before.crop.index]
 
 
-def _measured(before: Moment, after: Moment, spec: CropSpec) -> Motion:
-    uv, misfit = patch_flow(before.patches, after.patches)
+def _measured(before: Moment, after: Moment, spec: CropSpec, flow: Flow) -> Motion:
+    uv, misfit = flow(before, after)
     grid = _grid(spec)
     fit = fit_motion(uv, before.trust, grid.basis, grid.face)
     facial = uv - (fit.astype(np.float32) @ grid.basis.reshape(4, -1)).reshape(uv.shape)

@@ -9,11 +9,12 @@ from pathlib import Path
 from tests.engine.cuda.stub.build import build
 
 HOUSE = Path(__file__).parents[3]
+TESTS = ("tests/engine/cuda", "tests/stream/spotter/test_motion_on_gpu.py")
 
 
 def test_the_gpu_path_on_a_stub_driver(tmp_path):
     build(tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(Path(__file__).parent)]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *TESTS]
     environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=600)
     print(done.stdout, done.stderr)

@@ -32,7 +32,7 @@ def ask(batcher, value):
 
 def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own():
     trunk = Noting()
-    batcher = Batcher(trunk, wait_s=0.05, most=8)
+    batcher = Batcher(trunk.embed, wait_s=0.05, most=8)
     with ThreadPoolExecutor(17) as cameras:
         first = cameras.submit(ask, batcher, 0)
         assert trunk.began.wait(20)  # alone: nobody else asked within the wait
@@ -52,7 +52,7 @@ def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own
 def test_what_the_trunk_raises_reaches_whoever_asked_and_the_next_is_answered():
     trunk = Noting()
     trunk.go.set()
-    batcher = Batcher(trunk, wait_s=0)
+    batcher = Batcher(trunk.embed, wait_s=0)
     with pytest.raises(DeviceError, match="fell out"):
         ask(batcher, -1)
     assert ask(batcher, 3)[0] == 3

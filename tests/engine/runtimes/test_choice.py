@@ -68,6 +68,6 @@ def test_the_cpu_takes_over_from_a_gpu_that_fails_at_work_unless_it_was_demanded
     seen = recognizer.predict(grey, grey)
     assert np.allclose(seen.embedding, expected.embedding) and recognizer.choice.device == "cpu"
     assert "The GPU fell out. The CPU takes over." in caplog.text
-    recognizer.trunk, recognizer._device = Failing(), "cuda"
+    recognizer.trunk, recognizer.device = Failing(), "cuda"
     with pytest.raises(DeviceError, match="fell out"):
         recognizer.predict(grey, grey)
