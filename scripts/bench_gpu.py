@@ -1,9 +1,10 @@
 """The GPU path in figures: `python scripts/bench_gpu.py` prints JSON.
 
 Without a GPU: what each kernel takes of each architecture, size and building time of every engine, and the CPU's
-milliseconds per precision. With one also the times of flow, of everything before the engine (crops in, the trunk's
-input on the device), of the engine, and of a whole prediction, alone and asked by many cameras at once; the flow's
-beside the roofline: the time in which the device could at best move the bytes and do the operations.
+milliseconds: the trunk per precision, the spotter's flow of a pair. With one also the times of both flows, of all that
+comes before the engine (crops in, the trunk's input on the device), of the engine, and of a whole prediction, alone and
+asked for by many cameras at once; Farneback's flow beside the roofline: the time in which the device could at best move
+the bytes and do the operations.
 
 CPU times are processor time of this process, GPU times wall time with synchronisation; medians.
 """
@@ -35,7 +36,9 @@ from engine.cuda import compiler, driver
 from engine.cuda.device import Memory, device
 from engine.cuda.facial import Facial
 from engine.cuda.farneback import Farneback, FarnebackSettings, pyramid
+from engine.cuda.patches import PatchFlow
 from engine.errors import UserError
+from engine.patches import patch_flow, patched
 from engine.recognizer import GRID, Recognizer
 from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
@@ -62,7 +65,8 @@ def main() -> None:
             name: {p: {arch: engine(each, p, arch) for arch in ARCHS} for p in tensorrt.GRAPHS}
             for name, each in shipped.items()
         },
-        "cpu_ms": {name: trunk_ms(bundle.content[file]) for name, file in bundles.TRUNKS.items()},
+        "cpu_ms": {name: trunk_ms(bundle.content[file]) for name, file in bundles.TRUNKS.items()}
+        | {"spotter's flow": patches_ms()},
         "gpu_ms": gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.why}",
     }
     print(json.dumps(figures, indent=2))
@@ -89,6 +93,14 @@ def trunk_ms(model: bytes) -> float:
     return median_ms(lambda: trunk.embed(**inputs), time.process_time_ns)
 
 
+def patches_ms() -> float:
+    """The spotter's flow between two pictures that are prepared, as each is once a frame."""
+    noise = np.random.default_rng(0).integers(0, 255, CropSpec().full, dtype=np.uint8)
+    before = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    pair = patched(before), patched(np.roll(before, 1, axis=0))
+    return median_ms(lambda: patch_flow(*pair), time.process_time_ns)
+
+
 def example(rows: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     flow, magnitude = rng.normal(0, 1, (rows, 2, 32, 32)), rng.normal(0, 1, (rows, 1))
@@ -99,13 +111,15 @@ def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
     """On the first GPU: flow of full crops with copies there and back, the trunk's input, engine, prediction."""
     height, width = CropSpec().full
     crops = np.random.default_rng(0).integers(0, 255, (2, max(PAIRS), height, width), dtype=np.uint8)
-    figures: dict[str, Any] = {"flow": {}, "trunk's input": {}, "engine": {}, "predict": {}, "pairs/s": {}}
+    parts = ("flow", "spotter's flow", "trunk's input", "engine", "predict", "pairs/s")
+    figures: dict[str, Any] = {part: {} for part in parts}
     for pairs in PAIRS:
         farneback = Farneback(device(), pairs, height, width)
         spent = median_ms(lambda f=farneback, n=pairs: f(crops[0, :n], crops[1, :n]), time.perf_counter_ns)
         figures["flow"][f"{pairs} pairs"] = {"measured": spent, "roofline": round(roofline_ms(pairs, height, width), 4)}
         farneback.close()
         figures["trunk's input"][f"{pairs} pairs"] = input_ms(crops[:, :pairs])
+        figures["spotter's flow"][f"{pairs} pairs"] = spotted_ms(crops[:, :pairs])
     for precision in tensorrt.GRAPHS:
         try:
             plan = tensorrt.cached_engine(bundle, precision, device().gpu.arch)[1]
@@ -136,6 +150,14 @@ def input_ms(crops: np.ndarray) -> float:
         spent = median_ms(prepare, time.perf_counter_ns)
     facial.close()
     memory.close()
+    return spent
+
+
+def spotted_ms(crops: np.ndarray) -> float:
+    """The spotter's flow, with copies there and back."""
+    patches = PatchFlow(device(), *crops.shape[1:])
+    spent = median_ms(lambda: patches(before=crops[0], after=crops[1]), time.perf_counter_ns)
+    patches.close()
     return spent
 
 

@@ -1,0 +1,43 @@
+"""`merau-lab quantize` on a copy of the shipped bundle, from files that `merau-lab synth` wrote."""
+
+import json
+
+import numpy as np
+import pytest
+
+from engine import bundle as bundles
+from engine.recognizer import Recognizer
+from trainers.cli import main
+from trainers.data import labelled
+from trainers.data.synth.pairs import Pairs
+
+
+@pytest.fixture(scope="module")
+def flows(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "flows.npz"
+    assert main(["synth", "flows", "--harder", "--samples", "600", "--seed", "7", "--out", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_a_changed_copy_passes_the_gate_and_runs(flows, tmp_path, capsys, precision):
+    out, report = tmp_path / "copy", tmp_path / "report.svg"
+    where = ["--data", str(flows), "--precision", precision, "--out", str(out), "--report", str(report)]
+    assert main(["quantize", "default", *where]) == 0
+    said = json.loads(capsys.readouterr().out)
+    before, after = said["score"]
+    assert said["cosine"] > 0.98 and after >= before - 0.005
+    old, new = bundles.load().card["calibration"], bundles.load(out).card["calibration"]
+    assert (new["temperature"] != old["temperature"]) == (precision == "int8")  # which is what runs
+    assert report.read_text().startswith("<svg") and Recognizer.load(out, device="cpu").threshold == new["threshold"]
+
+
+def test_pairs_are_measured_and_what_holds_no_flow_is_refused(tmp_path, capsys):
+    crops = np.random.default_rng(0).integers(0, 255, (2, 180, 168), dtype=np.uint8)
+    columns = np.zeros(2, int), np.zeros((2, 17), np.float32), np.ones(2), np.zeros(2, int)
+    np.savez(tmp_path / "pairs.npz", **vars(Pairs(crops, crops, *columns)))
+    data = labelled.read(tmp_path / "pairs.npz", method="farneback")
+    assert data.flow.shape == (2, 2, 32, 32) and data.known.all() and np.abs(data.flow).max() < 0.05
+    (tmp_path / "none.npz").write_text("nothing")
+    assert main(["quantize", "default", "--data", str(tmp_path / "none.npz"), "--out", str(tmp_path / "copy")]) == 1
+    assert "none.npz holds no labelled flows" in capsys.readouterr().err
