@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, help="default: the shipped bundle")
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
     options = parser.parse_args()
-    recognizer, nets = Recognizer.load(options.bundle, precision=options.precision), FaceNets()
+    recognizer, nets = Recognizer.load(options.bundle, device="cpu", precision=options.precision), FaceNets()
 
     frames, _ = read("single_face.mp4")
     smile = {

@@ -37,7 +37,7 @@ def main() -> None:
         for method in METHODS
     }
     for precision in ("int8", "fp32"):
-        recognizer = Recognizer.load(precision=precision)
+        recognizer = Recognizer.load(device="cpu", precision=precision)
         times[f"trunk, {precision}"] = timed(lambda r=recognizer: r.trunk.embed(flow=pattern, magnitude=magnitude))
         times[f"predict, {precision}"] = timed(lambda r=recognizer: r.predict(onset, apex))
     host = {

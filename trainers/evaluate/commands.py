@@ -60,7 +60,7 @@ def run_predict(options: argparse.Namespace) -> None:
     from trainers.data import flow_set
     from trainers.evaluate import answers
 
-    recognizer = Recognizer.load(options.bundle, precision=options.precision)
+    recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(options.flows)
     answers.write(options.out, data, answers.answer(recognizer, data, flow_set.read_flows(data)))
 
@@ -83,7 +83,7 @@ def run_protocol(options: argparse.Namespace) -> None:
 
     names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch")
     settings = RunSettings(**{name: getattr(options, name) for name in names})
-    recognizer = Recognizer.load(options.bundle, precision=options.precision)
+    recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     weights = options.bundle or DEFAULT
     done = run(recognizer, flow_set.read(options.flows), settings, name=str(options.flows), weights=weights)
     write_json(done.document, options.json)
@@ -102,7 +102,7 @@ def run_leaderboard(options: argparse.Namespace) -> None:
     from trainers.evaluate.run import MODELS
     from trainers.export import DEFAULT
 
-    loaded = [(path, Recognizer.load(path)) for path in options.bundle or [DEFAULT]]
+    loaded = [(path, Recognizer.load(path, device="cpu")) for path in options.bundle or [DEFAULT]]
     with TemporaryDirectory() as folder:
         index = options.flows or Path(folder) / "index.csv"
         if options.flows is None:
@@ -144,7 +144,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from trainers.evaluate.clips import score_clips
     from trainers.evaluate.synthetic import KEPT_OUT, score
 
-    recognizer = Recognizer.load(options.bundle, precision=options.precision)
+    recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     bundle = recognizer.bundle
     scores: dict[str, Any] = {"bundle": bundle.name, "sha256": bundle.sha256, "precision": options.precision}
     for name, settings in (
