@@ -138,9 +138,9 @@ def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
         upright = points @ axes.T
         low, high = upright.min(axis=0), upright.max(axis=0)
         centre, side = (low + high) / 2 @ axes, (high - low).max()
-    scale = MESH_BOX_SCALE * side / MESH_SIDE_PX
-    turn = scale * np.array([[along[0], -along[1]], [along[1], along[0]]])
-    return np.column_stack([turn, centre - turn @ np.full(2, MESH_SIDE_PX / 2)])
+    (x, y), (a, b) = centre.tolist(), (MESH_BOX_SCALE * side / MESH_SIDE_PX * along).tolist()
+    middle = MESH_SIDE_PX / 2
+    return np.array([[a, -b, x - middle * (a - b)], [b, a, y - middle * (a + b)]])
 
 
 def head_axes(landmarks: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""As many threads decode and analyse at once as there are cores.
+"""As many frames are analysed at once as there are cores.
 
-Six cameras are a dozen threads: left to themselves they take the interpreter and the caches from one another, and get a
-quarter less done.
+Left to themselves, the threads of six cameras take the interpreter and the caches from one another, and get a quarter
+less done. Decoding takes no turns: a camera does not wait.
 """
 
 import os

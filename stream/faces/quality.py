@@ -11,7 +11,7 @@ from stream.faces.settings import FaceSettings
 
 THUMBNAIL_PX = 64
 # Outer eye corners in the thumbnail: it reaches from the middle of the forehead to the chin.
-THUMBNAIL_EYES_PX = np.array([[0.2, 0.3], [0.8, 0.3]]) * THUMBNAIL_PX
+THUMBNAIL_EYES_PX = (0.2 * THUMBNAIL_PX, 0.3 * THUMBNAIL_PX), (0.8 * THUMBNAIL_PX, 0.3 * THUMBNAIL_PX)
 
 SLACK = 0.15  # as a share of each quality's scale: 15 % of the size, 3 degrees of yaw, 0.03 of presence
 
@@ -44,10 +44,10 @@ class Quality:
 
 def thumbnail(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(64, 64, 3) uint8: the face upright and at one size, by its outer eye corners."""
-    right, left = landmarks[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER], :2].astype(np.float64)
-    along = (left - right) / (THUMBNAIL_EYES_PX[1, 0] - THUMBNAIL_EYES_PX[0, 0])
-    turn = np.array([[along[0], -along[1]], [along[1], along[0]]])
-    to_frame = np.column_stack([turn, right - turn @ THUMBNAIL_EYES_PX[0]])
+    (x, y, _), (left_x, left_y, _) = landmarks[RIGHT_EYE_OUTER].tolist(), landmarks[LEFT_EYE_OUTER].tolist()
+    (to_x, to_y), (width, _) = THUMBNAIL_EYES_PX
+    a, b = (left_x - x) / (width - to_x), (left_y - y) / (width - to_x)
+    to_frame = np.array([[a, -b, x - a * to_x + b * to_y], [b, a, y - b * to_x - a * to_y]])
     size = (THUMBNAIL_PX, THUMBNAIL_PX)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(bgr, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -25,7 +25,6 @@ from av.video.stream import VideoStream
 from engine.errors import UserError
 from stream.sources.hardware import decoder, told
 from stream.sources.source import Frame, Source, SourceSettings, SourceState, time_of, upright
-from stream.turns import TURNS
 
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first
 CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours in one step was set, not slow
@@ -248,8 +247,7 @@ class Webcam(Live):
 def _decode_or_skip(packet: av.Packet) -> list[VideoFrame]:
     """A damaged packet gives no picture; the next key frame mends the stream."""
     try:
-        with TURNS:
-            return packet.decode()
+        return packet.decode()
     except av.FFmpegError:
         return []
 

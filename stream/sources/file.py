@@ -21,7 +21,6 @@ from av.video.stream import VideoStream
 from engine.errors import UserError
 from stream.sources.hardware import decoder, told
 from stream.sources.source import Frame, Source, SourceSettings, time_of, upright
-from stream.turns import TURNS
 
 DECODED_AHEAD = 4
 
@@ -140,9 +139,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             if packet is not None and packet.is_corrupt:  # cut in two: decoding would paint over what is missing
                 yield None
             else:
-                with TURNS:
-                    pictures = packet.decode() if packet else stream.codec_context.decode(None)
-                yield from pictures
+                yield from packet.decode() if packet else stream.codec_context.decode(None)
         except av.EOFError:  # already flushed
             return
         except av.FFmpegError:

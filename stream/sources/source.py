@@ -20,7 +20,6 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from engine.errors import UserError
-from stream.turns import TURNS
 
 Phase = Literal["connecting", "live", "lost", "ended"]
 
@@ -298,8 +297,7 @@ def upright(picture: VideoFrame, stream: VideoStream) -> np.ndarray:
     """(H, W, 3) uint8 BGR with the pixels made square and the display matrix (rotation, mirror) applied."""
     aspect = stream.sample_aspect_ratio
     width = round(picture.width * aspect) if aspect else picture.width
-    with TURNS:
-        image = _bgr(picture, width)
+    image = _bgr(picture, width)
     side_data = cast(SideDataContainer, picture.side_data)
     if "DISPLAYMATRIX" in side_data:
         (a, b), (c, d) = np.frombuffer(bytes(cast(Buffer, side_data["DISPLAYMATRIX"])), np.int32).reshape(3, 3)[:2, :2]

@@ -41,16 +41,14 @@ class Motion:
 
 def moment(crop: Crop) -> Moment:
     """The crop, ready to be compared, and the two openings of the face."""
-    eyes = [_gap(crop.landmarks, *points) / _gap(crop.landmarks, *corners) for points, corners in EYES]
+    lids, corners, other_lids, other_corners, mouth_px = (math.dist(*ends) for ends in crop.landmarks[GAPS].tolist())
+    aperture = (lids / corners + other_lids / other_corners) / 2
     patches = patched(crop.grey)
-    return Moment(crop, patches, patch_texture(patches), sum(eyes) / 2, _gap(crop.landmarks, 13, 14))
+    return Moment(crop, patches, patch_texture(patches), aperture, mouth_px)
 
 
-EYES = (((159, 145), (33, 133)), ((386, 374), (263, 362)))  # upper and lower lid; corners
-
-
-def _gap(landmarks: np.ndarray, a: int, b: int) -> float:
-    return math.dist(landmarks[a], landmarks[b])
+# Upper and lower lid of an eye and its corners, of the one and the other; upper and lower lip.
+GAPS = np.array([(159, 145), (33, 133), (386, 374), (263, 362), (13, 14)])
 
 
 Flow = Callable[[Moment, Moment], tuple[np.ndarray, np.ndarray]]  # as patch_flow gives it
