@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from av.codec.context import Flags as CodecFlags
 from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import VideoReformatter
 
 from engine.errors import UserError
-from stream.sources.source import Frame, Source, SourceSettings, time_of
+from stream.sources.source import Frame, Source, SourceSettings, bgr, time_of
 
 MICROSECOND = Fraction(1, 1_000_000)
 MAX_PX = 1280 * 960  # larger pictures are refused: they would starve the other visitors
@@ -65,7 +66,7 @@ class Browser(Source):
     def _run(self) -> str:
         decoder = _decoder()
         while (packet := self._packets.get()) is not None and not self._stopped.is_set():
-            for image, captured_s in _pictures(packet, decoder):
+            for image, captured_s in _pictures(packet, decoder, self._converter):
                 self._deliver(image, captured_s)
         return self._ending
 
@@ -91,7 +92,9 @@ def _decoder() -> VideoCodecContext:
     return decoder
 
 
-def _pictures(packet: Packet, decoder: VideoCodecContext) -> Iterator[tuple[np.ndarray, float]]:
+def _pictures(
+    packet: Packet, decoder: VideoCodecContext, converter: VideoReformatter
+) -> Iterator[tuple[np.ndarray, float]]:
     """BGR pictures with their capture times; a damaged packet gives none, the next key frame mends the stream."""
     if packet.coding == "jpeg":
         image = cv2.imdecode(np.frombuffer(packet.data, np.uint8), cv2.IMREAD_COLOR)
@@ -105,4 +108,4 @@ def _pictures(packet: Packet, decoder: VideoCodecContext) -> Iterator[tuple[np.n
     except av.error.FFmpegError:
         return
     for picture in pictures:
-        yield picture.to_ndarray(format="bgr24", threads=1), time_of(picture) or packet.captured_s
+        yield bgr(picture, converter), time_of(picture) or packet.captured_s

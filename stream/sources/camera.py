@@ -140,7 +140,7 @@ class Live(Source):
         expected_s = arrived_s - self._zero_arrived_s
         t_s = self._clock.place(time_of(picture), expected_s, latest_s=max(expected_s, before_s or 0.0) + CLOCK_JUMP_S)
         self._arrived_s = arrived_s
-        frame = Frame(upright(picture, stream), t_s, self._frames, arrived_s)
+        frame = Frame(upright(picture, stream, self._converter), t_s, self._frames, arrived_s)
         was_lost = self._phase == "lost"
         self._enter("live")
         with self._lock:

@@ -64,7 +64,7 @@ class File(Source):
                 continue
             expected_s = 0.0 if self._clock.t_s is None else self._clock.t_s + self._spacing_s
             t_s = self._clock.place(time_of(picture), expected_s, latest_s=float("inf"))
-            image = upright(picture, self._stream)
+            image = upright(picture, self._stream, self._converter)
             if self.settings.paced:
                 self._stopped.wait(max(0.0, started_s + t_s - time.monotonic()))
             self._enter("live")

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, Self, cast
 
-import cv2
 import numpy as np
 from av.buffer import Buffer
 from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from engine.errors import UserError
@@ -24,7 +23,6 @@ from engine.errors import UserError
 Phase = Literal["connecting", "live", "lost", "ended"]
 
 GAPS_KEPT = 1000
-SD_COLOURS = (2, 5, 6)  # FFmpeg's colour spaces: not said, BT.470 and SMPTE 170M, which are the same
 
 
 @dataclass(frozen=True)
@@ -196,6 +194,7 @@ class Source(ABC):
         self._queue = FrameQueue(queue_frames)
         self._clock = Clock()
         self._stopped = threading.Event()
+        self._converter = VideoReformatter()
         self._thread = threading.Thread(target=self._decode_all, name=f"decode {name}", daemon=True)
         self._error: Exception | None = None
         self._lock = threading.Lock()
@@ -284,20 +283,15 @@ def time_of(picture: VideoFrame) -> float | None:
     return None if picture.pts is None or picture.time_base is None else float(picture.pts * picture.time_base)
 
 
-def _bgr(picture: VideoFrame, width: int) -> np.ndarray:
-    """OpenCV turns the most common coding, 4:2:0 in the colours of standard definition, in half of FFmpeg's time."""
-    even = not (width % 2 or picture.height % 2)
-    usual = picture.format.name == "yuv420p" and picture.color_range != ColorRange.JPEG
-    if even and usual and width == picture.width and picture.colorspace in SD_COLOURS:
-        return cv2.cvtColor(picture.to_ndarray(), cv2.COLOR_YUV2BGR_I420)
-    return picture.to_ndarray(format="bgr24", width=width, height=picture.height, threads=1)
+def bgr(picture: VideoFrame, converter: VideoReformatter, *, width: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8 BGR. Keep one `converter` for a stream: to make one takes as long as to use it."""
+    return converter.reformat(picture, width or picture.width, picture.height, "bgr24", threads=1).to_ndarray()
 
 
-def upright(picture: VideoFrame, stream: VideoStream) -> np.ndarray:
+def upright(picture: VideoFrame, stream: VideoStream, converter: VideoReformatter) -> np.ndarray:
     """(H, W, 3) uint8 BGR with the pixels made square and the display matrix (rotation, mirror) applied."""
     aspect = stream.sample_aspect_ratio
-    width = round(picture.width * aspect) if aspect else picture.width
-    image = _bgr(picture, width)
+    image = bgr(picture, converter, width=round(picture.width * aspect) if aspect else 0)
     side_data = cast(SideDataContainer, picture.side_data)
     if "DISPLAYMATRIX" in side_data:
         (a, b), (c, d) = np.frombuffer(bytes(cast(Buffer, side_data["DISPLAYMATRIX"])), np.int32).reshape(3, 3)[:2, :2]
