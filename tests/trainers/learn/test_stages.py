@@ -6,8 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,28 +80,28 @@ def start():
     return load_model(Path(bundle.__file__).parent / "bundles" / "default").flow
 
 
-def stop_when(log, line):
+def stop_when(monkeypatch, log, line):
     """Press Ctrl-C as soon as `line` stands in the log."""
+    replace_file = os.replace
 
-    def watch():
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            if log.exists() and line in log.read_text():
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-                return
-            time.sleep(0.002)
+    def replaced(source, target):
+        replace_file(source, target)
+        if Path(target) == log and line in log.read_text():
+            signal.raise_signal(signal.SIGINT)
 
-    threading.Thread(target=watch, daemon=True).start()
+    monkeypatch.setattr(os, "replace", replaced)
 
 
-def test_a_training_that_was_stopped_twice_ends_with_the_very_weights_of_one_that_was_not(data, start, tmp_path):
+def test_a_training_that_was_stopped_twice_ends_with_the_very_weights_of_one_that_was_not(
+    data, start, tmp_path, monkeypatch
+):
     folders = tmp_path / "whole", tmp_path / "stopped"
     for folder in folders:
         folder.mkdir()
     whole = train_merau(data, SMALL, start, folder=folders[0])
     for line in ("tcae,2", "fusion,1"):
-        stop_when(folders[1] / LOG, line)
-        with pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            stop_when(patch, folders[1] / LOG, line)
             train_merau(data, SMALL, start, folder=folders[1])
     resumed = train_merau(data, SMALL, start, folder=folders[1])
     assert all(
