@@ -15,7 +15,7 @@ FULL = 2  # px of the picture to one of the finer level
 MARGIN = 8  # px round a level that repeat its border
 STEPS = 6
 NEAR_PX2 = np.float32(1e-3)  # a step as short as this is the last
-DAMPING = np.float32(100)  # squared grey levels: on skin without texture a patch stays where the coarser level saw it
+DAMPING = np.float32(200)  # squared grey levels: on skin without texture a patch stays where the coarser level saw it
 
 
 class Level(NamedTuple):

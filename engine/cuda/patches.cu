@@ -7,7 +7,7 @@
 #define STRIDE 4
 #define MARGIN 8  // px round a level that repeat its border
 #define STEPS 6
-#define DAMPING 100.0f
+#define DAMPING 200.0f
 #define NEAR_PX2 1e-3f
 
 __device__ static int clamped(int i, int size) { return min(max(i, 0), size - 1); }
