@@ -75,7 +75,7 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
     """Names a movement that rose and came back."""
     if seen.on_eyes:
         return "blink" if seen.aperture_drop > 0.1 and seen.duration_s < 0.7 else "other"
-    if seen.snr < 2.0 + 3 * np.exp(-seen.age_s / 0.7) or seen.spread < 0.025:
+    if seen.snr < 2.0 + 6 * np.exp(-seen.age_s / 0.7) or seen.spread < 0.025:
         return "other"
     if seen.residue >= 0.5 or seen.duration_s > 1.15 * micro_max_s or seen.lobes > 2:
         return "other"
