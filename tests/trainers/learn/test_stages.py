@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -87,7 +86,7 @@ def stop_when(monkeypatch, log, line):
     def replaced(source, target):
         replace_file(source, target)
         if Path(target) == log and line in log.read_text():
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", replaced)
 
