@@ -1,7 +1,7 @@
 """As many frames are analysed at once as there are cores.
 
-Left to themselves, the threads of six cameras take the interpreter and the caches from one another, and get a quarter
-less done. Decoding takes no turns: a camera does not wait.
+Left to themselves, the threads of six cameras take the interpreter and the caches from one another, and get less done.
+Decoding takes no turns: a camera does not wait.
 """
 
 import os

@@ -284,7 +284,7 @@ def time_of(picture: VideoFrame) -> float | None:
 
 
 def bgr(picture: VideoFrame, converter: VideoReformatter, *, width: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8 BGR. Keep one `converter` for a stream: to make one takes as long as to use it."""
+    """(H, W, 3) uint8 BGR. Keep one `converter` for a stream: it takes time to make."""
     return converter.reformat(picture, width or picture.width, picture.height, "bgr24", threads=1).to_ndarray()
 
 

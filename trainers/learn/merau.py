@@ -121,11 +121,12 @@ def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, 
         onset, *apexes = read_crops(str(path))
         for apex in apexes[: 1 + beside[i]]:
             flow.append(shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)))
-            pictures.append(apex_picture(apex, CropSpec(), apex_px) if apex_px else None)
+            if apex_px:
+                pictures.append(apex_picture(apex, CropSpec(), apex_px))
             which.append(i)
     rows = np.array(which)
     flows = Flows(np.stack(flow), label[rows], coded_units(data)[rows], np.zeros(len(rows)), np.ones(len(rows), bool))
-    return Pairs(flows, np.stack(pictures) if apex_px else None)  # type: ignore[arg-type]
+    return Pairs(flows, np.stack(pictures) if apex_px else None)
 
 
 def coded_units(data: FlowSet) -> np.ndarray:

@@ -55,6 +55,12 @@ def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
         assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, nothing)
 
 
+def test_more_is_asked_of_a_movement_while_the_noise_of_a_new_face_is_not_known(film):
+    for onset_s, count in ((0.5, 0), (2.5, 1)):
+        spans = said(film([smile(onset_s, px=0.5)], np.arange(0, onset_s + 1.2, 1 / 30)))
+        assert len(last_words(spans, "micro")) == count, onset_s
+
+
 @pytest.mark.parametrize("rate", [25, 100])
 def test_the_frame_rate_changes_nothing_but_the_grain(film, rate):
     act = smile(1.8)
