@@ -20,7 +20,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 {
-    "$python" -m pip download --quiet --no-deps --no-binary pycuda --no-build-isolation --dest "$work" "pycuda==$pycuda"
+    "$python" -m pip download --quiet --no-deps --no-binary pycuda --dest "$work" "pycuda==$pycuda"
     tar -xf "$work/pycuda-$pycuda.tar.gz" -C "$work"
     "$python" -m pip install --quiet --no-deps --target "$work/cuda" \
         "nvidia-cuda-runtime==$headers" "nvidia-cuda-profiler-api~=13.0.0"
