@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import cv2
+import numba
 import numpy as np
 
 from engine.errors import UserError
@@ -60,12 +61,22 @@ def layout_transform(shape: np.ndarray, spec: CropSpec) -> np.ndarray:
 
 def similarity(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The least-squares similarity (2, 3) from `points` to `target`, both (N, 2): Umeyama 1991, without reflection."""
-    centre, target_centre = points.mean(0), target.mean(0)
-    p, q = (points - centre).astype(np.float64), (target - target_centre).astype(np.float64)
-    norm = (p * p).sum()
-    a, b = (p * q).sum() / norm, (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]).sum() / norm
-    linear = np.array([[a, -b], [b, a]])
-    return np.column_stack([linear, target_centre - linear @ centre])
+    return _similarity(points, target)
+
+
+@numba.njit(cache=True, nogil=True)
+def _similarity(points, target):  # type: ignore[no-untyped-def]
+    count = len(points)
+    x = y = u = v = 0.0  # the centres
+    for i in range(count):
+        x, y, u, v = x + points[i, 0], y + points[i, 1], u + target[i, 0], v + target[i, 1]
+    x, y, u, v = x / count, y / count, u / count, v / count
+    norm = along = across = 0.0
+    for i in range(count):
+        p, q, r, s = points[i, 0] - x, points[i, 1] - y, target[i, 0] - u, target[i, 1] - v
+        norm, along, across = norm + p * p + q * q, along + p * r + q * s, across + p * s - q * r
+    a, b = along / norm, across / norm
+    return np.array([[a, -b, u - a * x + b * y], [b, a, v - b * x - a * y]])
 
 
 def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -86,12 +97,15 @@ def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
     if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion
         image, matrix = _shrink(image, matrix, int(1 / scale), spec)
     if image.ndim == 3:
-        return _warp_colour(image, cv2.invertAffineTransform(matrix), (width, height))
+        return warped(image, cv2.invertAffineTransform(matrix), (width, height))
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _warp_colour(bgr: np.ndarray, to_picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The picture (height, width, 3) that looks at `bgr` (H, W, 3) through `to_picture` (2, 3); `size` (width, height).
+def warped(
+    bgr: np.ndarray, to_picture: np.ndarray, size: tuple[int, int], *, border: int = cv2.BORDER_REPLICATE
+) -> np.ndarray:
+    """The picture (height, width, 3) that looks at `bgr` (H, W, 3) uint8 through `to_picture` (2, 3), which maps its
+    pixels to those of `bgr`; `size` (width, height), `border` what lies beyond `bgr`, in OpenCV's terms.
 
     OpenCV warps four channels in half the time of three, so the part that is seen gets a fourth for a moment.
     """
@@ -104,9 +118,7 @@ def _warp_colour(bgr: np.ndarray, to_picture: np.ndarray, size: tuple[int, int])
     seen = cv2.cvtColor(bgr[y0:y1, x0:x1], cv2.COLOR_BGR2BGRA)
     inside = np.array([[a, b, x - x0], [c, d, y - y0]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.cvtColor(
-        cv2.warpAffine(seen, inside, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), cv2.COLOR_BGRA2BGR
-    )
+    return cv2.cvtColor(cv2.warpAffine(seen, inside, size, flags=flags, borderMode=border), cv2.COLOR_BGRA2BGR)
 
 
 def _shrink(image: np.ndarray, matrix: np.ndarray, factor: int, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,11 @@ from importlib.resources import files
 from typing import Literal
 
 import cv2
+import numba
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+
+from engine.crop import warped
 
 # Points of the mesh, named from the person's own side.
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
@@ -108,9 +111,7 @@ class FaceNets:
     def mesh(self, bgr: np.ndarray, at: Detection | np.ndarray) -> Mesh:
         """The mesh of the face at a detection, or where (468, 3) landmarks of the frame before left it."""
         to_frame = mesh_square(at)
-        square = cv2.warpAffine(
-            bgr, to_frame, (MESH_SIDE_PX, MESH_SIDE_PX), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
+        square = warped(bgr, to_frame, (MESH_SIDE_PX, MESH_SIDE_PX), border=cv2.BORDER_CONSTANT)
         raw, logit = self._mesh(cv2.cvtColor(square, cv2.COLOR_BGR2RGB) * np.float32(1 / 255))
         points = raw.reshape(468, 3).astype(np.float64)
         scale = float(np.hypot(to_frame[0, 0], to_frame[1, 0]))
@@ -130,17 +131,28 @@ def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
         corners = at.box.reshape(2, 2).astype(np.float64)
         centre, side = corners.mean(axis=0), np.ptp(corners, axis=0).max()
         along = (left - right) / np.linalg.norm(left - right)
+        (x, y), (a, b) = centre.tolist(), along.tolist()
     else:
-        points = at[:, :2].astype(np.float64)
-        along = points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]
-        along /= np.linalg.norm(along)
-        axes = np.array([along, [-along[1], along[0]]])
-        upright = points @ axes.T
-        low, high = upright.min(axis=0), upright.max(axis=0)
-        centre, side = (low + high) / 2 @ axes, (high - low).max()
-    (x, y), (a, b) = centre.tolist(), (MESH_BOX_SCALE * side / MESH_SIDE_PX * along).tolist()
+        x, y, side, a, b = _upright_box(at)
+    a, b = MESH_BOX_SCALE * side / MESH_SIDE_PX * a, MESH_BOX_SCALE * side / MESH_SIDE_PX * b
     middle = MESH_SIDE_PX / 2
     return np.array([[a, -b, x - middle * (a - b)], [b, a, y - middle * (a + b)]])
+
+
+@numba.njit(cache=True, nogil=True)
+def _upright_box(landmarks):  # type: ignore[no-untyped-def]
+    """Centre x and y, longer side, and the unit vector along the eyes: of the upright box of (468, 3) landmarks."""
+    a = np.float64(landmarks[LEFT_EYE_OUTER, 0]) - np.float64(landmarks[RIGHT_EYE_OUTER, 0])
+    b = np.float64(landmarks[LEFT_EYE_OUTER, 1]) - np.float64(landmarks[RIGHT_EYE_OUTER, 1])
+    length = np.hypot(a, b)
+    a, b = a / length, b / length
+    left = top = np.inf
+    right = bottom = -np.inf
+    for x, y, _ in landmarks:
+        across, down = a * x + b * y, a * y - b * x
+        left, right, top, bottom = min(left, across), max(right, across), min(top, down), max(bottom, down)
+    across, down = (left + right) / 2, (top + bottom) / 2
+    return a * across - b * down, b * across + a * down, max(right - left, bottom - top), a, b
 
 
 def head_axes(landmarks: np.ndarray) -> np.ndarray:
