@@ -37,13 +37,13 @@ from stream.ui.settings import UiSettings
 
 PASS_S = 28.0  # the clip's length: what comes later is seen for the second time
 CLIP_HZ = 30
-BITS, CELL_PX = 10, 16  # of a picture's number in its corner
+BITS, CELL_PX = 11, 16  # of a picture's number in its corner
 NOTE = """() => {
     window.shown = [];
     merau.onShown = (camera, header) => {
-        const { data } = document.querySelector(".tile canvas").getContext("2d").getImageData(0, 8, 160, 1);
+        const { data } = document.querySelector(".tile canvas").getContext("2d").getImageData(0, 8, 176, 1);
         let number = 0;
-        for (let bit = 0; bit < 10; bit++) number |= (data[4 * (16 * bit + 8)] > 128) << bit;
+        for (let bit = 0; bit < 11; bit++) number |= (data[4 * (16 * bit + 8)] > 128) << bit;
         window.shown.push([header.t_s, merau.webcam.age_ms(header.t_s), number]);
     };
 }"""
@@ -117,7 +117,7 @@ def webcam(folder: Path, rate: int) -> dict[str, Any]:
         "skipped_in_browser": skipped,
         "capture_to_shown_ms_p50_p95": delays,
         "gaps_over_two_frames": int((np.diff(steady[:, 0]) > 2.5 / rate).sum()),
-        "micro": compared(events, of_file(video), shown[:, 0], shown[:, 2] / CLIP_HZ),
+        "micro": compared(events, of_file(video), shown[:, 0], shown[:, 2] / rate),
     }
 
 
@@ -137,11 +137,14 @@ def camera_file(folder: Path, rate: int) -> Path:
     path = folder / f"camera{rate}.y4m"
     with av.open(str(CLIP)) as source, path.open("wb") as out:
         out.write(f"YUV4MPEG2 W640 H480 F{rate}:1 Ip A1:1 C420jpeg\n".encode())
-        for number, picture in enumerate(source.decode(video=0)):
+        number = 0
+        for picture in source.decode(video=0):
             planes = picture.reformat(format="yuv420p").to_ndarray()
-            for bit in range(BITS):
-                planes[:CELL_PX, bit * CELL_PX : (bit + 1) * CELL_PX] = 235 if number >> bit & 1 else 16
-            out.write((b"FRAME\n" + planes.tobytes()) * round(rate / CLIP_HZ))
+            for _ in range(round(rate / CLIP_HZ)):
+                for bit in range(BITS):
+                    planes[:CELL_PX, bit * CELL_PX : (bit + 1) * CELL_PX] = 235 if number >> bit & 1 else 16
+                out.write(b"FRAME\n" + planes.tobytes())
+                number += 1
     return path
 
 

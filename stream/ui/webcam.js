@@ -7,6 +7,8 @@
   const BITS_PER_S = 4_000_000; // much for such a picture: the coder's noise must stay below a micro-expression
   const KEPT = 24; // pictures that wait for their analysis
   const SHOWN_EVERY_S = 0.028; // every picture is analysed, and so many are shown
+  const WAITING = 4; // pictures of the camera that may wait for the page
+  const LEARNING = 10; // the first pictures only tell how the camera's clock and the page's compare
   const BEHIND = 1e6; // bytes that may wait in the socket; beyond, a picture is left out
 
   const w = (m.webcam = { sent: 0, skipped: 0, coding: "" });
@@ -63,7 +65,7 @@
     video.srcObject = stream;
     await video.play();
     const config = { codec: "avc1.42E01F", width: video.videoWidth & ~1, height: video.videoHeight & ~1, bitrate: BITS_PER_S, framerate: 60, latencyMode: "realtime", avc: { format: "annexb" } };
-    const supported = !m.noWebCodecs && window.VideoEncoder && "requestVideoFrameCallback" in video && (await VideoEncoder.isConfigSupported(config).catch(() => ({}))).supported;
+    const supported = !m.noWebCodecs && window.VideoEncoder && (window.MediaStreamTrackProcessor || video.requestVideoFrameCallback) && (await VideoEncoder.isConfigSupported(config).catch(() => ({}))).supported;
     if (mine !== running) return;
     w.coding = supported ? "h264" : "jpeg";
     if (!supported) return sendJpegs(mine);
@@ -77,15 +79,42 @@
     });
     encoder.configure(config);
     let number = 0;
+    const take = (picture, captured_s) => {
+      if (!late()) {
+        encoder.encode(picture, { keyFrame: number++ % KEY_EVERY === 0 });
+        keep(picture, captured_s);
+      }
+      picture.close(); // the camera has few: whoever holds them stops it
+    };
+    window.MediaStreamTrackProcessor ? fromTrack(mine, take) : fromVideo(mine, take);
+  };
+
+  // Every picture of the camera; a few wait while the page is busy. Their clock began at another moment than the page's,
+  // and the quickest to arrive tells when.
+  const fromTrack = async (mine, take) => {
+    const track = stream.getVideoTracks()[0];
+    const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: WAITING }).readable.getReader();
+    let behind_ms = Infinity;
+    for (let number = 0; ; number++) {
+      const { value: picture } = await reader.read();
+      if (mine !== running) picture?.close();
+      if (mine !== running || !picture) return reader.cancel();
+      if (number < LEARNING) behind_ms = Math.min(behind_ms, performance.now() - picture.timestamp / 1000);
+      else {
+        const captured_s = seconds(picture.timestamp / 1000 + behind_ms);
+        take(new VideoFrame(picture, { timestamp: Math.round(1e6 * captured_s) }), captured_s);
+      }
+      picture.close();
+    }
+  };
+
+  // Those that the video shows, where a browser gives no others.
+  const fromVideo = (mine, take) => {
     const next = (now, metadata) => {
       if (mine !== running) return;
       video.requestVideoFrameCallback(next);
       const captured_s = seconds(metadata.captureTime ?? now);
-      if (late()) return;
-      const picture = new VideoFrame(video, { timestamp: Math.round(1e6 * captured_s) });
-      encoder.encode(picture, { keyFrame: number++ % KEY_EVERY === 0 });
-      picture.close(); // the camera has few: whoever holds them stops it
-      keep(captured_s);
+      take(new VideoFrame(video, { timestamp: Math.round(1e6 * captured_s) }), captured_s);
     };
     video.requestVideoFrameCallback(next);
   };
@@ -99,7 +128,7 @@
       if (late()) return;
       const captured_s = seconds(metadata?.captureTime ?? now);
       context.drawImage(video, 0, 0);
-      keep(captured_s);
+      keep(video, captured_s);
       canvas.toBlob(async (blob) => {
         const bytes = new Uint8Array(await blob.arrayBuffer());
         if (mine === running) send(JPEG, captured_s, bytes);
@@ -115,12 +144,12 @@
     w.skipped += is ? 1 : 0;
     return is;
   };
-  // Of those that are shown: a copy of the picture that the video shows now, until its analysis comes back.
-  const keep = (captured_s) => {
+  // Of those that are shown: a copy of the picture until its analysis comes back.
+  const keep = (picture, captured_s) => {
     if (captured_s - (kept.at(-1)?.captured_s ?? 0) < SHOWN_EVERY_S) return;
     const one = kept.length < KEPT ? { image: m.element("canvas", { width: video.videoWidth, height: video.videoHeight }) } : kept.shift();
     one.captured_s = captured_s;
-    one.image.getContext("2d", { alpha: false }).drawImage(video, 0, 0, one.image.width, one.image.height);
+    one.image.getContext("2d", { alpha: false }).drawImage(picture, 0, 0, one.image.width, one.image.height);
     kept.push(one);
   };
   const send = (coding, captured_s, bytes) => {
