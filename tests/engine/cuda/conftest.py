@@ -19,6 +19,6 @@ def stub() -> Iterator[ctypes.CDLL]:
     library = ctypes.CDLL("libcuda.so.1")
     if not hasattr(library, "stub_fail"):
         pytest.skip("NVIDIA's driver does not fail on demand")
-    library.stub_live.restype = ctypes.c_long
+    library.stub_live.restype = library.stub_calls.restype = ctypes.c_long
     yield library
     library.stub_reset()
