@@ -43,6 +43,8 @@ class TensorRtTrunk:
             self._runtime, self._memory = runtime, Memory(device)
             self.stream = self._memory.stream
             self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            if self._context is None:
+                raise DeviceError(f"{device.gpu.name} cannot run the TensorRT engine: {log.told()}")
             scratch_bytes = max(self._engine.device_memory_size_v2, 1)
             self._context.set_device_memory(self._memory.on_device(scratch_bytes, dtype=np.uint8), scratch_bytes)
             self._host: dict[str, np.ndarray] = {}
@@ -135,9 +137,7 @@ def build(model: bytes, precision: str, arch: str) -> bytes:
     """An engine for batches up to MOST_BATCH. Raises UserError where TensorRT cannot build it for `arch` ("sm_89")."""
     trt = library()
     if int(arch.removeprefix("sm_")) < OLDEST[precision]:
-        raise UserError(
-            f"{arch} has no {precision.upper()}: it begins with sm_{OLDEST[precision]}; choose fp16 or int8."
-        )
+        raise UserError(f"TensorRT has no {precision.upper()} for {arch}: it begins with sm_{OLDEST[precision]}.")
     log = _log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(0)
