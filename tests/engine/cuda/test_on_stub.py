@@ -12,6 +12,7 @@ HOUSE = Path(__file__).parents[3]
 TESTS = (
     "tests/engine/cuda",
     "tests/engine/runtimes",
+    "tests/scripts/test_bench_gpu.py",
     "tests/stream/spotter/test_motion_on_gpu.py",
     "tests/stream/test_on_gpu.py",
 )

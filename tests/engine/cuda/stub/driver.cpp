@@ -188,7 +188,7 @@ Code cuDeviceGetName(char* name, int length, int) {
 Code cuDeviceGetAttribute(int* value, int attribute, int) {
     const char* arch = getenv("STUB_ARCH");
     int number = arch ? atoi(arch) : 89;
-    *value = attribute == 75 ? number / 10 : attribute == 76 ? number % 10 : 0;
+    *value = attribute == 75 ? number / 10 : attribute == 76 ? number % 10 : 1;
     return OK;
 }
 Code cuDeviceTotalMem_v2(size_t* bytes, int) {
