@@ -15,6 +15,7 @@ from stream.cli import main
 from stream.demo import CLIP
 from stream.pipeline import Pipeline
 from stream.sources import SourceSettings, open_source
+from tests.clips import demo_start
 from tests.engine.cuda.test_device import LAUNCH_FAILED
 
 
@@ -35,6 +36,21 @@ def test_doctor_examines_the_cpus_bundle_where_the_gpu_cannot_run_it(stub, tmp_p
     )
     assert ", int8: TensorRT has no INT8 for sm_60: it begins with sm_75\n" in done.stdout, done.stderr
     assert f"sha256 {bundles.load().sha256[:16]}\n" in done.stdout
+
+
+@pytest.mark.gpu
+def test_on_the_gpu_a_clip_has_the_events_that_it_has_on_the_cpu(tmp_path):
+    clip, events = demo_start(tmp_path / "short.mp4", 4.2), []
+    for device in ("cuda", "cpu"):
+        recognizer = Recognizer.load(bundles.SHIPPED / "farneback", device=device)
+        with open_source(str(clip)) as source:
+            events.append([event for update in Pipeline("clip", recognizer).run(source) for event in update.events])
+    assert "micro" in {event.kind for event in events[0]}
+    for seen, true in zip(*events, strict=True):
+        assert (seen.id, seen.kind, seen.final, seen.label) == (true.id, true.kind, true.final, true.label)
+        times = [(event.onset_s, event.apex_s, event.offset_s) for event in (seen, true)]
+        assert times[0] == pytest.approx(times[1], abs=0.02)
+        assert seen.probabilities == pytest.approx(true.probabilities, abs=0.05)
 
 
 @pytest.mark.gpu
