@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from engine.errors import UserError
+
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -24,13 +26,19 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """`data` and its sha256, in one step: whoever reads meanwhile sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            file.write(data + hashlib.sha256(data).digest())
-            file.flush()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    """`data` and its sha256, in one step: whoever reads meanwhile sees the old file or the new one, never a part.
+
+    Raises UserError where that cannot be.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            try:
+                file.write(data + hashlib.sha256(data).digest())
+                file.flush()
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error

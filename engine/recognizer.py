@@ -16,7 +16,7 @@ from engine.cuda import driver
 from engine.errors import DeviceError, UserError
 from engine.flow import METHODS, pair_flow
 from engine.runtimes.batcher import Answer
-from engine.runtimes.choice import choose, takes_crops
+from engine.runtimes.choice import choose, on_cpu, takes_crops
 from engine.teach import Lesson, Sample
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
@@ -90,8 +90,8 @@ class Recognizer:
         except DeviceError as error:
             if self.device == "cuda":
                 raise
-            logging.getLogger(__name__).warning("%s The CPU takes over.", error)
-            self.trunk, self.choice = choose(self.bundle, "cpu", self._precision)
+            self.trunk, self.choice = on_cpu(self.bundle, self._precision, str(error).rstrip("."))
+            logging.getLogger(__name__).warning("The CPU takes over: %s.", self.choice)
             embedding, au_logits = self._embed(onset, apex)
         aus = named(self.bundle.card["aus"], 1 / (1 + np.exp(-au_logits[0])))
         said = self.judge(embedding[0], aus)

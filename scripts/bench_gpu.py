@@ -44,7 +44,7 @@ from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
-REPEATS = 200
+WARMING, REPEATS = 20, 200
 PAIRS = (1, 8, 32)
 CAMERAS = 16
 
@@ -197,7 +197,7 @@ def roofline_ms(pairs: int, height: int, width: int) -> float:
 
 
 def median_ms(call: Callable[[], object], clock_ns: Callable[[], int]) -> float:
-    for _ in range(20):
+    for _ in range(WARMING):
         call()
     spent = []
     for _ in range(REPEATS):

@@ -137,7 +137,9 @@ def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSe
     from stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
-    return _warm(arguments.bundle, arguments.device, arguments.head), settings
+    recognizer = _warm(arguments.bundle, arguments.device, arguments.head)
+    print(f"Recognizer: {recognizer.choice}.", file=sys.stderr)
+    return recognizer, settings
 
 
 def _warm(bundle: Path | None = None, device: str = "auto", head: Path | None = None) -> "Recognizer":
@@ -174,7 +176,6 @@ def _watch(arguments: argparse.Namespace) -> int:
     pipeline = Pipeline(source.name, recognizer, settings, keep_pictures=arguments.keep_pictures)
     stop_on_signals(source)
     with Store(arguments.store, keep_pictures=arguments.keep_pictures) as store, source:
-        print(f"Recognizer: {recognizer.choice}.", file=sys.stderr)
         watch(source, pipeline, store, as_json=arguments.json)
     return 0
 

@@ -13,7 +13,7 @@ import onnxruntime
 from calib.domain import LEAST, gap, reference
 from engine import bundle as bundles
 from engine.cuda import driver
-from engine.runtimes.choice import choose
+from engine.recognizer import Recognizer
 from stream.events import read_events, read_sessions
 
 RUNTIMES = ("merau-live", "av", "opencv-python-headless", "numpy", "numba", "ai-edge-litert", "onnxruntime", "pyarrow")
@@ -22,8 +22,10 @@ CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 
 
 def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, Any]:
-    """Everything there is to know, as JSON. Raises UserError when the bundle or the store cannot be read."""
-    bundle = bundles.load(bundle_path)
+    """Everything there is to know, as JSON, of the bundle that would run: the one at `bundle_path`, or the one that
+    `merau watch` would take. Raises UserError when it cannot run, or the store cannot be read."""
+    recognizer = Recognizer.load(bundle_path)
+    bundle, choice = recognizer.bundle, recognizer.choice
     probe = driver.probe()
     return {
         "machine": {
@@ -38,16 +40,15 @@ def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, An
         "optional": {name: installed(name) for name in OPTIONAL},
         "gpu": {"devices": [f"{gpu.name}, {gpu.arch}" for gpu in probe.gpus], "why": probe.why},
         "onnxruntime_providers": onnxruntime.get_available_providers(),
-        "device": device(bundle),
+        "device": {
+            "chosen": choice.device,
+            "runtime": choice.runtime,
+            "precision": choice.precision,
+            "why": choice.why,
+        },
         "bundle": {"name": bundle.name, "sha256": bundle.sha256, "card": bundle.card},
         "domain": domain(store, bundle) if store else [],
     }
-
-
-def device(bundle: bundles.Bundle) -> dict[str, str]:
-    """What --device auto chooses for the recognizer, and why; the face nets always run on the CPU."""
-    _, choice = choose(bundle, "auto", "int8")
-    return {"chosen": choice.device, "runtime": choice.runtime, "precision": choice.precision, "why": choice.why}
 
 
 def domain(store: Path, bundle: bundles.Bundle) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from stream.faces import Face, FaceSettings, FaceTracker
 from stream.sources import Frame, Source
 from stream.spotter import Span, Spotter, SpotterSettings
 from stream.spotter.motion import on_cpu, on_gpu
-from stream.turns import TURNS
+from stream.turns import TURNS, aside
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 
@@ -116,7 +116,7 @@ class Pipeline:
         self.settings = settings or PipelineSettings()
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
         self._looker = _Looker(self.settings)
-        self._flow = on_gpu(self.settings.spotter.crop) if recognizer.device == "cuda" else on_cpu
+        self._flow = aside(on_gpu(self.settings.spotter.crop)) if recognizer.device == "cuda" else on_cpu
         self._tracks: dict[int, _Track] = {}
         self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=8)
 
@@ -172,8 +172,9 @@ class Pipeline:
 
     def finish(self) -> Update:
         """The stream is over: everything that is open is closed."""
-        began_s = time.perf_counter()
-        events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
+        with TURNS:
+            began_s = time.perf_counter()
+            events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
         self._tracks.clear()
         return Update(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - began_s))
 
@@ -220,7 +221,10 @@ class Pipeline:
         for known_onset, known_apex, prediction in self._predictions:
             if known_onset is onset and known_apex is apex:
                 return prediction
-        prediction = self.recognizer.predict(onset.grey, apex.grey)
+        predict = self.recognizer.predict
+        if self.recognizer.choice.device == "cuda":
+            predict = aside(predict)
+        prediction = predict(onset.grey, apex.grey)
         self._predictions.append((onset, apex, prediction))
         return prediction
 

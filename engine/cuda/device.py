@@ -116,13 +116,13 @@ class Memory:
         """Wait for what is under way and give everything back; a device closed earlier has done so itself."""
         if not self._open or self._device.closed:
             return
-        self._open = False
         with self._device.current("giving memory back"):
             with suppress(self._device.cuda.Error):  # of work that failed, and was told then
                 self.stream.synchronize()
             while self._kept:
                 self._kept.pop().free()
             self._device.streams.append(self.stream)
+            self._open = False
 
     def __del__(self) -> None:
         if hasattr(self, "stream"):  # which is made last

@@ -59,7 +59,7 @@ class Facial:
         self._kernels["normalise"].prepared_async_call((1, 1, count), BLOCK, stream, *seen)
 
     def close(self) -> None:
-        """Give all memory back."""
+        """Give all memory back; every stream that it was used in must be through."""
         self._kernels.clear()
         self._farneback.close()
         self._memory.close()

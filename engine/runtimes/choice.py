@@ -52,6 +52,11 @@ def choose(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, Choice]:
             if wanted == "cuda":
                 raise
             why = str(error).rstrip(".")
+    return on_cpu(bundle, precision, why)
+
+
+def on_cpu(bundle: Bundle, precision: str, why: str) -> tuple[Trunk, Choice]:
+    """The trunk of `bundle` on the CPU, and that it runs there because of `why`."""
     if precision not in TRUNKS:
         raise UserError(f"Precision {precision} is for GPUs: on the CPU choose one of {', '.join(TRUNKS)} ({why}).")
     trunk = OnnxTrunk(bundle.content[TRUNKS[precision]])
@@ -96,12 +101,17 @@ def takes_crops(bundle: Bundle) -> bool:
     return bool(bundle.card["input"]["flow"] == "farneback" and not bundle.card["input"]["apex_px"])
 
 
-@lru_cache
 def patch_flow_on_gpu(height: int, width: int) -> Batcher:
     """The spotter's flow of all cameras: `before` and `after` (1, H, W) uint8 -> what engine.patches.patch_flow gives.
 
     Raises DeviceError where there is no GPU.
     """
+    with _sharing:
+        return _patch_flow(height, width)
+
+
+@lru_cache
+def _patch_flow(height: int, width: int) -> Batcher:
     from engine.cuda.patches import PatchFlow
 
     return Batcher(PatchFlow(device(), MOST_SPOTTED, height, width), wait_s=SPOTTED_WAIT_S, most=MOST_SPOTTED)

@@ -37,5 +37,5 @@ class CropTrunk:
 
     def close(self) -> None:
         """Give the device's memory back."""
+        self._engine.close()  # first: it waits for its stream, in which the kernels work as well
         self._facial.close()
-        self._engine.close()

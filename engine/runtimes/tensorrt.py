@@ -6,6 +6,7 @@ are one with Q/DQ pairs (calib/quantize.py), round which INT8 has half and FP8 s
 """
 
 import importlib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,18 @@ class TensorRtTrunk:
             self._runtime, self._memory = runtime, Memory(device)
             self.stream = self._memory.stream
             self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            if self._context is None:
+                raise DeviceError(f"{device.gpu.name} cannot run the TensorRT engine: {log.told()}")
             scratch_bytes = max(self._engine.device_memory_size_v2, 1)
             self._context.set_device_memory(self._memory.on_device(scratch_bytes, dtype=np.uint8), scratch_bytes)
-            self._host: dict[str, np.ndarray] = {}
+            self._host: dict[str, np.ndarray] = {}  # by the names of the engine's inputs and outputs
             self.address: dict[str, int] = {}
             for name in (self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)):
                 shape = tuple(self._engine.get_tensor_shape(name))[1:]
                 self._host[name] = self._memory.pinned(MOST_BATCH, *shape)
                 self.address[name] = self._memory.on_device(MOST_BATCH, *shape)
                 self._context.set_tensor_address(name, self.address[name])
+            self._inputs = self.address.keys() - set(OUTPUTS)
 
     def embed(self, **inputs: np.ndarray) -> Answer:
         """As OnnxTrunk.embed; more than MOST_BATCH rows go in several runs."""
@@ -65,9 +69,13 @@ class TensorRtTrunk:
     def _run(self, inputs: dict[str, np.ndarray]) -> Answer:
         count = len(inputs["flow"])
         with self._device.current("recognition"):
+            wanted = {name: (count, *self._host[name].shape[1:]) for name in self._inputs}
+            given = {name: value.shape for name, value in inputs.items()}
+            for name in wanted | given:
+                if wanted.get(name) != given.get(name):
+                    takes, seen = wanted.get(name, "none"), given.get(name, "none")
+                    raise UserError(f"Input {name!r}: the engine takes {takes}, but is given {seen}.")
             for name, value in inputs.items():
-                if name not in self._host or value.shape[1:] != self._host[name].shape[1:]:
-                    raise UserError(f"The engine takes no input {name!r} of shape {value.shape}.")
                 self._host[name][:count] = value
                 self._device.cuda.memcpy_htod_async(self.address[name], self._host[name][:count], self.stream)
             return self.answer(count)
@@ -77,7 +85,7 @@ class TensorRtTrunk:
 
         To be called in `device.current`.
         """
-        for name in self.address.keys() - set(OUTPUTS):
+        for name in self._inputs:
             shape = (count, *self._host[name].shape[1:])
             if not self._context.set_input_shape(name, shape):
                 raise DeviceError(f"The engine refuses input {name!r} of shape {shape}.")
@@ -98,10 +106,10 @@ class TensorRtTrunk:
 def cached_engine(bundle: Bundle, precision: str, arch: str, *, folder: Path | None = None) -> tuple[Path, bytes]:
     """Path and bytes of the engine, built if it is not in `folder` (default: the user's cache) or is damaged there.
 
-    The name holds all that an engine depends on: the bundle's hash, TensorRT's version, architecture and precision.
+    The name holds what an engine depends on: the bundle's hash, TensorRT's version, architecture, precision and batch.
     """
     trt = library()
-    name = f"{bundle.sha256[:16]}-{trt.__name__}-{trt.__version__}-{arch}-{precision}.engine"
+    name = f"{bundle.sha256[:16]}-{trt.__name__}-{trt.__version__}-{arch}-{precision}-{MOST_BATCH}.engine"
     path = (folder or cache.folder() / "engines") / name
     plan = cache.read(path)
     if plan is None:
@@ -134,10 +142,10 @@ def half(model: bytes) -> bytes:
 def build(model: bytes, precision: str, arch: str) -> bytes:
     """An engine for batches up to MOST_BATCH. Raises UserError where TensorRT cannot build it for `arch` ("sm_89")."""
     trt = library()
-    if int(arch.removeprefix("sm_")) < OLDEST[precision]:
-        raise UserError(
-            f"{arch} has no {precision.upper()}: it begins with sm_{OLDEST[precision]}; choose fp16 or int8."
-        )
+    if not (number := re.fullmatch(r"sm_(\d+)", arch)):
+        raise UserError(f"Architecture is {arch!r}: write it like sm_89.")
+    if int(number[1]) < OLDEST[precision]:
+        raise UserError(f"TensorRT has no {precision.upper()} for {arch}: it begins with sm_{OLDEST[precision]}.")
     log = _log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(0)

@@ -60,8 +60,8 @@ def command(*arguments) -> list[str]:
 
 
 def said(text: str) -> list[str]:
-    """The lines of stderr, less the note that LiteRT prints at its start."""
-    return [line for line in text.splitlines() if "XNNPACK" not in line]
+    """The lines of stderr, less the note that LiteRT prints at its start and the one on what runs where."""
+    return [line for line in text.splitlines() if "XNNPACK" not in line and not line.startswith("Recognizer: ")]
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +82,7 @@ def test_analyse_writes_store_exports_and_report(analysed):
     assert told == [event_fields(event) for event in events]
     assert all(event.apex_jpeg and event.apex_jpeg[:2] == b"\xff\xd8" for event in events)
     assert f"short.mp4: {SECONDS * 30:.0f} frames" in done.stdout and "short.html" in done.stdout
+    assert re.search(r"^Recognizer: onnxruntime [\d.]+, int8, on the CPU: ", done.stderr, re.MULTILINE)
     (session,) = read_sessions(folder / "merau.db")
     assert session.ended and session.frames == SECONDS * 30 and session.settings["faces"]["detector"] == "short"
 

@@ -1,33 +1,67 @@
 """What happens when the driver refuses: on the stub, which fails on demand at each call."""
 
 import gc
+import itertools
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from engine.cuda.device import Device
+from engine.crop import CropSpec
+from engine.cuda.device import Device, Memory
+from engine.cuda.facial import Facial
 from engine.cuda.farneback import Farneback
+from engine.cuda.patches import PatchFlow
 from engine.errors import DeviceError
+from engine.recognizer import GRID
 
 NO_BINARY, LAUNCH_FAILED = 209, 719  # no lack of memory: pycuda collects garbage and asks again
 KINDS = (b"device memory", b"pinned memory", b"stream", b"module", b"context")
-PICTURES = np.random.default_rng(0).integers(0, 255, (2, 1, 40, 40), dtype=np.uint8)
+SPEC = CropSpec(32, 2, 6, 4)
+PICTURES = np.random.default_rng(0).integers(0, 255, (2, 1, *SPEC.full), dtype=np.uint8)
 STARTING = {
     "cuInit": "There is no GPU to use: the NVIDIA driver does not start",
     "cuDevicePrimaryCtxRetain": "failed at starting: cuDevicePrimaryCtxRetain failed",
 }
-WORKING = {
-    "cuCtxPushCurrent": "preparing optical flow",
-    "cuModuleGetFunction": "preparing optical flow",
-    "cuStreamCreate": "preparing optical flow",
-    "cuMemAlloc": "preparing optical flow",
-    "cuMemHostAlloc": "preparing optical flow",
-    "cuMemcpyHtoDAsync": "optical flow",
-    "cuLaunchKernel": "optical flow",
-    "cuMemsetD8Async": "optical flow",
-    "cuMemcpyDtoHAsync": "optical flow",
-    "cuStreamSynchronize": "optical flow",
+CONTEXT = {"cuCtxPushCurrent"}
+PREPARING = CONTEXT | {"cuMemAlloc", "cuMemHostAlloc", "cuModuleGetFunction", "cuStreamCreate"}
+WORKING = CONTEXT | {"cuMemcpyHtoDAsync", "cuLaunchKernel", "cuMemcpyDtoHAsync", "cuStreamSynchronize"}
+
+
+def optical_flow(device: Device) -> np.ndarray:
+    with closing(Farneback(device, 1, *SPEC.full)) as farneback:
+        return farneback(*PICTURES)
+
+
+def spotters_flow(device: Device) -> np.ndarray:
+    with closing(PatchFlow(device, 1, *SPEC.full)) as patches:
+        return patches(before=PICTURES[0], after=PICTURES[1])[0]
+
+
+def recognition(device: Device) -> np.ndarray:
+    """An engine's input, in a stream and memory of another owner, as the engine's are."""
+    facial = Facial(device, 1, SPEC)
+    with device.current("preparing an engine"):
+        memory = Memory(device)
+        pattern, magnitude = memory.on_device(1, 2, GRID, GRID), memory.on_device(1, 1)
+        seen = memory.pinned(1, 2, GRID, GRID)
+    with closing(facial), closing(memory), device.current("recognition"):
+        facial.on_device(*PICTURES, pattern, magnitude, memory.stream)
+        device.cuda.memcpy_dtoh_async(seen, pattern, memory.stream)
+        memory.stream.synchronize()
+        return seen.copy()
+
+
+USERS = {  # what works on the GPU, and which calls may be refused there, by what it says it was doing
+    optical_flow: {"preparing optical flow": PREPARING, "optical flow": WORKING | {"cuMemsetD8Async"}},
+    spotters_flow: {"preparing the spotter's flow": PREPARING, "the spotter's flow": WORKING},
+    recognition: {
+        "preparing optical flow": PREPARING,
+        "preparing recognition": PREPARING | {"cuMemcpyHtoD"},
+        "preparing an engine": PREPARING - {"cuModuleGetFunction"},
+        "recognition": WORKING | {"cuMemsetD8Async"},
+    },
 }
 
 
@@ -36,17 +70,9 @@ def live(stub):
     return {kind.decode(): stub.stub_live(kind) for kind in KINDS}
 
 
-def run(device: Device) -> np.ndarray:
-    farneback = Farneback(device, 1, 40, 40)
-    try:
-        return farneback(*PICTURES)
-    finally:
-        farneback.close()
-
-
 def run_alone() -> np.ndarray:
     device = Device()
-    flow = run(device)
+    flow = optical_flow(device)
     device.close()
     return flow
 
@@ -62,27 +88,38 @@ def test_a_gpu_that_does_not_start_is_told_and_nothing_leaks(stub, call):
     assert live(stub) == before
 
 
+def refusal(user, device: Device) -> str:
+    """What is said; nothing where all went well."""
+    try:
+        user(device)
+    except DeviceError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("call", WORKING)
-def test_a_refused_call_is_told_and_nothing_leaks(stub, call):
-    before = live(stub)
+@pytest.mark.parametrize("user", USERS, ids=lambda user: user.__name__)
+def test_whichever_call_is_refused_it_is_told_and_nothing_leaks(stub, user):
+    before, told = live(stub), set()
     device = Device()
-
-    def of_a_camera() -> str:
-        with pytest.raises(DeviceError) as caught:
-            run(device)
-        told = str(caught.value)
-        del caught  # a cycle, which would outlive the device
-        return told
-
-    with ThreadPoolExecutor(1) as cameras:
-        for _ in range(2):
-            stub.stub_fail(call.encode(), LAUNCH_FAILED)
-            told = cameras.submit(of_a_camera).result()
-            assert told.endswith(f"failed at {WORKING[call]}: {call} failed: unspecified launch failure.")
-        assert np.isfinite(cameras.submit(run, device).result()).all()
+    with ThreadPoolExecutor(1) as camera:
+        expected = camera.submit(user, device).result()
+        for number in itertools.count(1):
+            device.streams.clear()  # so that one is made anew
+            began = stub.stub_calls()
+            stub.stub_fail_at(number, LAUNCH_FAILED)
+            told.add(camera.submit(refusal, user, device).result())
+            stub.stub_reset()
+            if stub.stub_calls() - began < number:
+                break
+        assert np.array_equal(camera.submit(user, device).result(), expected)
     device.close()
     assert live(stub) == before
+    assert told - {""} == {
+        f"{device.gpu.name} failed at {doing}: {call} failed: unspecified launch failure."
+        for doing, calls in ({"giving memory back": CONTEXT} | USERS[user]).items()
+        for call in calls
+    }
 
 
 @pytest.mark.gpu
@@ -95,4 +132,4 @@ def test_ptx_is_loaded_where_the_driver_refuses_machine_code(stub):
 @pytest.mark.gpu
 def test_ptx_is_loaded_on_a_gpu_newer_than_the_compiler(stub, monkeypatch):
     monkeypatch.setenv("STUB_ARCH", "999")
-    assert run_alone().shape == (1, 2, 40, 40)
+    assert run_alone().shape == (1, 2, *SPEC.full)

@@ -1,5 +1,5 @@
-"""The tests marked `gpu` on the real pycuda over a stub driver, which carries launches out on the CPU; in a process of
-their own, since a process has one libcuda."""
+"""The tests marked `gpu` on the real pycuda over a stub driver, which carries launches out on the CPU, and a stub of
+TensorRT; in a process of their own, since a process has one libcuda."""
 
 import os
 import subprocess
@@ -9,13 +9,24 @@ from pathlib import Path
 from tests.engine.cuda.stub.build import build
 
 HOUSE = Path(__file__).parents[3]
-TESTS = ("tests/engine/cuda", "tests/stream/spotter/test_motion_on_gpu.py")
+TESTS = (
+    "tests/engine/cuda",
+    "tests/engine/runtimes",
+    "tests/scripts/test_bench_gpu.py",
+    "tests/stream/spotter/test_motion_on_gpu.py",
+    "tests/stream/test_on_gpu.py",
+)
+LIBRARIES = Path(__file__).with_name("stub") / "libraries"
 
 
 def test_the_gpu_path_on_a_stub_driver(tmp_path):
     build(tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *TESTS]
-    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = os.environ | {
+        "LD_LIBRARY_PATH": str(tmp_path),
+        "PYTHONPATH": str(LIBRARIES),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
     done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=600)
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout[-4000:]

@@ -30,6 +30,12 @@ def ask(batcher, value):
     return batcher.embed(flow=np.full((1, 4), value, np.float32))
 
 
+def await_asked(batcher, count):
+    deadline_s = time.monotonic() + 20
+    while batcher._asked.qsize() < count and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+
+
 def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own():
     trunk = Noting()
     batcher = Batcher(trunk.embed, wait_s=0.05, most=8)
@@ -37,9 +43,7 @@ def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own
         first = cameras.submit(ask, batcher, 0)
         assert trunk.began.wait(20)  # alone: nobody else asked within the wait
         others = [cameras.submit(ask, batcher, value) for value in range(1, 17)]
-        deadline_s = time.monotonic() + 20
-        while batcher._asked.qsize() < 16 and time.monotonic() < deadline_s:
-            time.sleep(0.001)
+        await_asked(batcher, 16)
         trunk.go.set()
         assert first.result()[0] == 0
         for value, other in enumerate(others, 1):
@@ -49,11 +53,19 @@ def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own
     batcher.close()
 
 
-def test_what_the_trunk_raises_reaches_whoever_asked_and_the_next_is_answered():
+def test_what_the_trunk_raises_reaches_all_who_asked_and_the_next_is_answered():
     trunk = Noting()
-    trunk.go.set()
     batcher = Batcher(trunk.embed, wait_s=0)
-    with pytest.raises(DeviceError, match="fell out"):
-        ask(batcher, -1)
+    with ThreadPoolExecutor(4) as cameras:
+        first = cameras.submit(ask, batcher, 1)
+        assert trunk.began.wait(20)
+        others = [cameras.submit(ask, batcher, -1) for _ in range(3)]
+        await_asked(batcher, 3)
+        trunk.go.set()
+        assert first.result()[0] == 1
+        for other in others:
+            with pytest.raises(DeviceError, match="fell out"):
+                other.result(timeout=20)
     assert ask(batcher, 3)[0] == 3
+    assert trunk.rows == [1, 3, 1]
     batcher.close()

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from engine import bundle as bundles
+from engine import cache
+from engine.crop import CropSpec
 from engine.cuda import driver
 from engine.errors import DeviceError, UserError
 from engine.recognizer import Recognizer
 from engine.runtimes import choice as choice_of_runtime
+from engine.runtimes import tensorrt
 from engine.runtimes.choice import choose
+from tests.engine.cuda.test_device import LAUNCH_FAILED
+from tests.engine.cuda.test_farneback import pair
 
 NO_GPU = driver.Probe([], "no NVIDIA driver: libcuda.so.1 is not on this machine")
 
@@ -67,7 +72,59 @@ def test_the_cpu_takes_over_from_a_gpu_that_fails_at_work_unless_it_was_demanded
     recognizer.trunk = Failing()
     seen = recognizer.predict(grey, grey)
     assert np.allclose(seen.embedding, expected.embedding) and recognizer.choice.device == "cpu"
-    assert "The GPU fell out. The CPU takes over." in caplog.text
+    assert f"The CPU takes over: {recognizer.choice}." in caplog.text
+    assert str(recognizer.choice).endswith("int8, on the CPU: The GPU fell out")
     recognizer.trunk, recognizer.device = Failing(), "cuda"
     with pytest.raises(DeviceError, match="fell out"):
         recognizer.predict(grey, grey)
+
+
+@pytest.fixture
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+REFUSALS = {
+    "cuCtxPushCurrent": "cuCtxPushCurrent failed: unspecified launch failure",
+    "cuMemcpyHtoDAsync": "cuMemcpyHtoDAsync failed: unspecified launch failure",
+    "cuLaunchKernel": "cuLaunchKernel failed: unspecified launch failure",
+    "cuStreamSynchronize": "the engine did not run",
+    "cuMemcpyDtoHAsync": "cuMemcpyDtoHAsync failed: unspecified launch failure",
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("call", REFUSALS)
+def test_a_gpu_that_refuses_a_call_at_work_is_left_unless_it_was_demanded(stub, call):
+    onset, apex = pair(0, *CropSpec().full)
+    demanded, found = Recognizer.load(device="cuda"), Recognizer.load(device="auto")
+    expected = demanded.predict(onset, apex).probabilities
+    told = f"{driver.probe().gpus[0].name} failed at recognition: {REFUSALS[call]}"
+
+    stub.stub_fail(call.encode(), LAUNCH_FAILED)
+    with pytest.raises(DeviceError) as caught:
+        demanded.predict(onset, apex)
+    assert str(caught.value) == f"{told}."
+    assert demanded.predict(onset, apex).probabilities == expected
+
+    stub.stub_fail(call.encode(), LAUNCH_FAILED)
+    assert found.choice.device == "cuda"
+    assert found.predict(onset, apex).probabilities == pytest.approx(expected, abs=0.05)
+    assert (found.choice.device, found.choice.why) == ("cpu", told)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("call", ["cuMemAlloc", "cuCtxSynchronize"])  # of the engine's memory, and of its context
+def test_an_engine_that_does_not_start_is_tried_once_more(stub, cache_folder, monkeypatch, call):
+    monkeypatch.setattr(choice_of_runtime, "_shared", {})
+    stub.stub_fail(call.encode(), LAUNCH_FAILED)
+    assert choice_of_runtime.on_gpu(bundles.load(), "int8")[1].device == "cuda"
+
+
+@pytest.mark.gpu
+def test_an_engine_of_another_driver_is_built_again(cache_folder):
+    bundle, gpu = bundles.load(), driver.probe().gpus[0]
+    path, _ = tensorrt.cached_engine(bundle, "int8", gpu.arch)
+    cache.write(path, b"of another driver")
+    choice_of_runtime.started(bundle, "int8")
+    assert cache.read(path) not in (None, b"of another driver")

@@ -3,7 +3,8 @@
 //
 // - Every allocation ends where an unreadable page begins: a kernel that reads or writes past it gets "illegal address".
 // - Asynchronous work waits in its stream until somebody synchronises: a forgotten synchronisation gives wrong results.
-// - stub_fail(name, code) makes the next call of a function fail; stub_live(kind) counts what is not yet given back.
+// - stub_fail(name, code) makes the next call of a function fail, stub_fail_at(number, code) the one of that number from
+//   now on among all that work in a context; stub_calls() counts them. stub_live(kind) counts what is not given back.
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <deque>
+#include <mutex>
 
 #include "shim.h"
 
@@ -41,7 +43,10 @@ struct Module {
 static std::map<std::string, Code> failing;
 static std::map<std::string, long> live;
 static std::map<char*, Block> device_memory, host_memory;
-static std::vector<int> contexts;  // the stack of this thread, as far as we need it
+static thread_local std::vector<int> contexts;  // the stack of a thread, as far as we need it
+static std::recursive_mutex one_at_a_time;
+static long calls, failing_call;
+static Code failing_code;
 static Stream default_stream;
 static Code sticky;  // after a fault the context is lost, as on a device
 static const size_t MEMORY = size_t(2) << 30;
@@ -54,12 +59,16 @@ static bool fails(const char* name, Code* code) {
     failing.erase(found);
     return true;
 }
-#define CALL(name)                             \
-    Code injected;                             \
+#define CALL(name)                                                   \
+    std::lock_guard<std::recursive_mutex> held(one_at_a_time);       \
+    Code injected;                                                   \
     if (fails(#name, &injected)) return injected
-#define CALL_IN_CONTEXT(name)                  \
-    CALL(name);                                \
-    if (contexts.empty()) return INVALID_CONTEXT; \
+#define COUNTED_CALL(name)                                           \
+    CALL(name);                                                      \
+    if (++calls == failing_call) return failing_code
+#define CALL_IN_CONTEXT(name)                                        \
+    COUNTED_CALL(name);                                              \
+    if (contexts.empty()) return INVALID_CONTEXT;                    \
     if (sticky) return sticky
 
 static char* guarded(std::map<char*, Block>& kept, size_t size) {
@@ -128,7 +137,9 @@ static void later(Stream* stream, std::function<Code()> work) {
 extern "C" {
 
 void stub_fail(const char* name, Code code) { failing[name] = code; }
-void stub_reset() { failing.clear(), sticky = OK; }
+void stub_fail_at(long number, Code code) { failing_call = calls + number, failing_code = code; }
+void stub_reset() { failing.clear(), failing_call = 0, sticky = OK; }
+long stub_calls() { return calls; }
 long stub_live(const char* kind) { return live[kind]; }
 
 Code cuInit(unsigned) {
@@ -177,7 +188,7 @@ Code cuDeviceGetName(char* name, int length, int) {
 Code cuDeviceGetAttribute(int* value, int attribute, int) {
     const char* arch = getenv("STUB_ARCH");
     int number = arch ? atoi(arch) : 89;
-    *value = attribute == 75 ? number / 10 : attribute == 76 ? number % 10 : 0;
+    *value = attribute == 75 ? number / 10 : attribute == 76 ? number % 10 : 1;
     return OK;
 }
 Code cuDeviceTotalMem_v2(size_t* bytes, int) {
@@ -196,7 +207,7 @@ Code cuDevicePrimaryCtxRelease_v2(int) {
     return OK;
 }
 Code cuCtxPushCurrent_v2(void*) {
-    CALL(cuCtxPushCurrent);
+    COUNTED_CALL(cuCtxPushCurrent);
     contexts.push_back(0);
     return OK;
 }

@@ -1,0 +1,70 @@
+"""The live side with its recognizer and the spotter's flow on the GPU, on a device or on the stub driver."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from engine import bundle as bundles
+from engine.cuda import driver
+from engine.errors import DeviceError
+from engine.recognizer import Recognizer
+from stream.cli import main
+from stream.demo import CLIP
+from stream.pipeline import Pipeline
+from stream.sources import SourceSettings, open_source
+from tests.clips import demo_start
+from tests.engine.cuda.test_device import LAUNCH_FAILED
+
+
+@pytest.mark.gpu
+def test_doctor_examines_the_bundle_that_runs_on_the_gpu(capsys):
+    assert main(["doctor", "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["device"]["chosen"] == "cuda"
+    twin = bundles.load(bundles.SHIPPED / "farneback")
+    assert findings["bundle"]["sha256"] == Recognizer.load().bundle.sha256 == twin.sha256
+
+
+@pytest.mark.gpu
+def test_doctor_examines_the_cpus_bundle_where_the_gpu_cannot_run_it(stub, tmp_path):
+    environment = os.environ | {"STUB_ARCH": "60", "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "stream.cli", "doctor"], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert ", int8: TensorRT has no INT8 for sm_60: it begins with sm_75\n" in done.stdout, done.stderr
+    assert f"sha256 {bundles.load().sha256[:16]}\n" in done.stdout
+
+
+@pytest.mark.gpu
+def test_on_the_gpu_a_clip_has_the_events_that_it_has_on_the_cpu(tmp_path):
+    clip, events = demo_start(tmp_path / "short.mp4", 4.2), []
+    for device in ("cuda", "cpu"):
+        recognizer = Recognizer.load(bundles.SHIPPED / "farneback", device=device)
+        with open_source(str(clip)) as source:
+            events.append([event for update in Pipeline("clip", recognizer).run(source) for event in update.events])
+    assert "micro" in {event.kind for event in events[0]}
+    for seen, true in zip(*events, strict=True):
+        assert (seen.id, seen.kind, seen.final, seen.label) == (true.id, true.kind, true.final, true.label)
+        times = [(event.onset_s, event.apex_s, event.offset_s) for event in (seen, true)]
+        assert times[0] == pytest.approx(times[1], abs=0.02)
+        assert seen.probabilities == pytest.approx(true.probabilities, abs=0.05)
+
+
+@pytest.mark.gpu
+def test_a_demanded_gpu_that_fails_ends_the_camera_with_one_sentence(stub):
+    pipeline = Pipeline("clip", Recognizer.load(device="cuda"))
+    with open_source(str(CLIP), SourceSettings(paced=True)) as source:
+        updates = pipeline.run(source)
+        while not next(updates).motion:
+            pass
+        stub.stub_fail(b"cuStreamSynchronize", LAUNCH_FAILED)
+        with pytest.raises(DeviceError) as caught:
+            for _ in updates:
+                pass
+    gpu = driver.probe().gpus[0].name
+    told = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
+    assert str(caught.value) == told
+    assert source.state().phase == "ended"
