@@ -93,7 +93,7 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     consent(page, "my own face")
     tile = page.locator(".tile")
     expect(tile.locator("h2")).to_have_text("My webcam")
-    expect(tile.locator(".said li.micro").first).to_be_visible()
+    expect(tile.locator(".said li.micro").filter(has_not_text="under way").first).to_be_visible()
     expect(tile.locator(".status")).to_contain_text("from camera to screen")
     assert page.evaluate("merau.webcam.coding") == "h264"
     page.get_by_role("button", name="Let my webcam go").click()
