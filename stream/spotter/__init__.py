@@ -447,7 +447,7 @@ class Spotter:
         kind = short_kind(seen, self.settings.micro_max_s)
         if self._judge is None or not in_question(kind, seen, self.settings.micro_max_s):
             return kind
-        return judged(kind, self._judge(self._onset(course), course.apex.moment.crop))
+        return judged(kind, seen, self._judge(self._onset(course), course.apex.moment.crop))
 
     def _onset(self, course: Course) -> Crop:
         onset_s = course.bounds()[0]

@@ -10,7 +10,7 @@ from stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
-SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.86  # a judge's probability that nothing is expressed
+SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.8  # a judge's probability that nothing is expressed
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,18 @@ def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
     return kind == "micro" or (possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s)
 
 
-def judged(kind: Kind, nothing: float) -> Kind:
+def judged(kind: Kind, seen: Evidence, nothing: float) -> Kind:
     """The kind, where a judge gives `nothing` as the probability that the face expresses nothing, 0..1."""
     if kind != "micro":
         return "micro" if nothing < SURELY_SOMETHING else kind
-    return "other" if nothing > SURELY_NOTHING else "micro"
+    return "other" if nothing > SURELY_NOTHING and not _stands_out(seen) else "micro"
+
+
+def _stands_out(seen: Evidence) -> bool:
+    """Whether it is no noise, no speck, no flash and no turn of the head: a judge knows the expressions it was taught,
+    and there are others."""
+    wide, turned = seen.spread > 0.05, seen.strength_px < 0.5 * seen.parallax_px
+    return seen.snr > 4 and wide and seen.duration_s > 0.15 and not turned
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:

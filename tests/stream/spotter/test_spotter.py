@@ -47,9 +47,9 @@ def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(fi
 
 
 def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
-    short = smile(2.0)
-    slow = replace(short, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in short.pulses))
-    for act, nothing, count in ((short, 0.5, 1), (short, 0.95, 0), (slow, 0.5, 0), (slow, 0.05, 1)):
+    clear, faint = smile(2.0), smile(2.0, px=0.3)
+    slow = replace(clear, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in clear.pulses))
+    for act, nothing, count in ((clear, 0.95, 1), (faint, 0.5, 1), (faint, 0.95, 0), (slow, 0.5, 0), (slow, 0.05, 1)):
         spotter = Spotter(judge=lambda onset, apex, nothing=nothing: nothing)
         spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
         assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, nothing)
