@@ -412,7 +412,8 @@ class Spotter:
     def _conclude(self, course: Course) -> list[Span]:
         seen = self._measure(course)
         kind = lasting_kind(seen, self.settings.micro_max_s)
-        if kind == "macro" and any(self._near(told.apex_s, course.apex.t_s) for told in self._told):
+        most = [told for told in self._told if told.strength > 0.5 * seen.strength_px]
+        if kind == "macro" and any(self._near(told.apex_s, course.apex.t_s) for told in most):
             kind = "other"  # a micro-expression before which the face was not quite at rest
         if kind == "other" and self._short_kind(course, seen) == "micro" and not self._wobbles(course):
             kind = "micro"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stream.spotter import Span, Spotter, SpotterSettings
-from trainers.data.synth.courses import Act, expression, macro, micro, speech
+from trainers.data.synth.courses import Act, Pulse, expression, macro, micro, speech
 
 
 def smile(onset_s: float, px: float = 2.0) -> Act:
@@ -96,6 +96,15 @@ def test_an_expression_that_stays_is_a_macro(film):
     spans = said(film([act], np.arange(0, act.offset_s + 1, 1 / 30)))
     assert [overlap(span, act) > 0.5 for span in last_words(spans, "macro")] == [True]
     assert last_words(spans, "micro") == []
+
+
+def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
+    rng = np.random.default_rng(2)
+    held = Act("macro", (Pulse(1.0, 2.5, 4.0, expression(rng, (12,), 4.0), hold_s=2.0),), "positive", 4.0)
+    short = micro(rng, 2.6, expression(rng, (1, 2), 1.5), "surprise", 1.5)
+    spans = said(film([held, short], np.arange(0, 4.8, 1 / 30)))
+    for kind, act in (("macro", held), ("micro", short)):
+        assert [overlap(span, act) > 0.5 for span in last_words(spans, kind)] == [True], kind
 
 
 def test_speech_is_one_stretch_and_no_syllable_of_it_stays_a_micro_expression(film):
