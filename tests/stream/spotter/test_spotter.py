@@ -101,7 +101,7 @@ def test_an_expression_that_stays_is_a_macro(film):
 def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
     rng = np.random.default_rng(2)
     held = Act("macro", (Pulse(1.0, 2.5, 4.0, expression(rng, (12,), 4.0), hold_s=2.0),), "positive", 4.0)
-    short = micro(rng, 2.6, expression(rng, (1, 2), 1.5), "surprise", 1.5)
+    short = micro(rng, 2.6, expression(rng, (12,), 1.5), "positive", 1.5)
     spans = said(film([held, short], np.arange(0, 4.8, 1 / 30)))
     for kind, act in (("macro", held), ("micro", short)):
         assert [overlap(span, act) > 0.5 for span in last_words(spans, kind)] == [True], kind
