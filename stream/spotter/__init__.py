@@ -322,7 +322,7 @@ class Spotter:
             if too_long or (short.course.has_returned() and since_apex_s >= self.settings.decide_s):
                 self._short.remove(short)
                 spans += self._decide(short)
-            elif short.name != "eyes" and since_apex_s >= self.CONFIRM_S:
+            elif short.name != "eyes" and self.CONFIRM_S <= since_apex_s <= self.settings.lag_s:
                 spans += self._say(short.course)
         return spans
 
@@ -384,7 +384,7 @@ class Spotter:
         return self._finally([self._span(course, "other", self._measure(course), final=True)])
 
     def _has_turned(self, course: Course) -> bool:
-        """Whether a clear movement lies past its apex."""
+        """Whether a movement lies past its apex."""
         past_apex_s = course.points[-1].t_s - course.apex.t_s
         return past_apex_s >= self.CONFIRM_S and course.level()[-1] < 0.9
 
@@ -448,7 +448,7 @@ class Spotter:
         kind = short_kind(seen, self.settings.micro_max_s)
         if self._judge is None or not in_question(kind, seen, self.settings.micro_max_s):
             return kind
-        return judged(kind, seen, self._judge(self._onset(course), course.apex.moment.crop))
+        return judged(kind, self._judge(self._onset(course), course.apex.moment.crop))
 
     def _onset(self, course: Course) -> Crop:
         onset_s = course.bounds()[0]

@@ -97,24 +97,26 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
 
 
 def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
-    """Whether a judge of expressions may overrule the rules: on what they take for a micro-expression, and on what
-    might be one but for its strength, place or length."""
+    """Whether a judge of expressions may overrule the rules: on what they take for a micro-expression though it does
+    not stand out, and on what might be one but for its strength, place or length."""
+    if kind == "micro":
+        return not _stands_out(seen)
     possible = not seen.on_eyes and kind != "head" and seen.snr > 1.7 and seen.residue < 0.5 and seen.lobes <= 2
-    return kind == "micro" or (possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s)
-
-
-def judged(kind: Kind, seen: Evidence, nothing: float) -> Kind:
-    """The kind, where a judge gives `nothing` as the probability that the face expresses nothing, 0..1."""
-    if kind != "micro":
-        return "micro" if nothing < SURELY_SOMETHING else kind
-    return "other" if nothing > SURELY_NOTHING and not _stands_out(seen) else "micro"
+    return possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s
 
 
 def _stands_out(seen: Evidence) -> bool:
     """Whether it is no noise, no speck, no flash and no turn of the head: a judge knows the expressions it was taught,
     and there are others."""
-    wide, turned = seen.spread > 0.05, seen.strength_px < 0.5 * seen.parallax_px
-    return seen.snr > 4 and wide and seen.duration_s > 0.15 and not turned
+    turned = seen.strength_px < 0.5 * seen.parallax_px
+    return seen.snr > 4 and seen.spread > 0.05 and seen.duration_s > 0.15 and not turned
+
+
+def judged(kind: Kind, nothing: float) -> Kind:
+    """The kind, where a judge gives `nothing` as the probability that the face expresses nothing, 0..1."""
+    if kind != "micro":
+        return "micro" if nothing < SURELY_SOMETHING else kind
+    return "other" if nothing > SURELY_NOTHING else "micro"
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
