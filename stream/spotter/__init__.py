@@ -66,7 +66,8 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Short:
-    """A pulse that is being decided on the eyes, the brows or the mouth: each their own, so that none hides another."""
+    """A pulse that is being decided on the eyes, the brows or the mouth, each their own, so that none hides another;
+    or a rise of the face that has turned."""
 
     name: str
     course: Course
@@ -115,7 +116,7 @@ class Spotter:
         self._aperture, self._depth = Neutral(), Depth(prior.shape)
         self._ring: deque[_Seen] = deque()
         self._short: list[_Short] = []
-        self._apex_s = {"eyes": -1e9, "brows": -1e9, "mouth": -1e9}  # of the last pulse that was decided
+        self._apex_s = {"eyes": -1e9, "brows": -1e9, "mouth": -1e9, "face": -1e9}  # of the last pulse that was decided
         self._lasting: Course | None = None  # a rise that may become a macro-expression
         self._held: Course | None = None  # one that has come to rest away from where it began
         self._armed = True  # for a new rise; not before the last one has died down
@@ -123,7 +124,7 @@ class Spotter:
         self._last_s = 0.0
         self._began_s = 0.0
         self._next_id = 0
-        self._said: set[int] = set()  # ids that were said provisionally and wait for their final word
+        self._said: dict[int, float] = {}  # apexes of what was said provisionally and waits for its final word, by id
         self._said_apexes_s: deque[float] = deque(maxlen=8)
         self._speech = Speech()
         self._told: deque[Span] = deque(maxlen=4)  # micro-expressions
@@ -254,7 +255,14 @@ class Spotter:
     def _twins(self, course: Course) -> list[Course]:
         """Other courses of the same movement: its rise and its pulses at brows and mouth."""
         others = [short.course for short in self._short if short.name != "eyes"] + [self._lasting, self._held]
-        return [c for c in others if c and c is not course and abs(c.apex.t_s - course.apex.t_s) < self.settings.lag_s]
+        return [c for c in others if c and c is not course and self._near(self._apex(c), self._apex(course))]
+
+    def _apex(self, course: Course) -> float:
+        """Where it was when something was said of it: a rise that goes on takes its apex along."""
+        return self._said.get(course.id, course.apex.t_s)
+
+    def _near(self, apex_s: float, other_s: float) -> bool:
+        return abs(apex_s - other_s) < self.settings.lag_s
 
     def _is_new(self, name: str, rose_s: float) -> bool:
         """Whether a movement that was rising at `rose_s` is another one than those that are known."""
@@ -305,7 +313,7 @@ class Spotter:
         spans = []
         for short in self._short:
             short.course.add(self._point(short.course.reference, now.moment))
-            if short.name == "brows" and any(other.name == "eyes" for other in self._short):
+            if short.name in ("brows", "face") and any(other.name == "eyes" for other in self._short):
                 short.course.narrow(short.course.mask & ~self._regions.lids)
         for short in list(self._short):
             since_apex_s = now.t_s - short.course.apex.t_s
@@ -314,23 +322,27 @@ class Spotter:
             if too_long or (short.course.has_returned() and since_apex_s >= self.settings.decide_s):
                 self._short.remove(short)
                 spans += self._decide(short)
+            elif short.name != "eyes" and self.CONFIRM_S <= since_apex_s <= self.settings.lag_s:
+                spans += self._say(short.course)
         return spans
 
     def _say(self, course: Course) -> list[Span]:
         """At the apex, if it looks like a micro-expression so far."""
-        seen = self._measure(course)
-        if any(abs(apex_s - course.apex.t_s) < self.settings.lag_s for apex_s in self._said_apexes_s):
+        if any(self._near(apex_s, course.apex.t_s) for apex_s in self._said_apexes_s):
             return []
+        seen = self._measure(course)
         if self._short_kind(course, replace(seen, residue=0.0)) != "micro" or self._wobbles(course):
             return []
-        self._said.add(course.id)
+        self._said[course.id] = course.apex.t_s
         self._said_apexes_s.append(course.apex.t_s)
         return [self._span(course, "micro", seen, final=False)]
 
     def _finally(self, spans: list[Span]) -> list[Span]:
         """What is nothing needs no word, unless something was said of it at its apex."""
         told = [s for s in spans if s.kind != "other" or s.id in self._said or s.id in {t.id for t in self._told}]
-        self._said -= {s.id for s in told if s.final}
+        for span in told:
+            if span.final:
+                self._said.pop(span.id, None)
         return told
 
     def _decide(self, short: _Short) -> list[Span]:
@@ -339,7 +351,7 @@ class Spotter:
         kind = self._short_kind(short.course, seen)
         if short.name != "eyes":
             kind = "other" if kind == "blink" or self._wobbles(short.course) else kind  # the eyes tell a blink
-            self._take_over(short.course, kind)
+            self._pass_on(short.course, kind)
         span = self._span(short.course, kind, seen, final=True)
         self._apex_s[short.name] = span.apex_s
         return self._finally(self._speech.hear(self._once(span)) if short.name != "eyes" else [span])
@@ -355,8 +367,10 @@ class Spotter:
             if self._has_ended(self._lasting):
                 spans += self._conclude(self._lasting)
                 self._lasting = None
-            elif self._has_turned(self._lasting):
-                spans += self._say(self._lasting)
+            elif self._has_turned(self._lasting) and (said := self._say(self._lasting)):
+                spans += said
+                self._short.append(_Short("face", self._lasting.branch(self._next_id)))
+                self._next_id += 1
         if self._held and now.t_s - self._held.points[-1].t_s >= self.HELD_STEP_S:
             self._held.add(self._point(self._held.reference, now.moment))
             if self._has_ended(self._held):
@@ -366,12 +380,13 @@ class Spotter:
         return spans
 
     def _drop(self, course: Course) -> list[Span]:
+        self._pass_on(course, "other")
         return self._finally([self._span(course, "other", self._measure(course), final=True)])
 
     def _has_turned(self, course: Course) -> bool:
-        """Whether a clear movement lies past its apex."""
+        """Whether a movement lies past its apex."""
         past_apex_s = course.points[-1].t_s - course.apex.t_s
-        return course.snr > 3 and past_apex_s >= self.CONFIRM_S and course.level()[-1] < 0.9
+        return past_apex_s >= self.CONFIRM_S and course.level()[-1] < 0.9
 
     def _has_ended(self, course: Course) -> bool:
         t_s = course.points[-1].t_s
@@ -390,31 +405,35 @@ class Spotter:
         self._held = course
         seen = self._measure(course)
         if lasting_kind(seen, self.settings.micro_max_s) == "macro":
-            self._said.add(course.id)
+            self._said.setdefault(course.id, course.apex.t_s)
             spans.append(self._span(course, "macro", seen, final=False))
         return spans
 
     def _conclude(self, course: Course) -> list[Span]:
         seen = self._measure(course)
         kind = lasting_kind(seen, self.settings.micro_max_s)
-        if kind == "macro" and any(abs(told.apex_s - course.apex.t_s) < self.settings.lag_s for told in self._told):
+        most = [told for told in self._told if told.strength > 0.5 * seen.strength_px]
+        if kind == "macro" and any(self._near(told.apex_s, course.apex.t_s) for told in most):
             kind = "other"  # a micro-expression before which the face was not quite at rest
         if kind == "other" and self._short_kind(course, seen) == "micro" and not self._wobbles(course):
-            self._take_over(course, "micro")
-            span = self._once(self._span(course, "micro", seen, final=True))
-            return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
-        return self._finally([self._span(course, kind, seen, final=True)])
+            kind = "micro"
+        self._pass_on(course, kind)
+        span = self._once(self._span(course, kind, seen, final=True))
+        return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
 
     def _wobbles(self, course: Course) -> bool:
         """Whether it is small beside an expression that is under way."""
         larger = [c for c in (self._held, self._lasting) if c and c is not course]
         return any(course.snr < self.WOBBLE * c.snr for c in larger)
 
-    def _take_over(self, course: Course, kind: Kind) -> None:
-        """A movement keeps the id under which it was first said, whichever of its courses is judged first."""
-        said = [c for c in self._twins(course) if c.id in self._said]
-        if kind == "micro" and said and course.id not in self._said:
-            said[0].id, course.id = course.id, said[0].id
+    def _pass_on(self, course: Course, kind: Kind) -> None:
+        """A movement keeps the id under which it was first said, whichever of its courses is judged first: one that is
+        a micro-expression takes it, one that is nothing leaves it to those that are still open."""
+        for twin in self._twins(course):
+            takes, leaves = kind == "micro" and twin.id in self._said, kind == "other" and course.id in self._said
+            if takes != leaves and (twin.id in self._said) != (course.id in self._said):
+                twin.id, course.id = course.id, twin.id
+                return
 
     def _once(self, span: Span) -> Span:
         """A micro-expression is told once, whether its pulse or its rise was judged first."""

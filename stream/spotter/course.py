@@ -1,5 +1,6 @@
 """One movement followed from its trigger to its end, always measured against the crop before it began."""
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,12 @@ class Course:
         """Appends a later point and moves the apex there if the face has never been further from the reference."""
         self.points.append(point)
         self._rise(len(self.points) - 1)
+
+    def branch(self, id: int) -> "Course":
+        """The same movement so far, to be followed apart under the id that it had; this one goes on under `id`."""
+        other = copy(self)
+        other.points, other._level, self.id = list(self.points), list(self._level), id
+        return other
 
     def _rise(self, index: int) -> None:
         strongest = np.partition((self.field(index) / self.floor).ravel(), -self.STRONGEST)[-self.STRONGEST :]

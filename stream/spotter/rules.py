@@ -10,7 +10,7 @@ from stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
-SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.86  # a judge's probability that nothing is expressed
+SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.8  # a judge's probability that nothing is expressed
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,19 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
 
 
 def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
-    """Whether a judge of expressions may overrule the rules: on what they take for a micro-expression, and on what
-    might be one but for its strength, place or length."""
+    """Whether a judge of expressions may overrule the rules: on what they take for a micro-expression though it does
+    not stand out, and on what might be one but for its strength, place or length."""
+    if kind == "micro":
+        return not _stands_out(seen)
     possible = not seen.on_eyes and kind != "head" and seen.snr > 1.7 and seen.residue < 0.5 and seen.lobes <= 2
-    return kind == "micro" or (possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s)
+    return possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s
+
+
+def _stands_out(seen: Evidence) -> bool:
+    """Whether it is no noise, no speck, no flash and no turn of the head: a judge knows the expressions it was taught,
+    and there are others."""
+    turned = seen.strength_px < 0.5 * seen.parallax_px
+    return seen.snr > 4 and seen.spread > 0.05 and seen.duration_s > 0.15 and not turned
 
 
 def judged(kind: Kind, nothing: float) -> Kind:

@@ -1,6 +1,7 @@
 """Speech: syllables look like micro-expressions of the mouth, but they do not come alone."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from stream.spotter.span import Span
 
@@ -15,6 +16,7 @@ class Speech:
     NEAR_S = 1.0  # between the apexes of one stretch
     NOTICED_S = 0.3  # after its apex a syllable has been noticed
     SYLLABLES = 3
+    SAME_S = 0.08  # apexes nearer than this are one movement, seen at several parts of the face
 
     def __init__(self) -> None:
         self._mouth: list[Span] = []
@@ -30,7 +32,8 @@ class Speech:
             self._stretch = replace(self._stretch, offset_s=max(self._stretch.offset_s, span.offset_s))
             return [replace(span, kind="other")]
         self._mouth = [s for s in self._mouth if span.apex_s - s.apex_s < self.NEAR_S] + [span]
-        if len(self._mouth) < self.SYLLABLES:
+        apexes_s = sorted(s.apex_s for s in self._mouth)
+        if 1 + sum(b - a > self.SAME_S for a, b in pairwise(apexes_s)) < self.SYLLABLES:
             return [span]
         first, *others = self._mouth
         self._stretch = replace(first, kind="speech", offset_s=max(s.offset_s for s in self._mouth), final=False)

@@ -53,3 +53,12 @@ def test_narrowing_forgets_what_moved_outside(follow):
     course = follow(hill, 0.5)
     course.narrow(MASK & (np.arange(13) > 20))
     assert course.snr == 0.0
+
+
+def test_a_branch_keeps_the_id_and_what_was_seen_and_the_rest_goes_on_alone(follow):
+    course = follow(hill, 0.5)
+    points, bounds = len(course.points), course.bounds()
+    branch = course.branch(7)
+    course.add(course.points[-1])
+    assert (branch.id, course.id) == (0, 7)
+    assert (len(branch.points), branch.bounds()) == (points, bounds)

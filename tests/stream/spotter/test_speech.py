@@ -46,3 +46,9 @@ def test_those_far_apart_and_those_of_the_brows_are_no_speech(syllable):
     apart = [syllable(i, 2.0 * i) for i in range(4)]
     brows = [syllable(10 + i, 20 + 0.3 * i, mouth_share=0.1) for i in range(4)]
     assert [span for one in apart + brows for span in speech.hear(one)] == apart + brows
+
+
+def test_one_movement_that_is_judged_several_times_is_no_speech(syllable):
+    speech = Speech()
+    same = [syllable(i, 1.0 + 0.02 * i) for i in range(4)]
+    assert [span for one in same for span in speech.hear(one)] == same

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stream.spotter import Span, Spotter, SpotterSettings
-from trainers.data.synth.courses import Act, expression, macro, micro, speech
+from trainers.data.synth.courses import Act, Pulse, expression, macro, micro, speech
 
 
 def smile(onset_s: float, px: float = 2.0) -> Act:
@@ -47,9 +47,9 @@ def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(fi
 
 
 def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
-    short = smile(2.0)
-    slow = replace(short, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in short.pulses))
-    for act, nothing, count in ((short, 0.5, 1), (short, 0.95, 0), (slow, 0.5, 0), (slow, 0.05, 1)):
+    clear, faint = smile(2.0), smile(2.0, px=0.3)
+    slow = replace(clear, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in clear.pulses))
+    for act, nothing, count in ((clear, 0.95, 1), (faint, 0.5, 1), (faint, 0.95, 0), (slow, 0.5, 0), (slow, 0.05, 1)):
         spotter = Spotter(judge=lambda onset, apex, nothing=nothing: nothing)
         spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
         assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, nothing)
@@ -96,6 +96,15 @@ def test_an_expression_that_stays_is_a_macro(film):
     spans = said(film([act], np.arange(0, act.offset_s + 1, 1 / 30)))
     assert [overlap(span, act) > 0.5 for span in last_words(spans, "macro")] == [True]
     assert last_words(spans, "micro") == []
+
+
+def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
+    rng = np.random.default_rng(2)
+    held = Act("macro", (Pulse(1.0, 2.5, 4.0, expression(rng, (12,), 4.0), hold_s=2.0),), "positive", 4.0)
+    short = micro(rng, 2.6, expression(rng, (12,), 1.5), "positive", 1.5)
+    spans = said(film([held, short], np.arange(0, 4.8, 1 / 30)))
+    for kind, act in (("macro", held), ("micro", short)):
+        assert [overlap(span, act) > 0.5 for span in last_words(spans, kind)] == [True], kind
 
 
 def test_speech_is_one_stretch_and_no_syllable_of_it_stays_a_micro_expression(film):
