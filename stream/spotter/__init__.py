@@ -448,18 +448,19 @@ class Spotter:
         kind = short_kind(seen, self.settings.micro_max_s)
         if self._judge is None or not in_question(kind, seen, self.settings.micro_max_s):
             return kind
-        return judged(kind, self._judge(self._onset(course), course.apex.moment.crop))
+        return judged(kind, self._judge(*self._pair(course)))
 
-    def _onset(self, course: Course) -> Crop:
-        onset_s = course.bounds()[0]
-        return min(course.points, key=lambda point: abs(point.t_s - onset_s)).moment.crop
+    def _pair(self, course: Course) -> tuple[Crop, Crop]:
+        """The crops at onset and apex."""
+        onset_s, apex_s, _ = course.bounds()
+        return course.at(onset_s).moment.crop, course.at(apex_s).moment.crop
 
     def _measure(self, course: Course) -> Evidence:
         return evidence(course, self._regions, self._aperture.value or 1.0, self._began_s)
 
     def _span(self, course: Course, kind: Kind, seen: Evidence, *, final: bool) -> Span:
         onset_s, apex_s, offset_s = course.bounds()
-        onset, apex = self._onset(course), course.apex.moment.crop
+        onset, apex = self._pair(course)
         return Span(
             apex.track_id, course.id, onset_s, apex_s, offset_s, kind, seen.strength_px, final, onset, apex, seen
         )

@@ -9,6 +9,7 @@ from stream.spotter.motion import Moment, Motion
 
 HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
 RETURNED = 0.25
+SUMMIT_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Course:
     @property
     def apex(self) -> Point:
         return self.points[self.peak]
+
+    def at(self, t_s: float) -> Point:
+        """The point nearest to `t_s`."""
+        return min(self.points, key=lambda point: abs(point.t_s - t_s))
 
     def add(self, point: Point) -> None:
         """Appends a later point and moves the apex there if the face has never been further from the reference."""
@@ -121,12 +126,24 @@ def _crossing(times: np.ndarray, level: np.ndarray, threshold: float) -> float:
 
 
 def _summit(times: np.ndarray, level: np.ndarray, peak: int) -> float:
-    """The vertex of the parabola through the peak and its neighbours."""
-    if not 0 < peak < len(times) - 1:
+    """The vertex of the least-squares parabola through what lies above one half, up to SUMMIT_S from the peak.
+
+    On a flat top the highest point is where the noise put it; the flanks know better.
+    """
+    first = last = peak
+    while first > 0 and level[first - 1] > HALF and times[peak] - times[first - 1] < SUMMIT_S:
+        first -= 1
+    while last < len(times) - 1 and level[last + 1] > HALF and times[last + 1] - times[peak] < SUMMIT_S:
+        last += 1
+    if last - first < 2:
+        first, last = max(first - 1, 0), min(last + 1, len(times) - 1)
+    middle_s, y = times[first : last + 1].mean(), level[first : last + 1]
+    t = times[first : last + 1] - middle_s
+    if len(t) < 3:
         return float(times[peak])
-    before_s, after_s = times[peak] - times[peak - 1], times[peak + 1] - times[peak]
-    rise, fall = (level[peak] - level[peak - 1]) / before_s, (level[peak] - level[peak + 1]) / after_s
-    slope = (rise * after_s - fall * before_s) / (before_s + after_s)  # at the peak
-    bend = (rise + fall) / (before_s + after_s)
-    vertex_s = times[peak] + (slope / (2 * bend) if bend > 0 else 0.0)
-    return float(min(max(vertex_s, times[peak - 1]), times[peak + 1]))
+    squares = t * t
+    skew = float(squares @ t / squares.sum())
+    bow = squares - skew * t - squares.mean()  # orthogonal to 1 and t
+    slope, bend = float(t @ y / squares.sum()), float(bow @ y / (bow @ bow))
+    vertex_s = middle_s + (skew - slope / bend) / 2 if bend < 0 else times[peak]
+    return float(min(max(vertex_s, times[first]), times[last]))
