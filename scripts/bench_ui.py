@@ -28,6 +28,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.recognizer import Recognizer
+from scripts.bench_rtsp import looped
 from stream.demo import CLIP
 from stream.events import Event, read_events
 from stream.pipeline import Pipeline
@@ -179,10 +180,7 @@ def within(event: Event, t_s: np.ndarray) -> bool:
 
 def soak(folder: Path, minutes: float) -> dict[str, Any]:
     """Resident memory of the server and of the page's renderer while two viewers watch a camera for `minutes`."""
-    long = folder / "long.mp4"
-    loops = int(60 * minutes / PASS_S) + 2
-    command = ["ffmpeg", "-v", "error", "-y", "-stream_loop", str(loops), "-i", str(CLIP), "-c", "copy", str(long)]
-    subprocess.run(command, check=True)
+    long = looped(CLIP, 60 * minutes + PASS_S, folder / "long.mp4")
     app = App([str(long)], Recognizer.load, UiSettings(port=0), store=folder / "soak.db")
     rows = []
     try:
