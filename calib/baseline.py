@@ -3,7 +3,10 @@
 Both estimators take the time that has passed, not a count of frames, so that the frame rate changes nothing.
 """
 
+import numba
 import numpy as np
+
+RIDGE_PX2_S = 0.5  # parallax that must have been seen before a face's depth is believed much
 
 
 class NoiseFloor:
@@ -23,8 +26,15 @@ class NoiseFloor:
         """Learns from `magnitude`, the shape of `prior`, that was measured `step_s` after the one before."""
         self._age_s += step_s
         rate = step_s / min(self._memory_s, 0.1 + self._age_s)
-        up = self._quantile / (1 + (magnitude / (3 * self.level)) ** 2)
-        self.level *= np.exp(rate * np.where(magnitude > self.level, up, self._quantile - 1))
+        _track(self.level.ravel(), magnitude.ravel(), self._quantile, rate)
+
+
+@numba.njit(cache=True, nogil=True)
+def _track(level, magnitude, quantile, rate):  # type: ignore[no-untyped-def]
+    for i in range(len(level)):
+        above = magnitude[i] / level[i]
+        step = quantile / (1 + (above / 3) ** 2) if above > 1 else quantile - 1
+        level[i] *= np.exp(rate * step)
 
 
 class Neutral:
@@ -53,19 +63,26 @@ class Depth:
     patch along that vector, over a running robust regression, is the depth that the mean face lacks.
     """
 
-    RIDGE_PX2_S = 0.5  # parallax that must have been seen before much is believed
-
     def __init__(self, shape: tuple[int, ...], *, memory_s: float = 30.0):
         self._along, self._power, self._memory_s = np.zeros(shape), np.zeros(shape), memory_s
 
     def update(self, patches: np.ndarray, turn: np.ndarray, floor: np.ndarray, step_s: float) -> None:
         """Learns from `patches` (2, ...) and `turn` (2,), pixels; motion far above `floor` (...) is an expression."""
-        left = self.remove(patches, turn)
-        trust = step_s / (1 + (np.hypot(*left) / (2 * floor)) ** 2)
-        fade = np.exp(-step_s / self._memory_s)
-        self._along = fade * self._along + trust * (turn[0] * patches[0] + turn[1] * patches[1])
-        self._power = fade * self._power + trust * float(turn @ turn)
+        _learn(self._along, self._power, patches, turn, floor, step_s, np.exp(-step_s / self._memory_s))
 
     def remove(self, patches: np.ndarray, turn: np.ndarray) -> np.ndarray:
         """`patches` (2, ...) without the parallax of the depth learned so far."""
-        return patches - turn[:, None, None] * (self._along / (self._power + self.RIDGE_PX2_S))
+        return patches - turn[:, None, None] * (self._along / (self._power + RIDGE_PX2_S))
+
+
+@numba.njit(cache=True, nogil=True)
+def _learn(along, power, patches, turn, floor, step_s, fade):  # type: ignore[no-untyped-def]
+    squared = turn[0] ** 2 + turn[1] ** 2
+    for i in range(along.shape[0]):
+        for j in range(along.shape[1]):
+            u, v = patches[0, i, j], patches[1, i, j]
+            deep = along[i, j] / (power[i, j] + RIDGE_PX2_S)
+            left2 = (u - turn[0] * deep) ** 2 + (v - turn[1] * deep) ** 2
+            trust = step_s / (1 + left2 / (2 * floor[i, j]) ** 2)
+            along[i, j] = fade * along[i, j] + trust * (turn[0] * u + turn[1] * v)
+            power[i, j] = fade * power[i, j] + trust * squared

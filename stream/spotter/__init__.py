@@ -5,10 +5,11 @@ lasting one by its rise. From then on it is a `Course`, measured against the cro
 shows onset, apex and offset as one plain hill. Everything is causal, every window is in seconds, memory is a ring.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from operator import attrgetter
 from typing import Literal
 
@@ -227,8 +228,9 @@ class Spotter:
         return spans
 
     def _notice_pulse(self, now: _Seen) -> list[Span]:
-        window_s = self.settings.micro_max_s
-        earlier = {i: s.steady for i, s in enumerate(self._ring) if 0.05 < now.t_s - s.t_s < window_s}
+        first = bisect_right(self._ring, now.t_s - self.settings.micro_max_s, key=attrgetter("t_s"))
+        last = bisect_left(self._ring, now.t_s - 0.05, key=attrgetter("t_s"))
+        earlier = {first + i: seen.steady for i, seen in enumerate(islice(self._ring, first, last))}
         lags = {i: steady for i, steady in earlier.items() if steady is not None}
         if not lags or now.steady is None:
             return []

@@ -26,7 +26,7 @@ def pulse(earlier: np.ndarray, now: np.ndarray) -> Pulse:
     return Pulse(*_pulse(earlier, now))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _pulse(earlier, now):  # type: ignore[no-untyped-def]
     count, _, rows, columns = earlier.shape
     px, rose = np.zeros((rows, columns)), np.zeros((rows, columns), np.int64)
@@ -34,7 +34,7 @@ def _pulse(earlier, now):  # type: ignore[no-untyped-def]
         for i in range(rows):
             for j in range(columns):
                 u, v = earlier[k, 0, i, j], earlier[k, 1, i, j]
-                rise = np.hypot(u, v)
+                rise = np.sqrt(u * u + v * v)
                 fall = -(u * now[0, i, j] + v * now[1, i, j]) / max(rise, 1e-6)
                 both = min(rise, fall)
                 if both > px[i, j]:
