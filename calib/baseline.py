@@ -7,12 +7,11 @@ import numpy as np
 
 
 class NoiseFloor:
-    """The level below which an array of magnitudes lies nearly `quantile` of the time, element by element.
+    """The level below which an array of magnitudes lies `quantile` of the time, element by element.
 
     Stochastic quantile tracking in the log domain (Robbins and Monro 1951): each step moves the level up by
     `quantile` or down by `1 - quantile` times a rate, so that a burst of motion moves it no further than any other
-    frame. The further above the level a magnitude lies, the less it counts, so that a face that talks for seconds is
-    not deaf afterwards. It begins at `prior` and learns faster at first.
+    frame. It begins at `prior` and learns faster at first.
     """
 
     def __init__(self, prior: np.ndarray, *, quantile: float = 0.8, memory_s: float = 4.0):
@@ -23,8 +22,7 @@ class NoiseFloor:
         """Learns from `magnitude`, the shape of `prior`, that was measured `step_s` after the one before."""
         self._age_s += step_s
         rate = step_s / min(self._memory_s, 0.1 + self._age_s)
-        up = self._quantile / (1 + (magnitude / (3 * self.level)) ** 2)
-        self.level *= np.exp(rate * np.where(magnitude > self.level, up, self._quantile - 1))
+        self.level *= np.exp(rate * np.where(magnitude > self.level, self._quantile, self._quantile - 1))
 
 
 class Neutral:
