@@ -3,6 +3,8 @@
 Both estimators take the time that has passed, not a count of frames, so that the frame rate changes nothing.
 """
 
+import math
+
 import numba
 import numpy as np
 
@@ -10,12 +12,11 @@ RIDGE_PX2_S = 0.5  # parallax that must have been seen before a face's depth is 
 
 
 class NoiseFloor:
-    """The level below which an array of magnitudes lies nearly `quantile` of the time, element by element.
+    """The level below which an array of magnitudes lies `quantile` of the time, element by element.
 
     Stochastic quantile tracking in the log domain (Robbins and Monro 1951): each step moves the level up by
     `quantile` or down by `1 - quantile` times a rate, so that a burst of motion moves it no further than any other
-    frame. The further above the level a magnitude lies, the less it counts, so that a face that talks for seconds is
-    not deaf afterwards. It begins at `prior` and learns faster at first.
+    frame. It begins at `prior` and learns faster at first.
     """
 
     def __init__(self, prior: np.ndarray, *, quantile: float = 0.8, memory_s: float = 4.0):
@@ -26,15 +27,8 @@ class NoiseFloor:
         """Learns from `magnitude`, the shape of `prior`, that was measured `step_s` after the one before."""
         self._age_s += step_s
         rate = step_s / min(self._memory_s, 0.1 + self._age_s)
-        _track(self.level.ravel(), magnitude.ravel(), self._quantile, rate)
-
-
-@numba.njit(cache=True, nogil=True)
-def _track(level, magnitude, quantile, rate):  # type: ignore[no-untyped-def]
-    for i in range(len(level)):
-        above = magnitude[i] / level[i]
-        step = quantile / (1 + (above / 3) ** 2) if above > 1 else quantile - 1
-        level[i] *= np.exp(rate * step)
+        up, down = math.exp(rate * self._quantile), math.exp(rate * (self._quantile - 1))
+        self.level *= np.where(magnitude > self.level, up, down)
 
 
 class Neutral:

@@ -354,6 +354,8 @@ class Spotter:
         if short.name != "eyes":
             kind = "other" if kind == "blink" or self._wobbles(short.course) else kind  # the eyes tell a blink
             self._pass_on(short.course, kind)
+        elif abs(short.course.apex.t_s - self._apex_s["eyes"]) < Speech.SAME_S:
+            kind = "other"  # a pulse of the same blink, noticed while the first was not at its apex yet
         span = self._span(short.course, kind, seen, final=True)
         self._apex_s[short.name] = span.apex_s
         return self._finally(self._speech.hear(self._once(span)) if short.name != "eyes" else [span])

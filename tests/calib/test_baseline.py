@@ -28,21 +28,6 @@ def test_an_expression_hardly_moves_the_noise_floor():
     assert floor.level[0] < 1.1 * before
 
 
-def after(*stretches: tuple[float, float]) -> float:
-    """The floor after stretches of noise, each so strong for so many seconds."""
-    floor = NoiseFloor(np.array([0.1]))
-    for strength, seconds in stretches:
-        for magnitude in strength * noise(seconds, 30):
-            floor.update(np.array([magnitude]), 1 / 30)
-    return float(floor.level[0])
-
-
-def test_talking_for_seconds_leaves_the_noise_floor_low_and_a_noisier_picture_raises_it():
-    quiet = after((0.08, 20))
-    assert after((0.08, 20), (2.0, 5)) < 1.5 * quiet
-    assert after((0.08, 20), (0.24, 20)) > 2 * quiet
-
-
 @pytest.mark.parametrize("rate", [25, 100])
 def test_the_neutral_opening_of_the_eyes_is_not_moved_by_blinks(rate):
     neutral = Neutral()
