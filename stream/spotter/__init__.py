@@ -307,7 +307,8 @@ class Spotter:
         return i
 
     def _point(self, reference: Moment, now: Moment) -> Point:
-        return Point(now, self._motion(reference, now), head_px(reference, now, self.settings.crop))
+        moved, head = self._motion(reference, now), head_px(reference, now, self.settings.crop)
+        return Point(now.crop, now.aperture, now.mouth_px, moved, head)
 
     # --- short movements: micro-expressions, blinks, syllables, nods
 
@@ -457,7 +458,7 @@ class Spotter:
     def _pair(self, course: Course) -> tuple[Crop, Crop]:
         """The crops at onset and apex."""
         onset_s, apex_s, _ = course.bounds()
-        return course.at(onset_s).moment.crop, course.at(apex_s).moment.crop
+        return course.at(onset_s).crop, course.at(apex_s).crop
 
     def _measure(self, course: Course) -> Evidence:
         return evidence(course, self._regions, self._aperture.value or 1.0, self._began_s)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stream.align import Crop
 from stream.spotter.motion import Moment, Motion
 
 HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
@@ -14,15 +15,17 @@ SUMMIT_S = 0.25
 
 @dataclass(frozen=True)
 class Point:
-    """Where the face stood at one moment, against the reference."""
+    """Where the face stood at one moment, against the reference. The moment itself is nearly four times as large."""
 
-    moment: Moment
+    crop: Crop
+    aperture: float
+    mouth_px: float
     motion: Motion
     head_px: float
 
     @property
     def t_s(self) -> float:
-        return self.moment.crop.t_s
+        return self.crop.t_s
 
 
 class Course:
@@ -35,16 +38,11 @@ class Course:
 
     def __init__(self, reference: Moment, mask: np.ndarray, floor: np.ndarray, id: int):
         still = Motion(np.zeros((2, *mask.shape), np.float32), np.zeros(2))
-        self.points = [Point(reference, still, 0.0)]
-        self.mask, self.floor, self.id = mask, floor, id
-        self.said: str | None = None  # the kind that was said provisionally
+        self.points = [Point(reference.crop, reference.aperture, reference.mouth_px, still, 0.0)]
+        self.reference, self.mask, self.floor, self.id = reference, mask, floor, id
         self.peak = 0  # index of the apex among the points
         self.snr = 0.0  # strength at the apex, in noise floors
         self._level = [0.0]
-
-    @property
-    def reference(self) -> Moment:
-        return self.points[0].moment
 
     @property
     def apex(self) -> Point:

@@ -47,7 +47,7 @@ def evidence(course: Course, regions: Regions, neutral_aperture: float, began_s:
     strongest = np.argsort((moving / course.floor).ravel())[-course.STRONGEST :]
     energy = moving**2
     during = [p for p in course.points if onset_s - 0.1 <= p.t_s <= offset_s + 0.1] or course.points
-    mouth = [p.moment.mouth_px for p in during]
+    mouth = [p.mouth_px for p in during]
     return Evidence(
         duration_s=offset_s - onset_s,
         rise_s=apex_s - onset_s,
@@ -57,7 +57,7 @@ def evidence(course: Course, regions: Regions, neutral_aperture: float, began_s:
         blink_px=max(float(np.hypot(*p.motion.patches)[regions.eyes].max()) for p in during),
         upper_share=float(energy[regions.upper].sum() / max(energy.sum(), 1e-9)),
         face_px=float(magnitude[regions.face].max()),
-        aperture_drop=1 - min(p.moment.aperture for p in during) / neutral_aperture,
+        aperture_drop=1 - min(p.aperture for p in during) / neutral_aperture,
         mouth_change_px=max(mouth) - min(mouth),
         mouth_share=float(energy[regions.mouth].sum() / max(energy.sum(), 1e-9)),
         eye_share=float(energy[regions.lids].sum() / max(energy.sum(), 1e-9)),

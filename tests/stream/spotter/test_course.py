@@ -20,7 +20,7 @@ def follow(film):
         for now, t_s in zip(moments[1:], times_s[1:], strict=True):
             patches = np.zeros((2, *MASK.shape), np.float32)
             patches[1, MASK] = px(t_s) + drift * t_s
-            course.add(Point(now, Motion(patches, np.zeros(2)), 0.0))
+            course.add(Point(now.crop, now.aperture, now.mouth_px, Motion(patches, np.zeros(2)), 0.0))
         return course
 
     return make
