@@ -75,11 +75,13 @@ class _Short:
 
 
 def _mean(crops: list[Crop]) -> Crop:
-    """The middle one of `crops`, with the mean of their grey pictures: they are aligned, so that only noise goes."""
+    """The middle one of `crops`, with the mean of their times and of their grey pictures: only noise goes, for they are
+    aligned."""
     middle = crops[len(crops) // 2]
     if len(crops) == 1:
         return middle
-    return replace(middle, grey=np.mean([c.grey for c in crops], axis=0).round().astype(np.uint8))
+    t_s = sum(crop.t_s for crop in crops) / len(crops)
+    return replace(middle, t_s=t_s, grey=np.mean([crop.grey for crop in crops], axis=0).round().astype(np.uint8))
 
 
 def _median(values: np.ndarray) -> float:
