@@ -37,9 +37,13 @@ def test_a_bundle_of_easy_flows_answers_easy_flows(model, tmp_path):
     unseen = flows(np.random.default_rng(1), 500, EASY)
     export(model, tmp_path, name="easy", kept_back=[unseen], trained_on={"flows": "easy"})
     recognizer = Recognizer.load(tmp_path)
-    scores = score(recognizer, flows(np.random.default_rng(2), 300, EASY))
+    same = flows(np.random.default_rng(2), 300, EASY)
+    scores = score(recognizer, same)
     assert scores["acc"] > 0.8 and scores["au_auc"]["12"] > 0.9
     assert recognizer.bundle.card["calibration"]["int8_cosine"] > 0.99
+    upside_down = score(recognizer, replace(same, flow=-same.flow))["domain"]
+    assert scores["domain"]["p"] > 0.01 and upside_down["p"] < 0.01
+    assert upside_down["mmd2"] > 5 * abs(scores["domain"]["mmd2"])
 
 
 def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, data, tmp_path):
