@@ -27,6 +27,28 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray 
     return float(np.exp((low + high) / 2))
 
 
+def fit_bias_and_temperature(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, float]:
+    """The b for the last class and the T for which softmax(biased(logits, b) / T) has the least negative
+    log-likelihood, each fit in turn; `weights` as in `fit_temperature`. b is looked for between -3 and 3."""
+    bias, temperature, rows = 0.0, 1.0, np.arange(len(labels))
+    candidates = np.linspace(-3, 3, 121)
+    for _ in range(5):
+        temperature = fit_temperature(biased(logits, bias), labels, weights)
+        losses = [
+            np.average(-np.log(softmax(biased(logits, b) / temperature)[rows, labels] + 1e-12), weights=weights)
+            for b in candidates
+        ]
+        bias = float(candidates[np.argmin(losses)])
+    return bias, temperature
+
+
+def biased(logits: np.ndarray, bias: float) -> np.ndarray:
+    """`logits` (N, C) with `bias` added to the last class."""
+    return np.column_stack([logits[:, :-1], logits[:, -1] + bias])
+
+
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their counts."""
     confidence = probabilities.max(1)

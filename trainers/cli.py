@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainers.data.synth.flows import Flows
 
 KEPT_BACK_SEED = 1_000_003  # beyond the training seed: of what quantisation and calibration are fit to
+ANIMATED = 0.09  # pairs of the animated astronaut for each drawn flow, where a bundle is trained further
 FLOWS = ("dis", "farneback")
 TABLES = {"coarse": "COMBINATIONS", "source": "SOURCE", "target": "TARGET"}  # of trainers.data.synth.action_units
 
@@ -155,8 +156,11 @@ def run_synthetic(options: argparse.Namespace) -> None:
 
     flows = FlowSettings(flow=options.flow, as_set=SET_SHARE, combinations=kinds)
     data, start = draw(settings.seed, settings.samples, flows), load_model(options.start) if options.start else None
+    pairs = round(ANIMATED * settings.samples) if start and not options.few_shot else 0
     if options.few_shot:
         data = rehearsed(shots(options), data)
+    elif pairs:  # drawn flow imitates how a method errs, on animated portraits it errs itself
+        data = rehearsed(animated(settings.seed, pairs), data, share=0.25)
     model = train(data, settings, classes=len(flows.classes), start=start and start.flow)
     if options.portraits:
         drawn = draw_pairs(options.portraits, options.pairs, settings.seed)
@@ -172,7 +176,11 @@ def run_synthetic(options: argparse.Namespace) -> None:
             draw(settings.seed + KEPT_BACK_SEED, 8000, replace(HARDER, flow=options.flow, combinations=kinds)),
             animated(settings.seed + KEPT_BACK_SEED, 1000),
         ],
-        trained_on={"flows": asdict(settings), "portraits": [path.name for path in options.portraits]},
+        trained_on={
+            "flows": asdict(settings),
+            "animated_pairs": pairs,
+            "portraits": [path.name for path in options.portraits],
+        },
         classes=flows.classes,
         flow=options.flow,
     )

@@ -22,7 +22,7 @@ from engine.errors import UserError
 from engine.recognizer import feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import CLASSES, Flows, FlowSettings
+from trainers.data.synth.flows import CLASSES, Flows
 from trainers.evaluate.metrics import class_scores
 from trainers.models.au import AuModule
 from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau, begin_anew
@@ -49,17 +49,14 @@ def export(
 ) -> None:
     """Write the bundle: trunks, head, samples for the domain gauge, model.json. It is for the flow method `flow`.
 
-    `kept_back`, sets that were not trained on, are what quantisation ranges, temperature and threshold are fit to; the
-    first has the share of "no expression" to be met live, to which the head's bias is moved. Raises UserError where
-    INT8 or FP8 strays from FP32.
+    `kept_back`, sets that were not trained on, are what quantisation ranges, the bias for "no expression", temperature
+    and threshold are fit to. Raises UserError where INT8 or FP8 strays from FP32.
     """
     folder.mkdir(parents=True, exist_ok=True)
     inputs = trunk_inputs(model.apex_px, kept_back[0].flow[:2])
     write_onnx(model, folder / bundle.TRUNKS["fp32"], inputs)
     save_model(model, str(folder / WEIGHTS))
     weight, bias = (p.detach().numpy().copy() for p in (model.classify.weight, model.classify.bias))
-    label = kept_back[0].label[kept_back[0].known]
-    bias[-1] += log_odds(float((label == len(classes) - 1).mean())) - log_odds(FlowSettings().no_expression)
     heads.save(heads.Linear(tuple(classes), weight, bias), folder / bundle.HEAD)
     card = {
         "name": name,
@@ -110,12 +107,15 @@ def quantized(
 
 
 def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
-    """Samples for the domain gauge, temperature and threshold, from what the INT8 trunk says to `data`.
+    """Samples for the domain gauge, the head's bias for "no expression", temperature and threshold, from what the INT8
+    trunk says to `data`.
 
     Sets in which the size of the motion is not known take no part: they hold expressions only, and confidence is not
     for them. Without any other everything stays as it is.
     """
     head = heads.load((folder / bundle.HEAD).read_bytes())
+    if not isinstance(head, heads.Linear):
+        raise UserError("Only a linear head can be brought to a share of no expression.")
     trunk = OnnxTrunk((folder / bundle.TRUNKS["int8"]).read_bytes())
     live = []
     for one in data:
@@ -126,26 +126,32 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
         embedding, label = live[0]
         domain = embedding[label < len(head.classes) - 1][:DOMAIN_SAMPLES]
         (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
-        answers = [(head.logits(embedding), label) for embedding, label in live]
-        card["calibration"] = card["calibration"] | calibration(answers)
+        shift, fitted = calibration([(head.logits(embedding), label) for embedding, label in live])
+        head.bias[-1] += shift
+        heads.save(head, folder / bundle.HEAD)
+        card["calibration"] = card["calibration"] | fitted
 
 
-def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    """Temperature, and the confidence below which the answer is "uncertain", for sets of (logits, labels).
+def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, dict[str, float]]:
+    """What is added to the last logit, "no expression", and temperature and threshold, for sets of (logits, labels).
 
-    Each set weighs the same. The wrong among all answers, and among those that name an expression, stay within RISK:
-    "no expression" is easy and would hide the errors of the rest.
+    How often nothing is shown differs from set to set and is not known of the next one: bias and temperature are those
+    of the least negative log-likelihood with each set weighing the same. The threshold, below which the answer is
+    "uncertain", is the highest that any set asks for: the wrong among all answers to it, and among those that name an
+    expression, stay within RISK. "No expression" is easy and would hide the errors of the rest.
     """
     logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
     weights = np.concatenate([np.full(len(label), 1 / len(label)) for _, label in answers])
-    temperature = probability.fit_temperature(logits, labels, weights)
-    probabilities = heads.softmax(logits / temperature)
-    named = probabilities.argmax(1) < logits.shape[1] - 1
-    thresholds = [
-        probability.uncertain_threshold(probabilities[asked], labels[asked], risk=RISK, weights=weights[asked])
-        for asked in (named, np.ones(len(labels), bool))
-    ]
-    return {"temperature": temperature, "threshold": max(thresholds), "risk": RISK}
+    shift, temperature = probability.fit_bias_and_temperature(logits, labels, weights)
+    thresholds = []
+    for said, label in answers:
+        probabilities = heads.softmax(probability.biased(said, shift) / temperature)
+        named = probabilities.argmax(1) < said.shape[1] - 1
+        thresholds += [
+            probability.uncertain_threshold(probabilities[asked], label[asked], risk=RISK)
+            for asked in (named, np.ones(len(label), bool))
+        ]
+    return shift, {"temperature": temperature, "threshold": max(thresholds), "risk": RISK}
 
 
 def load_model(folder: Path) -> Merau:
@@ -173,10 +179,6 @@ def shaped(shapes: Mapping[str, Sequence[int]], classes: int, apex_px: int) -> M
     kind = "cosine" if "classify.log_scale" in shapes else "linear" if "classify.weight" in shapes else "prototypes"
     begin_anew(model, kind, classes)
     return model
-
-
-def log_odds(share: float) -> float:
-    return float(np.log(share / (1 - share)))
 
 
 def trunk_inputs(

@@ -20,6 +20,12 @@ def test_the_temperature_that_was_put_in_is_found():
     assert probability.fit_temperature(0.5 * logits, labels) == pytest.approx(0.5, rel=0.05)
 
 
+def test_a_bias_and_a_temperature_that_were_put_in_are_found():
+    logits, labels = honest(20_000)
+    bias, temperature = probability.fit_bias_and_temperature(2 * probability.biased(logits, 0.5), labels)
+    assert bias == pytest.approx(-1, abs=0.1) and temperature == pytest.approx(2, rel=0.05)
+
+
 def test_calibration_error_is_small_for_the_truth_and_large_for_overconfidence():
     logits, labels = honest(20_000)
     assert probability.expected_calibration_error(softmax(logits), labels) < 0.015

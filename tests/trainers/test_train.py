@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from calib.probability import biased
 from engine.crop import CropSpec
+from engine.heads import softmax
 from engine.recognizer import APEX_PX, GRID, Recognizer, normalise
 from trainers.cli import main
 from trainers.data.synth.action_units import TARGET
 from trainers.data.synth.flows import Flows, FlowSettings, flows
 from trainers.evaluate.synthetic import score
-from trainers.export import export, load_model
+from trainers.export import RISK, calibration, export, load_model
 from trainers.learn.apex import pretrain
 from trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
 from trainers.learn.settings import DetectorSettings, TcaeSettings
@@ -37,9 +39,24 @@ def test_a_bundle_of_easy_flows_answers_easy_flows(model, tmp_path):
     unseen = flows(np.random.default_rng(1), 500, EASY)
     export(model, tmp_path, name="easy", kept_back=[unseen], trained_on={"flows": "easy"})
     recognizer = Recognizer.load(tmp_path)
-    scores = score(recognizer, flows(np.random.default_rng(2), 300, EASY))
+    same = flows(np.random.default_rng(2), 300, EASY)
+    scores = score(recognizer, same)
     assert scores["acc"] > 0.8 and scores["au_auc"]["12"] > 0.9
     assert recognizer.bundle.card["calibration"]["int8_cosine"] > 0.99
+    upside_down = score(recognizer, replace(same, flow=-same.flow))["domain"]
+    assert scores["domain"]["p"] > 0.01 and upside_down["p"] < 0.01
+    assert upside_down["mmd2"] > 5 * abs(scores["domain"]["mmd2"])
+
+
+def test_the_worse_of_two_cameras_keeps_its_errors_within_the_risk():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 4, 8000)
+    good, bad = (s * np.eye(4)[label] + rng.normal(0, 1, (8000, 4)) for s in (4, 2))
+    shift, fitted = calibration([(good, label), (bad, label)])
+    for logits in (good, bad):
+        said = softmax(biased(logits, shift) / fitted["temperature"])
+        wrong = (said.argmax(1) != label)[said.max(1) >= fitted["threshold"]]
+        assert wrong.mean() <= RISK
 
 
 def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, data, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from engine.recognizer import Recognizer, apex_picture
 from engine.teach import Sample
 from trainers.data.emotions import coarse
 from trainers.data.flow_set import CLASSES, FlowSet, read_crops
+from trainers.evaluate import placing
 from trainers.export import trunk_inputs
 
 BATCH = 256
@@ -41,17 +43,39 @@ class Answers:
 def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
     """`recognizer` on `data` with its `flow` (N, 2, 32, 32), where the size of the motion is not known.
 
-    Raises UserError where the bundle's classes do not tell negative, positive and surprise apart.
+    How faces lie is told for each database from its flow (`placing`), unless it comes with the crops of `prepare`,
+    which lie as they should. Raises UserError where the bundle's classes do not tell negative, positive and surprise
+    apart.
     """
-    inputs = trunk_inputs(recognizer.apex_px, flow, apexes(data, recognizer.apex_px), known=False)
+    names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])
+    apex = apexes(data, recognizer.apex_px)
+
+    def known(embedding: np.ndarray) -> np.ndarray:
+        return heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
+
+    def clarity(embedding: np.ndarray) -> float:
+        return float((known(embedding) @ belonging(names)).max(1).mean())
+
+    embedding: np.ndarray = np.empty((len(flow), recognizer.head.dimension), np.float32)
+    au_logits = np.empty((len(flow), len(units)), np.float32)
+    for name in np.unique(data.dataset):
+        rows = np.flatnonzero(data.dataset == name)
+        trunk = partial(embed, recognizer, None if apex is None else apex[rows])
+        cut_here = all(data.crops[rows])
+        embedding[rows], au_logits[rows] = trunk(flow[rows]) if cut_here else placing.embed(flow[rows], trunk, clarity)
+    said = known(embedding)
+    return Answers(expressions(said, names), said, 1 / (1 + np.exp(-au_logits)), embedding, names, units)
+
+
+def embed(recognizer: Recognizer, apex: np.ndarray | None, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embedding (n, d) and Action Unit logits (n, A) of `flow` (n, 2, 32, 32) as it lies."""
+    inputs = trunk_inputs(recognizer.apex_px, flow, apex, known=False)
     parts = [
         recognizer.trunk.embed(**{name: rows[i : i + BATCH] for name, rows in inputs.items()})
         for i in range(0, len(flow), BATCH)
     ]
     embedding, au_logits = (np.concatenate(part) for part in zip(*parts, strict=True))
-    names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])
-    known = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
-    return Answers(expressions(known, names), known, 1 / (1 + np.exp(-au_logits)), embedding, names, units)
+    return embedding, au_logits
 
 
 def apexes(data: FlowSet, apex_px: int) -> np.ndarray | None:
@@ -64,11 +88,17 @@ def apexes(data: FlowSet, apex_px: int) -> np.ndarray | None:
 def expressions(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """Probabilities (N, 3) over CLASSES from those (N, C) of a bundle's classes `names`: what belongs to none of the
     three, as "no expression", is left out."""
+    three = known @ belonging(names) + 1e-12
+    return three / three.sum(1, keepdims=True)
+
+
+def belonging(names: tuple[str, ...]) -> np.ndarray:
+    """(C, 3) of 0 and 1: which of CLASSES each of a bundle's classes `names` belongs to. UserError where one of the
+    three has none."""
     belongs = np.array([[coarse(name) == kind for kind in CLASSES] for name in names], float)
     if not belongs.any(0).all():
         raise UserError(f"The bundle answers {', '.join(names)}: not negative, positive and surprise.")
-    three = known @ belongs + 1e-12
-    return three / three.sum(1, keepdims=True)
+    return belongs
 
 
 def write(path: Path, data: FlowSet, answers: Answers) -> None:

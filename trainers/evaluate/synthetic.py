@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from calib.domain import LEAST, gap, reference
 from calib.probability import expected_calibration_error
 from engine import heads
+from engine.bundle import DOMAIN, Bundle
 from engine.recognizer import Recognizer
 from trainers.data.synth.action_units import Variation
 from trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings
@@ -54,7 +56,17 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
         "ece": round(expected_calibration_error(probabilities, label), 4),
         "answered": answered(label, said, sure),
         "expressions_answered": answered(*(column[said < none] for column in (label, said, sure))),
+        "domain": distance(embedding[expressive], recognizer.bundle),
     }
+
+
+def distance(expressions: np.ndarray, bundle: Bundle) -> dict[str, float]:
+    """MMD^2 and its p-value between the embeddings (n, d) of `expressions` and those that `bundle` holds of its own
+    domain, expressions too; empty without such samples, or of fewer than can be compared."""
+    if DOMAIN not in bundle.content or len(expressions) < LEAST:
+        return {}
+    apart = gap(expressions, reference(bundle))
+    return {"mmd2": round(apart.mmd2, 4), "p": round(apart.p_value, 3)}
 
 
 def answered(label: np.ndarray, said: np.ndarray, sure: np.ndarray) -> dict[str, float]:
