@@ -285,7 +285,8 @@ class Spotter:
         """
         seen = list(self._ring)
         first = self._beginning(seen, rose, mask)
-        margin = [i for i in range(first + 1) if seen[first].t_s - seen[i].t_s <= self.MARGIN_S]
+        near = [i for i in range(first + 1) if seen[first].t_s - seen[i].t_s <= self.MARGIN_S]
+        margin = sorted({*near, max(first - 1, 0)})  # the one before counts, however long ago: frames may be missing
         margin = [i for i in margin if seen[i].t_s - self._began_s > self.START_S] or [first]
         if from_calm and not (margin := [i for i in margin if seen[i].calm]):
             return None
