@@ -143,5 +143,5 @@ def _summit(times: np.ndarray, level: np.ndarray, peak: int) -> float:
     skew = float(squares @ t / squares.sum())
     bow = squares - skew * t - squares.mean()  # orthogonal to 1 and t
     slope, bend = float(t @ y / squares.sum()), float(bow @ y / (bow @ bow))
-    vertex_s = middle_s + (skew - slope / bend) / 2 if bend < 0 else times[peak]
-    return float(min(max(vertex_s, times[first]), times[last]))
+    vertex_s = middle_s + (skew - slope / bend) / 2 if bend < 0 else np.inf
+    return float(vertex_s if times[first] <= vertex_s <= times[last] else times[peak])  # no hill in sight: a plateau
