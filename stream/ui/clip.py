@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -36,10 +36,14 @@ def bounds_s(event: Event) -> tuple[float, float]:
     return start_s, min(event.offset_s + MARGIN_S, start_s + LONGEST_S)
 
 
-def cut(stills: Sequence[Still], event: Event) -> bytes | None:
-    """The film of `event` as MP4 (H.264), the face steady in the middle; None where no still shows it."""
+def shown(stills: Iterable[Still], event: Event) -> list[Still]:
+    """Those of `stills` that the film of `event` shows."""
     start_s, end_s = bounds_s(event)
-    chosen = [still for still in stills if start_s <= still.t_s <= end_s]
+    return [still for still in stills if start_s <= still.t_s <= end_s]
+
+
+def cut(chosen: Sequence[Still], event: Event) -> bytes | None:
+    """The film of `event` as MP4 (H.264), the face steady in the middle; None where no still shows it."""
     boxes = [still.boxes[event.track] for still in chosen if event.track in still.boxes]
     if len(chosen) < 2 or not boxes:
         return None

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from stream.ui.mailbox import Shot
 
 KEPT_S = clip.LONGEST_S + 2.0  # of stills
 BEHIND = 16  # updates that may wait to be coded; older ones are neither shown nor filmed
+UNCUT = 16  # films that may wait to be cut, some MB each; further ones are left out
 WIDEST_PX = 960  # of a picture that is shown
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 80]
 
@@ -39,8 +40,9 @@ class Sinks:
 class Film:
     """Takes every update of one camera; coding runs in a thread of its own.
 
-    It never holds a camera up: when it is late, the oldest update is neither shown nor filmed. With `waits`, for a
-    recording, it loses none and holds up instead. `sends_pictures` is False where the page has the pictures itself.
+    It never holds a camera up: when it is late, the oldest update is neither shown nor filmed, and when too many films
+    wait, the next is left out. With `waits`, for a recording, it loses none and holds up instead. `sends_pictures` is
+    False where the page has the pictures itself.
     """
 
     def __init__(self, camera: int, sinks: Sinks, *, sends_pictures: bool, waits: bool) -> None:
@@ -49,6 +51,7 @@ class Film:
         self._updates: queue.Queue[Update | None] = queue.Queue(BEHIND)
         self._stills: deque[clip.Still] = deque()
         self._finals: deque[Event] = deque()  # events whose film is not whole yet
+        self._uncut: set[Future[None]] = set()
         self._thread = threading.Thread(target=self._run, name=f"film {camera}", daemon=True)
         self._thread.start()
 
@@ -91,9 +94,20 @@ class Film:
         for _ in range(len(self._finals)):
             event = self._finals.popleft()
             if clip.bounds_s(event)[1] <= now_s:
-                self._sinks.cutter.submit(self._make, event, list(self._stills)).add_done_callback(_report)
+                self._hand_on(event)
             else:
                 self._finals.append(event)
+
+    def _hand_on(self, event: Event) -> None:
+        self._uncut = {film for film in self._uncut if not film.done()}
+        if len(self._uncut) >= UNCUT and not self._waits:
+            logging.getLogger(__name__).warning("The machine is busy: an event goes without its film.")
+            return
+        if len(self._uncut) >= UNCUT:
+            wait(self._uncut, return_when=FIRST_COMPLETED)
+        film = self._sinks.cutter.submit(self._make, event, clip.shown(self._stills, event))
+        film.add_done_callback(_report)
+        self._uncut.add(film)
 
     def _make(self, event: Event, stills: list[clip.Still]) -> None:
         if mp4 := clip.cut(stills, event):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.ui.clip import Still, blurred, bounds_s, cut
+from stream.ui.clip import Still, blurred, bounds_s, cut, shown
 
 
 @pytest.fixture
@@ -30,19 +30,20 @@ def test_a_film_has_every_picture_of_the_event_at_its_own_time(stills, make_even
     event = make_event(apex_s=1.0)
     start_s, end_s = bounds_s(event)
     wanted = [still.t_s for still in stills if start_s <= still.t_s <= end_s]
-    film = pictures(cut(stills, event))
+    film = pictures(cut(shown(stills, event), event))
     assert [t_s for t_s, _ in film] == pytest.approx([t_s - wanted[0] for t_s in wanted], abs=2e-4)
     height, width = film[0][1].shape[:2]
     assert 150 < width < 180 and 150 < height < 180  # the face with room around it
 
 
 def test_there_is_no_film_of_a_face_that_was_not_there(stills, make_event):
-    assert cut(stills, make_event(apex_s=9.0)) is None
-    assert cut(stills, make_event(track=2)) is None
+    for event in (make_event(apex_s=9.0), make_event(track=2)):
+        assert cut(shown(stills, event), event) is None
 
 
 def test_a_blurred_film_keeps_the_times_and_hides_the_face(stills, make_event):
-    plain = cut(stills, make_event(apex_s=1.0))
+    event = make_event(apex_s=1.0)
+    plain = cut(shown(stills, event), event)
     hidden = pictures(blurred(plain))
     assert [t_s for t_s, _ in hidden] == [t_s for t_s, _ in pictures(plain)]
     detail = [cv2.Laplacian(image[:, :, 1], cv2.CV_64F).var() for _, image in (pictures(plain)[5], hidden[5])]
