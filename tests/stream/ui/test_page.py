@@ -110,6 +110,16 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     assert not list(read_events(app.house.shared.store.path))
 
 
+def test_a_browser_without_a_track_of_pictures_sends_those_that_its_video_shows(serve, page):
+    app = serve()
+    page.add_init_script("delete window.MediaStreamTrackProcessor")
+    page.goto(app.address)
+    page.get_by_role("button", name="Use my webcam").click()
+    consent(page)
+    expect(page.locator(".tile .person b").first).to_have_text("Face 1")
+    assert page.evaluate("merau.webcam.coding") == "h264"
+
+
 def test_without_webcodecs_pictures_come_as_jpeg(serve, page):
     app = serve()
     page.goto(app.address)
