@@ -9,7 +9,10 @@
 #define TILE_Y 8
 #define THREADS (TILE_X * TILE_Y)
 #define POLY_REACH 7     // largest radius of the polynomial expansion
-#define WINDOW_REACH 15  // largest radius of the averaging window, and of the blur before a picture is shrunk
+#define WINDOW_REACH 15  // largest radius of the averaging window
+#define SHRINK_REACH 9   // largest radius of the blur before a picture is shrunk
+#define MOST_STEP 9      // source pixels to an output pixel, at most, where a picture is shrunk
+#define SPAN(outputs) (MOST_STEP * ((outputs) - 1) + 3 + 2 * SHRINK_REACH)  // source pixels that they are made of
 
 struct Taps {  // half of a symmetric filter, w[0] at its centre
     float w[16];
@@ -35,51 +38,77 @@ __device__ static void source_of(int i, float step, int size, int* first, float*
     *share = *first < size - 1 ? at - *first : 0.0f;
 }
 
+// The source pixels that a tile's outputs from `i` on are made of: *begin is the first, which may lie outside, and their
+// number is returned, SPAN(outputs) at most.
+__device__ static int span_of(int i, int outputs, int out_size, float step, int size, int reach, int* begin) {
+    int first, last;
+    float share;
+    source_of(i, step, size, &first, &share);
+    source_of(min(i + outputs, out_size) - 1, step, size, &last, &share);
+    *begin = first - reach;
+    return last - first + 2 + 2 * reach;
+}
+
+// A tile filtered at one place along its rows, or along its columns.
+template <class T, int ROWS, int COLUMNS>
+__device__ static float across(const T (&tile)[ROWS][COLUMNS], int r, int c, const Taps& taps, int reach) {
+    float sum = taps.w[0] * tile[r][c];
+    for (int k = 1; k <= reach; k++) sum += taps.w[k] * (tile[r][c - k] + tile[r][c + k]);
+    return sum;
+}
+
+template <int ROWS, int COLUMNS>
+__device__ static float down(const float (&tile)[ROWS][COLUMNS], int r, int c, const Taps& taps, int reach) {
+    float sum = taps.w[0] * tile[r][c];
+    for (int k = 1; k <= reach; k++) sum += taps.w[k] * (tile[r - k][c] + tile[r + k][c]);
+    return sum;
+}
+
 // a * b - c * d without the loss of digits where both products are nearly equal (Kahan).
 __device__ static float difference_of_products(float a, float b, float c, float d) {
     float cd = c * d;
     return fmaf(a, b, -cd) + fmaf(-c, d, cd);
 }
 
-// One line of a picture, blurred by `taps` and resampled bilinearly to `out_width`; then the same along the columns.
+// The lines of a picture, blurred by `taps` and resampled bilinearly to `out_width`; then the same along the columns.
 // out: (2N, height, out_width).
 extern "C" __global__ void __launch_bounds__(THREADS)
     shrink_rows(const unsigned char* picture, float* out, int height, int width, int out_width, float step,
                 const __grid_constant__ Taps taps, int reach) {
-    int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y;
+    __shared__ unsigned char tile[TILE_Y][SPAN(TILE_X)];  // bytes: threads far apart in it share no bank
+    int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y, left;
+    int columns = span_of(blockIdx.x * TILE_X, TILE_X, out_width, step, width, reach, &left);
+    const unsigned char* line = picture + ((size_t)blockIdx.z * height + min(y, height - 1)) * width;
+    for (int c = threadIdx.x; c < columns; c += TILE_X) tile[threadIdx.y][c] = line[reflected(left + c, width)];
+    __syncthreads();
     if (x >= out_width || y >= height) return;
-    const unsigned char* line = picture + ((size_t)blockIdx.z * height + y) * width;
     int first;
     float share;
     source_of(x, step, width, &first, &share);
     int second = min(first + 1, width - 1);
-    float left = taps.w[0] * line[first], right = taps.w[0] * line[second];
-    for (int k = 1; k <= reach; k++) {
-        left += taps.w[k] * (line[reflected(first - k, width)] + line[reflected(first + k, width)]);
-        right += taps.w[k] * (line[reflected(second - k, width)] + line[reflected(second + k, width)]);
-    }
-    out[((size_t)blockIdx.z * height + y) * out_width + x] = left + share * (right - left);
+    float before = across(tile, threadIdx.y, first - left, taps, reach);
+    float after = across(tile, threadIdx.y, second - left, taps, reach);
+    out[((size_t)blockIdx.z * height + y) * out_width + x] = before + share * (after - before);
 }
 
 // lines: (2N, height, width); out: (2N, out_height, width).
 extern "C" __global__ void __launch_bounds__(THREADS)
     shrink_columns(const float* lines, float* out, int height, int width, int out_height, float step,
                    const __grid_constant__ Taps taps, int reach) {
-    int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y;
+    __shared__ float tile[SPAN(TILE_Y)][TILE_X];
+    int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y, top;
+    int rows = span_of(blockIdx.y * TILE_Y, TILE_Y, out_height, step, height, reach, &top);
+    const float* column = lines + (size_t)blockIdx.z * height * width + min(x, width - 1);
+    for (int r = threadIdx.y; r < rows; r += TILE_Y) tile[r][threadIdx.x] = column[reflected(top + r, height) * width];
+    __syncthreads();
     if (x >= width || y >= out_height) return;
-    const float* column = lines + (size_t)blockIdx.z * height * width + x;
     int first;
     float share;
     source_of(y, step, height, &first, &share);
     int second = min(first + 1, height - 1);
-    float upper = taps.w[0] * column[first * width], lower = taps.w[0] * column[second * width];
-    for (int k = 1; k <= reach; k++) {
-        int above = reflected(first - k, height), below = reflected(first + k, height);
-        upper += taps.w[k] * (column[above * width] + column[below * width]);
-        above = reflected(second - k, height), below = reflected(second + k, height);
-        lower += taps.w[k] * (column[above * width] + column[below * width]);
-    }
-    out[((size_t)blockIdx.z * out_height + y) * width + x] = upper + share * (lower - upper);
+    float before = down(tile, first - top, threadIdx.x, taps, reach);
+    float after = down(tile, second - top, threadIdx.x, taps, reach);
+    out[((size_t)blockIdx.z * out_height + y) * width + x] = before + share * (after - before);
 }
 
 // Each neighbourhood as a polynomial c + b1 x + b2 y + a11 x^2 + a22 y^2 + a12 xy, fitted under Gaussian weights
@@ -219,15 +248,10 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         __syncthreads();
         for (int i = thread; i < TILE_Y * columns; i += THREADS) {
             int r = i / columns, c = i % columns;
-            float sum = window.w[0] * tile[r + reach][c];
-            for (int j = 1; j <= reach; j++) sum += window.w[j] * (tile[r + reach - j][c] + tile[r + reach + j][c]);
-            column[r][c] = sum;
+            column[r][c] = down(tile, r + reach, c, window, reach);
         }
         __syncthreads();
-        const float* line = column[threadIdx.y];
-        int c = threadIdx.x + reach;
-        mean[k] = window.w[0] * line[c];
-        for (int j = 1; j <= reach; j++) mean[k] += window.w[j] * (line[c - j] + line[c + j]);
+        mean[k] = across(column, threadIdx.y, threadIdx.x + reach, window, reach);
     }
     int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y;
     if (x >= width || y >= height) return;

@@ -68,17 +68,21 @@ extern "C" __global__ void __launch_bounds__(PIXELS)
     follow(const float* level, const float* coarse, float* flow, float* misfit, int height, int width, int coarse_rows,
            int coarse_columns, float gain) {
     __shared__ float4 partial[PIXELS];
+    __shared__ float around[SIDE + 2][SIDE + 2];  // the patch and the pixels round it
     int thread = threadIdx.y * SIDE + threadIdx.x, rows = gridDim.y, columns = gridDim.x, pair = blockIdx.z;
     size_t plane = (size_t)height * width;
     const float *before = level + plane * pair, *after = level + plane * (gridDim.z + pair);
-    int row = STRIDE * blockIdx.y + threadIdx.y, column = STRIDE * blockIdx.x + threadIdx.x;
-    const float* here = before + (size_t)row * width;
-    const float *above = before + (size_t)clamped(row - 1, height) * width;
-    const float *below = before + (size_t)clamped(row + 1, height) * width;
-    int west = clamped(column - 1, width), east = clamped(column + 1, width);
-    float dx = (2.0f * (here[east] - here[west]) + above[east] - above[west] + below[east] - below[west]) * 0.125f;
-    float dy = 2.0f * (below[column] - above[column]) + below[west] - above[west] + below[east] - above[east];
-    dy *= 0.125f;
+    for (int i = thread; i < (SIDE + 2) * (SIDE + 2); i += PIXELS) {
+        int row = clamped(STRIDE * blockIdx.y + i / (SIDE + 2) - 1, height);
+        int column = clamped(STRIDE * blockIdx.x + i % (SIDE + 2) - 1, width);
+        around[i / (SIDE + 2)][i % (SIDE + 2)] = before[(size_t)row * width + column];
+    }
+    __syncthreads();
+    int i = threadIdx.y + 1, j = threadIdx.x + 1;
+    float dx = 2.0f * (around[i][j + 1] - around[i][j - 1]) + around[i - 1][j + 1] - around[i - 1][j - 1];
+    float dy = 2.0f * (around[i + 1][j] - around[i - 1][j]) + around[i + 1][j - 1] - around[i - 1][j - 1];
+    dx = (dx + around[i + 1][j + 1] - around[i + 1][j - 1]) * 0.125f;
+    dy = (dy + around[i + 1][j + 1] - around[i - 1][j + 1]) * 0.125f;
     float4 mean = block_sums(make_float4(dx, dy, 0.0f, 0.0f), partial, thread);
     dx -= mean.x / PIXELS;
     dy -= mean.y / PIXELS;
@@ -104,7 +108,7 @@ extern "C" __global__ void __launch_bounds__(PIXELS)
         int next = clamped(c + (int)threadIdx.x + 1 - MARGIN, width);
         float now = (1.0f - right) * (1.0f - down) * upper[left] + right * (1.0f - down) * upper[next] +
                     (1.0f - right) * down * lower[left] + right * down * lower[next];
-        float error = now - here[column];
+        float error = now - around[i][j];
         float4 sums = block_sums(make_float4(error * dx, error * dy, error, error * error), partial, thread);
         float offset = sums.z / PIXELS;
         spread = sums.w / PIXELS - offset * offset;

@@ -14,6 +14,7 @@ CASES = {  # (height, width), settings
     "128x128, MERAU's": ((128, 128), FarnebackSettings()),
     "a full crop, odd sizes": ((181, 167), FarnebackSettings(levels=1, iterations=1)),
     "smaller than a tile": ((37, 33), FarnebackSettings()),
+    "a level of an eighth": ((260, 261), FarnebackSettings(iterations=1)),
     "Gaussian window": ((64, 96), FarnebackSettings(gaussian=True)),
     "another pyramid": ((70, 65), FarnebackSettings(scale=0.7, window_px=20, poly_px=7, poly_sigma_px=1.5)),
 }
