@@ -63,6 +63,12 @@ def load(path: Path | None = None) -> Bundle:
     return Bundle(card["name"], card, content, hashlib.sha256(raw).hexdigest())
 
 
+def shipped(sha256: str) -> Path | None:
+    """The folder of the bundle that ships with the package and has this `sha256`; None where there is none."""
+    cards = SHIPPED.glob("*/model.json")
+    return next((card.parent for card in cards if hashlib.sha256(card.read_bytes()).hexdigest() == sha256), None)
+
+
 def open_root(path: Path | None) -> tuple[Traversable, str]:
     """The folder inside which model.json lies, and what to call the bundle in a message."""
     if path is None:

@@ -17,7 +17,7 @@ from engine.errors import DeviceError, UserError
 from engine.flow import METHODS, pair_flow
 from engine.runtimes.batcher import Answer
 from engine.runtimes.choice import choose, on_cpu, takes_crops
-from engine.teach import Lesson, Sample
+from engine.teach import Lesson, Sample, taught_to
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
 APEX_PX = 64  # side of the apex picture, for trunks that look at one; 256 is what MERAU's authors take
@@ -67,18 +67,37 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, bundle: Path | None = None, *, device: str = "auto", precision: str = "int8", spec: CropSpec | None = None
+        cls,
+        bundle: Path | None = None,
+        *,
+        head: Path | None = None,
+        device: str = "auto",
+        precision: str = "int8",
+        spec: CropSpec | None = None,
     ) -> "Recognizer":
-        """The bundle at `bundle` on the GPU or the CPU (engine.runtimes.choice). By default what ships; on a GPU
-        its twin, whose flow is computed there too.
+        """The bundle at `bundle` on the GPU or the CPU (engine.runtimes.choice), with the classes of the `head` that
+        was taught to it. By default the one that ships and that the head was taught to; without a head what ships, on
+        a GPU its twin, whose flow is computed there too.
 
-        Raises UserError where it is damaged, wants other input, or `device` "cuda" cannot be had.
+        Raises UserError where it is damaged, wants other input, the head belongs to another, or `device` "cuda" cannot
+        be had.
         """
+        if head:
+            recognizer = cls.load(
+                bundle or bundles.shipped(taught_to(head)), device=device, precision=precision, spec=spec
+            )
+            recognizer.teach(Lesson.load(head, recognizer))
+            return recognizer
         if bundle is None and device != "cpu" and driver.probe().gpus:
             twin = cls(bundles.load(bundles.SHIPPED / "farneback"), spec=spec, precision=precision, device=device)
             if twin.choice.device == "cuda":
                 return twin
         return cls(bundles.load(bundle), spec=spec, precision=precision, device=device)
+
+    @property
+    def flow_device(self) -> str:
+        """Where the flow of a pair is computed: "cpu" also on a GPU, unless the bundle was made for the flow there."""
+        return self.choice.device if takes_crops(self.bundle) else "cpu"
 
     def predict(self, onset: np.ndarray, apex: np.ndarray) -> Prediction:
         """`onset`, `apex`: full crops (180, 168) uint8 grey, cut with the same layout."""
@@ -112,7 +131,7 @@ class Recognizer:
 
     def _embed(self, onset: np.ndarray, apex: np.ndarray) -> Answer:
         """Embedding (1, d) and Action Unit logits (1, 17)."""
-        if self.choice.device == "cuda" and takes_crops(self.bundle):
+        if self.flow_device == "cuda":
             return self.trunk.embed(onset=onset[None], apex=apex[None])
         pattern, magnitude = normalise(shrink(self.facial_flow(onset, apex))[None])
         inputs = {"flow": pattern, "magnitude": magnitude}

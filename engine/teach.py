@@ -128,10 +128,8 @@ class Lesson:
     @classmethod
     def load(cls, path: Path, taught: Taught | Bundle) -> "Lesson":
         """Read a head that was taught to the same bundle; the fit is repeated. UserError for another's, or no head."""
+        metadata, arrays = read(path)
         try:
-            data = path.read_bytes()
-            size = int.from_bytes(data[:8], "little")
-            metadata, arrays = json.loads(data[8 : 8 + size]).get("__metadata__", {}), deserialize(data)
             labels, known, units = (json.loads(metadata[name]) for name in ("labels", "known", "aus"))
             samples = [
                 Sample(label, embedding, dict(zip(known, p, strict=True)), dict(zip(units, u, strict=True)))
@@ -139,14 +137,33 @@ class Lesson:
                     labels, arrays["embedding"], arrays["probabilities"].tolist(), arrays["aus"].tolist(), strict=True
                 )
             ]
-        except OSError as error:
-            raise UserError(f"There is no head to be read at {path}: {error.strerror}.") from error
-        except (SafetensorError, ValueError, AttributeError, KeyError) as error:
+        except (ValueError, KeyError) as error:
             raise UserError(f"{path} is no head file of merau.") from error
         bundle = taught if isinstance(taught, Bundle) else taught.bundle
         if metadata.get("bundle_sha256") != bundle.sha256:
-            raise UserError(f"{path} was taught to another bundle than {bundle.name}: teach it anew with merau adapt.")
+            raise UserError(
+                f"{path} was taught to another bundle than {bundle.name}: start merau with this --head, and with its "
+                "--bundle where that does not ship, or teach it anew with merau adapt."
+            )
         return teach(samples, bundle, kind=metadata["kind"])
+
+
+def taught_to(path: Path) -> str:
+    """sha256 of the bundle that the head at `path` was taught to. UserError where there is no head."""
+    metadata, _ = read(path)
+    return metadata.get("bundle_sha256", "")
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Metadata and arrays of a head's file. UserError where it is none."""
+    try:
+        data = path.read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        return json.loads(data[8 : 8 + size]).get("__metadata__", {}), deserialize(data)
+    except OSError as error:
+        raise UserError(f"There is no head to be read at {path}: {error.strerror}.") from error
+    except (SafetensorError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is no head file of merau.") from error
 
 
 def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUTO) -> Lesson:

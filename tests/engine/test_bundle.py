@@ -24,6 +24,12 @@ def test_the_shipped_bundle_is_whole_and_a_zip_of_it_is_the_same(copy):
     assert (SHIPPED / "CARD.md").read_text(encoding="utf-8").startswith("#")
 
 
+def test_a_shipped_bundle_is_found_by_its_hash():
+    twin = SHIPPED.with_name("farneback")
+    assert bundle.shipped(bundle.load(twin).sha256) == twin
+    assert bundle.shipped("0" * 64) is None
+
+
 def test_a_damaged_file_is_named(copy):
     trunk = copy / "trunk.int8.onnx"
     trunk.write_bytes(trunk.read_bytes()[:-1] + b"?")

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine.bundle import SHIPPED
 from engine.crop import CropSpec
 from engine.errors import UserError
 from engine.recognizer import Recognizer
@@ -104,6 +105,15 @@ def test_a_lesson_comes_back_from_its_file_and_no_other_bundle_takes_it(recogniz
     (tmp_path / "head.safetensors").write_bytes(b"no head at all")
     with pytest.raises(UserError, match="is no head file"):
         Lesson.load(tmp_path / "head.safetensors", recognizer)
+
+
+def test_a_head_brings_the_shipped_bundle_that_it_was_taught_to_unless_another_is_named(recognizer, tmp_path):
+    twin, head = Recognizer.load(SHIPPED / "farneback", device="cpu"), tmp_path / "head"
+    teach(shots(twin, ("tense", "positive"), 4), twin).save(head)
+    taught = Recognizer.load(head=head, device="cpu")
+    assert taught.bundle == twin.bundle and taught.lesson and taught.lesson.classes == ("positive", "tense")
+    with pytest.raises(UserError, match="taught to another bundle than merau-synthetic: start merau with this --head"):
+        Recognizer.load(SHIPPED / "default", head=head, device="cpu")
 
 
 def test_what_cannot_be_taught_is_told(recognizer):
