@@ -1,6 +1,7 @@
 """`merau adapt`: labelled events, clips or picture pairs in, a head that names the taught classes out."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from engine import bundle as bundles
 from engine.errors import UserError
 from engine.recognizer import Recognizer
 from engine.teach import Sample
@@ -47,6 +49,13 @@ def read_samples(path: Path, recognizer: Recognizer) -> list[Sample]:
     moments = sorted((moment(path, line, row) for line, row in rows), key=lambda m: (m.clip, m.line))
     clips = [list(group) for _, group in groupby(moments, key=lambda m: m.clip)]
     return [sample for group in tqdm(clips, unit="clip", disable=None) for sample in from_clip(group, recognizer)]
+
+
+def judge_of(paths: Sequence[Path]) -> Path | None:
+    """The shipped bundle that judged most labelled events of the stores among `paths`; None where none did."""
+    labels = (label for path in paths if path.suffix.lower() != ".csv" for label in read_labels(path))
+    judges = Counter(label.bundle_sha256 for label in labels if label.embedding)
+    return next((found for sha256, _ in judges.most_common() if (found := bundles.shipped(sha256))), None)
 
 
 def from_store(path: Path, recognizer: Recognizer) -> list[Sample]:

@@ -17,9 +17,11 @@ from stream.align import Aligner
 from stream.demo import CLIP
 from stream.doctor import installed
 from stream.faces import FaceTracker
+from stream.flows import FrameFlow
 from stream.pipeline import Pipeline, PipelineSettings
 from stream.sources import File, SourceSettings
 from stream.spotter import Spotter
+from stream.turns import TURNS
 
 FRAMES = 600
 VERSIONS = ("merau-live", "av", "opencv-python-headless", "ai-edge-litert", "onnxruntime", "numba")
@@ -54,8 +56,10 @@ def _stages(clip: Path, recognizer: Recognizer, settings: PipelineSettings) -> d
         took_ms[stage].append(1000 * (time.perf_counter() - began_s))
         return result
 
-    tracker, aligner, spotter = FaceTracker(settings.faces), Aligner(settings.align), Spotter(settings.spotter)
-    with File(str(clip), SourceSettings()) as source:
+    flow = FrameFlow(recognizer, settings.spotter.crop)
+    tracker, aligner = FaceTracker(settings.faces), Aligner(settings.align)
+    spotter = Spotter(settings.spotter, flow=flow)
+    with File(str(clip), SourceSettings()) as source, TURNS:
         for frame in tqdm(islice(source, FRAMES), total=FRAMES, desc="stages", leave=False, disable=None):
             for face in timed("faces", tracker.update, frame):
                 if not face.quality.reason:

@@ -134,11 +134,13 @@ def _add_pictures(command: argparse.ArgumentParser) -> None:
 
 def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSettings]":
     from stream.faces import FaceSettings
+    from stream.flows import FrameFlow, runs_on
     from stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
     recognizer = _warm(arguments.bundle, arguments.device, arguments.head)
-    print(f"Recognizer: {recognizer.choice}.", file=sys.stderr)
+    on = runs_on(recognizer, FrameFlow(recognizer, settings.spotter.crop))
+    print(f"Recognizer: {on}.", file=sys.stderr)
     return recognizer, settings
 
 
@@ -148,12 +150,9 @@ def _warm(bundle: Path | None = None, device: str = "auto", head: Path | None = 
     import numpy as np
 
     from engine.recognizer import Recognizer
-    from engine.teach import Lesson
 
     cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
-    recognizer = Recognizer.load(bundle, device=device)
-    if head:
-        recognizer.teach(Lesson.load(head, recognizer))
+    recognizer = Recognizer.load(bundle, head=head, device=device)
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
     return recognizer
@@ -247,7 +246,6 @@ def _demo_page(store: Path) -> None:
 
 def _ui(arguments: argparse.Namespace) -> int:
     from engine.recognizer import Recognizer
-    from engine.teach import Lesson
     from stream.ui.settings import Login, UiSettings
 
     settings = UiSettings(
@@ -264,10 +262,7 @@ def _ui(arguments: argparse.Namespace) -> int:
     from stream.ui.app import App, until_stopped
 
     def load() -> Recognizer:
-        recognizer = Recognizer.load(arguments.bundle, device=arguments.device)
-        if arguments.head:
-            recognizer.teach(Lesson.load(arguments.head, recognizer))
-        return recognizer
+        return Recognizer.load(arguments.bundle, head=arguments.head, device=arguments.device)
 
     app = App(arguments.sources, load, settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:
@@ -306,11 +301,12 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
-    from engine.teach import Lesson, teach
-    from stream.adapt import read_samples
+    from engine.teach import teach
+    from stream.adapt import judge_of, read_samples
 
-    recognizer = _warm(arguments.bundle)
-    samples = list(Lesson.load(arguments.head, recognizer).samples) if arguments.head else []
+    bundle = arguments.bundle or (None if arguments.head else judge_of(arguments.samples))
+    recognizer = _warm(bundle, head=arguments.head)
+    samples = list(recognizer.lesson.samples) if recognizer.lesson else []
     for path in arguments.samples:
         samples += read_samples(path, recognizer)
     lesson = teach(samples, recognizer, kind=arguments.kind)

@@ -15,6 +15,7 @@ from engine import bundle as bundles
 from engine.cuda import driver
 from engine.recognizer import Recognizer
 from stream.events import read_events, read_sessions
+from stream.flows import FrameFlow
 
 RUNTIMES = ("merau-live", "av", "opencv-python-headless", "numpy", "numba", "ai-edge-litert", "onnxruntime", "pyarrow")
 OPTIONAL = ("insightface", "nvidia-cuda-nvrtc", "pycuda", "tensorrt", "tensorrt-rtx", "torch")
@@ -45,6 +46,9 @@ def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, An
             "runtime": choice.runtime,
             "precision": choice.precision,
             "why": choice.why,
+            "flow": recognizer.flow_method,
+            "flow_device": recognizer.flow_device,
+            "spotter_device": FrameFlow(recognizer, recognizer.spec).device,
         },
         "bundle": {"name": bundle.name, "sha256": bundle.sha256, "card": bundle.card},
         "domain": domain(store, bundle) if store else [],
@@ -103,7 +107,10 @@ def told(findings: dict[str, Any]) -> str:
         "runtimes": [f"{name} {found or 'missing'}" for name, found in findings["runtimes"].items()],
         "optional": [f"{name} {found or 'not installed'}" for name, found in findings["optional"].items()],
         "gpu": [*findings["gpu"]["devices"], findings["gpu"]["why"]],
-        "device": ["{chosen}, {runtime}, {precision}: {why}".format(**findings["device"])],
+        "device": [
+            "{chosen}, {runtime}, {precision}: {why}".format(**findings["device"]),
+            "optical flow {flow} on {flow_device}, the spotter's on {spotter_device}".format(**findings["device"]),
+        ],
         "bundle": [
             f"{bundle['name']}, sha256 {bundle['sha256'][:16]}",
             f"classes {', '.join(card['classes'])}",

@@ -16,9 +16,9 @@ from engine.recognizer import Prediction, Recognizer
 from stream.align import Aligner, AlignSettings, Crop
 from stream.events import Event
 from stream.faces import Face, FaceSettings, FaceTracker
+from stream.flows import FrameFlow
 from stream.sources import Frame, Source
 from stream.spotter import Span, Spotter, SpotterSettings
-from stream.spotter.motion import on_cpu, on_gpu
 from stream.turns import TURNS, aside
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
@@ -116,7 +116,7 @@ class Pipeline:
         self.settings = settings or PipelineSettings()
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
         self._looker = _Looker(self.settings)
-        self._flow = aside(on_gpu(self.settings.spotter.crop)) if recognizer.device == "cuda" else on_cpu
+        self._flow = FrameFlow(recognizer, self.settings.spotter.crop)
         self._tracks: dict[int, _Track] = {}
         self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=8)
 

@@ -16,7 +16,7 @@ from engine.runtimes.batcher import Batcher, Trunk
 from engine.runtimes.onnx import OnnxTrunk
 
 DEVICES = ("auto", "cpu", "cuda")
-MOST_SPOTTED, SPOTTED_WAIT_S = 32, 0.0005  # the spotter asks for one pair after the other: its wait must be short
+MOST_SPOTTED = 32  # pairs in one run of the spotter's flow
 
 _shared: dict[tuple[str, str], Batcher] = {}  # engines that run, by bundle and precision: all cameras use one
 _sharing = threading.Lock()
@@ -104,6 +104,8 @@ def takes_crops(bundle: Bundle) -> bool:
 def patch_flow_on_gpu(height: int, width: int) -> Batcher:
     """The spotter's flow of all cameras: `before` and `after` (1, H, W) uint8 -> what engine.patches.patch_flow gives.
 
+    What is asked while one run is under way goes together into the next: nobody waits for others to ask.
+
     Raises DeviceError where there is no GPU.
     """
     with _sharing:
@@ -114,4 +116,4 @@ def patch_flow_on_gpu(height: int, width: int) -> Batcher:
 def _patch_flow(height: int, width: int) -> Batcher:
     from engine.cuda.patches import PatchFlow
 
-    return Batcher(PatchFlow(device(), MOST_SPOTTED, height, width), wait_s=SPOTTED_WAIT_S, most=MOST_SPOTTED)
+    return Batcher(PatchFlow(device(), MOST_SPOTTED, height, width), wait_s=0, most=MOST_SPOTTED)

@@ -27,6 +27,7 @@ from stream.events import (
     read_labels,
     read_sessions,
 )
+from stream.flows import FrameFlow, runs_on
 from stream.pipeline import PipelineSettings
 from stream.sources import Source
 from stream.summary import Trace
@@ -58,8 +59,8 @@ class Desk:
 
     @property
     def runs_on(self) -> str:
-        """On what recognizers run here, and why, in words."""
-        return str(self._judge.choice)
+        """What runs on which device here, and why, in words."""
+        return runs_on(self._judge, FrameFlow(self._judge, self._settings.spotter.crop))
 
     # --- who looks
 

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from engine import bundle as bundles
 from engine.errors import UserError
 from engine.recognizer import Recognizer
-from engine.teach import Lesson
+from engine.teach import Lesson, taught_to
 from stream import demo
 from stream.adapt import read_samples
 from stream.cli import main
@@ -56,6 +57,19 @@ def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make
     assert main(refined) == 0
     assert "3 samples of startled, tense" in capsys.readouterr().out
     assert len(Lesson.load(tmp_path / "more", recognizer).samples) == 3
+
+
+def test_a_store_is_taught_from_with_the_bundle_that_judged_it(make_event, tmp_path):
+    twin = Recognizer.load(bundles.SHIPPED / "farneback", device="cpu")
+    seen = {"bundle_sha256": twin.bundle.sha256, "aus": dict.fromkeys(twin.bundle.card["aus"], 0.5)}
+    prior = dict.fromkeys(twin.head.classes, 0.25)
+    with Store(tmp_path / "merau.db") as store:
+        session = store.begin("clip", settings={}, bundle="", bundle_sha256="")
+        for i, label in enumerate(("tense", "startled")):
+            embedding = np.full(twin.head.dimension, i, np.float32).tobytes()
+            store.label(session, make_event(1.0 + i, embedding=embedding, **seen), label, prior)
+    assert main(["adapt", str(tmp_path / "merau.db"), "--out", str(tmp_path / "head")]) == 0
+    assert taught_to(tmp_path / "head") == twin.bundle.sha256
 
 
 def test_what_cannot_be_used_is_told_with_its_place(recognizer, tmp_path):

@@ -82,7 +82,8 @@ def test_analyse_writes_store_exports_and_report(analysed):
     assert told == [event_fields(event) for event in events]
     assert all(event.apex_jpeg and event.apex_jpeg[:2] == b"\xff\xd8" for event in events)
     assert f"short.mp4: {SECONDS * 30:.0f} frames" in done.stdout and "short.html" in done.stdout
-    assert re.search(r"^Recognizer: onnxruntime [\d.]+, int8, on the CPU: ", done.stderr, re.MULTILINE)
+    runs, flows = r"onnxruntime [\d.]+, int8, on the CPU: .+", "dis on the CPU, the spotter's on the CPU"
+    assert re.search(rf"^Recognizer: {runs}\. Optical flow: {flows}\.$", done.stderr, re.MULTILINE)
     (session,) = read_sessions(folder / "merau.db")
     assert session.ended and session.frames == SECONDS * 30 and session.settings["faces"]["detector"] == "short"
 
@@ -247,7 +248,8 @@ def test_doctor(capsys):
     assert findings["codecs"]["h264"] and findings["runtimes"]["av"] and findings["gpu"]["why"]
     assert findings["bundle"]["card"]["classes"] and re.fullmatch("[0-9a-f]{64}", findings["bundle"]["sha256"])
     assert main(["doctor"]) == 0
-    assert findings["gpu"]["why"] in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert findings["gpu"]["why"] in printed and "optical flow dis on cpu, the spotter's on cpu\n" in printed
 
 
 def test_bench_times_every_stage(clip):

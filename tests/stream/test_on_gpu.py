@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from engine import bundle as bundles
 from engine.cuda import driver
 from engine.errors import DeviceError
 from engine.recognizer import Recognizer
+from engine.teach import Sample, teach
 from stream.cli import main
 from stream.demo import CLIP
 from stream.pipeline import Pipeline
@@ -23,7 +25,8 @@ from tests.engine.cuda.test_device import LAUNCH_FAILED
 def test_doctor_examines_the_bundle_that_runs_on_the_gpu(capsys):
     assert main(["doctor", "--json"]) == 0
     findings = json.loads(capsys.readouterr().out)
-    assert findings["device"]["chosen"] == "cuda"
+    runs = {"chosen": "cuda", "flow": "farneback", "flow_device": "cuda", "spotter_device": "cuda"}
+    assert findings["device"].items() >= runs.items()
     twin = bundles.load(bundles.SHIPPED / "farneback")
     assert findings["bundle"]["sha256"] == Recognizer.load().bundle.sha256 == twin.sha256
 
@@ -51,6 +54,33 @@ def test_on_the_gpu_a_clip_has_the_events_that_it_has_on_the_cpu(tmp_path):
         times = [(event.onset_s, event.apex_s, event.offset_s) for event in (seen, true)]
         assert times[0] == pytest.approx(times[1], abs=0.02)
         assert seen.probabilities == pytest.approx(true.probabilities, abs=0.05)
+
+
+@pytest.mark.gpu
+def test_a_head_taught_without_a_gpu_runs_on_it_with_the_flow_that_its_bundle_needs(tmp_path, capsys):
+    taught, head = Recognizer.load(bundles.SHIPPED / "default", device="cpu"), tmp_path / "head"
+    aus, prior = dict.fromkeys(taught.bundle.card["aus"], 0.5), dict.fromkeys(taught.head.classes, 0.25)
+    seen = [np.full(taught.head.dimension, i, np.float32) for i in range(2)]
+    teach([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], taught).save(head)
+    assert main(["analyse", str(demo_start(tmp_path / "a.mp4", 0.5)), "--head", str(head), "--json"]) == 0
+    told = capsys.readouterr().err
+    assert f", int8, on the GPU: {driver.probe().gpus[0].name}" in told
+    assert "Optical flow: dis on the CPU, the spotter's on the GPU.\n" in told
+    assert Recognizer.load(head=head).bundle == taught.bundle
+
+
+@pytest.mark.gpu
+def test_the_cpu_takes_over_the_spotters_flow_from_a_gpu_that_fails(stub, tmp_path, caplog):
+    pipeline, moved = Pipeline("clip", Recognizer.load(device="auto")), 0
+    with open_source(str(demo_start(tmp_path / "short.mp4", 1.0))) as source:
+        for update in pipeline.run(source):
+            if update.motion and not moved:
+                stub.stub_fail(b"cuStreamSynchronize", LAUNCH_FAILED)
+            moved += bool(update.motion)
+    gpu = driver.probe().gpus[0].name
+    told = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
+    assert caplog.messages == [f"The CPU takes over the spotter's flow: {told}"]
+    assert moved > 20
 
 
 @pytest.mark.gpu

@@ -1,0 +1,26 @@
+from dataclasses import replace
+
+import pytest
+
+from engine.errors import DeviceError
+from engine.recognizer import Recognizer
+from stream import flows
+from stream.flows import FrameFlow, runs_on
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_gpu_without_room_for_the_spotters_flow_leaves_it_to_the_cpu_unless_demanded(device, monkeypatch, caplog):
+    def full(_):
+        raise DeviceError("a GPU failed at preparing the spotter's flow: out of memory.")
+
+    monkeypatch.setattr(flows, "on_gpu", full)
+    recognizer = Recognizer.load(device="cpu")
+    recognizer.device, recognizer.choice = device, replace(recognizer.choice, device="cuda")
+    if device == "cuda":
+        with pytest.raises(DeviceError, match="out of memory"):
+            FrameFlow(recognizer, recognizer.spec)
+    else:
+        flow = FrameFlow(recognizer, recognizer.spec)
+        assert flow.device == "cpu" and runs_on(recognizer, flow).endswith(", the spotter's on the CPU")
+        (said,) = caplog.messages
+        assert said.endswith("spotter's flow: a GPU failed at preparing the spotter's flow: out of memory.")
