@@ -261,8 +261,9 @@ def _ui(arguments: argparse.Namespace) -> int:
     _, pipeline = _recognizing(arguments)
     from stream.ui.app import App, until_stopped
 
-    def load() -> Recognizer:
-        return Recognizer.load(arguments.bundle, head=arguments.head, device=arguments.device)
+    def load(other: Path | None) -> Recognizer:
+        head = None if other else arguments.head
+        return Recognizer.load(other or arguments.bundle, head=head, device=arguments.device)
 
     app = App(arguments.sources, load, settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:

@@ -22,6 +22,7 @@ from stream.spotter import Span, Spotter, SpotterSettings
 from stream.turns import TURNS, aside
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
+IN_DOUBT = 0.5  # what others say of it: the spotter's rules stand
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,12 @@ class Pipeline:
                 raise
         yield self.finish()
 
+    def use(self, recognizer: Recognizer) -> None:
+        """Ask `recognizer` from the next frame on. Not to be called while a frame is analysed."""
+        if recognizer is not self.recognizer:
+            self.recognizer = recognizer
+            self._predictions.clear()
+
     def process(self, frame: Frame) -> Update:
         """Analyses one frame, which must be later than the one before."""
         return self._spot(self._looker.look(frame))
@@ -162,10 +169,9 @@ class Pipeline:
 
     def _pushed(self, crops: list[Crop]) -> list[Event]:
         events: list[Event] = []
-        judge = self._nothing if NO_EXPRESSION in self.recognizer.bundle.card["classes"] else None
         for crop in crops:
             known = self._tracks.get(crop.track_id)
-            track = known or _Track(Spotter(self.settings.spotter, judge, self._flow), crop.t_s)
+            track = known or _Track(Spotter(self.settings.spotter, self._nothing, self._flow), crop.t_s)
             self._tracks[crop.track_id], track.seen_s = track, crop.t_s
             events += [self._event(span) for span in track.spotter.push(crop)]
         return events
@@ -229,7 +235,7 @@ class Pipeline:
         return prediction
 
     def _nothing(self, onset: Crop, apex: Crop) -> float:
-        return self._predict(onset, apex).prior[NO_EXPRESSION]
+        return self._predict(onset, apex).prior.get(NO_EXPRESSION, IN_DOUBT)
 
     def _pictures(self, span: Span, expression: bool) -> dict[str, bytes]:
         pictures = {"onset_jpeg": _encoded(".jpg", span.onset.image), "apex_jpeg": _encoded(".jpg", span.apex.image)}

@@ -40,7 +40,8 @@ class Wiring:
 @dataclass
 class Camera:
     """`open_source` gives the source anew at each start. A replay needs no consent. What is not `on_wall`, the live
-    page, is a recording that is analysed for the review."""
+    page, is a recording that is analysed for the review. Another recognizer in `wiring` judges from the next frame on.
+    """
 
     number: int
     name: str
@@ -112,6 +113,7 @@ class Camera:
                         self._keep(session, traces)
                         kept_s = time.monotonic()
                     film.push(update)
+                    pipeline.use(self.wiring.recognizer)
                     for event in update.events:
                         self._tell(event, session)
         finally:

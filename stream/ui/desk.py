@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from engine import bundle as bundles
+from engine.bundle import Bundle
 from engine.errors import UserError
 from engine.recognizer import Judgement, Recognizer
-from engine.teach import Lesson, Sample, teach
+from engine.teach import Lesson, Sample, taught_to, teach
 from stream.events import (
     Consent,
     Curve,
@@ -35,7 +37,9 @@ from stream.ui.camera import Camera, Wiring
 from stream.ui.film import Sinks
 from stream.ui.mailbox import Mailbox, Shot
 
-Load = Callable[[], Recognizer]  # each camera has its own: a recognizer makes one prediction at a time
+# Of the bundle at a path, or the one that this server was started with. Each camera has its own: a recognizer makes one
+# prediction at a time.
+Load = Callable[[Path | None], Recognizer]
 NUMBERS = itertools.count(1)  # of cameras, over all desks: a page may show two desks
 
 
@@ -46,8 +50,8 @@ class Desk:
 
     def __init__(self, store: Path, load: Load, settings: PipelineSettings, cutter: Executor) -> None:
         self._load, self._settings, self._cutter = load, settings, cutter
-        self._judge = load()
-        self.bundle = self._judge.bundle
+        self._judge = load(None)
+        self._own = self._judge.bundle
         self.store = Store(store, keep_pictures=True)
         self.consent: Consent | None = None
         self.cameras: dict[int, Camera] = {}
@@ -56,6 +60,11 @@ class Desk:
         self.store.judge_anew([])  # what the page taught went with its server
         self._viewers: set[Mailbox] = set()
         self._lock = threading.Lock()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The one that judges now: this server's own, or the one that the present lesson was taught to."""
+        return self._judge.bundle
 
     @property
     def runs_on(self) -> str:
@@ -112,9 +121,7 @@ class Desk:
 
     def add(self, name: str, open_source: Callable[[], Source], *, replay: bool, on_wall: bool = True) -> Camera:
         """Take up a source. It starts at once, or, lacking consent, once that is given."""
-        recognizer = self._load()
-        recognizer.teach(self.lessons[-1] if self.lessons else None)
-        wiring = Wiring(recognizer, self._settings, self.store, self._sinks, self.tell, self.traces)
+        wiring = Wiring(self._recognizer(), self._settings, self.store, self._sinks, self.tell, self.traces)
         camera = Camera(next(NUMBERS), name, open_source, wiring, replay, on_wall)
         self.cameras[camera.number] = camera
         if replay or self.consent:
@@ -185,8 +192,16 @@ class Desk:
         """Fit a head to all samples and answer with it from the next frame on; the one before is kept for `unteach`."""
         return self.use(teach(self.samples(), self.bundle))
 
+    def use_saved(self, path: Path) -> Lesson:
+        """Answer with the head at `path` from the next frame on, and with the bundle that it was taught to.
+
+        Raises UserError unless that one ships or is this server's own.
+        """
+        sha256 = taught_to(path)
+        found = None if sha256 == self._own.sha256 else bundles.shipped(sha256)
+        return self.use(Lesson.load(path, bundles.load(found) if found else self._own))
+
     def use(self, lesson: Lesson) -> Lesson:
-        lesson.check(self.bundle)
         self.lessons.append(lesson)
         self._swap()
         return lesson
@@ -200,8 +215,15 @@ class Desk:
 
     def _swap(self) -> None:
         """From now on the present lesson, or none, judges: what the cameras see, and what is stored already."""
-        for recognizer in (self._judge, *(camera.wiring.recognizer for camera in list(self.cameras.values()))):
-            recognizer.teach(self.lessons[-1] if self.lessons else None)
+        wanted = self.lessons[-1].bundle_sha256 if self.lessons else self._own.sha256
+        cameras = list(self.cameras.values())
+        if wanted == self.bundle.sha256:
+            for recognizer in (self._judge, *(camera.wiring.recognizer for camera in cameras)):
+                recognizer.teach(self.lessons[-1] if self.lessons else None)
+        else:
+            self._judge = self._recognizer()
+            for camera in cameras:
+                camera.wiring = replace(camera.wiring, recognizer=self._recognizer())
         self.store.flush()
         path = self.store.path
         found = ((session.id, event) for session in read_sessions(path) for event in read_events(path, session.id))
@@ -211,6 +233,14 @@ class Desk:
             if (said := self._judged(event))
         )
         self.store.flush()
+
+    def _recognizer(self) -> Recognizer:
+        """One with the present lesson, or none, and the bundle that belongs to it."""
+        lesson = self.lessons[-1] if self.lessons else None
+        foreign = lesson and lesson.bundle_sha256 != self._own.sha256
+        recognizer = self._load(bundles.shipped(lesson.bundle_sha256) if lesson and foreign else None)
+        recognizer.teach(lesson)
+        return recognizer
 
     def _judged(self, event: Event) -> Judgement | None:
         """What is said now of an event; None where this bundle's trunk has not seen it."""

@@ -11,7 +11,6 @@ from typing import Any
 import gradio as gr
 
 from engine.errors import UserError
-from engine.teach import Lesson
 from stream.events import Curve, event_fields, read_events, read_film_ids, read_firsts, read_sessions
 from stream.export import FORMATS
 from stream.pipeline import NO_EXPRESSION
@@ -98,7 +97,7 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
     def loaded(key: str, chosen: str | None, file: str) -> tuple[Any, ...]:
         desk = _chosen_desk(house, key, chosen)
         try:
-            desk.use(Lesson.load(Path(file), desk.bundle))
+            desk.use_saved(Path(file))
         finally:
             Path(file).unlink(missing_ok=True)
         return show(key, chosen)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.bundle import SHIPPED
 from engine.crop import CropSpec
 from engine.errors import UserError
 from engine.recognizer import Recognizer
@@ -87,6 +88,20 @@ def test_one_thread_or_two_say_the_same(short_clip, recognizer):
     assert [event for update in updates for event in update.events] == events_of(
         short_clip, recognizer, SourceSettings()
     )
+
+
+def test_another_recognizer_judges_from_the_next_frame_on(short_clip, recognizer):
+    twin, events = Recognizer.load(SHIPPED / "farneback", device="cpu"), []
+    pipeline = Pipeline("clip", recognizer)
+    with open_source(str(short_clip)) as source:
+        for update in pipeline.run(source):
+            events += update.events
+            if any(event.kind == "micro" for event in events):  # provisional: its final word is the other's
+                pipeline.use(twin)
+    judges = [event.bundle_sha256 for event in events if event.kind == "micro"]
+    assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)] and len(judges) > 1
+    words = [event.embedding for event in events if event.kind == "micro"]
+    assert words[0] != words[1]
 
 
 def test_a_camera_that_falls_silent_closes_what_was_open(short_clip, recognizer):

@@ -5,9 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from engine.bundle import SHIPPED
 from engine.recognizer import Recognizer
+from engine.teach import Sample, teach
+from stream.demo import CLIP
 from stream.events import event_fields, read_events, read_firsts
 from stream.pipeline import PipelineSettings
+from stream.sources import File, SourceSettings
 from stream.ui.desk import Desk
 
 
@@ -45,3 +49,18 @@ def test_what_was_taught_judges_what_is_stored_and_undo_brings_the_first_word_ba
     desk.unteach()
     assert [event_fields(event) for event in read_events(desk.store.path)] == first
     assert not read_firsts(desk.store.path, session)
+
+
+def test_a_saved_head_brings_its_bundle_to_the_cameras_and_undo_takes_it_away(desk, tmp_path):
+    own, twin = desk.bundle, Recognizer.load(SHIPPED / "farneback", device="cpu")
+    prior, aus = dict.fromkeys(twin.head.classes, 0.25), dict.fromkeys(twin.bundle.card["aus"], 0.5)
+    seen = [np.full(twin.head.dimension, i, np.float32) for i in range(2)]
+    teach([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], twin).save(tmp_path / "head")
+    camera = desk.add("clip", lambda: File(str(CLIP), SourceSettings(paced=True)), replay=True)
+    desk.use_saved(tmp_path / "head")
+    assert desk.bundle == camera.wiring.recognizer.bundle == twin.bundle and camera.running
+    later = desk.add("other", lambda: File(str(CLIP), SourceSettings(paced=True)), replay=True)
+    assert later.wiring.recognizer.lesson is desk.lessons[-1]
+    desk.unteach()
+    assert desk.bundle == camera.wiring.recognizer.bundle == later.wiring.recognizer.bundle == own
+    assert camera.wiring.recognizer.lesson is None
