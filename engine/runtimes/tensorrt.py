@@ -20,6 +20,7 @@ from engine.errors import DeviceError, UserError
 from engine.runtimes.batcher import Answer
 from engine.runtimes.onnx import OUTPUTS
 
+LIBRARIES = {"tensorrt": 11, "tensorrt_rtx": 1}  # and the version from which on graphs are typed as described above
 OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on TensorRT has the precision
 GRAPHS = {"fp16": "fp32", "int8": "int8", "fp8": "fp8"}  # the bundle's trunk that an engine is built from
 USUAL_BATCH, MOST_BATCH = 8, 64
@@ -187,13 +188,15 @@ def _aim(trt: Any, config: Any, arch: str) -> None:
 
 @lru_cache
 def library() -> Any:
-    """`tensorrt` or else `tensorrt_rtx`. Raises DeviceError where neither is installed."""
-    for name in ("tensorrt", "tensorrt_rtx"):
+    """`tensorrt` or else `tensorrt_rtx`. Raises DeviceError where neither is installed, or they are too old."""
+    for name, oldest in LIBRARIES.items():
         try:
-            return importlib.import_module(name)
+            found = importlib.import_module(name)
         except (ImportError, OSError):
             continue
-    raise DeviceError("TensorRT is missing: pip install 'merau-live[gpu]'.")
+        if int(found.__version__.split(".")[0]) >= oldest:
+            return found
+    raise DeviceError("TensorRT 11 or TensorRT for RTX is missing: pip install 'merau-live[gpu]'.")
 
 
 def _called(trt: Any) -> str:

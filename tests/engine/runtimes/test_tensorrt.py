@@ -1,9 +1,11 @@
 """Engines are built here without a GPU, by tensorrt_rtx; that they run is checked where there is one."""
 
 import re
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from engine import bundle as bundles
 from engine import cache
 from engine.crop import CropSpec
 from engine.cuda.device import Device
-from engine.errors import UserError
+from engine.errors import DeviceError, UserError
 from engine.recognizer import Recognizer
 from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
@@ -52,6 +54,14 @@ def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
     with pytest.raises(UserError, match=r"has no trunk.fp8.onnx: merau-lab quantize --precision fp8 writes it"):
         without = {name: data for name, data in bundle.content.items() if name != bundles.EXTRA_TRUNKS["fp8"]}
         graph(replace(bundle, content=without), "fp8")
+
+
+def test_a_tensorrt_that_is_too_old_is_passed_over(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.13.3.9"))
+    assert tensorrt.library.__wrapped__().__name__ == "tensorrt_rtx"
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with pytest.raises(DeviceError, match="^TensorRT 11 or TensorRT for RTX is missing: pip install"):
+        tensorrt.library.__wrapped__()
 
 
 def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkeypatch):

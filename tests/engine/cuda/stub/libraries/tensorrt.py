@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.runtimes.onnx import session
 
-__version__ = "0"
+__version__ = "11.0"
 MemoryPoolType = SimpleNamespace(WORKSPACE=0)
 ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED=0)
 _driver = ctypes.CDLL("libcuda.so.1")
