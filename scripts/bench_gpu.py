@@ -3,13 +3,14 @@
 Without a GPU: what each kernel takes of each architecture, size and building time of every engine, and the CPU's
 milliseconds: the trunk per precision, the spotter's flow of a pair. With one also the times of both flows, of all that
 comes before the engine (crops in, the trunk's input on the device), of the engine, and of a whole prediction, alone and
-asked for by many cameras at once; Farneback's flow beside the roofline: the time in which the device could at best move
-the bytes and do the operations.
+asked for by many cameras at once. Beside each stands its roofline: the time in which the device could at best move the
+bytes, each kernel reading and writing once, and do the operations; copies from and to the host are not in it.
 
 CPU times are processor time of this process, GPU times wall time with synchronisation; medians.
 """
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -35,10 +37,11 @@ from engine.crop import CropSpec
 from engine.cuda import compiler, driver
 from engine.cuda.device import Memory, device
 from engine.cuda.facial import Facial
-from engine.cuda.farneback import Farneback, FarnebackSettings, pyramid
+from engine.cuda.farneback import Farneback, FarnebackSettings, pyramid, smoothing
 from engine.cuda.patches import PatchFlow
 from engine.errors import UserError
-from engine.patches import patch_flow, patched
+from engine.flow import face_cells
+from engine.patches import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
 from engine.recognizer import GRID, Recognizer
 from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
@@ -47,6 +50,23 @@ ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
 WARMING, REPEATS = 20, 200
 PAIRS = (1, 8, 32)
 CAMERAS = 16
+TENSOR_RATE = {"sm_80": 1024, "sm_90": 2048}  # FP16 multiply-adds a clock of a multiprocessor, of others 512
+WIDTH = {"fp16": 2, "int8": 1, "fp8": 1}  # bytes of a weight; those of one run at twice the rate
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do at least; `tensor` operations are those of the tensor cores, at FP16's rate."""
+
+    bytes: float = 0
+    operations: float = 0
+    tensor: float = 0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.bytes + other.bytes, self.operations + other.operations, self.tensor + other.tensor)
+
+    def __rmul__(self, times: int) -> "Work":
+        return Work(times * self.bytes, times * self.operations, times * self.tensor)
 
 
 def main() -> None:
@@ -109,29 +129,33 @@ def example(rows: int) -> dict[str, np.ndarray]:
 
 def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
     """On the first GPU: flow of full crops with copies there and back, the trunk's input, engine, prediction."""
-    height, width = CropSpec().full
+    spec = CropSpec()
+    height, width = spec.full
     crops = np.random.default_rng(0).integers(0, 255, (2, max(PAIRS), height, width), dtype=np.uint8)
     parts = ("flow", "spotter's flow", "trunk's input", "engine", "predict", "pairs/s")
     figures: dict[str, Any] = {part: {} for part in parts}
     for pairs in PAIRS:
         farneback = Farneback(device(), pairs, height, width)
         spent = median_ms(lambda f=farneback, n=pairs: f(crops[0, :n], crops[1, :n]), time.perf_counter_ns)
-        figures["flow"][f"{pairs} pairs"] = {"measured": spent, "roofline": round(roofline_ms(pairs, height, width), 4)}
         farneback.close()
-        figures["trunk's input"][f"{pairs} pairs"] = input_ms(crops[:, :pairs])
-        figures["spotter's flow"][f"{pairs} pairs"] = spotted_ms(crops[:, :pairs])
+        some, name = crops[:, :pairs], f"{pairs} pairs"
+        figures["flow"][name] = beside(spent, pairs * flow_work(height, width))
+        figures["spotter's flow"][name] = beside(spotted_ms(some), pairs * spotted_work(height, width))
+        figures["trunk's input"][name] = beside(input_ms(some), pairs * input_work(spec))
     for precision in tensorrt.GRAPHS:
         try:
             plan = tensorrt.cached_engine(bundle, precision, device().gpu.arch)[1]
         except UserError as error:
             figures["engine"][precision] = str(error)
             continue
+        weights, each = engine_work(bundle.content[bundles.TRUNKS["fp32"]], precision)
         trunk = tensorrt.TensorRtTrunk(device(), plan)
-        figures["engine"][precision] = {f"{n} pairs": engine_ms(trunk, n) for n in PAIRS}
+        figures["engine"][precision] = {f"{n} pairs": beside(engine_ms(trunk, n), weights + n * each) for n in PAIRS}
         trunk.close()
         recognizer = Recognizer.load(device="cuda", precision=precision)
         one = (recognizer.predict, crops[0, 0], crops[1, 0])
-        figures["predict"][precision] = median_ms(partial(*one), time.perf_counter_ns)
+        spent = median_ms(partial(*one), time.perf_counter_ns)
+        figures["predict"][precision] = beside(spent, input_work(spec) + weights + each)
         figures["pairs/s"][f"{precision}, {CAMERAS} cameras"] = pairs_per_s(recognizer, *crops[:, 0])
     return figures
 
@@ -177,23 +201,55 @@ def engine_ms(trunk: tensorrt.TensorRtTrunk, rows: int) -> float:
     return median_ms(lambda: trunk.embed(**inputs), time.perf_counter_ns)
 
 
-def roofline_ms(pairs: int, height: int, width: int) -> float:
-    """The larger of bytes over bandwidth and operations over peak rate, each kernel reading and writing once."""
-    settings = FarnebackSettings()
-    moved = operations = 0.0
-    for h, w in pyramid(height, width, settings):
-        shrunk = 2 * (height * width + 4 * (2 * height * w + h * w))
-        expanded = 2 * 4 * (1 + 5) * h * w
-        iterated = settings.iterations * 4 * ((5 + 5 + 2 + 5) + (5 + 2)) * h * w
-        moved += pairs * (shrunk + expanded + iterated)
-        fitted = 2 * settings.poly_px * (7 + 13)
-        averaged = settings.iterations * (80 + 5 * 2 * settings.window_px)
-        operations += pairs * (fitted + averaged) * h * w
-    gpu = device().cuda.Device(0)
-    cores = 64 if device().gpu.arch in ("sm_75", "sm_80") else 128  # to a multiprocessor
+def flow_work(height: int, width: int) -> Work:
+    """Of Farneback's flow of a pair."""
+    settings, work = FarnebackSettings(), Work()
+    for level, (h, w) in enumerate(pyramid(height, width, settings)):
+        taps = 2 * smoothing(settings.scale**level)[1] + 1
+        shrunk = Work(2 * (height * width + 4 * (2 * height * w + h * w)), 2 * 4 * taps * (height * w + h * w))
+        expanded = Work(2 * 4 * (1 + 5) * h * w, 2 * 2 * settings.poly_px * (7 + 13) * h * w)
+        equated = Work(4 * (5 + 5 + 2 + 5) * h * w, 80 * h * w)
+        solved = Work(4 * (5 + 2) * h * w, 5 * 2 * 2 * settings.window_px * h * w)
+        work += shrunk + expanded + settings.iterations * (equated + solved)
+    return work
+
+
+def input_work(spec: CropSpec) -> Work:
+    """Of a pair from the crops to what the trunk sees."""
+    (height, width), cells, inner = spec.full, len(face_cells(spec)), spec.size_px**2
+    fitted = Work(cells * (7 * 7 + 4 * (2 + 5 * 4)), cells * (25 * 16 + 5 * (22 * 3 + 20 + 3 * cells)))
+    removed = Work(4 * (2 + 4 + 2) * inner, 16 * inner)
+    normalised = Work(4 * (2 * inner + 2 * GRID**2), 2 * inner + 2 * 3 * GRID**4)
+    return flow_work(height, width) + fitted + removed + normalised
+
+
+def spotted_work(height: int, width: int) -> Work:
+    """Of the spotter's flow of a pair; each patch takes all steps."""
+    halved = Work(2 * (height * width + (2 * 4 + 4) * height * width / 4), 2 * 5 * height * width / 4)
+    patches = height * width / (FULL * STRIDE) ** 2 * (1 + 1 / 4)  # of both levels
+    return halved + Work(4 * 3 * patches, patches * SIDE**2 * (25 + STEPS * 30))
+
+
+def engine_work(model: bytes, precision: str) -> tuple[Work, Work]:
+    """Of a trunk's weights, which a batch reads once, and of each pair, counted on its FP32 graph."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
+    sizes = {weight.name: math.prod(weight.dims) for weight in graph.initializer}
+    shapes = {known.name: [d.dim_value for d in known.type.tensor_type.shape.dim] for known in graph.value_info}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    multiplied = sum(sizes.get(n.input[1], 0) * math.prod(shapes.get(n.output[0], [])[2:]) for n in layers)
+    ends = [end.type.tensor_type.shape.dim for end in (*graph.input, *graph.output)]
+    moved = 4 * sum(math.prod(d.dim_value or 1 for d in end) for end in ends)
+    return Work(WIDTH[precision] * sum(sizes.values())), Work(moved, tensor=multiplied * WIDTH[precision])
+
+
+def beside(measured_ms: float, work: Work) -> dict[str, float]:
+    """A time and the least that the device could take."""
+    gpu, arch = device().cuda.Device(0), device().gpu.arch
+    cores = 64 if arch in ("sm_75", "sm_80") else 128  # to a multiprocessor
     bandwidth = 2 * 1e3 * gpu.memory_clock_rate * gpu.global_memory_bus_width / 8
-    rate = 2 * 1e3 * gpu.clock_rate * gpu.multiprocessor_count * cores
-    return 1e3 * max(moved / bandwidth, operations / rate)
+    clocks = 1e3 * gpu.clock_rate * gpu.multiprocessor_count
+    computing = work.operations / (2 * clocks * cores) + work.tensor / (2 * clocks * TENSOR_RATE.get(arch, 512))
+    return {"measured": measured_ms, "roofline": round(1e3 * max(work.bytes / bandwidth, computing), 5)}
 
 
 def median_ms(call: Callable[[], object], clock_ns: Callable[[], int]) -> float:
