@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     ui.add_argument("--share", action="store_true", help="make a public link; cameras of this machine need --auth then")
     ui.add_argument("--store", type=Path, default=Path("merau-ui.db"), help="SQLite file for the events (%(default)s)")
     ui.add_argument("--retention", type=float, default=24.0, metavar="HOURS", help="until they go (%(default)g)")
+    ui.add_argument("--decode", choices=("cpu", "cuda"), default="cpu", help="of files and RTSP (%(default)s)")
     ui.add_argument("--recordings", type=Path, metavar="FOLDER", help="whose videos may be picked for analysis (none)")
     ui.add_argument("--visitors", type=int, default=2, metavar="N", help="webcams analysed at one time (%(default)s)")
     ui.add_argument("--purpose", help="of the cameras named here, to whose analysis all in view agreed (the page asks)")
@@ -256,6 +257,7 @@ def _ui(arguments: argparse.Namespace) -> int:
         visitors=arguments.visitors,
         retention_h=arguments.retention,
         recordings=arguments.recordings,
+        decode=arguments.decode,
         purpose=arguments.purpose,
     )
     _, pipeline = _recognizing(arguments)

@@ -56,7 +56,7 @@ class App:
             if settings.purpose:
                 self.house.shared.agree(settings.purpose)
             for source in sources:
-                add_source(self.house.shared, source)
+                add_source(self.house.shared, source, decode=settings.decode)
             self.blocks = page(self.house)
             self.address = self._serve(settings)
         except BaseException:

@@ -177,6 +177,7 @@ class Camera:
             "delay_ms": round(self.delay_ms, 1),
             "bundle": self.wiring.recognizer.bundle.name,
             "device": "GPU" if self.wiring.recognizer.choice.device == "cuda" else "CPU",
+            "decoder": state.decoder if state else "",
             "taught": self.wiring.recognizer.lesson is not None,
             "trouble": self.wiring.store.trouble,
         }

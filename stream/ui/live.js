@@ -163,6 +163,7 @@
         ...(shown === null ? [] : [[b(Math.round(shown)), ` ms ${m.say("from camera to screen")}`]]),
         [`${status.bundle}${status.taught ? ` + ${m.say("taught classes")}` : ""}`],
         [status.device],
+        ...(status.decoder ? [[m.told(status.decoder)]] : []),
         ...(status.trouble ? [[m.element("b.bad", {}, m.told(status.trouble))]] : []),
       ];
       this.line.replaceChildren(...parts.flatMap((part, i) => (i ? [" · ", ...part] : part)));

@@ -1,7 +1,7 @@
 """The live page: the wall of cameras, the consent that comes before it, and what adds and removes cameras."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 
@@ -13,16 +13,15 @@ from stream.ui.house import House
 from stream.ui.i18n import t
 from stream.ui.slow import slow_webcam
 
-LIVE = SourceSettings(paced=True, wait_for_camera=True)
 
-
-def add_source(desk: Desk, spec: str) -> None:
+def add_source(desk: Desk, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:
     """Put what the user typed on the wall. Raises UserError where it is no source."""
-    first = open_source(spec, LIVE)  # a file that cannot be read is told at once
+    settings = SourceSettings(paced=True, wait_for_camera=True, decode=decode)
+    first = open_source(spec, settings)  # a file that cannot be read is told at once
     openers = [lambda: first]
 
     def opened() -> Source:
-        return openers.pop()() if openers else open_source(spec, LIVE)
+        return openers.pop()() if openers else open_source(spec, settings)
 
     desk.add(redact(spec.strip()), opened, replay=isinstance(first, File))
 
@@ -99,7 +98,7 @@ def live_page(house: House, token: gr.State) -> Opening:
 
     @told
     def added(key: str, typed: str) -> tuple[object, object, object]:
-        add_source(house.desk(key, Desk.name), typed)
+        add_source(house.desk(key, Desk.name), typed, decode=house.settings.decode)
         return "", *shown(key)
 
     @told

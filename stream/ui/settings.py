@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from engine.errors import UserError
 
@@ -43,6 +44,7 @@ class UiSettings:
     visit_s: a visitor's webcam is let go after this time.
     retention_h: recorded sessions are deleted this long after their end.
     recordings: folder whose videos may be picked for analysis, None for none.
+    decode: where pictures of RTSP cameras and files that are watched are decoded.
     purpose: recorded as the purpose of the server's cameras, whose consent then lies with who started them; None asks
         on the page before the first frame is analysed.
     """
@@ -57,6 +59,7 @@ class UiSettings:
     retention_h: float = 24.0
     upload_mb: int = 500
     recordings: Path | None = None
+    decode: Literal["cpu", "cuda"] = "cpu"
     purpose: str | None = None
 
     def __post_init__(self) -> None:

@@ -13,6 +13,8 @@ from stream.events import event_fields, read_events, read_firsts
 from stream.pipeline import PipelineSettings
 from stream.sources import File, SourceSettings
 from stream.ui.desk import Desk
+from stream.ui.live import add_source
+from tests.stream.ui.waiting import wait_for
 
 
 @pytest.fixture
@@ -49,6 +51,13 @@ def test_what_was_taught_judges_what_is_stored_and_undo_brings_the_first_word_ba
     desk.unteach()
     assert [event_fields(event) for event in read_events(desk.store.path)] == first
     assert not read_firsts(desk.store.path, session)
+
+
+def test_a_watched_file_says_where_it_is_decoded(desk):
+    add_source(desk, str(CLIP), decode="cuda")
+    (camera,) = desk.cameras.values()
+    wait_for(lambda: camera.status()["decoder"], "the source to open")
+    assert camera.status()["decoder"].startswith("decoded ")
 
 
 def test_a_saved_head_brings_its_bundle_to_the_cameras_and_undo_takes_it_away(desk, tmp_path):
