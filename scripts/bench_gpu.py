@@ -77,7 +77,7 @@ def main() -> None:
         "host": platform.platform(),
         "threads": 1,
         "onnxruntime": onnxruntime.__version__,
-        "tensorrt": f"{tensorrt.library().__name__} {tensorrt.library().__version__}",
+        "tensorrt": tensorrt.called(tensorrt.library()),
         "bundles": {name: each.sha256 for name, each in shipped.items()},
         "gpus": [asdict(gpu) for gpu in probe.gpus],
         "kernels": {arch: kernels(arch) for arch in ARCHS},

@@ -135,27 +135,28 @@ def _add_pictures(command: argparse.ArgumentParser) -> None:
 
 def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSettings]":
     from stream.faces import FaceSettings
-    from stream.flows import FrameFlow, runs_on
     from stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
-    recognizer = _warm(arguments.bundle, arguments.device, arguments.head)
-    on = runs_on(recognizer, FrameFlow(recognizer, settings.spotter.crop))
-    print(f"Recognizer: {on}.", file=sys.stderr)
-    return recognizer, settings
+    return _warm(arguments.bundle, arguments.device, arguments.head), settings
 
 
 def _warm(bundle: Path | None = None, device: str = "auto", head: Path | None = None) -> "Recognizer":
-    """A recognizer that has run once: numba compiles at the first call, better now than while a camera sends frames."""
+    """A recognizer that has run once: numba compiles at the first call, better now than while a camera sends frames.
+
+    Says on stderr what runs where.
+    """
     import cv2
     import numpy as np
 
     from engine.recognizer import Recognizer
+    from stream.flows import FrameFlow, runs_on
 
     cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
     recognizer = Recognizer.load(bundle, head=head, device=device)
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
+    print(f"Recognizer: {runs_on(recognizer, FrameFlow(recognizer, recognizer.spec))}.", file=sys.stderr)
     return recognizer
 
 

@@ -64,11 +64,12 @@ def run_quantize(options: argparse.Namespace) -> None:
 def run_build(options: argparse.Namespace) -> None:
     from engine import bundle as bundles
     from engine.cuda import driver
-    from engine.runtimes.tensorrt import cached_engine
+    from engine.runtimes.tensorrt import cached_engine, called, library
 
     probe = driver.probe()
     if not options.arch and not probe.gpus:
         raise UserError(f"Say for which GPU with --arch: {probe.why}.")
     arch = options.arch or probe.gpus[0].arch
     path, plan = cached_engine(bundles.load(bundle_folder(options.bundle)), options.precision, arch, folder=options.out)
-    print(json.dumps({"engine": str(path), "bytes": len(plan), "precision": options.precision, "arch": arch}))
+    built = {"engine": str(path), "bytes": len(plan), "runtime": called(library())}
+    print(json.dumps(built | {"precision": options.precision, "arch": arch}))

@@ -74,7 +74,7 @@ def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, Choice]:
             _shared[bundle.sha256, precision] = Batcher(started(bundle, precision).embed)
         trunk = _shared[bundle.sha256, precision]
     trt = tensorrt.library()
-    return trunk, Choice("cuda", f"{trt.__name__} {trt.__version__}", precision, f"{device().gpu.name}, {probe.why}")
+    return trunk, Choice("cuda", tensorrt.called(trt), precision, f"{device().gpu.name}, {probe.why}")
 
 
 def started(bundle: Bundle, precision: str) -> Trunk:

@@ -163,7 +163,7 @@ def build(model: bytes, precision: str, arch: str) -> bytes:
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise UserError(f"{_called(trt)} cannot build {precision.upper()} for {arch}: {log.told()}")
+        raise UserError(f"{called(trt)} cannot build {precision.upper()} for {arch}: {log.told()}")
     return bytes(plan)
 
 
@@ -175,13 +175,15 @@ def _aim(trt: Any, config: Any, arch: str) -> None:
         here = [gpu.arch for gpu in driver.probe().gpus]
         if arch not in here[:1]:
             raise UserError(
-                f"{_called(trt)} builds for this machine's GPU only ({here[0] if here else 'none'}), not {arch}."
+                f"{called(trt)} builds for this machine's GPU only ({here[0] if here else 'none'}), not {arch}."
             )
         return
     capability = getattr(trt.ComputeCapability, arch.replace("sm_", "SM"), None)
     if capability is None:
         known = [f"sm_{name[2:]}" for name in sorted(dir(trt.ComputeCapability)) if name.startswith("SM")]
-        raise UserError(f"{_called(trt)} cannot build for {arch}: choose one of {', '.join(known)}.")
+        raise UserError(
+            f"{called(trt)} builds for {', '.join(known)}, not {arch}: install TensorRT 11 where such a GPU is."
+        )
     config.num_compute_capabilities = 1
     config.set_compute_capability(capability, 0)
 
@@ -199,7 +201,8 @@ def library() -> Any:
     raise DeviceError("TensorRT 11 or TensorRT for RTX is missing: pip install 'merau-live[gpu]'.")
 
 
-def _called(trt: Any) -> str:
+def called(trt: Any) -> str:
+    """Its name and version."""
     return f"{trt.__name__} {trt.__version__}"
 
 

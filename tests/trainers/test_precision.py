@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from engine import bundle as bundles
+from engine import cache
+from engine.cuda import driver
 from engine.recognizer import Recognizer
 from trainers.cli import main
 from trainers.data import labelled
@@ -41,3 +43,15 @@ def test_pairs_are_measured_and_what_holds_no_flow_is_refused(tmp_path, capsys):
     (tmp_path / "none.npz").write_text("nothing")
     assert main(["quantize", "default", "--data", str(tmp_path / "none.npz"), "--out", str(tmp_path / "copy")]) == 1
     assert "none.npz holds no labelled flows" in capsys.readouterr().err
+
+
+def test_build_writes_an_engine_and_names_what_runs_it(tmp_path, capsys, monkeypatch):
+    where = ["--arch", "sm_89", "--out", str(tmp_path)]
+    assert main(["build", "default", "--precision", "fp16", *where]) == 0
+    said = json.loads(capsys.readouterr().out)
+    (written,) = tmp_path.iterdir()
+    assert said["engine"] == str(written) and len(cache.read(written)) == said["bytes"]
+    assert said["runtime"].startswith("tensorrt") and (said["precision"], said["arch"]) == ("fp16", "sm_89")
+    monkeypatch.setattr(driver, "probe", lambda: driver.Probe([], "no NVIDIA driver"))
+    assert main(["build", "default"]) == 1
+    assert "Say for which GPU with --arch: no NVIDIA driver." in capsys.readouterr().err

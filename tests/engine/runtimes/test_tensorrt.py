@@ -45,7 +45,7 @@ def test_engines_build_from_every_shipped_bundle_for_every_architecture(name, ar
 def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
     with pytest.raises(UserError, match=r"cannot build INT8 for sm_75: .*FP32 GEMM is not supported"):
         build(bundle.content[bundles.TRUNKS["fp32"]], "int8", "sm_75")
-    with pytest.raises(UserError, match="cannot build for sm_90: choose one of sm_120"):
+    with pytest.raises(UserError, match="builds for sm_120, .*, not sm_90: install TensorRT 11 where such a GPU is"):
         build(graph(bundle, "fp16"), "fp16", "sm_90")
     with pytest.raises(UserError, match="Architecture is 'ampere': write it like sm_89"):
         build(graph(bundle, "fp16"), "fp16", "ampere")
