@@ -21,7 +21,7 @@ from engine.errors import UserError
 from stream.align import Crop
 from stream.spotter.course import RETURNED, Course, Point
 from stream.spotter.motion import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
-from stream.spotter.pulse import pulse
+from stream.spotter.pulse import pulses, strongest
 from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
 from stream.spotter.span import Span
 from stream.spotter.speech import Speech
@@ -37,13 +37,14 @@ class SpotterSettings:
     micro_max_s: float = 0.5  # onset to offset; longer is macro
     macro_max_s: float = 20.0  # an expression that is held longer is closed
     lag_s: float = 0.2
-    rate_hz: float = 25.0  # crops that follow each other faster are averaged, which takes out the noise of their coding
-    pulse_trigger: float = 3.0
+    rate_hz: float = 33.0  # of looks at crops that follow each other faster
+    mean_s: float = 0.05  # what is looked at is the mean of so many seconds, which takes out the noise of their coding
+    pulse_trigger: float = 1.6
     rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
     floor_min_px: float = 0.03
     settle_s: float = 0.5  # of a track before it speaks
-    decide_s: float = 0.26  # after the apex before a short movement is final
+    decide_s: float = 0.24  # after the apex before a short movement is final
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -99,6 +100,7 @@ class Spotter:
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
     WOBBLE = 0.1  # of an expression under way: a movement smaller than this is a part of it
+    CLEARER = 1.3  # times the strength of another course of the same movement
     CONFIRM_S = 0.05  # past the apex before a rise is said
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
     START_S = 0.25  # of a track or of a stream, when mesh and video coding still settle: no reference
@@ -149,7 +151,10 @@ class Spotter:
         self._pending.append(crop)
         if self._ring and crop.t_s - self._last_s + newest_s / 2 < 1 / self.settings.rate_hz:  # the next comes nearer
             return []
-        crop, self._last_s, self._pending = _mean(self._pending), crop.t_s, []
+        self._last_s = crop.t_s
+        reach_s = max(self.settings.mean_s - newest_s, 0) + 1e-3
+        self._pending = [c for c in self._pending if crop.t_s - c.t_s < reach_s]
+        crop = _mean(self._pending)
         spans = self.finish() if self._ring and crop.t_s - self._ring[-1].t_s > self.GAP_S else []
         now = self._see(crop)
         spans += self._follow_short(now)
@@ -236,9 +241,9 @@ class Spotter:
         lags = {i: steady for i, steady in earlier.items() if steady is not None}
         if not lags or now.steady is None:
             return []
-        seen = pulse(np.stack(list(lags.values())), now.steady)
-        self._pulse_floor.update(seen.px, now.t_s - self._ring[-2].t_s)
-        strength = seen.px / self._floor(self._pulse_floor)
+        px = pulses(np.stack(list(lags.values())), now.steady)
+        self._pulse_floor.update(px.max(axis=0), now.t_s - self._ring[-2].t_s)
+        strength = px / self._floor(self._pulse_floor)
         spans = []
         for name, part in (
             ("eyes", self._regions.eyes),
@@ -246,9 +251,9 @@ class Spotter:
             ("mouth", self._regions.lower),
         ):
             mask = part if name == "eyes" else part & self._skin()
-            at = np.unravel_index((strength * mask).argmax(), mask.shape)
-            rose = list(lags)[seen.rose[at]]
-            if (strength * mask)[at] <= self.settings.pulse_trigger or not self._is_new(name, self._ring[rose].t_s):
+            each = strongest(strength, mask)
+            rose = list(lags)[each.argmax()]
+            if each.max() <= self.settings.pulse_trigger or not self._is_new(name, self._ring[rose].t_s):
                 continue
             if course := self._course(rose, mask):
                 self._short.append(_Short(name, course))
@@ -456,7 +461,9 @@ class Spotter:
         kind = short_kind(seen, self.settings.micro_max_s)
         if self._judge is None or not in_question(kind, seen, self.settings.micro_max_s):
             return kind
-        return judged(kind, self._judge(*self._pair(course)))
+        if kind != "micro" and any(twin.snr > self.CLEARER * course.snr for twin in self._twins(course)):
+            return kind  # it will be asked of that one
+        return judged(kind, seen, self._judge(*self._pair(course)))
 
     def _pair(self, course: Course) -> tuple[Crop, Crop]:
         """The crops at onset and apex."""

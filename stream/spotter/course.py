@@ -9,7 +9,7 @@ from stream.align import Crop
 from stream.spotter.motion import Moment, Motion
 
 HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
-RETURNED = 0.25
+RETURNED = 0.3
 SUMMIT_S = 0.25
 
 

@@ -4,39 +4,34 @@ Against the crop one lag earlier a movement shows as a lobe when it rises and as
 it falls. A drift of the head, or of the light, has the first and not the second.
 """
 
-from dataclasses import dataclass
-
 import numba
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Pulse:
-    """px: (14, 13) how far each patch rose and has come back, pixels. rose: (14, 13) which of the lags it rose in."""
-
-    px: np.ndarray
-    rose: np.ndarray
+STRONGEST = 8  # patches of a part of the face whose mean tells: noise reaches many of them at once less often than one
 
 
-def pulse(earlier: np.ndarray, now: np.ndarray) -> Pulse:
-    """The strongest pulse of each patch between lagged flows `earlier` (N, 2, 14, 13) and `now` (2, 14, 13).
+def pulses(earlier: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """How far each patch rose and has come back, (N, 14, 13) pixels, from lagged flows `earlier` (N, 2, 14, 13) and
+    `now` (2, 14, 13): the lesser of its earlier motion and of its motion now against that direction."""
+    px = np.empty((len(earlier), *now.shape[1:]))
+    _pulses(earlier, now, px)
+    return px
 
-    A patch's pulse is the lesser of its earlier motion and of its motion now against that direction.
+
+def strongest(strength: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Mean of the STRONGEST patches of `part` (14, 13) bool at each of the N lags of `strength` (N, 14, 13).
+
+    A movement takes more than one patch along, and all of them at one time.
     """
-    return Pulse(*_pulse(earlier, now))
+    return np.partition(strength[:, part], -STRONGEST, axis=1)[:, -STRONGEST:].mean(axis=1)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _pulse(earlier, now):  # type: ignore[no-untyped-def]
-    count, _, rows, columns = earlier.shape
-    px, rose = np.zeros((rows, columns)), np.zeros((rows, columns), np.int64)
-    for k in range(count):
-        for i in range(rows):
-            for j in range(columns):
+def _pulses(earlier, now, px):  # type: ignore[no-untyped-def]
+    for k in range(px.shape[0]):
+        for i in range(px.shape[1]):
+            for j in range(px.shape[2]):
                 u, v = earlier[k, 0, i, j], earlier[k, 1, i, j]
                 rise = np.sqrt(u * u + v * v)
                 fall = -(u * now[0, i, j] + v * now[1, i, j]) / max(rise, 1e-6)
-                both = min(rise, fall)
-                if both > px[i, j]:
-                    px[i, j], rose[i, j] = both, k
-    return px, rose
+                px[k, i, j] = max(min(rise, fall), 0.0)

@@ -11,6 +11,7 @@ from stream.spotter.motion import Regions
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
 SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.8  # a judge's probability that nothing is expressed
+FAINT = 3.0  # noise floors: what is fainter needs a judge who rather believes it
 
 
 @dataclass(frozen=True)
@@ -106,17 +107,18 @@ def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
 
 
 def _stands_out(seen: Evidence) -> bool:
-    """Whether it is no noise, no speck, no flash and no turn of the head: a judge knows the expressions it was taught,
-    and there are others."""
+    """Whether it is no noise, no speck, no flash, no flutter and no turn of the head: a judge knows the expressions it
+    was taught, and there are others."""
     turned = seen.strength_px < 0.5 * seen.parallax_px
-    return seen.snr > 4 and seen.spread > 0.05 and seen.duration_s > 0.15 and not turned
+    small = seen.spread < 0.05 or seen.duration_s < 0.15
+    return seen.snr > 4 and seen.lobes == 1 and not small and not turned
 
 
-def judged(kind: Kind, nothing: float) -> Kind:
-    """The kind, where a judge gives `nothing` as the probability that the face expresses nothing, 0..1."""
+def judged(kind: Kind, seen: Evidence, nothing: float) -> Kind:
+    """The kind of what was `seen`, where a judge gives `nothing` as the probability that the face expresses nothing."""
     if kind != "micro":
         return "micro" if nothing < SURELY_SOMETHING else kind
-    return "other" if nothing > SURELY_NOTHING else "micro"
+    return "other" if nothing > (SURELY_NOTHING if seen.snr > FAINT else 0.5) else "micro"
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
