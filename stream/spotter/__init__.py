@@ -19,7 +19,7 @@ from calib.baseline import Depth, Neutral, NoiseFloor
 from engine.crop import CropSpec
 from engine.errors import UserError
 from stream.align import Crop
-from stream.spotter.course import RETURNED, Course, Point
+from stream.spotter.course import ENDED, Course, Point
 from stream.spotter.motion import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
 from stream.spotter.pulse import pulses, strongest
 from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
@@ -403,7 +403,7 @@ class Spotter:
 
     def _has_ended(self, course: Course) -> bool:
         t_s = course.points[-1].t_s
-        back = course.level()[-2:].mean() < RETURNED and t_s - course.apex.t_s >= self.settings.decide_s
+        back = course.level()[-2:].mean() < ENDED and t_s - course.apex.t_s >= self.settings.decide_s
         return bool(back) or t_s - course.reference.crop.t_s > self.settings.macro_max_s
 
     def _rests(self, course: Course) -> bool:

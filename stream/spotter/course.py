@@ -9,7 +9,7 @@ from stream.align import Crop
 from stream.spotter.motion import Moment, Motion
 
 HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
-RETURNED = 0.3
+RETURNED, ENDED = 0.3, 0.25  # levels at which a short and a lasting movement are over
 SUMMIT_S = 0.25
 
 
