@@ -40,6 +40,8 @@ class SpotterSettings:
     rate_hz: float = 33.0  # of looks at crops that follow each other faster
     mean_s: float = 0.05  # what is looked at is the mean of so many seconds, which takes out the noise of their coding
     pulse_trigger: float = 1.6
+    pulse_patches: int = 8  # whose mean that is: noise reaches so many at once less often than one
+    blink_trigger: float = 3.0  # of a single patch: lids are small
     rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
     floor_min_px: float = 0.03
@@ -245,15 +247,15 @@ class Spotter:
         self._pulse_floor.update(px.max(axis=0), now.t_s - self._ring[-2].t_s)
         strength = px / self._floor(self._pulse_floor)
         spans = []
-        for name, part in (
-            ("eyes", self._regions.eyes),
-            ("brows", self._regions.upper),
-            ("mouth", self._regions.lower),
+        skin, settings = self._skin(), self.settings
+        for name, mask, count, trigger in (
+            ("eyes", self._regions.eyes, 1, settings.blink_trigger),
+            ("brows", self._regions.upper & skin, settings.pulse_patches, settings.pulse_trigger),
+            ("mouth", self._regions.lower & skin, settings.pulse_patches, settings.pulse_trigger),
         ):
-            mask = part if name == "eyes" else part & self._skin()
-            each = strongest(strength, mask)
+            each = strongest(strength, mask, count)
             rose = list(lags)[each.argmax()]
-            if each.max() <= self.settings.pulse_trigger or not self._is_new(name, self._ring[rose].t_s):
+            if each.max() <= trigger or not self._is_new(name, self._ring[rose].t_s):
                 continue
             if course := self._course(rose, mask):
                 self._short.append(_Short(name, course))

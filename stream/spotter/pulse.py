@@ -7,8 +7,6 @@ it falls. A drift of the head, or of the light, has the first and not the second
 import numba
 import numpy as np
 
-STRONGEST = 8  # patches of a part of the face whose mean tells: noise reaches many of them at once less often than one
-
 
 def pulses(earlier: np.ndarray, now: np.ndarray) -> np.ndarray:
     """How far each patch rose and has come back, (N, 14, 13) pixels, from lagged flows `earlier` (N, 2, 14, 13) and
@@ -18,12 +16,12 @@ def pulses(earlier: np.ndarray, now: np.ndarray) -> np.ndarray:
     return px
 
 
-def strongest(strength: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Mean of the STRONGEST patches of `part` (14, 13) bool at each of the N lags of `strength` (N, 14, 13).
+def strongest(strength: np.ndarray, part: np.ndarray, count: int) -> np.ndarray:
+    """Mean of the `count` strongest patches of `part` (14, 13) bool at each of the N lags of `strength` (N, 14, 13).
 
     A movement takes more than one patch along, and all of them at one time.
     """
-    return np.partition(strength[:, part], -STRONGEST, axis=1)[:, -STRONGEST:].mean(axis=1)
+    return np.partition(strength[:, part], -count, axis=1)[:, -count:].mean(axis=1)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

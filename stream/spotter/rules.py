@@ -11,6 +11,7 @@ from stream.spotter.motion import Regions
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
 SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.8  # a judge's probability that nothing is expressed
+MICRO_PX = 2.2  # what is larger is no micro-expression
 FAINT = 3.0  # noise floors: what is fainter needs a judge who rather believes it
 
 
@@ -94,7 +95,7 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
         return "head"
     if seen.mouth_change_px > 3.0 and (seen.mouth_share > 0.7 or seen.strength_px < 0.15 * seen.mouth_change_px):
         return "speech"
-    return "micro" if seen.strength_px < 2.2 and seen.spread < 0.4 else "other"
+    return "micro" if seen.strength_px < MICRO_PX and seen.spread < 0.4 else "other"
 
 
 def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
@@ -102,7 +103,8 @@ def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
     not stand out, and on what might be one but for its strength, place or length."""
     if kind == "micro":
         return not _stands_out(seen)
-    possible = not seen.on_eyes and kind != "head" and seen.snr > 1.7 and seen.residue < 0.5 and seen.lobes <= 2
+    faint, large = seen.snr < 1.7, seen.strength_px > 1.25 * MICRO_PX
+    possible = not (seen.on_eyes or kind == "head" or faint or large) and seen.residue < 0.5 and seen.lobes <= 2
     return possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s
 
 

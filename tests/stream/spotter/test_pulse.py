@@ -1,6 +1,6 @@
 import numpy as np
 
-from stream.spotter.pulse import STRONGEST, pulses, strongest
+from stream.spotter.pulse import pulses, strongest
 
 
 def flows(*u: float) -> np.ndarray:
@@ -27,10 +27,10 @@ def test_patches_are_apart():
 def test_patches_that_move_together_are_stronger_than_those_that_move_at_different_times():
     part = np.zeros((14, 13), bool)
     part[2:6, 2:6] = True
-    together, scattered = np.zeros((STRONGEST, 14, 13)), np.zeros((STRONGEST, 14, 13))
-    for i, (row, column) in enumerate(np.argwhere(part)[:STRONGEST]):
+    together, scattered = np.zeros((8, 14, 13)), np.zeros((8, 14, 13))
+    for i, (row, column) in enumerate(np.argwhere(part)[:8]):
         together[3, row, column] = scattered[i, row, column] = 2.0
     together[:, 0, 0] = 9.0  # outside the part
-    assert strongest(together, part).argmax() == 3
-    assert strongest(together, part).max() == 2.0
-    assert strongest(scattered, part).max() == 2.0 / STRONGEST
+    assert strongest(together, part, 8).argmax() == 3
+    assert strongest(together, part, 8).max() == 2.0
+    assert strongest(scattered, part, 8).max() == 2.0 / 8
