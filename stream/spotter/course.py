@@ -124,24 +124,25 @@ def _crossing(times: np.ndarray, level: np.ndarray, threshold: float) -> float:
 
 
 def _summit(times: np.ndarray, level: np.ndarray, peak: int) -> float:
-    """The vertex of the least-squares parabola through what lies above one half, up to SUMMIT_S from the peak.
+    """The summit of the least-squares cubic through what lies above one half, up to SUMMIT_S from the peak, and one
+    point more on either side.
 
-    On a flat top the highest point is where the noise put it; the flanks know better.
+    On a flat top the highest point is where the noise put it; the flanks know better. Faces fall more slowly than they
+    rise: a parabola would be drawn after the apex.
     """
     first = last = peak
     while first > 0 and level[first - 1] > HALF and times[peak] - times[first - 1] < SUMMIT_S:
         first -= 1
     while last < len(times) - 1 and level[last + 1] > HALF and times[last + 1] - times[peak] < SUMMIT_S:
         last += 1
-    if last - first < 2:
-        first, last = max(first - 1, 0), min(last + 1, len(times) - 1)
-    middle_s, y = times[first : last + 1].mean(), level[first : last + 1]
-    t = times[first : last + 1] - middle_s
+    near = slice(max(first - 1, 0), last + 2)
+    t, y = times[near], level[near]
     if len(t) < 3:
         return float(times[peak])
-    squares = t * t
-    skew = float(squares @ t / squares.sum())
-    bow = squares - skew * t - squares.mean()  # orthogonal to 1 and t
-    slope, bend = float(t @ y / squares.sum()), float(bow @ y / (bow @ bow))
-    vertex_s = middle_s + (skew - slope / bend) / 2 if bend < 0 else np.inf
-    return float(vertex_s if times[first] <= vertex_s <= times[last] else times[peak])  # no hill in sight: a plateau
+    middle_s, half_s = (t[0] + t[-1]) / 2, (t[-1] - t[0]) / 2
+    powers = np.vander((t - middle_s) / half_s, 4 if len(t) > 4 else 3)
+    *cubic, bend, slope, _ = np.linalg.solve(powers.T @ powers, powers.T @ y)
+    root = bend**2 - 3 * sum(cubic) * slope
+    steep = np.sqrt(max(root, 0)) - bend
+    summit = slope / steep if root >= 0 and steep > 0 else np.inf
+    return float(middle_s + half_s * summit if abs(summit) < 1 else times[peak])  # no hill in sight: a plateau
