@@ -162,7 +162,7 @@ class Pipeline:
 
     def _pushed(self, crops: list[Crop]) -> list[Event]:
         events: list[Event] = []
-        judge = self._nothing if NO_EXPRESSION in self.recognizer.bundle.card["classes"] else None
+        judge = self._expresses if NO_EXPRESSION in self.recognizer.bundle.card["classes"] else None
         for crop in crops:
             known = self._tracks.get(crop.track_id)
             track = known or _Track(Spotter(self.settings.spotter, judge, self._flow), crop.t_s)
@@ -228,8 +228,11 @@ class Pipeline:
         self._predictions.append((onset, apex, prediction))
         return prediction
 
-    def _nothing(self, onset: Crop, apex: Crop) -> float:
-        return self._predict(onset, apex).prior[NO_EXPRESSION]
+    def _expresses(self, onset: Crop, apex: Crop) -> bool | None:
+        """Whether the face expresses something; None where that is not sure."""
+        none = self._predict(onset, apex).prior[NO_EXPRESSION]
+        something, nothing = self.recognizer.doubt
+        return True if none < something else False if none > nothing else None
 
     def _pictures(self, span: Span, expression: bool) -> dict[str, bytes]:
         pictures = {"onset_jpeg": _encoded(".jpg", span.onset.image), "apex_jpeg": _encoded(".jpg", span.apex.image)}

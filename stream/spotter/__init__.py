@@ -92,8 +92,9 @@ def _median(values: np.ndarray) -> float:
 class Spotter:
     """Follows one track. `motion_px` and `noise_px` are what it sees now, for display.
 
-    `judge` gives the probability, 0..1, that a face expresses nothing between an onset and an apex crop: it overrules
-    the rules where they are in doubt. Without one they stand. `flow` measures how far the patches of a face moved.
+    `judge` says whether a face expresses something between an onset and an apex crop, or None for not being sure: it
+    overrules the rules where they are in doubt. Without one they stand. `flow` measures how far the patches of a face
+    moved.
     """
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
@@ -108,7 +109,7 @@ class Spotter:
     def __init__(
         self,
         settings: SpotterSettings | None = None,
-        judge: Callable[[Crop, Crop], float] | None = None,
+        judge: Callable[[Crop, Crop], bool | None] | None = None,
         flow: Flow = on_cpu,
     ) -> None:
         self.settings, self._judge, self._flow = settings or SpotterSettings(), judge, flow

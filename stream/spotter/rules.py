@@ -10,8 +10,6 @@ from stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
-SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.8  # a judge's probability that nothing is expressed
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -112,11 +110,11 @@ def _stands_out(seen: Evidence) -> bool:
     return seen.snr > 4 and seen.spread > 0.05 and seen.duration_s > 0.15 and not turned
 
 
-def judged(kind: Kind, nothing: float) -> Kind:
-    """The kind, where a judge gives `nothing` as the probability that the face expresses nothing, 0..1."""
-    if kind != "micro":
-        return "micro" if nothing < SURELY_SOMETHING else kind
-    return "other" if nothing > SURELY_NOTHING else "micro"
+def judged(kind: Kind, expresses: bool | None) -> Kind:
+    """The kind, where a judge says whether the face `expresses` something, or None for not being sure."""
+    if expresses:
+        return "micro"
+    return "other" if kind == "micro" and expresses is False else kind
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
