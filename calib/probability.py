@@ -49,6 +49,18 @@ def biased(logits: np.ndarray, bias: float) -> np.ndarray:
     return np.column_stack([logits[:, :-1], logits[:, -1] + bias])
 
 
+def range_of_doubt(probability: np.ndarray, truth: np.ndarray, *, missed: float, false: float) -> tuple[float, float]:
+    """Between which values of a class's `probability` (N,) it is left open whether the class is there.
+
+    Below the first lies at most a share `missed` of the samples of which it is the `truth` (N,) bool, above the second
+    at most a share `false` of the others. Raises UserError where either are lacking.
+    """
+    if truth.all() or not truth.any():
+        raise UserError("When a class is surely there can only be told from samples with it and samples without.")
+    low, high = sorted((np.quantile(probability[truth], missed), np.quantile(probability[~truth], 1 - false)))
+    return float(low), float(high)
+
+
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their counts."""
     confidence = probabilities.max(1)

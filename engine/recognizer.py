@@ -22,6 +22,7 @@ from engine.teach import Lesson, Sample, taught_to
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
 APEX_PX = 64  # side of the apex picture, for trunks that look at one; 256 is what MERAU's authors take
 FLOOR_PX = 0.02  # below this spread a flow is noise, and is not blown up any further
+DOUBT = {"something": 0.1, "nothing": 0.8}  # the range of doubt of bundles that do not tell theirs
 UNKNOWN_MAGNITUDE = 8.0  # 256 px: no flow is that large
 
 
@@ -50,7 +51,8 @@ class Prediction:
 
 class Recognizer:
     """A bundle ready to run. One `predict` at a time per object. `device` is the one asked for; `choice` says on
-    what it runs, and why."""
+    what it runs, and why. `doubt`: below the first probability of "no expression" a face surely shows one, above the
+    second surely none."""
 
     def __init__(
         self, bundle: bundles.Bundle, *, spec: CropSpec | None = None, precision: str = "int8", device: str = "cpu"
@@ -63,6 +65,7 @@ class Recognizer:
         self._precision, self.device = precision, device
         self.head = read_head(bundle)
         self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
+        self.doubt = tuple((DOUBT | bundle.card["calibration"])[k] for k in ("something", "nothing"))
         self.lesson: Lesson | None = None
 
     @classmethod

@@ -185,7 +185,7 @@ def _painted(peak_px: float | None, stretches: Sequence[Quiet], seed: int, turn:
     return Clip("real", quiet.rate, peak_px, quiet.file, plan, seed)
 
 
-def hear(clip: Clip, cache: Path) -> Heard:
+def hear(clip: Clip, cache: Path, bundle: Path | None = None) -> Heard:
     """Render the clip unless the cache has it, and listen to what the pipeline says about it."""
     cv2.setNumThreads(1)
     path = cache / clip.name
@@ -195,16 +195,16 @@ def hear(clip: Clip, cache: Path) -> Heard:
         unfinished.rename(path)
         unfinished.with_suffix(".truth.json").rename(path.with_suffix(".truth.json"))
     spans = json.loads(path.with_suffix(".truth.json").read_text())["spans"]
-    return Heard(clip, tuple(spans), listen(path), clip.plan.duration_s)
+    return Heard(clip, tuple(spans), listen(path, bundle), clip.plan.duration_s)
 
 
-def listen(path: Path) -> tuple[Said, ...]:
-    """Every final event of a video."""
+def listen(path: Path, bundle: Path | None = None) -> tuple[Said, ...]:
+    """Every final event of a video, as `bundle` has it; by default what ships."""
     first: dict[str, float] = {}
     said: dict[str, Said] = {}
     now_s = 0.0
     with open_source(str(path)) as source:
-        for update in Pipeline(str(path), Recognizer.load()).run(source):
+        for update in Pipeline(str(path), Recognizer.load(bundle)).run(source):
             now_s = update.frame.t_s if update.frame else now_s
             for event in update.events:
                 first.setdefault(event.id, now_s)
@@ -300,7 +300,7 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
 def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is printed."""
     packages = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "onnxruntime", "numba")
-    bundle = Recognizer.load().bundle
+    bundle = Recognizer.load(options.bundle).bundle
     faces = sorted({one.clip.shown for one in heard})
     results: dict[str, Any] = {}
     for rate in options.rates:
@@ -351,6 +351,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1000, help="a number not used before gives clips nobody has seen")
     parser.add_argument("--rates", type=lambda text: [float(r) for r in text.split(",")], default=[30.0, 100.0])
     parser.add_argument("--split", choices=list(PORTRAITS), default="test")
+    parser.add_argument("--bundle", type=Path, help="default: the shipped bundle")
     parser.add_argument("--cache", type=Path, default=Path(".cache/bench_spot"), help="folder of rendered clips")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     options = parser.parse_args()
@@ -359,7 +360,7 @@ def main() -> int:
     for name in sorted({clip.file for clip in clips}):
         footage(name)  # fetched once, before processes ask for it together
     with ProcessPoolExecutor(options.jobs) as pool:
-        jobs = [pool.submit(hear, clip, options.cache) for clip in clips]
+        jobs = [pool.submit(hear, clip, options.cache, options.bundle) for clip in clips]
         try:
             heard = [job.result() for job in tqdm(jobs, unit="clip", file=sys.stderr)]
         except KeyboardInterrupt:

@@ -22,7 +22,7 @@ from stream.spotter import Span, Spotter, SpotterSettings
 from stream.turns import TURNS, aside
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
-IN_DOUBT = 0.5  # what others say of it: the spotter's rules stand
+NOT_ASKED = 0.25  # doubt where the bundle does not know "no expression": the rules stand
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Pipeline:
         events: list[Event] = []
         for crop in crops:
             known = self._tracks.get(crop.track_id)
-            track = known or _Track(Spotter(self.settings.spotter, self._nothing, self._flow), crop.t_s)
+            track = known or _Track(Spotter(self.settings.spotter, self._doubt, self._flow), crop.t_s)
             self._tracks[crop.track_id], track.seen_s = track, crop.t_s
             events += [self._event(span) for span in track.spotter.push(crop)]
         return events
@@ -234,8 +234,11 @@ class Pipeline:
         self._predictions.append((onset, apex, prediction))
         return prediction
 
-    def _nothing(self, onset: Crop, apex: Crop) -> float:
-        return self._predict(onset, apex).prior.get(NO_EXPRESSION, IN_DOUBT)
+    def _doubt(self, onset: Crop, apex: Crop) -> float:
+        """Of the face expressing something: below 0 it surely does, above 1 it surely does not."""
+        something, nothing = self.recognizer.doubt
+        none = self._predict(onset, apex).prior.get(NO_EXPRESSION)
+        return NOT_ASKED if none is None else (none - something) / (nothing - something)
 
     def _pictures(self, span: Span, expression: bool) -> dict[str, bytes]:
         pictures = {"onset_jpeg": _encoded(".jpg", span.onset.image), "apex_jpeg": _encoded(".jpg", span.apex.image)}

@@ -32,6 +32,8 @@ BATCH = 50
 MOST_RANGED = 1000  # samples of each set that quantisation ranges come from
 METHOD = "percentile"  # of finding them
 RISK = 0.08  # share of wrong answers aimed at, so that it stays below a tenth where cameras are worse
+FALSE_SOMETHING = 0.002  # share of quiet faces that surely express something: they are most of what a camera sees
+FALSE_NOTHING = 0.1  # share of expressions, the weakest, that are surely nothing
 DOMAIN_SAMPLES = 300
 DEFAULT = Path(bundle.__file__).parent / "bundles" / "default"
 WEIGHTS = "weights.safetensors"  # of the model itself, for further training; nothing at run time reads it
@@ -107,7 +109,7 @@ def quantized(
 
 
 def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
-    """Samples for the domain gauge, the head's bias for "no expression", temperature and threshold, from what the INT8
+    """Samples for the domain gauge, the head's bias for "no expression", temperature and thresholds, from what the INT8
     trunk says to `data`.
 
     Sets in which the size of the motion is not known take no part: they hold expressions only, and confidence is not
@@ -133,17 +135,18 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
 
 
 def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, dict[str, float]]:
-    """What is added to the last logit, "no expression", and temperature and threshold, for sets of (logits, labels).
+    """What is added to the last logit, "no expression", and temperature and thresholds, for sets of (logits, labels).
 
     How often nothing is shown differs from set to set and is not known of the next one: bias and temperature are those
     of the least negative log-likelihood with each set weighing the same. The threshold, below which the answer is
     "uncertain", is the highest that any set asks for: the wrong among all answers to it, and among those that name an
-    expression, stay within RISK. "No expression" is easy and would hide the errors of the rest.
+    expression, stay within RISK. "No expression" is easy and would hide the errors of the rest. A probability of "no
+    expression" below "something", or above "nothing", is beyond doubt in each of the sets.
     """
     logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
     weights = np.concatenate([np.full(len(label), 1 / len(label)) for _, label in answers])
     shift, temperature = probability.fit_bias_and_temperature(logits, labels, weights)
-    thresholds = []
+    thresholds, doubts = [], []
     for said, label in answers:
         probabilities = heads.softmax(probability.biased(said, shift) / temperature)
         named = probabilities.argmax(1) < said.shape[1] - 1
@@ -151,7 +154,18 @@ def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float
             probability.uncertain_threshold(probabilities[asked], label[asked], risk=RISK)
             for asked in (named, np.ones(len(label), bool))
         ]
-    return shift, {"temperature": temperature, "threshold": max(thresholds), "risk": RISK}
+        none = label == said.shape[1] - 1
+        doubts.append(
+            probability.range_of_doubt(probabilities[:, -1], none, missed=FALSE_SOMETHING, false=FALSE_NOTHING)
+        )
+    something, nothing = zip(*doubts, strict=True)
+    return shift, {
+        "temperature": temperature,
+        "threshold": max(thresholds),
+        "risk": RISK,
+        "something": min(something),
+        "nothing": max(nothing),
+    }
 
 
 def load_model(folder: Path) -> Merau:

@@ -95,8 +95,9 @@ def _median(values: np.ndarray) -> float:
 class Spotter:
     """Follows one track. `motion_px` and `noise_px` are what it sees now, for display.
 
-    `judge` gives the probability, 0..1, that a face expresses nothing between an onset and an apex crop: it overrules
-    the rules where they are in doubt. Without one they stand. `flow` measures how far the patches of a face moved.
+    `judge` says how much it doubts that a face expresses something between an onset and an apex crop: below 0 it surely
+    does, above 1 it surely does not. It overrules the rules where they are in doubt; without one they stand. `flow`
+    measures how far the patches of a face moved.
     """
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed

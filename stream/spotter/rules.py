@@ -10,7 +10,6 @@ from stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
-SURELY_SOMETHING, SURELY_NOTHING = 0.1, 0.8  # a judge's probability that nothing is expressed
 MICRO_PX = 2.2  # what is larger is no micro-expression
 FAINT = 3.0  # noise floors: what is fainter needs a judge who rather believes it
 
@@ -116,11 +115,12 @@ def _stands_out(seen: Evidence) -> bool:
     return seen.snr > 4 and seen.lobes == 1 and not small and not turned
 
 
-def judged(kind: Kind, seen: Evidence, nothing: float) -> Kind:
-    """The kind of what was `seen`, where a judge gives `nothing` as the probability that the face expresses nothing."""
+def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
+    """The kind of what was `seen`, where a judge's `doubt` says whether the face expresses something: below 0 it surely
+    does, above 1 it surely does not."""
     if kind != "micro":
-        return "micro" if nothing < SURELY_SOMETHING else kind
-    return "other" if nothing > (SURELY_NOTHING if seen.snr > FAINT else 0.5) else "micro"
+        return "micro" if doubt < 0 else kind
+    return "other" if doubt > (1.0 if seen.snr > FAINT else 0.5) else "micro"
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:

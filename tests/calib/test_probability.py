@@ -26,6 +26,18 @@ def test_a_bias_and_a_temperature_that_were_put_in_are_found():
     assert bias == pytest.approx(-1, abs=0.1) and temperature == pytest.approx(2, rel=0.05)
 
 
+def test_what_lies_outside_of_the_range_of_doubt_is_wrong_as_seldom_as_was_chosen():
+    rng = np.random.default_rng(0)
+    truth = rng.random(20_000) < 0.5
+    probability_of_it = softmax(np.column_stack([np.zeros(20_000), rng.normal(0, 1.5, 20_000) + 2 * truth - 1]))[:, 1]
+    low, high = probability.range_of_doubt(probability_of_it, truth, missed=0.01, false=0.1)
+    assert low < high
+    assert (probability_of_it[truth] < low).mean() == pytest.approx(0.01, abs=0.001)
+    assert (probability_of_it[~truth] > high).mean() == pytest.approx(0.1, abs=0.001)
+    with pytest.raises(UserError, match="samples without"):
+        probability.range_of_doubt(probability_of_it[truth], truth[truth], missed=0.01, false=0.1)
+
+
 def test_calibration_error_is_small_for_the_truth_and_large_for_overconfidence():
     logits, labels = honest(20_000)
     assert probability.expected_calibration_error(softmax(logits), labels) < 0.015

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from engine.crop import CropSpec
 from engine.errors import UserError
-from engine.recognizer import GRID, Recognizer, normalise, shrink
+from engine.recognizer import DOUBT, GRID, Recognizer, normalise, shrink
 
 SHIPPED = Path(str(files("engine"))) / "bundles" / "default"
 
@@ -71,6 +72,12 @@ def test_the_difference_between_bundle_and_pipeline_is_spelled_out(tmp_path):
     (copy / "model.json").write_text(json.dumps(card))
     with pytest.raises(UserError, match="'tvl1'; this version has dis"):
         Recognizer.load(copy)
+
+
+def test_a_bundle_that_tells_no_range_of_doubt_gets_the_usual_one(recognizer):
+    bundle = recognizer.bundle
+    told = {name: value for name, value in bundle.card["calibration"].items() if name not in DOUBT}
+    assert Recognizer(replace(bundle, card=bundle.card | {"calibration": told})).doubt == (0.1, 0.8)
 
 
 def test_unknown_precision_and_device_are_refused():

@@ -14,7 +14,7 @@ from trainers.cli import main
 from trainers.data.synth.action_units import TARGET
 from trainers.data.synth.flows import Flows, FlowSettings, flows
 from trainers.evaluate.synthetic import score
-from trainers.export import RISK, calibration, export, load_model
+from trainers.export import FALSE_NOTHING, FALSE_SOMETHING, RISK, calibration, export, load_model
 from trainers.learn.apex import pretrain
 from trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
 from trainers.learn.settings import DetectorSettings, TcaeSettings
@@ -57,6 +57,9 @@ def test_the_worse_of_two_cameras_keeps_its_errors_within_the_risk():
         said = softmax(biased(logits, shift) / fitted["temperature"])
         wrong = (said.argmax(1) != label)[said.max(1) >= fitted["threshold"]]
         assert wrong.mean() <= RISK
+        none, shown = said[label == 3, -1], said[label < 3, -1]
+        assert (none < fitted["something"]).mean() <= FALSE_SOMETHING + 1e-3
+        assert (shown > fitted["nothing"]).mean() <= FALSE_NOTHING + 1e-3
 
 
 def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, data, tmp_path):

@@ -49,10 +49,11 @@ def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(fi
 def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
     clear, faint = smile(2.0), smile(2.0, px=0.3)
     slow = replace(clear, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in clear.pulses))
-    for act, nothing, count in ((clear, 0.95, 1), (faint, 0.5, 1), (faint, 0.95, 0), (slow, 0.5, 0), (slow, 0.05, 1)):
-        spotter = Spotter(judge=lambda onset, apex, nothing=nothing: nothing)
+    cases = ((clear, 1.1, 1), (faint, 0.4, 1), (faint, 1.1, 0), (slow, 0.4, 0), (slow, -0.1, 1))
+    for act, doubt, count in cases:
+        spotter = Spotter(judge=lambda onset, apex, doubt=doubt: doubt)
         spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
-        assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, nothing)
+        assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, doubt)
 
 
 def test_more_is_asked_of_a_movement_while_the_noise_of_a_new_face_is_not_known(film):
