@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.flow import flow_picture
-from engine.recognizer import Prediction, Recognizer
+from engine.recognizer import Judgement, Prediction, Recognizer
 from stream.align import Aligner, AlignSettings, Crop
 from stream.events import Event
 from stream.faces import Face, FaceSettings, FaceTracker
@@ -23,6 +23,12 @@ from stream.turns import TURNS, aside
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 NOT_ASKED = 0.25  # doubt where the bundle does not know "no expression": the rules stand
+
+
+def unsure(said: Prediction | Judgement, recognizer: Recognizer) -> bool:
+    """Whether what `recognizer` said of an event is uncertain: also where it sees no expression, for the spotter saw one,
+    unless it was taught on the spot what is none."""
+    return said.uncertain or (said.label == NO_EXPRESSION and recognizer.lesson is None)
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,7 @@ class Pipeline:
             aus=prediction.aus if prediction else {},
             probabilities=prediction.probabilities if prediction else {},
             label=prediction.label if prediction else "",
-            uncertain=prediction.uncertain if prediction else False,
+            uncertain=unsure(prediction, self.recognizer) if prediction else False,
             quality=min(span.onset.quality.score, span.apex.quality.score),
             final=span.final,
             bundle=bundle.name,

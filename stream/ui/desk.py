@@ -30,7 +30,7 @@ from stream.events import (
     read_sessions,
 )
 from stream.flows import FrameFlow, runs_on
-from stream.pipeline import PipelineSettings
+from stream.pipeline import PipelineSettings, unsure
 from stream.sources import Source
 from stream.summary import Trace
 from stream.ui.camera import Camera, Wiring
@@ -228,7 +228,10 @@ class Desk:
         path = self.store.path
         found = ((session.id, event) for session in read_sessions(path) for event in read_events(path, session.id))
         self.store.judge_anew(
-            (session, replace(event, probabilities=said.probabilities, label=said.label, uncertain=said.uncertain))
+            (
+                session,
+                replace(event, probabilities=said.probabilities, label=said.label, uncertain=unsure(said, self._judge)),
+            )
             for session, event in found
             if (said := self._judged(event))
         )

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.bundle import SHIPPED
@@ -8,7 +9,7 @@ from engine.errors import UserError
 from engine.recognizer import Recognizer
 from stream.demo import CLIP, pairs, truth
 from stream.events import Event
-from stream.pipeline import Pipeline, PipelineSettings, Update
+from stream.pipeline import Pipeline, PipelineSettings, Update, unsure
 from stream.sources import SourceSettings, open_source
 from stream.spotter import SpotterSettings
 from tests.clips import demo_start
@@ -102,6 +103,13 @@ def test_another_recognizer_judges_from_the_next_frame_on(short_clip, recognizer
     assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)] and len(judges) > 1
     words = [event.embedding for event in events if event.kind == "micro"]
     assert words[0] != words[1]
+
+
+def test_an_expression_in_which_the_recognizer_sees_none_is_uncertain(recognizer):
+    still = np.random.default_rng(0).integers(0, 255, recognizer.spec.full, np.uint8)
+    said = recognizer.predict(still, still)
+    assert said.label == "no expression" and not said.uncertain
+    assert unsure(said, recognizer)
 
 
 def test_a_camera_that_falls_silent_closes_what_was_open(short_clip, recognizer):
