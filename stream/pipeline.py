@@ -26,8 +26,8 @@ NOT_ASKED = 0.25  # doubt where the bundle does not know "no expression": the ru
 
 
 def unsure(said: Prediction | Judgement, recognizer: Recognizer) -> bool:
-    """Whether what `recognizer` said of an event is uncertain: also where it sees no expression, for the spotter saw one,
-    unless it was taught on the spot what is none."""
+    """Whether what `recognizer` said of an event is uncertain: also where it sees no expression, for the spotter saw
+    one, unless it was taught on the spot what is none."""
     return said.uncertain or (said.label == NO_EXPRESSION and recognizer.lesson is None)
 
 
