@@ -53,8 +53,9 @@
       const there = word.cameras.map((status) => status.camera);
       for (const [camera, one] of tiles) if (one.desk === word.desk && !there.includes(camera)) drop(camera);
       for (const camera of there) tiles.get(camera).desk = word.desk;
-      const on = [...tiles.values()].some((one) => ["live", "lost"].includes(one.phase) && !one.replay);
-      document.dispatchEvent(new CustomEvent("merau-on", { detail: on }));
+      const on = [...tiles.values()].filter((one) => ["live", "lost"].includes(one.phase));
+      const seen = on.some((one) => !one.replay) ? "cameras" : on.length ? "recordings" : "nothing";
+      document.dispatchEvent(new CustomEvent("merau-on", { detail: seen }));
     };
     const connect = () => {
       let opened = false;

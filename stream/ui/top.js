@@ -2,9 +2,10 @@
 const notice = element.querySelector(".notice");
 const theme = element.querySelector(".theme");
 const out = element.querySelector(".out");
-const tell = (on) => {
-  notice.textContent = merau.say(on ? "Faces in view are analysed" : "No camera is analysed");
-  notice.classList.toggle("on", on);
+const told = { cameras: "Faces in view are analysed", recordings: "A recording is analysed", nothing: "No camera is analysed" };
+const tell = (seen) => {
+  notice.textContent = merau.say(told[seen]);
+  notice.classList.toggle("on", seen === "cameras");
 };
 const dark = (is) => {
   document.body.classList.toggle("dark", is);
@@ -14,7 +15,7 @@ if (localStorage.getItem("merau-dark")) dark(localStorage.getItem("merau-dark") 
 theme.addEventListener("click", () => dark(!document.body.classList.contains("dark")));
 document.addEventListener("merau-on", (event) => tell(event.detail));
 merau.whenEntered(() => {
-  tell(false);
+  tell("nothing");
   for (const name of ["aria-label", "title"]) theme.setAttribute(name, merau.say("Dark or light"));
   out.textContent = merau.say("Log out");
   out.hidden = !merau.login;
