@@ -40,7 +40,6 @@ class SpotterSettings:
     rate_hz: float = 33.0  # of looks at crops that follow each other faster
     mean_s: float = 0.05  # what is looked at is the mean of so many seconds, which takes out the noise of their coding
     pulse_trigger: float = 1.6
-    pulse_patches: int = 8  # whose mean that is: noise reaches so many at once less often than one
     blink_trigger: float = 3.0  # of a single patch: lids are small
     rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
@@ -103,6 +102,7 @@ class Spotter:
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
     WOBBLE = 0.1  # of an expression under way: a movement smaller than this is a part of it
+    PATCHES = 8  # whose mean is a pulse: noise reaches so many at once less often than one
     CLEARER = 1.3  # times the strength of another course of the same movement
     CONFIRM_S = 0.05  # past the apex before a rise is said
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
@@ -251,8 +251,8 @@ class Spotter:
         skin, settings = self._skin(), self.settings
         for name, mask, count, trigger in (
             ("eyes", self._regions.eyes, 1, settings.blink_trigger),
-            ("brows", self._regions.upper & skin, settings.pulse_patches, settings.pulse_trigger),
-            ("mouth", self._regions.lower & skin, settings.pulse_patches, settings.pulse_trigger),
+            ("brows", self._regions.upper & skin, self.PATCHES, settings.pulse_trigger),
+            ("mouth", self._regions.lower & skin, self.PATCHES, settings.pulse_trigger),
         ):
             each = strongest(strength, mask, count)
             rose = list(lags)[each.argmax()]

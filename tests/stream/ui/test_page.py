@@ -110,14 +110,19 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     assert not list(read_events(app.house.shared.store.path))
 
 
+def coding_of_a_webcam(page: Page) -> str:
+    """How the pictures of the visitor's webcam came here, once a face was found in them."""
+    page.get_by_role("button", name="Use my webcam").click()
+    consent(page)
+    expect(page.locator(".tile .person b").first).to_have_text("Face 1")
+    return str(page.evaluate("merau.webcam.coding"))
+
+
 def test_a_browser_without_a_track_of_pictures_sends_those_that_its_video_shows(serve, page):
     app = serve()
     page.add_init_script("delete window.MediaStreamTrackProcessor")
     page.goto(app.address)
-    page.get_by_role("button", name="Use my webcam").click()
-    consent(page)
-    expect(page.locator(".tile .person b").first).to_have_text("Face 1")
-    assert page.evaluate("merau.webcam.coding") == "h264"
+    assert coding_of_a_webcam(page) == "h264"
 
 
 def test_without_webcodecs_pictures_come_as_jpeg(serve, page):
@@ -125,10 +130,7 @@ def test_without_webcodecs_pictures_come_as_jpeg(serve, page):
     page.goto(app.address)
     expect(page.get_by_role("button", name="Use my webcam")).to_be_visible()
     page.evaluate("merau.noWebCodecs = true")
-    page.get_by_role("button", name="Use my webcam").click()
-    consent(page)
-    expect(page.locator(".tile .person b").first).to_have_text("Face 1")
-    assert page.evaluate("merau.webcam.coding") == "jpeg"
+    assert coding_of_a_webcam(page) == "jpeg"
 
 
 def test_without_a_socket_a_webcam_is_analysed_at_a_low_rate(serve, page):
