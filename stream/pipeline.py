@@ -16,7 +16,7 @@ from engine.recognizer import Judgement, Prediction, Recognizer
 from stream.align import Aligner, AlignSettings, Crop
 from stream.events import Event
 from stream.faces import Face, FaceSettings, FaceTracker
-from stream.flows import FrameFlow
+from stream.flows import FrameFlow, runs_on
 from stream.sources import Frame, Source
 from stream.spotter import Span, Spotter, SpotterSettings
 from stream.turns import TURNS, aside
@@ -145,6 +145,11 @@ class Pipeline:
                 source.stop()
                 raise
         yield self.finish()
+
+    @property
+    def runs_on(self) -> str:
+        """What runs on which device by now, and why, for a person."""
+        return runs_on(self.recognizer, self._flow)
 
     def use(self, recognizer: Recognizer) -> None:
         """Ask `recognizer` from the next frame on. Not to be called while a frame is analysed."""

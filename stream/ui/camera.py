@@ -57,6 +57,7 @@ class Camera:
     analysed: int = 0
     delay_ms: float = 0.0
     _source: Source | None = None
+    _pipeline: Pipeline | None = None
     _thread: threading.Thread | None = None
     _stopped: bool = False
     _rates_hz: tuple[float, float] = (0.0, 0.0)
@@ -65,6 +66,11 @@ class Camera:
     @property
     def running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def runs_on(self) -> str:
+        """As Pipeline.runs_on; empty unless it runs."""
+        return self._pipeline.runs_on if self._pipeline and self.running else ""
 
     def start(self, consent: Consent | None) -> None:
         """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""
@@ -97,7 +103,7 @@ class Camera:
 
     def _analyse(self, source: Source, consent: Consent | None) -> None:
         wiring = self.wiring
-        pipeline = Pipeline(
+        self._pipeline = pipeline = Pipeline(
             self.name, wiring.recognizer, wiring.settings, wall_zero=source.wall_zero, keep_pictures=True
         )
         self.session = session = begin(source, pipeline, wiring.store, None if self.replay else consent)

@@ -1,6 +1,7 @@
 """Teaching at a desk: what is stored is judged again, and as before after the undo."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,17 @@ def test_a_watched_file_says_where_it_is_decoded(desk):
     (camera,) = desk.cameras.values()
     wait_for(lambda: camera.status()["decoder"], "the source to open")
     assert camera.status()["decoder"].startswith("decoded ")
+
+
+def test_the_settings_say_what_a_running_camera_fell_back_to(desk):
+    add_source(desk, str(CLIP), decode="cpu")
+    (camera,) = desk.cameras.values()
+    wait_for(lambda: camera.runs_on, "the camera to run")
+    recognizer = camera.wiring.recognizer
+    recognizer.choice = replace(recognizer.choice, why="a GPU failed at copying 'flow'")
+    assert "a GPU failed at copying 'flow'" in desk.runs_on
+    desk.remove(camera.number)
+    assert "a GPU failed" not in desk.runs_on
 
 
 def test_a_saved_head_brings_its_bundle_to_the_cameras_and_undo_takes_it_away(desk, tmp_path):
