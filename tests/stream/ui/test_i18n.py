@@ -1,10 +1,13 @@
 """Whatever the server may say to a page has its German sentence, and every word of the scripts is known."""
 
 import ast
+import errno
+import os
 import re
 from collections.abc import Iterator
 from importlib.resources import files
 
+import av
 import pytest
 
 from stream.ui.i18n import SENTENCES, WORDS
@@ -38,6 +41,20 @@ def said() -> Iterator[str]:
 @pytest.mark.parametrize("sentence", sorted({*said()} - {"", "stopped"}))
 def test_what_the_server_says_has_its_german_sentence(sentence):
     assert sentence in {re.sub(r"\{\w+\}", "{}", english) for english in SENTENCES}
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.ENOENT, errno.EIO, errno.ENODEV, errno.EBUSY, errno.ECONNREFUSED, errno.ETIMEDOUT]
+)
+def test_the_reasons_of_the_system_are_german_too(number):
+    assert os.strerror(number) in SENTENCES
+
+
+@pytest.mark.parametrize("error", [av.EOFError, av.InvalidDataError, av.HTTPNotFoundError, av.HTTPForbiddenError])
+def test_the_reasons_of_the_decoder_are_german_too(error):
+    with pytest.raises(error) as raised:
+        av.error.err_check(-next(code for code, kind in av.error.classes.items() if kind is error))
+    assert raised.value.strerror in SENTENCES
 
 
 def test_sentences_keep_what_fills_them_in():
