@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,14 @@ from trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
 from trainers.learn import commands as learning
 
 if TYPE_CHECKING:
+    from trainers.data.synth.action_units import Combinations
     from trainers.data.synth.flows import Flows
+    from trainers.learn.fusion import FlowTraining
 
 KEPT_BACK_SEED = 1_000_003  # beyond the training seed: of what quantisation and calibration are fit to
-ANIMATED = 0.09  # pairs of the animated astronaut for each drawn flow, where a bundle is trained further
+ANIMATED = 0.06  # pairs of the animated astronaut for each drawn flow
+ANIMATED_SHARE = 0.25  # of what is trained on: they are repeated
+SETS = 0.4  # drawn flows of sets whose faces lie anyhow, as many for each
 FLOWS = ("dis", "farneback")
 TABLES = {"coarse": "COMBINATIONS", "source": "SOURCE", "target": "TARGET"}  # of trainers.data.synth.action_units
 
@@ -98,8 +102,6 @@ def run_clips(options: argparse.Namespace) -> None:
 
 
 def run_flows(options: argparse.Namespace) -> None:
-    from dataclasses import replace
-
     import numpy as np
 
     from trainers.data.synth import action_units
@@ -132,36 +134,26 @@ def run_train(options: argparse.Namespace) -> None:
 
 
 def run_synthetic(options: argparse.Namespace) -> None:
-    from dataclasses import replace
-
     import torch
 
     from engine import bundle
     from engine.recognizer import Recognizer
     from trainers.data.synth import action_units
-    from trainers.data.synth.clips import ASTRONAUT
-    from trainers.data.synth.flows import HARDER, SET_SHARE, FlowSettings, draw
+    from trainers.data.synth.flows import HARDER, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
     from trainers.evaluate.synthetic import KEPT_OUT, score
     from trainers.export import export, load_model
     from trainers.learn.apex import pretrain
-    from trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
+    from trainers.learn.fusion import FlowTraining, add_apex, train
     from trainers.learn.settings import DetectorSettings, TcaeSettings
 
     settings = FlowTraining(samples=options.samples, epochs=options.epochs, seed=options.seed)
     kinds = getattr(action_units, TABLES[options.classes])
-
-    def animated(seed: int, samples: int) -> "Flows":
-        return measure(draw_pairs([ASTRONAUT], samples, seed, kinds), method=options.flow)
-
-    flows = FlowSettings(flow=options.flow, as_set=SET_SHARE, combinations=kinds)
-    data, start = draw(settings.seed, settings.samples, flows), load_model(options.start) if options.start else None
-    pairs = round(ANIMATED * settings.samples) if start and not options.few_shot else 0
-    if options.few_shot:
-        data = rehearsed(shots(options), data)
-    elif pairs:  # drawn flow imitates how a method errs, on animated portraits it errs itself
-        data = rehearsed(animated(settings.seed, pairs), data, share=0.25)
-    model = train(data, settings, classes=len(flows.classes), start=start and start.flow)
+    classes = FlowSettings(combinations=kinds).classes
+    pairs = 0 if options.few_shot else round(ANIMATED * settings.samples)
+    start = load_model(options.start) if options.start else None
+    data = training_flows(options, settings, kinds, pairs)
+    model = train(data, settings, classes=len(classes), start=start and start.flow)
     if options.portraits:
         drawn = draw_pairs(options.portraits, options.pairs, settings.seed)
         onset, apex = (torch.from_numpy(pictures(crops)) for crops in (drawn.onset, drawn.apex))
@@ -174,14 +166,14 @@ def run_synthetic(options: argparse.Namespace) -> None:
         name=f"merau-{options.out.name}",
         kept_back=[
             draw(settings.seed + KEPT_BACK_SEED, 8000, replace(HARDER, flow=options.flow, combinations=kinds)),
-            animated(settings.seed + KEPT_BACK_SEED, 1000),
+            animated(settings.seed + KEPT_BACK_SEED, 1000, kinds, options.flow),
         ],
         trained_on={
             "flows": asdict(settings),
             "animated_pairs": pairs,
             "portraits": [path.name for path in options.portraits],
         },
-        classes=flows.classes,
+        classes=classes,
         flow=options.flow,
     )
     recognizer = Recognizer.load(options.out, device="cpu")
@@ -190,9 +182,33 @@ def run_synthetic(options: argparse.Namespace) -> None:
     scores = {
         "kept_out_settings": score(recognizer, draw(SCORED_SEED, SCORED_SAMPLES, kept_out)),
         "kept_out_flow_set": score(recognizer, draw(SCORED_SEED + 1, SCORED_SAMPLES // 2, as_set)),
-        "animated_portrait": score(recognizer, animated(SCORED_SEED, 1000)),
+        "animated_portrait": score(recognizer, animated(SCORED_SEED, 1000, kinds, options.flow)),
     }
     bundle.save(options.out, recognizer.bundle.card | {"scores": scores})
+
+
+def training_flows(options: argparse.Namespace, settings: "FlowTraining", kinds: "Combinations", pairs: int) -> "Flows":
+    """Drawn flow as the live path and flow sets show it; among it a few labelled samples, or `pairs` of an animated
+    portrait, seen both ways: drawn flow imitates how a method errs, there it errs itself."""
+    from trainers.data.synth.flows import SET_SHARE, WIDER, FlowSettings, draw, joined
+    from trainers.data.synth.pairs import in_a_set
+    from trainers.learn.fusion import rehearsed
+
+    seed, flow = settings.seed, options.flow
+    live = draw(seed, settings.samples, FlowSettings(flow=flow, as_set=SET_SHARE, combinations=kinds))
+    sets = draw(seed + 1, round(SETS * settings.samples), replace(WIDER, flow=flow, combinations=kinds))
+    drawn = joined([live, sets])
+    if options.few_shot:
+        return rehearsed(shots(options), drawn)
+    faces = animated(seed, pairs, kinds, flow)
+    return rehearsed(joined([faces, in_a_set(faces, seed)]), drawn, share=ANIMATED_SHARE)
+
+
+def animated(seed: int, samples: int, kinds: "Combinations", flow: str) -> "Flows":
+    from trainers.data.synth.clips import ASTRONAUT
+    from trainers.data.synth.pairs import draw_pairs, measure
+
+    return measure(draw_pairs([ASTRONAUT], samples, seed, kinds), method=flow)
 
 
 def shots(options: argparse.Namespace) -> "Flows":

@@ -22,7 +22,7 @@ from engine.errors import UserError
 from engine.recognizer import feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import CLASSES, Flows
+from trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows
 from trainers.evaluate.metrics import class_scores
 from trainers.models.au import AuModule
 from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau, begin_anew
@@ -137,14 +137,14 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
 def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, dict[str, float]]:
     """What is added to the last logit, "no expression", and temperature and thresholds, for sets of (logits, labels).
 
-    How often nothing is shown differs from set to set and is not known of the next one: bias and temperature are those
-    of the least negative log-likelihood with each set weighing the same. The threshold, below which the answer is
-    "uncertain", is the highest that any set asks for: the wrong among all answers to it, and among those that name an
-    expression, stay within RISK. "No expression" is easy and would hide the errors of the rest. A probability of "no
-    expression" below "something", or above "nothing", is beyond doubt in each of the sets.
+    How often nothing is shown is a camera's, not a set's: bias and temperature are those of the least negative
+    log-likelihood with each set weighing the same, LIVE_SHARE of it without expression. The threshold, below which the
+    answer is "uncertain", is the highest that any set asks for: the wrong among all answers to it, and among those that
+    name an expression, stay within RISK. "No expression" is easy and would hide the errors of the rest. A probability
+    of "no expression" below "something", or above "nothing", is beyond doubt in each of the sets.
     """
     logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
-    weights = np.concatenate([np.full(len(label), 1 / len(label)) for _, label in answers])
+    weights = np.concatenate([as_live(label == said.shape[1] - 1) for said, label in answers])
     shift, temperature = probability.fit_bias_and_temperature(logits, labels, weights)
     thresholds, doubts = [], []
     for said, label in answers:
@@ -166,6 +166,11 @@ def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float
         "something": min(something),
         "nothing": max(nothing),
     }
+
+
+def as_live(none: np.ndarray) -> np.ndarray:
+    """Weights (N,) of sum 1 for samples of which those where `none` (N,) bool show no expression."""
+    return np.where(none, LIVE_SHARE / max(none.sum(), 1), (1 - LIVE_SHARE) / max((~none).sum(), 1))
 
 
 def load_model(folder: Path) -> Merau:

@@ -4,7 +4,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,7 +11,7 @@ from tqdm import tqdm
 
 from engine.errors import UserError
 from engine.recognizer import UNKNOWN_MAGNITUDE, normalise
-from trainers.data.synth.flows import Flows
+from trainers.data.synth.flows import Flows, joined
 from trainers.learn.settings import FusionSettings
 from trainers.learn.stage import Stage, fit, shuffled
 from trainers.models.au import AuModule
@@ -69,9 +68,7 @@ def with_classes(judge: nn.Module, classes: int) -> FlowNet | LinearNet:
 def rehearsed(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
     """`data` with the few `shots` among it, repeated until they are `share` of it: what was known is not forgotten."""
     times = max(1, round(share * len(data.label) / len(shots.label)))
-    return Flows(
-        *(np.concatenate([d, *[s] * times]) for s, d in zip(vars(shots).values(), vars(data).values(), strict=True))
-    )
+    return joined([data, *[shots] * times])
 
 
 def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FlowTraining, *, title: str) -> None:

@@ -6,6 +6,7 @@ blurs, misses what has no texture and makes its own errors, and after the very h
 Fields live on the grid of that fit: one value per 4 px, 45 x 42 for the full crop and 32 x 32 for its inner square.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -116,6 +117,17 @@ HARDER = FlowSettings(
     variation=table.Variation(position_sd=0.029, width_sigma=0.28, direction_sigma=0.28, gain_sigma=0.4),
 )
 
+# Flow sets whose faces lie anyhow in their crops.
+WIDER = FlowSettings(
+    as_set=1.0,
+    shift_sd=0.05,
+    scale_sd=0.11,
+    rotation_sd_deg=5.0,
+    warp_sd=0.025,
+    blur_cells=(0.4, 1.8),
+    variation=table.Variation(position_sd=0.03, width_sigma=0.3, direction_sigma=0.3, gain_sigma=0.4),
+)
+
 
 @dataclass(frozen=True)
 class Flows:
@@ -153,11 +165,16 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     observed, trust = estimate(rng, motion, noise, settings)
     inner = (..., slice(TOP, TOP + GRID), slice(SIDE, SIDE + GRID))
     facial = remove_head(observed, trust)[inner].astype(np.float32)
-    for i in np.flatnonzero(as_set):
-        facial[i] = flow_set.read_flow(flow_set.draw_picture(observed[i][inner].astype(np.float32)))
-    facial[as_set, 0] *= np.exp(rng.normal(0, SET_RATIO_SIGMA, (int(as_set.sum()), 1, 1)))
-    facial[as_set] /= facial[as_set].std((1, 2, 3), keepdims=True)
+    facial[as_set] = seen_as_set(rng, observed[as_set][inner].astype(np.float32))
     return Flows(facial, label, present, peak, ~as_set)
+
+
+def seen_as_set(rng: np.random.Generator, flow: np.ndarray) -> np.ndarray:
+    """Flows (N, 2, 32, 32) px as a flow set shows them, float32, each in the units of its own spread."""
+    read = [flow_set.read_flow(flow_set.draw_picture(one)) for one in flow]
+    seen = np.array(read, np.float32).reshape(flow.shape)
+    seen[:, 0] *= np.exp(rng.normal(0, SET_RATIO_SIGMA, (len(seen), 1, 1)))
+    return seen / seen.std((1, 2, 3), keepdims=True)
 
 
 def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
@@ -168,7 +185,11 @@ def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
         for start in range(0, samples, chunk):
             parts.append(flows(rng, min(chunk, samples - start), settings))
             bar.update(len(parts[-1].label))
-    return Flows(*(np.concatenate([getattr(p, f) for p in parts]) for f in Flows.__dataclass_fields__))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Flows]) -> Flows:
+    return Flows(*(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def draw_intensities(

@@ -5,7 +5,7 @@ ten pairs a second), so it serves to check what was learned from drawn flow, and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ from engine.mesh import FaceNets
 from engine.recognizer import apex_picture, shrink
 from trainers.data.synth import action_units as table
 from trainers.data.synth.courses import Drives, peak_px
-from trainers.data.synth.flows import SPOKEN_PX, Flows, draw_intensities, log_uniform
+from trainers.data.synth.flows import SPOKEN_PX, Flows, draw_intensities, log_uniform, seen_as_set
 from trainers.data.synth.portrait import Portrait, Pose, find_face
+from trainers.evaluate.placing import placed
 
 FRAME = (360, 320)
 PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
 PEAK_PX = (0.5, 4.0)  # at a 128-px crop
 TURN_DEG = (0.1, 1.0)  # of the head between onset and apex
 NO_EXPRESSION = 0.3  # share of pairs
+ZOOM_SIGMA = 0.11  # of how much a flow set enlarges a face, across and down
+DROP_SD = 0.05  # of how much lower it shows it, crop widths
 NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
 
 
@@ -102,6 +105,16 @@ def measure(drawn: Pairs, *, method: str = "dis") -> Flows:
     crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
     flow = np.stack([shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
     return Flows(flow, drawn.label, drawn.aus, drawn.peak_px, np.ones(len(flow), bool))
+
+
+def in_a_set(measured: Flows, seed: int) -> Flows:
+    """The same pairs as flow sets show them, each with another crop; the size of the motion is not known there."""
+    rng = np.random.default_rng(seed)
+    moved = []
+    for flow in measured.flow:
+        across, down = np.exp(rng.normal(0, ZOOM_SIGMA, 2))
+        moved.append(placed(flow, across, down, rng.normal(0, DROP_SD)))
+    return replace(measured, flow=seen_as_set(rng, np.stack(moved)), known=np.zeros(len(moved), bool))
 
 
 def pictures(crops: np.ndarray) -> np.ndarray:
