@@ -38,19 +38,23 @@ class Linear:
 
     @classmethod
     def fit(cls, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, l2: float = 0.3) -> "Linear":
-        """Multinomial logistic regression on standardised embeddings, by Nesterov's gradient descent."""
+        """Multinomial logistic regression on standardised embeddings."""
         check_samples(embeddings, labels, classes)
         mean, scale = embeddings.mean(0), embeddings.std(0) + 1e-3
-        x = np.column_stack([(embeddings - mean) / scale, np.ones(len(embeddings))]).astype(np.float64)
-        target = np.eye(len(classes))[labels]
-        step = 1 / (0.5 * np.linalg.norm(x, 2) ** 2 / len(x) + l2)
-        weight = previous = np.zeros((len(classes), x.shape[1]))
-        for i in range(100):  # enough at this l2: the condition number is small
-            ahead = weight + i / (i + 3) * (weight - previous)
-            gradient = (softmax(x @ ahead.T) - target).T @ x / len(x) + l2 * ahead
-            previous, weight = weight, ahead - step * gradient
+        weight = regression((embeddings - mean) / scale, np.eye(len(classes))[labels], l2)
         slope = weight[:, :-1] / scale
         return cls(tuple(classes), slope.astype(np.float32), (weight[:, -1] - slope @ mean).astype(np.float32))
+
+    @classmethod
+    def correcting(
+        cls, known: np.ndarray, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, l2: float = 1.0
+    ) -> "Linear":
+        """What is to be added to the log of another's probabilities `known` (N, C), little where they are right:
+        logistic regression with these as offset, every class counting the same. Embeddings are taken as they come."""
+        check_samples(embeddings, labels, classes)
+        target, offset = np.eye(len(classes))[labels], np.log(known + 1e-9)
+        weight = regression(embeddings, target, l2, offset=offset, share=evenly(labels)).astype(np.float32)
+        return cls(tuple(classes), weight[:, :-1], weight[:, -1])
 
     @property
     def dimension(self) -> int:
@@ -121,6 +125,28 @@ KINDS: dict[str, type[Linear] | type[Cosine] | type[Prototypes]] = {
     "cosine": Cosine,
     "prototypes": Prototypes,
 }
+
+
+def evenly(labels: np.ndarray) -> np.ndarray:
+    """Shares (N,), 1 in the mean, by which every class among `labels` (N,) counts the same."""
+    counts = np.bincount(labels)
+    return len(labels) / np.count_nonzero(counts) / counts[labels]
+
+
+def regression(
+    x: np.ndarray, target: np.ndarray, l2: float, *, offset: np.ndarray | float = 0.0, share: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """Slopes and, last, bias (C, d + 1) of ridge logistic regression from `x` (N, d) to `target` (N, C), one-hot, by
+    Nesterov's gradient descent. Logits `offset` (N, C) are there already; a sample counts by its `share` (N,)."""
+    x = np.column_stack([x, np.ones(len(x))]).astype(np.float64)
+    counted = (x.T * share).T
+    step = 1 / (0.5 * np.linalg.norm(x, 2) * np.linalg.norm(counted, 2) / len(x) + l2)
+    weight = previous = np.zeros((target.shape[1], x.shape[1]))
+    for i in range(100):  # enough at an l2 of 0.3: the condition number is small
+        ahead = weight + i / (i + 3) * (weight - previous)
+        gradient = (softmax(offset + x @ ahead.T) - target).T @ counted / len(x) + l2 * ahead
+        previous, weight = weight, ahead - step * gradient
+    return weight
 
 
 def check_samples(embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:

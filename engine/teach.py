@@ -3,7 +3,8 @@
 The trunk stays as it is; a head is fit on its embeddings in well under a second. All samples stay in the fit, so later
 ones refine and old classes do not fade; a `Lesson` is never changed, so to undo is to take the one before. Where a
 taught class is one that the bundle knows, or is named by Action Units ("AU4", "4+7"), what the few samples say is
-multiplied with what the bundle says: five samples alone know less than the bundle does.
+multiplied with what the bundle says: five samples alone know less than the bundle does. Where all classes are known, it
+counts only as far as samples left out in turn show that the bundle errs.
 """
 
 import json
@@ -25,6 +26,9 @@ from engine.errors import UserError
 AUTO = "auto"
 FROM_ONE_SAMPLE_ON = ("cosine", "prototypes", "linear")  # the first is best where no sample can be left out
 LEFT_OUT = 30  # at most so many samples are left out in turn, so that teaching stays under a second
+WEIGHTS = np.linspace(0, 1, 21)
+PRICE = 2.0  # log-likelihood that the whole weight must gain on samples left out, a part of it as much less
+MISLABELLED = 0.1  # as if so many samples were: no single one makes the case against the bundle
 SAME_AS = {  # classes of the public sets by the names that bundles use
     "happiness": "positive",
     "happy": "positive",
@@ -184,19 +188,23 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
     labels = np.array([classes.index(sample.label) for sample in samples])
     known = prior(samples, classes)
     coincide = sum(meaning(name, samples[0]) is not None for name in classes)
-    # Where all classes are known, samples alone lose to the bundle; where only some are, those left out decide.
-    weights = (trust(labels),) if coincide == len(classes) else (None, 1.0) if coincide else (None,)
     held = held_out(labels)
-    trials = []
-    for name in FROM_ONE_SAMPLE_ON if kind == AUTO else (kind,):
-        logits = left_out(name, embeddings, labels, classes)
-        for weight in weights:
-            trials.append((*judged(logits, labels[held], known[held], weight), name, weight))
-    usual = FROM_ONE_SAMPLE_ON[0]  # a few samples left out err: another kind must be clearly better
-    loss, accuracy, temperature, chosen, weight = min(trials, key=lambda t: t[0] + (0.1 if t[3] != usual else 0))
+    corrected = known if coincide == len(classes) else None
+    weight: float | None
+    if corrected is not None:
+        chosen, temperature = "linear" if kind == AUTO else kind, 1.0
+        weight, accuracy = earned(left_out(chosen, embeddings, labels, classes, corrected), labels[held], known[held])
+    else:
+        trials = []
+        for name in FROM_ONE_SAMPLE_ON if kind == AUTO else (kind,):
+            logits = left_out(name, embeddings, labels, classes)
+            for weight in (None, 1.0) if coincide else (None,):
+                trials.append((*judged(logits, labels[held], known[held], weight), name, weight))
+        usual = FROM_ONE_SAMPLE_ON[0]  # a few samples left out err: another kind must be clearly better
+        _, accuracy, temperature, chosen, weight = min(trials, key=lambda t: t[0] + (0.1 if t[3] != usual else 0))
     estimate = accuracy if len(held) else None
     return Lesson(
-        heads.KINDS[chosen].fit(embeddings, labels, classes),
+        fit(chosen, embeddings, labels, classes, corrected),
         centre,
         scale,
         chosen,
@@ -204,7 +212,7 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
         weight,
         temperature,
         estimate,
-        explained(chosen, kind, weight is not None, estimate, len(samples), classes),
+        explained(chosen, kind, weight, estimate, len(samples), classes),
         tuple(samples),
         bundle.sha256,
     )
@@ -218,26 +226,44 @@ def spread(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
     return known.mean(0), known.std(0) + 0.05 * known.std()
 
 
-def trust(labels: np.ndarray) -> float:
-    """Exponent of what the samples say in the product with the prior: a twenty-fifth for five samples a class, a fifth
-    at most. More loses to the prior where the bundle knows the domain, and gains little where it does not."""
-    per_class = len(labels) / len(np.unique(labels))
-    return per_class / (per_class + 20) / 5
-
-
 def held_out(labels: np.ndarray) -> np.ndarray:
     """Indices of the samples that are left out in turn: those whose class keeps another one."""
     repeated = np.flatnonzero(np.bincount(labels)[labels] > 1)
     return repeated[np.unique(np.linspace(0, len(repeated) - 1, min(LEFT_OUT, len(repeated))).astype(int))]
 
 
-def left_out(kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+def fit(
+    kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], corrected: np.ndarray | None
+) -> heads.Head:
+    """A head of `kind`; a linear one is fit to what the prior `corrected` (N, C) gets wrong, where there is one."""
+    if kind == "linear" and corrected is not None:
+        return heads.Linear.correcting(corrected, embeddings, labels, classes)
+    return heads.KINDS[kind].fit(embeddings, labels, classes)
+
+
+def left_out(
+    kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], corrected: np.ndarray | None = None
+) -> np.ndarray:
     """Logits (M, C) for each of `held_out`, by the head fit without it."""
     rows = []
     for i in held_out(labels):
         rest = np.arange(len(labels)) != i
-        rows.append(heads.KINDS[kind].fit(embeddings[rest], labels[rest], classes).logits(embeddings[[i]])[0])
+        head = fit(kind, embeddings[rest], labels[rest], classes, None if corrected is None else corrected[rest])
+        rows.append(head.logits(embeddings[[i]])[0])
     return np.array(rows).reshape(-1, len(classes))
+
+
+def earned(logits: np.ndarray, labels: np.ndarray, known: np.ndarray) -> tuple[float, float]:
+    """The weight of what was said of samples left out, `logits` (M, C), in the product with the prior `known`, and the
+    accuracy with it. It is the likeliest of WEIGHTS, where these are exponentially distributed a priori: 0 where the
+    prior is right about the samples, or there are none."""
+    if not len(labels):
+        return 0.0, 0.0
+    said = np.stack([mixed(logits, known, weight) for weight in WEIGHTS])
+    right = said[:, np.arange(len(labels)), labels]
+    likelihood = np.log((1 - MISLABELLED) * right + MISLABELLED) @ heads.evenly(labels)
+    best = np.argmax(likelihood - PRICE * WEIGHTS)
+    return float(WEIGHTS[best]), float((said[best].argmax(1) == labels).mean())
 
 
 def judged(
@@ -297,12 +323,13 @@ def table(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarr
 
 
 def explained(
-    chosen: str, asked: str, product: bool, estimate: float | None, samples: int, classes: Sequence[str]
+    chosen: str, asked: str, weight: float | None, estimate: float | None, samples: int, classes: Sequence[str]
 ) -> str:
     head = f"A {chosen} head" if chosen != "prototypes" else "Prototypes"
     why = "told samples left out in turn best" if asked == AUTO and estimate is not None else "was asked for"
     why = "is the choice without samples to spare" if asked == AUTO and estimate is None else why
-    times = ", multiplied with what the bundle knows of these classes" if product else ""
+    times = f", at weight {weight:.2g} multiplied with what the bundle knows of these classes" if weight else ""
+    times = ", without weight so far beside what the bundle knows of these classes" if weight == 0 else times
     right = "not known (one sample a class)" if estimate is None else f"{estimate:.0%} right"
     listed = ", ".join(classes)
     return f"{head} on {samples} samples of {listed}{times}: it {why}; leave-one-out estimate: {right}."

@@ -50,20 +50,42 @@ def test_where_the_samples_say_nothing_the_bundle_is_believed(recognizer):
     assert named(lesson, [replace(same[0], probabilities=sure)]) == ["surprise"]
 
 
-def test_samples_that_the_bundle_names_rightly_change_little(recognizer):
-    known = {"positive": 0.7, "surprise": 0.1, "negative": 0.1, "no expression": 0.1}
-    other = known | {"positive": 0.1, "surprise": 0.7}
+SURE = {"positive": 0.94, "surprise": 0.02, "negative": 0.02, "no expression": 0.02}
+OTHER = SURE | {"positive": 0.02, "surprise": 0.94}
+
+
+def judged_rightly(recognizer: Recognizer) -> list[Sample]:
+    """Five samples each of two classes that the bundle knows and names rightly."""
     samples = shots(recognizer, ("positive", "surprise"), 5)
-    samples = [replace(s, probabilities=known if s.label == "positive" else other) for s in samples]
-    said = teach(samples, recognizer).probabilities(replace(samples[0], probabilities=other))
-    assert said["surprise"] > 0.75  # of 7 / 8, though it looks like the samples of the other class
+    return [replace(s, probabilities=SURE if s.label == "positive" else OTHER) for s in samples]
 
 
-def test_where_the_bundle_is_sure_a_few_samples_do_not_overrule_it(recognizer):
-    doubtful = shots(recognizer, ("positive", "surprise"), 5)
-    sure = {"positive": 0.7, "surprise": 0.1, "negative": 0.1, "no expression": 0.1}
-    lesson = teach([replace(s, probabilities=sure) for s in doubtful], recognizer)  # half of the samples say otherwise
-    assert named(lesson, [replace(doubtful[-1], probabilities=sure)]) == ["positive"]
+def test_samples_that_the_bundle_names_rightly_change_nothing(recognizer):
+    samples = judged_rightly(recognizer)
+    lesson = teach(samples, recognizer)
+    for seen in samples:
+        strange = replace(seen, probabilities=OTHER)  # whatever it looks like
+        assert lesson.probabilities(strange)["surprise"] == pytest.approx(0.94 / 0.96, abs=1e-6)
+    assert lesson.estimate == 1 and "without weight so far" in lesson.explanation
+
+
+def test_one_sample_against_the_bundle_does_not_make_the_case(recognizer):
+    samples = judged_rightly(recognizer)
+    samples[0] = replace(samples[0], probabilities=OTHER)
+    assert teach(samples, recognizer).weight == 0
+
+
+@pytest.mark.parametrize("kind", ["auto", "cosine"])
+def test_where_the_bundle_errs_again_and_again_it_is_corrected(recognizer, kind):
+    samples = [replace(s, probabilities=SURE) for s in shots(recognizer, ("positive", "surprise"), 10)]
+    lesson = teach([s for i, s in enumerate(samples) if i % 2], recognizer, kind=kind)
+    assert named(lesson, samples[::2]) == [s.label for s in samples[::2]]
+
+
+def test_one_sample_a_class_is_no_evidence_against_the_bundle(recognizer):
+    samples = [replace(s, probabilities=SURE) for s in shots(recognizer, ("positive", "surprise"), 1)]
+    lesson = teach(samples, recognizer)
+    assert named(lesson, samples) == ["positive", "positive"] and lesson.estimate is None
 
 
 def test_a_class_named_by_action_units_has_their_probability(recognizer):
