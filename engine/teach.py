@@ -29,6 +29,8 @@ LEFT_OUT = 30  # at most so many samples are left out in turn, so that teaching 
 WEIGHTS = np.linspace(0, 1, 21)
 PRICE = 2.0  # log-likelihood that the whole weight must gain on samples left out, a part of it as much less
 MISLABELLED = 0.1  # as if so many samples were: no single one makes the case against the bundle
+ASKED_FOR, BEST = "was asked for", "told samples left out in turn best"
+NONE_TO_SPARE = "is the choice without samples to spare"
 SAME_AS = {  # classes of the public sets by the names that bundles use
     "happiness": "positive",
     "happy": "positive",
@@ -173,7 +175,8 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUTO) -> Lesson:
     """Fit a head on `samples`, one or more of each of at least two classes.
 
-    With kind "auto" the one of heads.KINDS that best tells samples left out in turn. To refine a lesson, teach its
+    With kind "auto" the one of heads.KINDS that best tells samples left out in turn; where all classes are known, a
+    linear one that corrects the bundle. To refine a lesson, teach its
     samples and the new ones together. Raises UserError where it cannot be taught, or `kind` is unknown.
     """
     bundle = taught if isinstance(taught, Bundle) else taught.bundle
@@ -194,6 +197,7 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
     if corrected is not None:
         chosen, temperature = "linear" if kind == AUTO else kind, 1.0
         weight, accuracy = earned(left_out(chosen, embeddings, labels, classes, corrected), labels[held], known[held])
+        told = explained_correction(chosen, weight, len(samples), classes)
     else:
         trials = []
         for name in FROM_ONE_SAMPLE_ON if kind == AUTO else (kind,):
@@ -202,6 +206,8 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
                 trials.append((*judged(logits, labels[held], known[held], weight), name, weight))
         usual = FROM_ONE_SAMPLE_ON[0]  # a few samples left out err: another kind must be clearly better
         _, accuracy, temperature, chosen, weight = min(trials, key=lambda t: t[0] + (0.1 if t[3] != usual else 0))
+        reason = ASKED_FOR if kind != AUTO else BEST if len(held) else NONE_TO_SPARE
+        told = explained(chosen, reason, weight is not None, len(samples), classes)
     estimate = accuracy if len(held) else None
     return Lesson(
         fit(chosen, embeddings, labels, classes, corrected),
@@ -212,7 +218,7 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
         weight,
         temperature,
         estimate,
-        explained(chosen, kind, weight, estimate, len(samples), classes),
+        told + rated(estimate),
         tuple(samples),
         bundle.sha256,
     )
@@ -322,14 +328,20 @@ def table(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarr
     return np.array([[row[name] for name in names] for row in rows], np.float32)
 
 
-def explained(
-    chosen: str, asked: str, weight: float | None, estimate: float | None, samples: int, classes: Sequence[str]
-) -> str:
+def explained(chosen: str, reason: str, product: bool, samples: int, classes: Sequence[str]) -> str:
+    times = ", multiplied with what the bundle knows of these classes" if product else ""
     head = f"A {chosen} head" if chosen != "prototypes" else "Prototypes"
-    why = "told samples left out in turn best" if asked == AUTO and estimate is not None else "was asked for"
-    why = "is the choice without samples to spare" if asked == AUTO and estimate is None else why
-    times = f", at weight {weight:.2g} multiplied with what the bundle knows of these classes" if weight else ""
-    times = ", without weight so far beside what the bundle knows of these classes" if weight == 0 else times
-    right = "not known (one sample a class)" if estimate is None else f"{estimate:.0%} right"
+    return f"{head} on {samples} samples of {', '.join(classes)}{times}: it {reason}; "
+
+
+def explained_correction(chosen: str, weight: float, samples: int, classes: Sequence[str]) -> str:
     listed = ", ".join(classes)
-    return f"{head} on {samples} samples of {listed}{times}: it {why}; leave-one-out estimate: {right}."
+    if not weight:
+        return f"The bundle knows {listed}, and {samples} samples do not show that it errs: its answers stay; "
+    head = f"A head of kind {chosen} on {samples} samples"
+    return f"{head} corrects the bundle, which knows {listed}, with a weight of {weight:.0%}; "
+
+
+def rated(estimate: float | None) -> str:
+    right = "not known (one sample a class)" if estimate is None else f"{estimate:.0%} right"
+    return f"leave-one-out estimate: {right}."

@@ -66,7 +66,7 @@ def test_samples_that_the_bundle_names_rightly_change_nothing(recognizer):
     for seen in samples:
         strange = replace(seen, probabilities=OTHER)  # whatever it looks like
         assert lesson.probabilities(strange)["surprise"] == pytest.approx(0.94 / 0.96, abs=1e-6)
-    assert lesson.estimate == 1 and "without weight so far" in lesson.explanation
+    assert lesson.estimate == 1 and "its answers stay" in lesson.explanation
 
 
 def test_one_sample_against_the_bundle_does_not_make_the_case(recognizer):
@@ -80,6 +80,7 @@ def test_where_the_bundle_errs_again_and_again_it_is_corrected(recognizer, kind)
     samples = [replace(s, probabilities=SURE) for s in shots(recognizer, ("positive", "surprise"), 10)]
     lesson = teach([s for i, s in enumerate(samples) if i % 2], recognizer, kind=kind)
     assert named(lesson, samples[::2]) == [s.label for s in samples[::2]]
+    assert "corrects the bundle, which knows positive, surprise" in lesson.explanation
 
 
 def test_one_sample_a_class_is_no_evidence_against_the_bundle(recognizer):
