@@ -127,6 +127,8 @@ class Said:
     offset_s: float
     first_said_s: float
     final_said_s: float
+    label: str = ""
+    uncertain: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,13 +149,15 @@ def clips_of(split: str, rates: Sequence[float], count: int, seed: int) -> list[
         asked += [(name, rate, 1.0) for name in ("macro", "speech", "mixed")] + [("neutral", rate, None)]
     synthetic = [case for case in asked for _ in range(count)]
     real = [peak for peak in (*PEAKS_PX[1:], None) for _ in range(count)]
-    clips = [_animated(*case, PORTRAITS[split], seed + i, i) for i, case in enumerate(synthetic)]
+    faces = PORTRAITS[split]
+    clips = [animated(*case, faces[i % len(faces)], seed + i) for i, case in enumerate(synthetic)]
     first = len(clips)
     return clips + [_painted(peak, QUIET[split], seed + first + i, i) for i, peak in enumerate(real)]
 
 
-def _animated(name: str, rate: float, peak_px: float | None, faces: Sequence[Portrait], seed: int, turn: int) -> Clip:
-    face, rng = faces[turn % len(faces)], np.random.default_rng(seed)
+def animated(name: str, rate: float, peak_px: float | None, face: Portrait, seed: int, **changes: Any) -> Clip:
+    """A clip of `seed`, with `changes` to what its plan would have."""
+    rng = np.random.default_rng(seed)
     settings: dict[str, Any] = {
         "duration_s": DURATION_S,
         "rate": rate,
@@ -164,7 +168,7 @@ def _animated(name: str, rate: float, peak_px: float | None, faces: Sequence[Por
     }
     if face.at_s is not None:
         settings |= {"start_s": face.at_s, "stop_s": face.at_s + 0.03}
-    plan = random_plan(rng, name, peak_px=peak_px or 1.0, **settings)
+    plan = random_plan(rng, name, peak_px=peak_px or 1.0, **(settings | changes))
     return Clip(name, rate, peak_px, face.file, plan, seed)
 
 
@@ -186,7 +190,14 @@ def _painted(peak_px: float | None, stretches: Sequence[Quiet], seed: int, turn:
 
 
 def hear(clip: Clip, cache: Path, bundle: Path | None = None) -> Heard:
-    """Render the clip unless the cache has it, and listen to what the pipeline says about it."""
+    """Listen to what the pipeline says about a clip."""
+    path = rendered(clip, cache)
+    spans = json.loads(path.with_suffix(".truth.json").read_text())["spans"]
+    return Heard(clip, tuple(spans), listen(path, bundle), clip.plan.duration_s)
+
+
+def rendered(clip: Clip, cache: Path) -> Path:
+    """The clip's file, made unless the cache has it."""
     cv2.setNumThreads(1)
     path = cache / clip.name
     if not path.with_suffix(".truth.json").exists():
@@ -194,8 +205,7 @@ def hear(clip: Clip, cache: Path, bundle: Path | None = None) -> Heard:
         make_clip(footage(clip.file), clip.plan, unfinished, clip.seed)
         unfinished.rename(path)
         unfinished.with_suffix(".truth.json").rename(path.with_suffix(".truth.json"))
-    spans = json.loads(path.with_suffix(".truth.json").read_text())["spans"]
-    return Heard(clip, tuple(spans), listen(path, bundle), clip.plan.duration_s)
+    return path
 
 
 def listen(path: Path, bundle: Path | None = None) -> tuple[Said, ...]:
@@ -210,7 +220,14 @@ def listen(path: Path, bundle: Path | None = None) -> tuple[Said, ...]:
                 first.setdefault(event.id, now_s)
                 if event.final:
                     said[event.id] = Said(
-                        event.kind, event.onset_s, event.apex_s, event.offset_s, first[event.id], now_s
+                        event.kind,
+                        event.onset_s,
+                        event.apex_s,
+                        event.offset_s,
+                        first[event.id],
+                        now_s,
+                        event.label,
+                        event.uncertain,
                     )
     return tuple(sorted(said.values(), key=lambda event: event.onset_s))
 
@@ -253,9 +270,9 @@ def score(heard: Iterable[Heard]) -> dict[str, Any]:
         "true": spans,
         "said": events,
         "found": len(found),
-        "precision": _share(len(found), events),
-        "recall": _share(len(found), spans),
-        "f1": _share(2 * len(found), spans + events),
+        "precision": share(len(found), events),
+        "recall": share(len(found), spans),
+        "f1": share(2 * len(found), spans + events),
         "false_per_minute": round((events - len(found)) / minutes, 2) if minutes else None,
         "false_during": dict(during),
         "apex_error_ms": _spread([abs(error) for error in errors]),
@@ -287,7 +304,7 @@ def kinds(heard: Iterable[Heard]) -> dict[str, dict[str, int]]:
     return {kind: dict(counts) for kind, counts in table.items()}
 
 
-def _share(part: int, whole: int) -> float | None:
+def share(part: int, whole: int) -> float | None:
     return round(part / whole, 3) if whole else None
 
 
@@ -299,7 +316,6 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
 
 def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is printed."""
-    packages = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "onnxruntime", "numba")
     bundle = Recognizer.load(options.bundle).bundle
     faces = sorted({one.clip.shown for one in heard})
     results: dict[str, Any] = {}
@@ -316,13 +332,7 @@ def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any
     }
     return {
         "what": "spotting of micro-expressions on rendered clips",
-        "host": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "versions": {name: version(name) for name in packages},
+        "host": host(),
         "threads": 1,
         "processes": options.jobs,
         "bundle": {"name": bundle.name, "sha256": bundle.sha256},
@@ -337,7 +347,19 @@ def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any
     }
 
 
-def _cpu() -> str:
+def host() -> dict[str, Any]:
+    """The machine and the versions of what counts."""
+    packages = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "onnxruntime", "numba")
+    return {
+        "cpu": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from engine.errors import UserError
 from engine.mesh import FaceNets
 from engine.recognizer import Recognizer
+from trainers.data.synth.courses import action_units
 from trainers.data.synth.pairs import align
 
 QUIET_PAIRS = 40  # of each clip, 0.08 to 0.35 s apart, where nothing is said to happen
@@ -28,6 +29,7 @@ class Moment:
     kind: str
     label: str
     peak_px: float
+    aus: frozenset[int] = frozenset()
 
 
 def score_clips(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
@@ -65,13 +67,21 @@ def read_moments(video: Path, rng: np.random.Generator) -> list[Moment]:
     """The clip's spans, onset to apex, and pairs from its quiet stretches."""
     truth = json.loads(video.with_suffix(".truth.json").read_text(encoding="utf-8"))
     spans = truth["spans"]
-    moments = [Moment(*(span[key] for key in ("onset_s", "apex_s", "kind", "label", "peak_px"))) for span in spans]
+    moments = [
+        Moment(span["onset_s"], span["apex_s"], span["kind"], span["label"], span["peak_px"], aus_of(span))
+        for span in spans
+    ]
     for _ in range(QUIET_PAIRS):
         start = rng.uniform(0.2, truth["duration_s"] - 1)
         end = start + rng.uniform(0.08, 0.35)
         if all(span["offset_s"] < start - 0.03 or span["onset_s"] > end + 0.03 for span in spans):
             moments.append(Moment(start, end, "quiet", "", 0.0))
     return moments
+
+
+def aus_of(span: dict[str, Any]) -> frozenset[int]:
+    """The Action Units that a span of a truth shows."""
+    return frozenset(au for pulse in span["pulses"] for au, _ in action_units(pulse["amounts"]))
 
 
 def frames_at(video: Path, times_s: Sequence[float]) -> list[np.ndarray]:
