@@ -21,7 +21,7 @@ from engine.errors import UserError
 from stream.align import Crop
 from stream.spotter.course import ENDED, Course, Point
 from stream.spotter.motion import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
-from stream.spotter.pulse import pulses, strongest
+from stream.spotter.pulse import undone
 from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
 from stream.spotter.span import Span
 from stream.spotter.speech import Speech
@@ -37,15 +37,15 @@ class SpotterSettings:
     micro_max_s: float = 0.5  # onset to offset; longer is macro
     macro_max_s: float = 20.0  # an expression that is held longer is closed
     lag_s: float = 0.2
-    rate_hz: float = 33.0  # of looks at crops that follow each other faster
+    rate_hz: float = 50.0  # of looks at crops that follow each other faster
     mean_s: float = 0.05  # what is looked at is the mean of so many seconds, which takes out the noise of their coding
-    pulse_trigger: float = 1.6
-    blink_trigger: float = 3.0  # of a single patch: lids are small
+    pulse_trigger: float = 1.1  # times what noise reaches a tenth of the time
+    blink_trigger: float = 1.5  # the same, at the eyes
     rise_trigger: float = 3.0
     floor_prior_px: float = 0.1
     floor_min_px: float = 0.03
     settle_s: float = 0.5  # of a track before it speaks
-    decide_s: float = 0.24  # after the apex before a short movement is final
+    decide_s: float = 0.22  # after the apex before a short movement is final
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -102,7 +102,7 @@ class Spotter:
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
     WOBBLE = 0.1  # of an expression under way: a movement smaller than this is a part of it
-    PATCHES = 8  # whose mean is a pulse: noise reaches so many at once less often than one
+    PULSE = 0.5  # strength in rise floors that noise reaches a tenth of the time, until it is known
     CLEARER = 1.3  # times the strength of another course of the same movement
     CONFIRM_S = 0.05  # past the apex before a rise is said
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
@@ -119,7 +119,8 @@ class Spotter:
         self.settings, self._judge, self._flow = settings or SpotterSettings(), judge, flow
         self._regions = regions(self.settings.crop)
         prior = np.full(self._regions.face.shape, self.settings.floor_prior_px)
-        self._rise_floor, self._pulse_floor = NoiseFloor(prior), NoiseFloor(prior / 2, quantile=0.9)
+        self._rise_floor = NoiseFloor(prior)
+        self._pulse_floor = NoiseFloor(np.full(3, self.PULSE), quantile=0.9)  # of eyes, brows, mouth
         self._rise_px = prior  # what the rise floor says, each patch checked against the whole face
         self._aperture, self._depth = Neutral(), Depth(prior.shape)
         self._ring: deque[_Seen] = deque()
@@ -193,7 +194,7 @@ class Spotter:
                 steady = lag if last.lag is None else (lag + last.lag) / 2
                 rise = np.hypot(*steady)
                 self._rise_floor.update(rise, step_s)
-                self._rise_px = self._floor(self._rise_floor)
+                self._rise_px = self._floor()
                 self.motion_px = float(rise[self._regions.face].max())
                 self.noise_px = _median(self._rise_px[self._regions.face])
                 calm = float((rise / self._rise_px)[self._skin()].max()) < self.settings.rise_trigger
@@ -218,10 +219,10 @@ class Spotter:
         nearest = min(list(self._ring)[max(after - 1, 0) : after + 1], key=lambda seen: abs(seen.t_s - t_s))
         return nearest.moment if abs(nearest.t_s - t_s) <= self.settings.lag_s / 3 else None
 
-    def _floor(self, noise: NoiseFloor) -> np.ndarray:
+    def _floor(self) -> np.ndarray:
         """The noise floor of each patch; no patch is believed to be much quieter than the face as a whole."""
-        whole = 0.7 * _median(noise.level[self._regions.face])
-        return np.maximum(noise.level, max(whole, self.settings.floor_min_px))
+        level = self._rise_floor.level
+        return np.maximum(level, max(0.7 * _median(level[self._regions.face]), self.settings.floor_min_px))
 
     # --- noticing
 
@@ -242,23 +243,24 @@ class Spotter:
         last = bisect_left(self._ring, now.t_s - 0.05, key=attrgetter("t_s"))
         earlier = {first + i: seen.steady for i, seen in enumerate(islice(self._ring, first, last))}
         lags = {i: steady for i, steady in earlier.items() if steady is not None}
-        if not lags or now.steady is None:
+        if not lags or now.lag is None:
             return []
-        px = pulses(np.stack(list(lags.values())), now.steady)
-        self._pulse_floor.update(px.max(axis=0), now.t_s - self._ring[-2].t_s)
-        strength = px / self._floor(self._pulse_floor)
-        spans = []
         skin, settings = self._skin(), self.settings
-        for name, mask, count, trigger in (
-            ("eyes", self._regions.eyes, 1, settings.blink_trigger),
-            ("brows", self._regions.upper & skin, self.PATCHES, settings.pulse_trigger),
-            ("mouth", self._regions.lower & skin, self.PATCHES, settings.pulse_trigger),
-        ):
-            each = strongest(strength, mask, count)
+        parts = {
+            "eyes": self._regions.eyes,
+            "brows": self._regions.upper & skin,
+            "mouth": self._regions.lower & skin,
+        }
+        strength = undone(np.stack(list(lags.values())), now.lag, self._rise_px, np.stack(list(parts.values())))
+        self._pulse_floor.update(strength.max(axis=0), now.t_s - self._ring[-2].t_s)
+        triggers = self._pulse_floor.level * (settings.blink_trigger, settings.pulse_trigger, settings.pulse_trigger)
+        spans = []
+        for (name, mask), each, trigger in zip(parts.items(), strength.T, triggers, strict=True):
             rose = list(lags)[each.argmax()]
             if each.max() <= trigger or not self._is_new(name, self._ring[rose].t_s):
                 continue
-            if course := self._course(rose, mask):
+            course = self._course(rose, mask)
+            if course and course.apex is not course.points[-1]:  # else it still rises
                 self._short.append(_Short(name, course))
                 if name != "eyes":
                     spans += self._say(course)

@@ -11,6 +11,7 @@ from stream.spotter.motion import Regions
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
 MICRO_PX = 2.2  # what is larger is no micro-expression
+NOISE = 2.0  # noise floors: what is fainter is nothing
 FAINT = 3.0  # noise floors: what is fainter needs a judge who rather believes it
 
 
@@ -76,7 +77,7 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
     """Names a movement that rose and came back."""
     if seen.on_eyes:
         return "blink" if seen.aperture_drop > 0.1 and seen.duration_s < 0.7 else "other"
-    if seen.snr < 2.0 + 6 * np.exp(-seen.age_s / 0.7) or seen.spread < 0.025:
+    if seen.snr < NOISE + 6 * np.exp(-seen.age_s / 0.7) or seen.spread < 0.025:
         return "other"
     if seen.residue >= 0.5 or seen.duration_s > 1.15 * micro_max_s or seen.lobes > 2:
         return "other"

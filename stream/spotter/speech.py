@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+from stream.spotter.rules import NOISE
 from stream.spotter.span import Span
 
 
@@ -24,7 +25,8 @@ class Speech:
 
     def hear(self, span: Span) -> list[Span]:
         """`span` as it is to be said, and corrections of what was said before."""
-        syllable = span.evidence.mouth_share >= 0.6 and span.evidence.residue < 0.5
+        seen = span.evidence
+        syllable = seen.mouth_share >= 0.6 and seen.residue < 0.5 and seen.snr >= NOISE
         if not syllable or span.kind not in ("micro", "speech", "other"):
             return [span]
         if self._stretch:

@@ -1,36 +1,38 @@
 import numpy as np
+import pytest
 
-from stream.spotter.pulse import pulses, strongest
+from stream.spotter.pulse import undone
+
+FLOOR = np.full((14, 13), 0.1)
+PART = np.zeros((14, 13), bool)
+PART[2:6, 2:6] = True
 
 
 def flows(*u: float) -> np.ndarray:
-    """(N, 2, 1, 1): so much to the right in each."""
-    return np.array([[[[x]], [[0.0]]] for x in u])
+    """(N, 2, 14, 13): the part moves so much to the right in each, pixels."""
+    moved = np.zeros((len(u), 2, 14, 13))
+    moved[:, 0, PART] = np.array(u)[:, None]
+    return moved
 
 
-def test_a_rise_that_comes_back_is_a_pulse_as_strong_as_the_lesser_of_both():
-    assert pulses(flows(0.2, 1.0, 0.4), flows(-0.7)[0]).ravel().tolist() == [0.2, 0.7, 0.4]
+def strength(earlier: np.ndarray, now: np.ndarray, *parts: np.ndarray) -> list[float]:
+    return undone(earlier, now, FLOOR, np.stack(parts or (PART,))).ravel().tolist()
+
+
+def test_a_rise_that_comes_back_is_as_strong_as_the_geometric_mean_of_both_in_noise_floors():
+    assert strength(flows(0.1, 0.4), flows(-0.9)[0]) == pytest.approx([3.0, 6.0])
 
 
 def test_a_rise_that_goes_on_and_one_that_turns_aside_are_none():
-    assert pulses(flows(1.0), flows(0.9)[0]).item() == 0
-    aside = np.array([[[0.0]], [[1.0]]])
-    assert pulses(flows(1.0), aside).item() == 0
+    aside = flows(0.4)[0, ::-1]
+    assert strength(flows(0.4), flows(0.4)[0]) == strength(flows(0.4), aside) == [0.0]
 
 
-def test_patches_are_apart():
-    earlier, now = np.zeros((2, 2, 14, 13)), np.zeros((2, 14, 13))
-    earlier[0, 1, 3, 4], now[1, 3, 4] = -1.5, 1.0
-    assert np.argwhere(pulses(earlier, now)).tolist() == [[0, 3, 4]]
+def test_parts_are_apart():
+    assert strength(flows(0.4), flows(-0.4)[0], PART, ~PART) == pytest.approx([4.0, 0.0])
 
 
-def test_patches_that_move_together_are_stronger_than_those_that_move_at_different_times():
-    part = np.zeros((14, 13), bool)
-    part[2:6, 2:6] = True
-    together, scattered = np.zeros((8, 14, 13)), np.zeros((8, 14, 13))
-    for i, (row, column) in enumerate(np.argwhere(part)[:8]):
-        together[3, row, column] = scattered[i, row, column] = 2.0
-    together[:, 0, 0] = 9.0  # outside the part
-    assert strongest(together, part, 8).argmax() == 3
-    assert strongest(together, part, 8).max() == 2.0
-    assert strongest(scattered, part, 8).max() == 2.0 / 8
+def test_patches_that_go_on_take_away_from_those_that_come_back():
+    now = flows(-0.4)[0]
+    now[:, 2] *= -1  # one row of four
+    assert strength(flows(0.4), now) == pytest.approx([4.0 * 0.5**0.5])

@@ -13,8 +13,8 @@ def syllable(film):
     (crop,) = film([], [0.0])
     nothing = Evidence(**{field.name: 0 for field in fields(Evidence)})
 
-    def make(id: int, apex_s: float, mouth_share: float = 0.9) -> Span:
-        seen = replace(nothing, mouth_share=mouth_share)
+    def make(id: int, apex_s: float, mouth_share: float = 0.9, snr: float = 5.0) -> Span:
+        seen = replace(nothing, mouth_share=mouth_share, snr=snr)
         return Span(1, id, apex_s - 0.1, apex_s, apex_s + 0.1, "micro", 1.0, True, crop, crop, seen)
 
     return make
@@ -41,11 +41,13 @@ def test_three_in_a_row_are_speech_under_the_id_of_the_first_and_the_others_are_
     assert (stretch.onset_s, stretch.offset_s) == pytest.approx((0.9, 2.0))
 
 
-def test_those_far_apart_and_those_of_the_brows_are_no_speech(syllable):
+def test_those_far_apart_those_of_the_brows_and_those_of_noise_are_no_speech(syllable):
     speech = Speech()
     apart = [syllable(i, 2.0 * i) for i in range(4)]
     brows = [syllable(10 + i, 20 + 0.3 * i, mouth_share=0.1) for i in range(4)]
-    assert [span for one in apart + brows for span in speech.hear(one)] == apart + brows
+    noise = [syllable(20 + i, 30 + 0.3 * i, snr=1.5) for i in range(4)]
+    spans = apart + brows + noise
+    assert [span for one in spans for span in speech.hear(one)] == spans
 
 
 def test_one_movement_that_is_judged_several_times_is_no_speech(syllable):
