@@ -14,6 +14,7 @@ def undone(earlier: np.ndarray, now: np.ndarray, floor: np.ndarray, parts: np.nd
     All patches of a part have their say, each for the direction in which it rose: a faint movement is told from noise
     before it has wholly come back, for noise takes back some patches and not others.
     """
-    against = parts[:, None] * -now / floor**2 / parts.sum(axis=(1, 2))[:, None, None, None]
+    patches = np.maximum(parts.sum(axis=(1, 2)), 1)[:, None, None, None]
+    against = parts[:, None] * -now / floor**2 / patches
     product = earlier.reshape(len(earlier), -1) @ against.reshape(len(parts), -1).T
     return np.sqrt(np.maximum(product, 0.0))
