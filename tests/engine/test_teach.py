@@ -135,7 +135,7 @@ def test_a_head_brings_the_shipped_bundle_that_it_was_taught_to_unless_another_i
     teach(shots(twin, ("tense", "positive"), 4), twin).save(head)
     taught = Recognizer.load(head=head, device="cpu")
     assert taught.bundle == twin.bundle and taught.lesson and taught.lesson.classes == ("positive", "tense")
-    with pytest.raises(UserError, match="taught to another bundle than merau-synthetic: start merau with this --head"):
+    with pytest.raises(UserError, match="taught to another bundle than merau-default: start merau with this --head"):
         Recognizer.load(SHIPPED / "default", head=head, device="cpu")
 
 
