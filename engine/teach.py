@@ -176,8 +176,8 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
     """Fit a head on `samples`, one or more of each of at least two classes.
 
     With kind "auto" the one of heads.KINDS that best tells samples left out in turn; where all classes are known, a
-    linear one that corrects the bundle. To refine a lesson, teach its
-    samples and the new ones together. Raises UserError where it cannot be taught, or `kind` is unknown.
+    linear one that corrects the bundle. To refine a lesson, teach its samples and the new ones together. Raises
+    UserError where it cannot be taught, or `kind` is unknown.
     """
     bundle = taught if isinstance(taught, Bundle) else taught.bundle
     if kind not in (AUTO, *heads.KINDS):

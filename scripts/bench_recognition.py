@@ -8,8 +8,7 @@ portraits of people that no recognizer was trained on, rendered once into --cach
 and apex as the truth has them, and of moments without expression (three in five, as live), through mesh, alignment and
 flow; crops are also moved, enlarged and turned on the way. "found" is what the pipeline says of the whole clip: an
 event counts where it overlaps a micro-expression by half (IoU), one to one, and as right where its class is right too.
-"drawn" is flow that was never a picture, of the same peaks: what lies between it and "found" is lost by camera, crop
-and spotter.
+"drawn", to compare, is flow that was never a picture, of the same peaks.
 """
 
 import argparse

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from calib.probability import biased
+from calib.probability import biased, fit_temperature
 from engine.crop import CropSpec
 from engine.heads import softmax
 from engine.recognizer import APEX_PX, GRID, Recognizer, normalise
 from trainers.cli import main
 from trainers.data.synth.action_units import TARGET
-from trainers.data.synth.flows import Flows, FlowSettings, flows
+from trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings, flows
 from trainers.evaluate.synthetic import score
 from trainers.export import FALSE_NOTHING, FALSE_SOMETHING, RISK, calibration, export, load_model
 from trainers.learn.apex import pretrain
@@ -53,6 +53,7 @@ def test_the_worse_of_two_cameras_keeps_its_errors_within_the_risk():
     label = rng.integers(0, 4, 8000)
     good, bad = (s * np.eye(4)[label] + rng.normal(0, 1, (8000, 4)) for s in (4, 2))
     shift, fitted = calibration([(good, label), (bad, label)])
+    assert fitted["temperature"] == max(fit_temperature(biased(logits, shift), label) for logits in (good, bad))
     for logits in (good, bad):
         said = softmax(biased(logits, shift) / fitted["temperature"])
         wrong = (said.argmax(1) != label)[said.max(1) >= fitted["threshold"]]
@@ -60,6 +61,14 @@ def test_the_worse_of_two_cameras_keeps_its_errors_within_the_risk():
         none, shown = said[label == 3, -1], said[label < 3, -1]
         assert (none < fitted["something"]).mean() <= FALSE_SOMETHING + 1e-3
         assert (shown > fitted["nothing"]).mean() <= FALSE_NOTHING + 1e-3
+
+
+def test_no_expression_is_judged_as_often_as_a_camera_shows_none():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 4, 8000)
+    posterior = 2 * (2 * np.eye(4)[label] + rng.normal(0, 1, (8000, 4)))  # right where a quarter is none
+    shift, _ = calibration([(posterior, label)])
+    assert shift == pytest.approx(np.log(LIVE_SHARE / (1 - LIVE_SHARE)) - np.log(1 / 3), abs=0.1)
 
 
 def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, data, tmp_path):

@@ -248,3 +248,16 @@ def without_head(field: np.ndarray) -> np.ndarray:
         axis[spec.inner] = cv2.resize(values, (spec.size_px, spec.size_px), interpolation=cv2.INTER_LINEAR)
     facial = engine_flow.remove_global_motion(full, trust, spec=spec)[:, *spec.inner]
     return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in facial])
+
+
+def placed(flow: np.ndarray, across: float, down: float, drop: float) -> np.ndarray:
+    """Flows (N, 2, 32, 32) enlarged about their centre and moved down, the edges repeated."""
+    return sampling(down, drop) @ flow @ sampling(across, 0).T
+
+
+def sampling(zoom: float, shift: float) -> np.ndarray:
+    """(32, 32) float32: linear interpolation of a row or column that is enlarged by `zoom` and moved by `shift`."""
+    cells = np.arange(GRID)
+    middle = (GRID - 1) / 2
+    at = (cells - middle - shift * GRID) / zoom + middle
+    return np.stack([np.interp(at, cells, cell) for cell in np.eye(GRID)], 1).astype(np.float32)

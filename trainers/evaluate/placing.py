@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from engine.recognizer import GRID
+from trainers.data.flow_set import placed
 
 ZOOMS = (0.8, 0.9, 1.0, 1.12, 1.25)  # across, and as many down
 DROPS = (-0.06, 0.0, 0.06)  # how much lower, crop widths
@@ -34,16 +34,3 @@ def embed(flow: np.ndarray, trunk: Trunk, clarity: Callable[[np.ndarray], float]
     weight = (np.exp(score) / np.exp(score).sum()).astype(np.float32)
     embedding, units = (np.tensordot(weight, np.stack(parts), 1) for parts in zip(*seen, strict=True))
     return embedding, units
-
-
-def placed(flow: np.ndarray, across: float, down: float, drop: float) -> np.ndarray:
-    """Flows (N, 2, 32, 32) enlarged about their centre and moved down, the edges repeated."""
-    return sampling(down, drop) @ flow @ sampling(across, 0).T
-
-
-def sampling(zoom: float, shift: float) -> np.ndarray:
-    """(32, 32) float32: linear interpolation of a row or column that is enlarged by `zoom` and moved by `shift`."""
-    cells = np.arange(GRID)
-    middle = (GRID - 1) / 2
-    at = (cells - middle - shift * GRID) / zoom + middle
-    return np.stack([np.interp(at, cells, cell) for cell in np.eye(GRID)], 1).astype(np.float32)

@@ -18,11 +18,11 @@ from engine.errors import UserError
 from engine.flow import pair_flow
 from engine.mesh import FaceNets
 from engine.recognizer import apex_picture, shrink
+from trainers.data.flow_set import placed
 from trainers.data.synth import action_units as table
 from trainers.data.synth.courses import Drives, peak_px
 from trainers.data.synth.flows import SPOKEN_PX, Flows, draw_intensities, log_uniform, seen_as_set
 from trainers.data.synth.portrait import Portrait, Pose, find_face
-from trainers.evaluate.placing import placed
 
 FRAME = (360, 320)
 PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
