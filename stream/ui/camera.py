@@ -70,7 +70,8 @@ class Camera:
     @property
     def runs_on(self) -> str:
         """As Pipeline.runs_on; empty unless it runs."""
-        return self._pipeline.runs_on if self._pipeline and self.running else ""
+        pipeline = self._pipeline
+        return pipeline.runs_on if pipeline else ""
 
     def start(self, consent: Consent | None) -> None:
         """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""
@@ -103,7 +104,7 @@ class Camera:
 
     def _analyse(self, source: Source, consent: Consent | None) -> None:
         wiring = self.wiring
-        self._pipeline = pipeline = Pipeline(
+        pipeline = Pipeline(
             self.name, wiring.recognizer, wiring.settings, wall_zero=source.wall_zero, keep_pictures=True
         )
         self.session = session = begin(source, pipeline, wiring.store, None if self.replay else consent)
@@ -111,6 +112,7 @@ class Camera:
         kept_s = time.monotonic()
         own = isinstance(source, Browser)
         film = Film(self.number, wiring.sinks(self, session), sends_pictures=not own, waits=not self.on_wall)
+        self._pipeline = pipeline
         try:
             with closing(record(source, pipeline, wiring.store, session)) as updates:
                 for update in updates:
@@ -123,6 +125,7 @@ class Camera:
                     for event in update.events:
                         self._tell(event, session)
         finally:
+            self._pipeline = None  # its nets and crops are let go, however long the camera stays on the page
             film.end()
             self._keep(session, traces)
             try:
