@@ -49,6 +49,27 @@ def biased(logits: np.ndarray, bias: float) -> np.ndarray:
     return np.column_stack([logits[:, :-1], logits[:, -1] + bias])
 
 
+def fit_slope_and_offset(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """The a and b for which 1 / (1 + exp(-(a x + b))) is the probability of the `truth` (N,) of 0 and 1, given logits x
+    (N,): Platt scaling (Platt 1999), the targets drawn in from 0 and 1 as there. `weights` (N,) of the samples.
+
+    Newton's method from a = 1, b = 0; the likelihood has a single maximum.
+    """
+    shown = truth > 0
+    target = np.where(shown, (shown.sum() + 1) / (shown.sum() + 2), 1 / ((~shown).sum() + 2))
+    design = np.column_stack([logits, np.ones(len(logits))])
+    scaling = np.array([1.0, 0.0])
+    for _ in range(50):
+        said = 1 / (1 + np.exp(-np.clip(design @ scaling, -30, 30)))
+        gradient = design.T @ (weights * (said - target))
+        bend = (design.T * (weights * np.maximum(said * (1 - said), 1e-6))) @ design
+        step = np.linalg.solve(bend, gradient)
+        scaling = scaling - step * min(1, 2 / np.abs(step).max())
+        if np.abs(step).max() < 1e-6:
+            break
+    return float(scaling[0]), float(scaling[1])
+
+
 def range_of_doubt(probability: np.ndarray, truth: np.ndarray, *, missed: float, false: float) -> tuple[float, float]:
     """Between which values of a class's `probability` (N,) it is left open whether the class is there.
 
@@ -63,11 +84,14 @@ def range_of_doubt(probability: np.ndarray, truth: np.ndarray, *, missed: float,
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their counts."""
-    confidence = probabilities.max(1)
-    correct = probabilities.argmax(1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(index, confidence - correct, minlength=bins)
-    return float(np.abs(gap).sum() / len(labels))
+    return calibration_gap(probabilities.max(1), probabilities.argmax(1) == labels, bins=bins)
+
+
+def calibration_gap(probability: np.ndarray, happened: np.ndarray, *, bins: int = 15) -> float:
+    """Mean gap between `probability` (N,) and how often it `happened` (N,) over equal-width bins, by their counts."""
+    index = np.minimum((probability * bins).astype(int), bins - 1)
+    gap = np.bincount(index, probability - happened, minlength=bins)
+    return float(np.abs(gap).sum() / len(probability))
 
 
 def uncertain_threshold(

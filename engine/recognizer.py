@@ -66,6 +66,7 @@ class Recognizer:
         self.head = read_head(bundle)
         self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
         self.doubt = tuple((DOUBT | bundle.card["calibration"])[k] for k in ("something", "nothing"))
+        self._unit_scaling = np.array(unit_scaling(bundle)).T
         self.lesson: Lesson | None = None
 
     @classmethod
@@ -115,9 +116,14 @@ class Recognizer:
             self.trunk, self.choice = on_cpu(self.bundle, self._precision, str(error).rstrip("."))
             logging.getLogger(__name__).warning("The CPU takes over: %s.", self.choice)
             embedding, au_logits = self._embed(onset, apex)
-        aus = named(self.bundle.card["aus"], 1 / (1 + np.exp(-au_logits[0])))
+        aus = named(self.bundle.card["aus"], self.units(au_logits)[0])
         said = self.judge(embedding[0], aus)
         return Prediction(aus, said.probabilities, said.prior, said.label, said.uncertain, embedding[0])
+
+    def units(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities of the Action Units from what the trunk says of them, both (N, 17)."""
+        slope, offset = self._unit_scaling
+        return 1 / (1 + np.exp(-(slope * logits + offset)))
 
     def judge(self, embedding: np.ndarray, aus: dict[str, float]) -> Judgement:
         """What the trunk's `embedding` (d,) is taken for, with the classes that are taught now."""
@@ -148,6 +154,12 @@ class Recognizer:
         if lesson:
             lesson.check(self.bundle)
         self.lesson = lesson
+
+
+def unit_scaling(bundle: bundles.Bundle) -> list[tuple[float, float]]:
+    """Slope and offset of the logits of each Action Unit; none in bundles older than that."""
+    told = bundle.card["calibration"].get("units", {})
+    return [told.get(unit, (1.0, 0.0)) for unit in bundle.card["aus"]]
 
 
 def named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:

@@ -109,8 +109,8 @@ def quantized(
 
 
 def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
-    """Samples for the domain gauge, the head's bias for "no expression", temperature and thresholds, from what the INT8
-    trunk says to `data`.
+    """Samples for the domain gauge, the head's bias for "no expression", temperature and thresholds, the scaling of the
+    Action Units, from what the INT8 trunk says to `data`.
 
     Sets in which the size of the motion is not known take no part: they hold expressions only, and confidence is not
     for them. Without any other everything stays as it is.
@@ -123,15 +123,18 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
     for one in data:
         if one.known.any():
             inputs = trunk_inputs(card["input"]["apex_px"], one.flow[one.known])
-            live.append((trunk.embed(**inputs)[0], one.label[one.known]))
+            live.append((*trunk.embed(**inputs), one.label[one.known], one.aus[one.known]))
     if live:
-        embedding, label = live[0]
+        embedding, _, label, _ = live[0]
         domain = embedding[label < len(head.classes) - 1][:DOMAIN_SAMPLES]
         (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
-        shift, fitted = calibration([(head.logits(embedding), label) for embedding, label in live])
+        shift, fitted = calibration([(head.logits(embedding), label) for embedding, _, label, _ in live])
         head.bias[-1] += shift
         heads.save(head, folder / bundle.HEAD)
-        card["calibration"] = card["calibration"] | fitted
+        logits, aus = (np.concatenate([each[column] for each in live]) for column in (1, 3))
+        weights = np.concatenate([as_live(label == len(head.classes) - 1) for _, _, label, _ in live])
+        scaling = dict(zip(card["aus"], unit_calibration(logits, aus, weights), strict=True))
+        card["calibration"] = card["calibration"] | fitted | {"units": scaling}
 
 
 def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, dict[str, float]]:
@@ -168,6 +171,17 @@ def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float
         "something": min(something),
         "nothing": max(nothing),
     }
+
+
+def unit_calibration(logits: np.ndarray, aus: np.ndarray, weights: np.ndarray) -> list[tuple[float, float]]:
+    """Slope and offset of each Action Unit's logits (N, A), for the truth `aus` (N, A) where it was coded: training
+    weighs what is rare, a camera does not. A unit that was never seen there stays as it is."""
+    coded = ~np.isnan(aus).any(1)
+    seen = [0 < column.sum() < coded.sum() for column in aus[coded].T]
+    return [
+        probability.fit_slope_and_offset(logits[coded, i], aus[coded, i], weights[coded]) if seen[i] else (1.0, 0.0)
+        for i in range(aus.shape[1])
+    ]
 
 
 def as_live(none: np.ndarray) -> np.ndarray:

@@ -30,6 +30,6 @@ def session(model: bytes, *, plainly: bool = False) -> ort.InferenceSession:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Processors without VNNI add two products of bytes in 16 bits, which overflow; what is signed is then made unsigned.
+    # Without VNNI two products of bytes are added in 16 bits, which overflow; this makes unsigned what is signed.
     options.add_session_config_entry("session.x64quantprecision", "1")
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

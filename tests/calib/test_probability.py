@@ -26,6 +26,18 @@ def test_a_bias_and_a_temperature_that_were_put_in_are_found():
     assert bias == pytest.approx(-1, abs=0.1) and temperature == pytest.approx(2, rel=0.05)
 
 
+def test_a_slope_and_an_offset_that_were_put_in_are_found_where_little_is_true():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-3, 2, 40_000)
+    truth = (rng.random(40_000) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    weights = np.where(rng.random(40_000) < 0.3, 2.0, 0.5)
+    slope, offset = probability.fit_slope_and_offset(2 * logits + 1, truth, weights)
+    assert slope == pytest.approx(0.5, rel=0.05) and offset == pytest.approx(-0.5, abs=0.1)
+    confident = probability.calibration_gap(1 / (1 + np.exp(-(2 * logits + 1))), truth)
+    scaled = probability.calibration_gap(1 / (1 + np.exp(-(slope * (2 * logits + 1) + offset))), truth)
+    assert confident > 0.05 and scaled < 0.01
+
+
 def test_what_lies_outside_of_the_range_of_doubt_is_wrong_as_seldom_as_was_chosen():
     rng = np.random.default_rng(0)
     truth = rng.random(20_000) < 0.5

@@ -64,7 +64,7 @@ def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
         cut_here = all(data.crops[rows])
         embedding[rows], au_logits[rows] = trunk(flow[rows]) if cut_here else placing.embed(flow[rows], trunk, clarity)
     said = known(embedding)
-    return Answers(expressions(said, names), said, 1 / (1 + np.exp(-au_logits)), embedding, names, units)
+    return Answers(expressions(said, names), said, recognizer.units(au_logits), embedding, names, units)
 
 
 def embed(recognizer: Recognizer, apex: np.ndarray | None, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

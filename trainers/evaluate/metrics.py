@@ -55,6 +55,6 @@ def auc(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 def f1(truth: np.ndarray, present: np.ndarray) -> float:
-    """F1 of binary decisions `present` (N,) against `truth` (N,)."""
+    """F1 of binary decisions `present` (N,) against `truth` (N,) of 0 and 1; nan where nothing is true."""
     hits = float((truth * present).sum())
-    return 2 * hits / max(float(truth.sum() + present.sum()), 1.0)
+    return 2 * hits / float(truth.sum() + present.sum()) if truth.any() else float("nan")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from calib.domain import LEAST, gap, reference
-from calib.probability import expected_calibration_error
+from calib.probability import calibration_gap, expected_calibration_error
 from engine import heads
 from engine.bundle import DOMAIN, Bundle
 from engine.recognizer import Recognizer
@@ -37,7 +37,7 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
     said, sure = probabilities.argmax(1), probabilities.max(1) >= recognizer.threshold
     none = probabilities.shape[1] - 1
     expressive = label < none
-    units = recognizer.bundle.card["aus"]
+    units, shown = recognizer.bundle.card["aus"], recognizer.units(au_logits)
     return {
         "samples": len(label),
         **rounded(class_scores(label, said, probabilities.shape[1])),
@@ -52,7 +52,8 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
             for low, high in INTENSITIES_PX
         },
         "au_auc": rounded({au: auc(aus[:, i], au_logits[:, i]) for i, au in enumerate(units)}),
-        "au_f1": rounded({au: f1(aus[:, i], au_logits[:, i] > 0) for i, au in enumerate(units)}),
+        "au_f1": rounded({au: f1(aus[:, i], shown[:, i] > 0.5) for i, au in enumerate(units)}),
+        "au_ece": round(calibration_gap(shown.ravel(), aus.ravel()), 4),
         "ece": round(expected_calibration_error(probabilities, label), 4),
         "answered": answered(label, said, sure),
         "expressions_answered": answered(*(column[said < none] for column in (label, said, sure))),

@@ -20,3 +20,4 @@ def test_auc_counts_ordered_pairs():
 
 def test_f1_by_hand():
     assert metrics.f1(np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0])) == pytest.approx(0.5)
+    assert np.isnan(metrics.f1(np.array([0, 0]), np.array([1, 0])))
