@@ -343,15 +343,20 @@ class Spotter:
         return spans
 
     def _say(self, course: Course) -> list[Span]:
-        """At the apex, if it looks like a micro-expression so far."""
+        """At the apex, if it looks like a micro-expression so far and the judge does not deny it."""
         if any(self._near(apex_s, course.apex.t_s) for apex_s in self._said_apexes_s):
             return []
         seen = self._measure(course)
         if self._short_kind(course, replace(seen, residue=0.0)) != "micro" or self._wobbles(course):
             return []
+        if self._judge and self._judge(*self._pair(course)) > 1:
+            return []  # it may be one of which the judge knows nothing, but let it end first
+        span = self._span(course, "micro", seen, final=False)
+        if self._was_told(span):
+            return []
         self._said[course.id] = course.apex.t_s
         self._said_apexes_s.append(course.apex.t_s)
-        return [self._span(course, "micro", seen, final=False)]
+        return [span]
 
     def _finally(self, spans: list[Span]) -> list[Span]:
         """What is nothing needs no word, unless something was said of it at its apex."""
@@ -457,10 +462,14 @@ class Spotter:
         """A micro-expression is told once, whether its pulse or its rise was judged first."""
         if span.kind != "micro":
             return span
-        if any(min(span.offset_s, told.offset_s) > max(span.onset_s, told.onset_s) for told in self._told):
+        if self._was_told(span):
             return replace(span, kind="other")
         self._told.append(span)
         return span
+
+    def _was_told(self, span: Span) -> bool:
+        """Whether it overlaps a micro-expression that is final: it is the same, or the way back from it."""
+        return any(min(span.offset_s, told.offset_s) > max(span.onset_s, told.onset_s) for told in self._told)
 
     def _short_kind(self, course: Course, seen: Evidence) -> Kind:
         kind = short_kind(seen, self.settings.micro_max_s)

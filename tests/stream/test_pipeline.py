@@ -70,6 +70,13 @@ def test_every_expression_has_action_units_probabilities_and_a_label(updates):
         assert all(0 <= probability <= 1 for probability in event.aus.values())
 
 
+def test_what_is_said_at_an_apex_is_not_taken_back(updates):
+    """Nor is the way back from a micro-expression called another one: at 5.8 and 27.2 s."""
+    said = [event for update in updates for event in update.events if event.kind == "micro" and not event.final]
+    last = {event.id: event for event in finals(updates)}
+    assert said and [event.apex_s for event in said if last[event.id].kind != "micro"] == []
+
+
 def test_nothing_stays_provisional(updates):
     last = {event.id: event for update in updates for event in update.events}
     assert [event for event in last.values() if not event.final] == []
