@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,8 @@ def _add_recognizing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--bundle", type=Path, help="recognizer, a folder or zip (the one that ships with merau)")
     command.add_argument("--head", type=Path, metavar="FILE", help="classes that `merau adapt` taught this recognizer")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    precisions = ("int8", "fp32", "fp16", "fp8")
+    command.add_argument("--precision", choices=precisions, default="int8", help="fp16, fp8: on a GPU (%(default)s)")
 
 
 def _add_pictures(command: argparse.ArgumentParser) -> None:
@@ -138,22 +141,32 @@ def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSe
     from stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
-    return _warm(arguments.bundle, arguments.device, arguments.head), settings
+    return _warm(_load(arguments)), settings
 
 
-def _warm(bundle: Path | None = None, device: str = "auto", head: Path | None = None) -> "Recognizer":
-    """A recognizer that has run once: numba compiles at the first call, better now than while a camera sends frames.
+def _load(arguments: argparse.Namespace, bundle: Path | None = None) -> "Recognizer":
+    """What the options ask for; `bundle`, as its classes are, instead of the one and the head that they name."""
+    from engine.recognizer import Recognizer
+
+    return Recognizer.load(
+        bundle or arguments.bundle,
+        head=None if bundle else arguments.head,
+        device=arguments.device,
+        precision=arguments.precision,
+    )
+
+
+def _warm(recognizer: "Recognizer") -> "Recognizer":
+    """`recognizer` after its first run: numba compiles then, better now than while a camera sends frames.
 
     Says on stderr what runs where.
     """
     import cv2
     import numpy as np
 
-    from engine.recognizer import Recognizer
     from stream.flows import FrameFlow, runs_on
 
     cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
-    recognizer = Recognizer.load(bundle, head=head, device=device)
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
     print(f"Recognizer: {runs_on(recognizer, FrameFlow(recognizer, recognizer.spec))}.", file=sys.stderr)
@@ -205,12 +218,13 @@ def _analyse(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from engine.recognizer import Recognizer
     from stream import demo
     from stream.analyse import Results, analyse
     from stream.pipeline import PipelineSettings
     from stream.sources import File, SourceSettings
 
-    recognizer, truth = _warm(), demo.truth()
+    recognizer, truth = _warm(Recognizer.load()), demo.truth()
     with (
         Results(arguments.out, arguments.out / "merau.db") as results,
         File(str(demo.CLIP), SourceSettings(paced=True)) as source,
@@ -247,7 +261,6 @@ def _demo_page(store: Path) -> None:
 
 
 def _ui(arguments: argparse.Namespace) -> int:
-    from engine.recognizer import Recognizer
     from stream.ui.settings import Login, UiSettings
 
     settings = UiSettings(
@@ -264,11 +277,7 @@ def _ui(arguments: argparse.Namespace) -> int:
     _, pipeline = _recognizing(arguments)
     from stream.ui.app import App, until_stopped
 
-    def load(other: Path | None) -> Recognizer:
-        head = None if other else arguments.head
-        return Recognizer.load(other or arguments.bundle, head=head, device=arguments.device)
-
-    app = App(arguments.sources, load, settings, store=arguments.store, pipeline=pipeline)
+    app = App(arguments.sources, partial(_load, arguments), settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:
         said = f"The page is at {app.address} and ends with Ctrl-C."
         print(json.dumps({"address": app.address}) if arguments.json else said, flush=True)
@@ -305,11 +314,12 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
+    from engine.recognizer import Recognizer
     from engine.teach import teach
     from stream.adapt import judge_of, read_samples
 
     bundle = arguments.bundle or (None if arguments.head else judge_of(arguments.samples))
-    recognizer = _warm(bundle, head=arguments.head)
+    recognizer = _warm(Recognizer.load(bundle, head=arguments.head))
     samples = list(recognizer.lesson.samples) if recognizer.lesson else []
     for path in arguments.samples:
         samples += read_samples(path, recognizer)

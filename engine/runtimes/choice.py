@@ -38,12 +38,14 @@ class Choice:
 def choose(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, Choice]:
     """The trunk of `bundle` on "cpu", "cuda", or with "auto" on whichever can be had.
 
-    Raises UserError, one sentence, where "cuda" cannot be had, or on the CPU the precision.
+    Raises UserError, one sentence, where "cuda" cannot be had, or on "cpu" the precision.
     """
     if wanted not in DEVICES:
         raise UserError(f"Device is {wanted!r}: choose one of {', '.join(DEVICES)}.")
     if precision not in TRUNKS.keys() | tensorrt.GRAPHS.keys():
         raise UserError(f"Precision is {precision!r}: choose one of fp32, int8; on a GPU also fp16, fp8.")
+    if wanted == "cpu" and precision not in TRUNKS:
+        raise UserError(f"Precision {precision} is for GPUs: on the CPU choose one of {', '.join(TRUNKS)}.")
     why = "asked for"
     if wanted != "cpu":
         try:
@@ -56,9 +58,9 @@ def choose(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, Choice]:
 
 
 def on_cpu(bundle: Bundle, precision: str, why: str) -> tuple[Trunk, Choice]:
-    """The trunk of `bundle` on the CPU, and that it runs there because of `why`."""
-    if precision not in TRUNKS:
-        raise UserError(f"Precision {precision} is for GPUs: on the CPU choose one of {', '.join(TRUNKS)} ({why}).")
+    """The trunk of `bundle` on the CPU, in INT8 where only a GPU has the precision, and that it runs there because of
+    `why`."""
+    precision = precision if precision in TRUNKS else "int8"
     trunk = OnnxTrunk(bundle.content[TRUNKS[precision]])
     return trunk, Choice("cpu", f"onnxruntime {onnxruntime.__version__}", precision, why)
 

@@ -52,8 +52,10 @@ def test_a_gpu_that_cannot_be_used_leaves_the_cpu_its_own_bundle(monkeypatch):
 
 
 def test_precisions_of_gpus_are_refused_on_the_cpu(no_gpu):
-    with pytest.raises(UserError, match=r"Precision fp16 is for GPUs: on the CPU choose one of fp32, int8"):
-        choose(bundles.load(), "auto", "fp16")
+    with pytest.raises(UserError, match=r"Precision fp16 is for GPUs: on the CPU choose one of fp32, int8\."):
+        choose(bundles.load(), "cpu", "fp16")
+    _, choice = choose(bundles.load(), "auto", "fp8")
+    assert "int8, on the CPU: There is no GPU to use" in str(choice)
     with pytest.raises(UserError, match="Precision is 'int4'"):
         choose(bundles.load(), "cpu", "int4")
 
