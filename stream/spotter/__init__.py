@@ -343,14 +343,12 @@ class Spotter:
         return spans
 
     def _say(self, course: Course) -> list[Span]:
-        """At the apex, if it looks like a micro-expression so far and the judge does not deny it."""
+        """At the apex, if it looks like a micro-expression so far."""
         if any(self._near(apex_s, course.apex.t_s) for apex_s in self._said_apexes_s):
             return []
         seen = self._measure(course)
         if self._short_kind(course, replace(seen, residue=0.0)) != "micro" or self._wobbles(course):
             return []
-        if self._judge and self._judge(*self._pair(course)) > 1:
-            return []  # it may be one of which the judge knows nothing, but let it end first
         span = self._span(course, "micro", seen, final=False)
         if self._was_told(span):
             return []
