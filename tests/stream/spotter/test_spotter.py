@@ -46,6 +46,15 @@ def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(fi
     assert final.apex.t_s == pytest.approx(final.apex_s, abs=1 / 30)
 
 
+def test_what_still_rises_is_not_said_yet(film):
+    quick = Act("micro", (Pulse(2.0, 2.1, 2.25, expression(np.random.default_rng(5), (12,), 0.8)),), "positive", 0.8)
+    spotter = Spotter()
+    heard = [(crop.t_s, span) for crop in film([quick], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
+    first_s, first = heard[0]
+    assert first.kind == "micro" and first_s > quick.apex_s
+    assert first.apex_s == pytest.approx(quick.apex_s, abs=0.02)
+
+
 def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
     clear, faint = smile(2.0), smile(2.0, px=0.3)
     slow = replace(clear, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in clear.pulses))
