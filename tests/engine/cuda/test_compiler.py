@@ -4,6 +4,7 @@ import pytest
 
 from engine import cache
 from engine.cuda.compiler import SOURCES, UnknownArch, compile_source, compiled, newest_ptx
+from tests.engine.cuda.stub.build import kernels
 
 ARCHS = (75, 80, 86, 89, 90, 120)
 
@@ -13,7 +14,8 @@ ARCHS = (75, 80, 86, 89, 90, 120)
 def test_kernels_compile_without_spills(source, arch):
     code, usage = compile_source(source, f"sm_{arch}")
     assert code.startswith(b"\x7fELF")
-    assert set(usage) == {name for name in usage if usage[name].spill_bytes == usage[name].stack_bytes == 0} != set()
+    assert set(usage) == set(kernels(source)) and len(usage) == source.read_text().count("__global__")
+    assert not [name for name, kernel in usage.items() if kernel.spill_bytes or kernel.stack_bytes]
     assert max(kernel.registers for kernel in usage.values()) <= 64  # four blocks of 256 threads to a multiprocessor
 
 

@@ -14,8 +14,7 @@ def build(folder: Path) -> None:
     """The stub driver with every kernel of engine/cuda, compiled as C++."""
     (folder / "rest.cpp").write_text(rest())
     for source in SOURCES:
-        names = re.findall(r"__global__ void (?:__launch_bounds__\(\w+\)\s+)?(\w+)\(", source.read_text())
-        registered = [f'static shim::Registered {name}_registered("{name}", {name});' for name in names]
+        registered = [f'static shim::Registered {name}_registered("{name}", {name});' for name in kernels(source)]
         text = "\n".join(['#include "shim.h"', f'#include "{source}"', *registered])
         (folder / f"{source.stem}.cpp").write_text(text + "\n")
     flags = ["-std=c++17", "-O2", "-g0", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-U_FORTIFY_SOURCE"]
@@ -27,6 +26,11 @@ def build(folder: Path) -> None:
     link = [f"-I{HERE}", f"-Wl,-soname,libcuda.so.1,--version-script={exports}", "-o", folder / "libcuda.so.1"]
     command = ["g++", *flags, *bounds, *link, *sources]
     subprocess.run(command, check=True)
+
+
+def kernels(source: Path) -> list[str]:
+    """The names of a .cu's kernels."""
+    return re.findall(r"__global__ void (?:__launch_bounds__\(\w+\)\s+)?(\w+)\(", source.read_text())
 
 
 def rest() -> str:
