@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from engine.errors import UserError
@@ -30,15 +30,14 @@ def write(path: Path, data: bytes) -> None:
 
     Raises UserError where that cannot be.
     """
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            try:
-                file.write(data + hashlib.sha256(data).digest())
-                file.flush()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        try:
+            part.write_bytes(data + hashlib.sha256(data).digest())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error

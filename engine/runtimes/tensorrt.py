@@ -5,6 +5,7 @@ Since TensorRT 11 the precision of each layer is that of the ONNX graph: FP16 is
 are one with Q/DQ pairs (calib/quantize.py), round which INT8 has half and FP8 single precision.
 """
 
+import hashlib
 import importlib
 import re
 from functools import lru_cache
@@ -25,6 +26,7 @@ OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on
 GRAPHS = {"fp16": "fp32", "int8": "int8", "fp8": "fp8"}  # the bundle's trunk that an engine is built from
 USUAL_BATCH, MOST_BATCH = 8, 64
 WORKSPACE_BYTES = 256 << 20
+RECIPE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # of engines: they are built in under a second
 
 
 class TensorRtTrunk:
@@ -107,10 +109,11 @@ class TensorRtTrunk:
 def cached_engine(bundle: Bundle, precision: str, arch: str, *, folder: Path | None = None) -> tuple[Path, bytes]:
     """Path and bytes of the engine, built if it is not in `folder` (default: the user's cache) or is damaged there.
 
-    The name holds what an engine depends on: the bundle's hash, TensorRT's version, architecture, precision and batch.
+    The name holds what an engine depends on: the bundle's hash, TensorRT's version, architecture, precision and this
+    module's own recipe.
     """
     trt = library()
-    name = f"{bundle.sha256[:16]}-{trt.__name__}-{trt.__version__}-{arch}-{precision}-{MOST_BATCH}.engine"
+    name = f"{bundle.sha256[:16]}-{trt.__name__}-{trt.__version__}-{arch}-{precision}-{RECIPE}.engine"
     path = (folder or cache.folder() / "engines") / name
     plan = cache.read(path)
     if plan is None:

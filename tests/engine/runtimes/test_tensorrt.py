@@ -3,7 +3,7 @@
 import re
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,6 +77,16 @@ def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkey
         cached_engine(bundle, "fp16", "sm_89", folder=path)
     other, _ = cached_engine(replace(bundle, sha256="0" * 64), "fp16", "sm_89", folder=tmp_path)
     assert other != path and {other, path} == set(tmp_path.iterdir())
+
+
+def test_an_engine_is_built_again_where_its_recipe_changed(bundle, tmp_path):
+    source = Path(tensorrt.__file__).read_text()
+    (tmp_path / "edited.py").write_text(source.replace("WORKSPACE_BYTES = 256", "WORKSPACE_BYTES = 128"))
+    spec = spec_from_file_location("edited", tmp_path / "edited.py")
+    edited = module_from_spec(spec)
+    spec.loader.exec_module(edited)
+    paths = {each.cached_engine(bundle, "fp16", "sm_89", folder=tmp_path)[0] for each in (tensorrt, edited)}
+    assert len(paths) == 2
 
 
 def test_the_graphs_keep_the_embedding(bundle):

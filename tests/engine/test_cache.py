@@ -1,0 +1,51 @@
+import os
+import resource
+
+import pytest
+
+from engine import cache
+from engine.errors import UserError
+
+DATA = b"an engine" * 1000
+
+
+@pytest.fixture
+def path(tmp_path):
+    cache.write(tmp_path / "kept", DATA)
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def small_disk():
+    """Files end at 4096 bytes, in the middle of a write."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def check_kept(path):
+    assert cache.read(path) == DATA and list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_ends_half_way_leaves_the_old_file(path, small_disk):
+    with pytest.raises(UserError, match="kept cannot be written: File too large"):
+        cache.write(path, DATA[::-1])
+    check_kept(path)
+
+
+def test_a_file_that_cannot_be_replaced_stays(path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.write(path, DATA[::-1])
+    check_kept(path)
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path):
+    before = os.umask(0o022)
+    cache.write(tmp_path / "kept", DATA)
+    os.umask(before)
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o644
