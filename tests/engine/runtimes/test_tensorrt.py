@@ -43,6 +43,35 @@ def test_engines_build_from_every_shipped_bundle_for_every_architecture(name, ar
         assert len(build(model, precision, arch)) > 10_000
 
 
+@pytest.mark.parametrize(
+    ("precision", "quantized", "convolutions"),
+    [("fp16", None, "HALF"), ("int8", "INT8", "HALF"), ("fp8", "FP8", "FLOAT")],
+)
+def test_what_is_built_has_its_precision_batches_and_workspace(
+    bundle, tmp_path, monkeypatch, precision, quantized, convolutions
+):
+    class Looking(tensorrt_rtx.Builder):
+        def create_optimization_profile(self):
+            self.profile = super().create_optimization_profile()
+            return self.profile
+
+        def build_serialized_network(self, network, config):
+            types = {}
+            for layer in (network.get_layer(i) for i in range(network.num_layers)):
+                types.setdefault(layer.type.name, set()).add(layer.get_output(0).dtype.name)
+            assert types["CONVOLUTION"] == {convolutions}
+            assert types.get("QUANTIZE") == ({quantized} if quantized else None)
+            assert types.get("DEQUANTIZE") == ({convolutions} if quantized else None)
+            assert config.num_optimization_profiles == 1
+            for name, row in (("flow", (2, 32, 32)), ("magnitude", (1,))):
+                assert [tuple(shape) for shape in self.profile.get_shape(name)] == [(n, *row) for n in (1, 8, 64)]
+            assert config.get_memory_pool_limit(tensorrt_rtx.MemoryPoolType.WORKSPACE) == 256 << 20
+            return b"seen"
+
+    monkeypatch.setattr(tensorrt_rtx, "Builder", Looking)
+    assert cached_engine(bundle, precision, "sm_89", folder=tmp_path)[1] == b"seen"
+
+
 def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
     with pytest.raises(UserError, match=r"cannot build INT8 for sm_75: .*FP32 GEMM is not supported"):
         build(bundle.content[bundles.TRUNKS["fp32"]], "int8", "sm_75")
