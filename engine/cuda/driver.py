@@ -2,6 +2,7 @@
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
@@ -29,12 +30,21 @@ def probe() -> Probe:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return Probe([], "no NVIDIA driver: libcuda.so.1 is not on this machine")
-    code = cuda.cuInit(0)
-    if code != 0:
-        return Probe([], f"the NVIDIA driver does not start: {_text(cuda, code)}")
+    try:
+        return _asked(cuda)
+    except _Refusal as error:
+        return Probe([], f"the NVIDIA driver fails at {error}")
+
+
+class _Refusal(Exception):
+    """The call, what its error code means, and the code."""
+
+
+def _asked(cuda: ctypes.CDLL) -> Probe:
+    _call(cuda, "cuInit", 0)
     number, count = ctypes.c_int(), ctypes.c_int()
-    cuda.cuDriverGetVersion(ctypes.byref(number))
-    cuda.cuDeviceGetCount(ctypes.byref(count))
+    _call(cuda, "cuDriverGetVersion", ctypes.byref(number))
+    _call(cuda, "cuDeviceGetCount", ctypes.byref(count))
     gpus = [_gpu(cuda, index) for index in range(count.value)]
     version = f"CUDA {number.value // 1000}.{number.value % 1000 // 10}"
     return Probe(gpus, f"the driver answers, {version}" if gpus else f"the driver answers, {version}, but has no GPU")
@@ -43,12 +53,18 @@ def probe() -> Probe:
 def _gpu(cuda: ctypes.CDLL, index: int) -> Gpu:
     device, major, minor, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     name = ctypes.create_string_buffer(256)
-    cuda.cuDeviceGet(ctypes.byref(device), index)
-    cuda.cuDeviceGetName(name, len(name), device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(major), MAJOR, device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(minor), MINOR, device)
-    cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    _call(cuda, "cuDeviceGet", ctypes.byref(device), index)
+    _call(cuda, "cuDeviceGetName", name, len(name), device)
+    _call(cuda, "cuDeviceGetAttribute", ctypes.byref(major), MAJOR, device)
+    _call(cuda, "cuDeviceGetAttribute", ctypes.byref(minor), MINOR, device)
+    _call(cuda, "cuDeviceTotalMem_v2", ctypes.byref(memory), device)
     return Gpu(name.value.decode(), f"sm_{major.value}{minor.value}", memory.value)
+
+
+def _call(cuda: ctypes.CDLL, name: str, *arguments: Any) -> None:
+    code = cuda[name](*arguments)
+    if code != 0:
+        raise _Refusal(f"{name.removesuffix('_v2')}: {_text(cuda, code)} ({code})")
 
 
 def _text(cuda: ctypes.CDLL, code: int) -> str:

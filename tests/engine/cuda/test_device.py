@@ -9,20 +9,26 @@ import numpy as np
 import pytest
 
 from engine.crop import CropSpec
+from engine.cuda.compiler import compile_source
 from engine.cuda.device import Device, Memory
 from engine.cuda.facial import Facial
 from engine.cuda.farneback import Farneback
 from engine.cuda.patches import PatchFlow
 from engine.errors import DeviceError
 from engine.recognizer import GRID
+from tests.engine.cuda.stub.build import FAULTS
 
 NO_BINARY, LAUNCH_FAILED = 209, 719  # no lack of memory: pycuda collects garbage and asks again
-KINDS = (b"device memory", b"pinned memory", b"stream", b"module", b"context")
+KINDS = (b"device memory", b"pinned memory", b"stream", b"machine code", b"PTX", b"context")
 SPEC = CropSpec(32, 2, 6, 4)
 PICTURES = np.random.default_rng(0).integers(0, 255, (2, 1, *SPEC.full), dtype=np.uint8)
 STARTING = {
-    "cuInit": "There is no GPU to use: the NVIDIA driver does not start",
-    "cuDevicePrimaryCtxRetain": "failed at starting: cuDevicePrimaryCtxRetain failed",
+    **{
+        call: f"There is no GPU to use: the NVIDIA driver fails at {call}: unspecified launch failure (719)."
+        for call in ("cuInit", "cuDriverGetVersion", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName")
+        + ("cuDeviceGetAttribute", "cuDeviceTotalMem")
+    },
+    "cuDevicePrimaryCtxRetain": "failed at starting: cuDevicePrimaryCtxRetain failed: unspecified launch failure.",
 }
 CONTEXT = {"cuCtxPushCurrent"}
 PREPARING = CONTEXT | {"cuMemAlloc", "cuMemHostAlloc", "cuModuleGetFunction", "cuStreamCreate"}
@@ -70,13 +76,6 @@ def live(stub):
     return {kind.decode(): stub.stub_live(kind) for kind in KINDS}
 
 
-def run_alone() -> np.ndarray:
-    device = Device()
-    flow = optical_flow(device)
-    device.close()
-    return flow
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", STARTING)
 def test_a_gpu_that_does_not_start_is_told_and_nothing_leaks(stub, call):
@@ -84,7 +83,7 @@ def test_a_gpu_that_does_not_start_is_told_and_nothing_leaks(stub, call):
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     with pytest.raises(DeviceError) as caught:
         Device()
-    assert str(caught.value).endswith(f"{STARTING[call]}: unspecified launch failure.")
+    assert str(caught.value).endswith(STARTING[call])
     assert live(stub) == before
 
 
@@ -123,13 +122,55 @@ def test_whichever_call_is_refused_it_is_told_and_nothing_leaks(stub, user):
 
 
 @pytest.mark.gpu
+def test_what_fails_while_it_is_given_back_leaks_nothing_and_hides_no_earlier_error(stub):
+    before = live(stub)
+    device = Device()
+    stub.stub_fail(b"cuLaunchKernel", LAUNCH_FAILED)
+    for call in (b"cuMemFree", b"cuMemFreeHost"):
+        stub.stub_fail(call, LAUNCH_FAILED)
+    assert "failed at optical flow: cuLaunchKernel failed" in refusal(optical_flow, device)
+    assert all(live(stub)[kind] == before[kind] for kind in ("device memory", "pinned memory"))
+    for call in (b"cuStreamDestroy", b"cuModuleUnload", b"cuDevicePrimaryCtxRelease"):
+        stub.stub_fail(call, LAUNCH_FAILED)
+    device.close()
+    assert live(stub) == before
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kernel", ["read_at", "write_at", "share_at"])
+def test_an_access_past_the_end_is_caught(stub, device, kernel):
+    with device.current("a test"):
+        code, _ = compile_source(FAULTS, device.gpu.arch)
+        run = device.cuda.module_from_buffer(code).get_function(kernel)
+        run.prepare("Pi")
+        memory = Memory(device)
+        values = memory.on_device(8)
+        run.prepared_async_call((1, 1), (1, 1, 1), memory.stream, values, 7)
+        memory.stream.synchronize()
+        run.prepared_async_call((1, 1), (1, 1, 1), memory.stream, values, 8)
+        with pytest.raises(device.cuda.Error, match="illegal memory access"):
+            memory.stream.synchronize()
+    stub.stub_reset()
+    memory.close()
+
+
+@pytest.mark.gpu
 def test_ptx_is_loaded_where_the_driver_refuses_machine_code(stub):
-    expected = run_alone()
+    device = Device()
+    expected = optical_flow(device)  # of two .cu files
+    assert (live(stub)["machine code"], live(stub)["PTX"]) == (2, 0)
+    device.close()
+    device = Device()
     stub.stub_fail(b"cuModuleLoadDataEx", NO_BINARY)
-    assert np.array_equal(run_alone(), expected)
+    assert np.array_equal(optical_flow(device), expected)
+    assert (live(stub)["machine code"], live(stub)["PTX"]) == (1, 1)
+    device.close()
 
 
 @pytest.mark.gpu
 def test_ptx_is_loaded_on_a_gpu_newer_than_the_compiler(stub, monkeypatch):
     monkeypatch.setenv("STUB_ARCH", "999")
-    assert run_alone().shape == (1, 2, *SPEC.full)
+    device = Device()
+    assert optical_flow(device).shape == (1, 2, *SPEC.full)
+    assert (live(stub)["machine code"], live(stub)["PTX"]) == (0, 2)
+    device.close()

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.cuda.device import BLOCK, blocks
 from engine.cuda.farneback import Farneback, FarnebackSettings
-from engine.errors import DeviceError, UserError
+from engine.errors import UserError
 from engine.flow import flow, strain
 from trainers.data.synth.clips import ASTRONAUT
 
@@ -67,18 +66,6 @@ def test_the_strain_is_the_cpus(device):
 def test_the_method_cuda_is_the_method_farneback(device):
     onset, apex = pair(3, 48, 40)
     assert np.abs(flow(onset, apex, method="cuda") - flow(onset, apex, method="farneback")).max() < 0.01
-
-
-@pytest.mark.gpu
-def test_a_read_past_the_end_is_caught(device, stub):
-    farneback = Farneback(device, 1, 64, 64)
-    with pytest.raises(DeviceError, match="illegal memory access"), device.current("reading too far"):
-        arguments = (farneback._coefficients, farneback._flow, farneback._matrices, 1, 64, 65)
-        stream = farneback._memory.stream
-        farneback._kernels["equate"].prepared_async_call(blocks(65, 64, 1), BLOCK, stream, *arguments)
-        stream.synchronize()
-    stub.stub_reset()
-    farneback.close()
 
 
 def test_settings_out_of_range_are_refused():

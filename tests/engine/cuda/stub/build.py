@@ -8,12 +8,13 @@ from pathlib import Path
 from engine.cuda.compiler import SOURCES
 
 HERE = Path(__file__).parent
+FAULTS = HERE / "faults.cu"
 
 
 def build(folder: Path) -> None:
-    """The stub driver with every kernel of engine/cuda, compiled as C++."""
+    """The stub driver with every kernel of engine/cuda and of faults.cu, compiled as C++."""
     (folder / "rest.cpp").write_text(rest())
-    for source in SOURCES:
+    for source in (*SOURCES, FAULTS):
         registered = [f'static shim::Registered {name}_registered("{name}", {name});' for name in kernels(source)]
         text = "\n".join(['#include "shim.h"', f'#include "{source}"', *registered])
         (folder / f"{source.stem}.cpp").write_text(text + "\n")

@@ -4,7 +4,8 @@
 // - Every allocation ends where an unreadable page begins: a kernel that reads or writes past it gets "illegal address".
 // - Asynchronous work waits in its stream until somebody synchronises: a forgotten synchronisation gives wrong results.
 // - stub_fail(name, code) makes the next call of a function fail, stub_fail_at(number, code) the one of that number from
-//   now on among all that work in a context; stub_calls() counts them. stub_live(kind) counts what is not given back.
+//   now on among all that work in a context; stub_calls() counts them. What gives something back does so and fails then,
+//   as it tells of earlier work. stub_live(kind) counts what is not given back. stub_fill(room) leaves so many bytes.
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ struct Stream {
     std::deque<std::function<Code()>> waiting;
 };
 struct Module {
+    const char* kind;
     std::map<std::string, shim::Run*> functions;
 };
 
@@ -50,19 +52,19 @@ static Code failing_code;
 static Stream default_stream;
 static Code sticky;  // after a fault the context is lost, as on a device
 static const size_t MEMORY = size_t(2) << 30;
-static size_t used;
+static size_t used, limit = MEMORY;
 
-static bool fails(const char* name, Code* code) {
+static Code injected(const char* name) {
     auto found = failing.find(name);
-    if (found == failing.end()) return false;
-    *code = found->second;
+    if (found == failing.end()) return OK;
+    Code code = found->second;
     failing.erase(found);
-    return true;
+    return code;
 }
+#define LOCKED std::lock_guard<std::recursive_mutex> held(one_at_a_time)
 #define CALL(name)                                                   \
-    std::lock_guard<std::recursive_mutex> held(one_at_a_time);       \
-    Code injected;                                                   \
-    if (fails(#name, &injected)) return injected
+    LOCKED;                                                          \
+    if (Code code = injected(#name)) return code
 #define COUNTED_CALL(name)                                           \
     CALL(name);                                                      \
     if (++calls == failing_call) return failing_code
@@ -138,7 +140,8 @@ extern "C" {
 
 void stub_fail(const char* name, Code code) { failing[name] = code; }
 void stub_fail_at(long number, Code code) { failing_call = calls + number, failing_code = code; }
-void stub_reset() { failing.clear(), failing_call = 0, sticky = OK; }
+void stub_reset() { failing.clear(), failing_call = 0, sticky = OK, limit = MEMORY; }
+void stub_fill(long room) { limit = used + room; }
 long stub_calls() { return calls; }
 long stub_live(const char* kind) { return live[kind]; }
 
@@ -182,16 +185,19 @@ Code cuDeviceGet(int* device, int) {
     return OK;
 }
 Code cuDeviceGetName(char* name, int length, int) {
+    CALL(cuDeviceGetName);
     snprintf(name, length, "CPU behind a stub driver");
     return OK;
 }
 Code cuDeviceGetAttribute(int* value, int attribute, int) {
+    CALL(cuDeviceGetAttribute);
     const char* arch = getenv("STUB_ARCH");
     int number = arch ? atoi(arch) : 89;
     *value = attribute == 75 ? number / 10 : attribute == 76 ? number % 10 : 1;
     return OK;
 }
 Code cuDeviceTotalMem_v2(size_t* bytes, int) {
+    CALL(cuDeviceTotalMem);
     *bytes = MEMORY;
     return OK;
 }
@@ -202,9 +208,9 @@ Code cuDevicePrimaryCtxRetain(void** context, int) {
     return OK;
 }
 Code cuDevicePrimaryCtxRelease_v2(int) {
-    CALL(cuDevicePrimaryCtxRelease);
+    LOCKED;
     live["context"]--;
-    return OK;
+    return injected("cuDevicePrimaryCtxRelease");
 }
 Code cuCtxPushCurrent_v2(void*) {
     COUNTED_CALL(cuCtxPushCurrent);
@@ -234,15 +240,16 @@ Code cuMemGetInfo_v2(size_t* free, size_t* total) {
 Code cuMemAlloc_v2(void** at, size_t size) {
     CALL_IN_CONTEXT(cuMemAlloc);
     if (!size) return INVALID_VALUE;
-    if (used + size > MEMORY) return OUT_OF_MEMORY;
+    if (used + size > limit) return OUT_OF_MEMORY;
     *at = guarded(device_memory, size);
     used += size;
     live["device memory"]++;
     return OK;
 }
 Code cuMemFree_v2(void* at) {
-    CALL(cuMemFree);
-    return give_back(device_memory, at, "device memory");
+    LOCKED;
+    Code code = give_back(device_memory, at, "device memory");
+    return code ? code : injected("cuMemFree");
 }
 Code cuMemHostAlloc(void** at, size_t size, unsigned) {
     CALL_IN_CONTEXT(cuMemHostAlloc);
@@ -251,8 +258,9 @@ Code cuMemHostAlloc(void** at, size_t size, unsigned) {
     return OK;
 }
 Code cuMemFreeHost(void* at) {
-    CALL(cuMemFreeHost);
-    return give_back(host_memory, at, "pinned memory");
+    LOCKED;
+    Code code = give_back(host_memory, at, "pinned memory");
+    return code ? code : injected("cuMemFreeHost");
 }
 static Code copy(void* to, const void* from, size_t size, bool to_device, bool from_device) {
     if (to_device && !inside(device_memory, to, size)) return INVALID_VALUE;
@@ -300,11 +308,11 @@ Code cuStreamCreate(Stream** stream, unsigned) {
     return OK;
 }
 Code cuStreamDestroy_v2(Stream* stream) {
-    CALL(cuStreamDestroy);
+    LOCKED;
     drain(stream);
     delete stream;
     live["stream"]--;
-    return OK;
+    return injected("cuStreamDestroy");
 }
 Code cuStreamSynchronize(Stream* stream) {
     CALL_IN_CONTEXT(cuStreamSynchronize);
@@ -318,16 +326,16 @@ Code cuModuleLoadDataEx(Module** module, const void* image, unsigned count, cons
     const unsigned char* bytes = (const unsigned char*)image;
     bool machine_code = !memcmp(bytes, "\177ELF", 4) && bytes[18] == 190;  // EM_CUDA
     if (!machine_code && memcmp(bytes, "//\n", 3)) return NO_BINARY;       // nor PTX
-    *module = new Module;
+    *module = new Module{machine_code ? "machine code" : "PTX"};
     for (auto& [name, run] : shim::kernels) (*module)->functions[name] = &run;
-    live["module"]++;
+    live[(*module)->kind]++;
     return OK;
 }
 Code cuModuleUnload(Module* module) {
-    CALL(cuModuleUnload);
+    LOCKED;
+    live[module->kind]--;
     delete module;
-    live["module"]--;
-    return OK;
+    return injected("cuModuleUnload");
 }
 Code cuModuleGetFunction(shim::Run** function, Module* module, const char* name) {
     CALL_IN_CONTEXT(cuModuleGetFunction);
