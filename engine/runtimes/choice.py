@@ -1,6 +1,7 @@
 """On what a recognizer runs: a TensorRT engine where a GPU answers, ONNX Runtime on the CPU everywhere else."""
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -83,11 +84,10 @@ def started(bundle: Bundle, precision: str) -> Trunk:
     """The engine on the GPU; one from the cache that does not load is built again."""
     arch = device().gpu.arch
     path, plan = tensorrt.cached_engine(bundle, precision, arch)
-    try:
+    with suppress(DeviceError):
         return trunk_of(bundle, plan)
-    except DeviceError:
-        path.unlink(missing_ok=True)
-        return trunk_of(bundle, tensorrt.cached_engine(bundle, precision, arch)[1])
+    path.unlink(missing_ok=True)  # not while the error is handled: it holds the memory that the first try took
+    return trunk_of(bundle, tensorrt.cached_engine(bundle, precision, arch)[1])
 
 
 def trunk_of(bundle: Bundle, plan: bytes) -> Trunk:

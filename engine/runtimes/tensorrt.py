@@ -39,45 +39,49 @@ class TensorRtTrunk:
     def __init__(self, device: Device, plan: bytes) -> None:
         trt, self._device = library(), device
         with device.current("loading a TensorRT engine"):
-            log = _log(trt)
-            runtime = trt.Runtime(log)
+            self._log = _log(trt)
+            runtime = trt.Runtime(self._log)
             self._engine = runtime.deserialize_cuda_engine(plan)
             if self._engine is None:
-                raise DeviceError(f"{device.gpu.name} cannot load the TensorRT engine: {log.told()}")
+                raise DeviceError(f"{device.gpu.name} cannot load the TensorRT engine: {self._log.told()}")
             self._runtime, self._memory = runtime, Memory(device)
             self.stream = self._memory.stream
             self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
             if self._context is None:
-                raise DeviceError(f"{device.gpu.name} cannot run the TensorRT engine: {log.told()}")
+                raise DeviceError(f"{device.gpu.name} cannot run the TensorRT engine: {self._log.told()}")
             scratch_bytes = max(self._engine.device_memory_size_v2, 1)
             self._context.set_device_memory(self._memory.on_device(scratch_bytes, dtype=np.uint8), scratch_bytes)
             self._host: dict[str, np.ndarray] = {}  # by the names of the engine's inputs and outputs
             self.address: dict[str, int] = {}
             for name in (self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)):
                 shape = tuple(self._engine.get_tensor_shape(name))[1:]
-                self._host[name] = self._memory.pinned(MOST_BATCH, *shape)
-                self.address[name] = self._memory.on_device(MOST_BATCH, *shape)
+                with device.told(f"making room for {name!r}"):
+                    self._host[name] = self._memory.pinned(MOST_BATCH, *shape)
+                    self.address[name] = self._memory.on_device(MOST_BATCH, *shape)
                 self._context.set_tensor_address(name, self.address[name])
-            self._inputs = self.address.keys() - set(OUTPUTS)
+            self._inputs = [name for name in self.address if name not in OUTPUTS]
 
     def embed(self, **inputs: np.ndarray) -> Answer:
         """As OnnxTrunk.embed; more than MOST_BATCH rows go in several runs."""
-        count = len(inputs["flow"])
+        self._check(inputs)
         parts = []
-        for start in range(0, count, MOST_BATCH):
+        for start in range(0, len(inputs["flow"]), MOST_BATCH):
             parts.append(self._run({name: value[start : start + MOST_BATCH] for name, value in inputs.items()}))
         embedding, au_logits = (np.concatenate(column) for column in zip(*parts, strict=True))
         return embedding, au_logits
 
+    def _check(self, inputs: dict[str, np.ndarray]) -> None:
+        count = max((len(value) for value in inputs.values()), default=1)
+        wanted = {name: (count, *self._host[name].shape[1:]) for name in self._inputs}
+        given = {name: value.shape for name, value in inputs.items()}
+        for name in wanted | given:
+            if wanted.get(name) != given.get(name):
+                takes, seen = wanted.get(name, "none"), given.get(name, "none")
+                raise UserError(f"Input {name!r}: the engine takes {takes}, but is given {seen}.")
+
     def _run(self, inputs: dict[str, np.ndarray]) -> Answer:
         count = len(inputs["flow"])
         with self._device.current("recognition"):
-            wanted = {name: (count, *self._host[name].shape[1:]) for name in self._inputs}
-            given = {name: value.shape for name, value in inputs.items()}
-            for name in wanted | given:
-                if wanted.get(name) != given.get(name):
-                    takes, seen = wanted.get(name, "none"), given.get(name, "none")
-                    raise UserError(f"Input {name!r}: the engine takes {takes}, but is given {seen}.")
             for name, value in inputs.items():
                 self._host[name][:count] = value
                 self._device.cuda.memcpy_htod_async(self.address[name], self._host[name][:count], self.stream)
@@ -93,7 +97,8 @@ class TensorRtTrunk:
             if not self._context.set_input_shape(name, shape):
                 raise DeviceError(f"The engine refuses input {name!r} of shape {shape}.")
         if not self._context.execute_async_v3(self.stream.handle):
-            raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run.")
+            told = self._log.told()
+            raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run: {told}")
         for name in OUTPUTS:
             self._device.cuda.memcpy_dtoh_async(self._host[name][:count], self.address[name], self.stream)
         self.stream.synchronize()
@@ -223,7 +228,9 @@ def _log_class(trt: Any) -> type:
                 self.lines.append(line)
 
         def told(self) -> str:
-            return " ".join(self.lines) or "TensorRT does not say why."
+            told = " ".join(self.lines).rstrip(".") or "TensorRT does not say why"
+            self.lines.clear()
+            return f"{told}."
 
     return Log
 

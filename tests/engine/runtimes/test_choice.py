@@ -90,7 +90,7 @@ REFUSALS = {
     "cuCtxPushCurrent": "cuCtxPushCurrent failed: unspecified launch failure",
     "cuMemcpyHtoDAsync": "cuMemcpyHtoDAsync failed: unspecified launch failure",
     "cuLaunchKernel": "cuLaunchKernel failed: unspecified launch failure",
-    "cuStreamSynchronize": "the engine did not run",
+    "cuStreamSynchronize": "the engine did not run: Cuda Runtime (719)",
     "cuMemcpyDtoHAsync": "cuMemcpyDtoHAsync failed: unspecified launch failure",
 }
 
@@ -121,6 +121,15 @@ def test_an_engine_that_does_not_start_is_tried_once_more(stub, cache_folder, mo
     monkeypatch.setattr(choice_of_runtime, "_shared", {})
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     assert choice_of_runtime.on_gpu(bundles.load(), "int8")[1].device == "cuda"
+
+
+@pytest.mark.gpu
+def test_the_cpu_runs_where_the_gpu_has_no_room_and_the_tensor_is_named(stub, cache_folder, monkeypatch):
+    monkeypatch.setattr(choice_of_runtime, "_shared", {})
+    stub.stub_fill(1)  # byte is left: what the stub's engine computes in
+    _, choice = choose(bundles.load(), "auto", "int8")
+    told = f"{driver.probe().gpus[0].name} failed at making room for 'flow': cuMemAlloc failed: out of memory"
+    assert (choice.device, choice.why) == ("cpu", told)
 
 
 @pytest.mark.gpu

@@ -186,5 +186,7 @@ def test_an_input_that_the_engine_does_not_take_is_named(bundle):
         trunk.embed(flow=flow, magnitude=np.zeros((1, 2), np.float32))
     with pytest.raises(UserError, match=r"Input 'magnitude': the engine takes \(1, 1\), but is given none"):
         trunk.embed(flow=flow)
+    with pytest.raises(UserError, match=r"Input 'flow': the engine takes \(1, 2, 32, 32\), but is given none"):
+        trunk.embed(flwo=flow, magnitude=np.zeros((1, 1), np.float32))
     trunk.close()
     device.close()

@@ -24,7 +24,7 @@ class Runtime:
 
     def deserialize_cuda_engine(self, plan):
         try:
-            return _Engine(plan)
+            return _Engine(plan, self._log)
         except Exception as error:  # as TensorRT, which tells its logger and raises nothing
             self._log.log(ILogger.Severity.ERROR, str(error))
             return None
@@ -33,7 +33,8 @@ class Runtime:
 class _Engine:
     device_memory_size_v2 = 1
 
-    def __init__(self, plan):
+    def __init__(self, plan, log):
+        self.log = log
         self.session = session(plan, plainly=True)
         tensors = [*self.session.get_inputs(), *self.session.get_outputs()]
         self._shapes = {tensor.name: (-1, *tensor.shape[1:]) for tensor in tensors}
@@ -65,7 +66,8 @@ class _Context:
 
     def execute_async_v3(self, handle):
         """Not so async: what was put into the stream before is carried out first."""
-        if _driver.cuStreamSynchronize(ctypes.c_void_p(handle)):
+        if code := _driver.cuStreamSynchronize(ctypes.c_void_p(handle)):
+            self._engine.log.log(ILogger.Severity.ERROR, f"Cuda Runtime ({code})")
             return False
         trunk = self._engine.session
         outputs = trunk.run(None, {name: self._at(name, shape) for name, shape in self._shape.items()})
