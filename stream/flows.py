@@ -20,7 +20,7 @@ class FrameFlow:
     """
 
     def __init__(self, recognizer: Recognizer, spec: CropSpec) -> None:
-        self._demanded = recognizer.device == "cuda"
+        self.recognizer = recognizer
         self._on_gpu: Flow | None = None
         if recognizer.choice.device == "cuda":
             try:
@@ -42,10 +42,11 @@ class FrameFlow:
         return on_cpu(before, after)
 
     def _leave_gpu(self, error: DeviceError) -> None:
-        if self._demanded:
+        if self.recognizer.device == "cuda":
             raise error
         self._on_gpu = None
-        logging.getLogger(__name__).warning("The CPU takes over the spotter's flow: %s", error)
+        said = "The CPU takes over the spotter's flow: %s Recognizer: %s."
+        logging.getLogger(__name__).warning(said, error, runs_on(self.recognizer, self))
 
 
 def runs_on(recognizer: Recognizer, frame_flow: FrameFlow) -> str:

@@ -154,7 +154,7 @@ class Pipeline:
     def use(self, recognizer: Recognizer) -> None:
         """Ask `recognizer` from the next frame on. Not to be called while a frame is analysed."""
         if recognizer is not self.recognizer:
-            self.recognizer = recognizer
+            self.recognizer = self._flow.recognizer = recognizer
             self._predictions.clear()
 
     def process(self, frame: Frame) -> Update:

@@ -104,7 +104,8 @@ def watch(source: Source, pipeline: Pipeline, store: Store, *, as_json: bool) ->
     state = source.state()
     frames = f"{count(state.frames, 'frame')}, {state.dropped} dropped, {count(len(state.gaps), 'gap')}"
     events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
-    print(f"Ended: {state.reason}. {frames}. Events stored in {store.path}: {events}.", file=sys.stderr)
+    ended = f"Ended: {state.reason}. {frames}. Events stored in {store.path}: {events}."
+    print(f"{ended} Recognizer: {pipeline.runs_on}.", file=sys.stderr)
 
 
 def stop_on_signals(source: Source) -> None:

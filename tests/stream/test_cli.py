@@ -121,7 +121,8 @@ def test_watch_ends_cleanly_on_a_signal(tmp_path, number):
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert re.match(rf"Ended: stopped\. \d+ frames, 0 dropped, 0 gaps\. Events stored in {store}: .*1", said(err)[-1])
+    ended = rf"Ended: stopped\. \d+ frames, 0 dropped, 0 gaps\. Events stored in {store}: .*1 .*, int8, on the CPU: "
+    assert re.match(ended, said(err)[-1])
     later = {first["id"]: first} | {event["id"]: event for event in map(json.loads, out.splitlines())}
     assert sorted(later) == sorted(event.id for event in read_events(store))
     assert read_sessions(store)[0].ended

@@ -22,5 +22,6 @@ def test_a_gpu_without_room_for_the_spotters_flow_leaves_it_to_the_cpu_unless_de
     else:
         flow = FrameFlow(recognizer, recognizer.spec)
         assert flow.device == "cpu" and runs_on(recognizer, flow).endswith(", the spotter's on the CPU")
-        (said,) = caplog.messages
-        assert said.endswith("spotter's flow: a GPU failed at preparing the spotter's flow: out of memory.")
+        why = "a GPU failed at preparing the spotter's flow: out of memory."
+        told = f"The CPU takes over the spotter's flow: {why} Recognizer: {runs_on(recognizer, flow)}."
+        assert caplog.messages == [told]
