@@ -107,7 +107,6 @@ class Live(Source):
         stream = container.streams.video[0]
         stream.thread_type = "NONE"  # threads hold frames back: twice the latency
         stream.codec_context.flags |= CodecFlags.low_delay
-        self._decoder = told(stream, self._expected)
         frozen = Failure(f"{self.name} is frozen: nothing came for {self.settings.freeze_timeout_s:g} s.")
         received_s = decoded_s = time.monotonic()
         first = True
@@ -119,6 +118,7 @@ class Live(Source):
                     return frozen  # at the time-out FFmpeg first hands out a piece that it held back
                 for picture in _decode_or_skip(packet):
                     decoded_s = time.monotonic()
+                    self._decoder = told(stream.codec_context, self._expected)
                     if not first or picture.pts is not None:  # RTSP: the first of a connection carries no time
                         self._deliver(picture, stream, decoded_s)
                         self._set_wall_zero(container)

@@ -35,9 +35,8 @@ class File(Source):
 
     def __init__(self, path: str, settings: SourceSettings) -> None:
         super().__init__(path, settings, DECODED_AHEAD)
-        accelerator, expected = decoder(settings.decode)
+        accelerator, self._expected = decoder(settings.decode)
         self._container, self._stream = _open_file(path, accelerator)
-        self._decoder = told(self._stream, expected)
         stream = self._stream
         if stream.duration and stream.time_base:
             self.duration_s = float(stream.duration * stream.time_base)
@@ -62,6 +61,7 @@ class File(Source):
             if picture is None:
                 damages += 1
                 continue
+            self._decoder = told(self._stream.codec_context, self._expected)
             expected_s = 0.0 if self._clock.t_s is None else self._clock.t_s + self._spacing_s
             t_s = self._clock.place(time_of(picture), expected_s, latest_s=float("inf"))
             image = upright(picture, self._stream, self._converter)

@@ -5,15 +5,17 @@ from typing import Literal
 import av
 import av.error
 from av.codec.hwaccel import HWAccel
-from av.video.stream import VideoStream
+from av.video.codeccontext import VideoCodecContext
 
 from engine.cuda import driver
+
+ON_GPU = "decoded on the GPU"
 
 
 def decoder(wanted: Literal["cpu", "cuda"]) -> tuple[HWAccel | None, str]:
     """What to give av.open, and what there is to say: None and the reason where the GPU cannot decode at all.
 
-    A codec that it lacks is decoded in software all the same, which shows only once the stream is open (`told`).
+    What it cannot decode is decoded in software all the same, which shows only at the first picture (`told`).
     """
     if wanted == "cpu":
         return None, ""
@@ -23,11 +25,11 @@ def decoder(wanted: Literal["cpu", "cuda"]) -> tuple[HWAccel | None, str]:
     except (av.error.FFmpegError, OSError) as error:
         probe = driver.probe()
         return None, f"decoded in software: {error.strerror if probe.gpus else probe.why}"
-    return accelerator, "decoded on the GPU"
+    return accelerator, ON_GPU
 
 
-def told(stream: VideoStream, expected: str) -> str:
-    """`expected`, unless the GPU lacks the stream's codec."""
-    if expected != "decoded on the GPU" or stream.codec_context.is_hwaccel:
+def told(context: VideoCodecContext, expected: str) -> str:
+    """`expected`, unless the picture that `context` decoded last came from software: FFmpeg falls back silently."""
+    if expected != ON_GPU or context.pix_fmt == "cuda":
         return expected
-    return f"decoded in software: the GPU does not decode {stream.codec_context.name}"
+    return f"decoded in software: the GPU does not decode {context.name} in {context.pix_fmt}"

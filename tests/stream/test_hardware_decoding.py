@@ -7,7 +7,10 @@ import pytest
 from engine.cuda import driver
 from engine.errors import UserError
 from stream import demo
-from stream.sources import File, SourceSettings
+from stream.sources import File, SourceSettings, open_source
+from tests.rtsp_server import RtspServer
+
+NO_DRIVER = "decoded in software: no NVIDIA driver: libcuda.so.1 is not on this machine"
 
 
 @pytest.mark.skipif(bool(driver.probe().gpus), reason="not run: here is a GPU")
@@ -17,10 +20,23 @@ def test_software_takes_over_and_says_so():
         with File(str(demo.CLIP), SourceSettings(decode=decode)) as source:
             pictures.append(next(iter(source)).image)
             told = source.state().decoder
-        assert told == ("decoded in software: no NVIDIA driver: libcuda.so.1 is not on this machine") * (
-            decode == "cuda"
-        )
+        assert told == (NO_DRIVER if decode == "cuda" else "")
     assert np.array_equal(*pictures)
+
+
+@pytest.mark.skipif(bool(driver.probe().gpus), reason="not run: here is a GPU")
+def test_a_camera_is_decoded_where_it_was_asked_to_be():
+    with RtspServer() as server, open_source(server.url, SourceSettings(decode="cuda")) as camera:
+        next(iter(camera))
+        assert camera.state().decoder == NO_DRIVER
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("stub")
+def test_a_gpu_that_starts_but_does_not_decode_is_not_said_to():
+    with File(str(demo.CLIP), SourceSettings(decode="cuda")) as source:
+        next(iter(source))
+        assert source.state().decoder == "decoded in software: the GPU does not decode h264 in yuv420p"
 
 
 @pytest.mark.gpu

@@ -13,6 +13,7 @@ TESTS = (
     "tests/engine/cuda",
     "tests/engine/runtimes",
     "tests/scripts/test_bench_gpu.py",
+    "tests/stream/test_hardware_decoding.py",
     "tests/stream/spotter/test_motion_on_gpu.py",
     "tests/stream/test_on_gpu.py",
 )

@@ -35,12 +35,16 @@ def kernels(source: Path) -> list[str]:
 
 
 def rest() -> str:
-    """The driver functions that pycuda is linked to and driver.cpp does not have: CUDA_ERROR_NOT_SUPPORTED."""
+    """The driver functions that pycuda is linked to, or FFmpeg looks for, and driver.cpp does not have:
+    CUDA_ERROR_NOT_SUPPORTED."""
+    import av
     import pycuda
 
     library = next(Path(pycuda.__file__).parent.glob("_driver*.so"))
     listed = subprocess.run(["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True)
     wanted = set(re.findall(r"\bU (cu[A-Z]\w*)", listed.stdout))
+    ffmpeg = next(Path(av.__file__).parents[1].glob("av.libs/libavutil-*.so*")).read_bytes()
+    wanted |= {name.decode() for name in re.findall(rb"\0(cu[A-Z]\w*)(?=\0)", ffmpeg)}
     have = set(re.findall(r"^Code (cu\w+)\(", (HERE / "driver.cpp").read_text(), re.MULTILINE))
     lines = [f'extern "C" int {name}() {{ return 801; }}' for name in sorted(wanted - have)]
     return "\n".join(lines) + "\n"

@@ -223,6 +223,12 @@ Code cuCtxPopCurrent_v2(void** context) {
     if (context) *context = &contexts;
     return OK;
 }
+Code cuCtxCreate_v2(void** context, unsigned, int) {  // for FFmpeg
+    contexts.push_back(0);
+    *context = &contexts;
+    return OK;
+}
+Code cuCtxDestroy_v2(void*) { return OK; }
 Code cuCtxGetDevice(int* device) {
     *device = 0;
     return contexts.empty() ? INVALID_CONTEXT : OK;
