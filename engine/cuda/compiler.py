@@ -1,6 +1,7 @@
 """From the .cu files beside this one to machine code, with NVRTC (wheel nvidia-cuda-nvrtc): no CUDA toolkit is needed.
 
-Compiled at first use and kept in the user's cache folder by architecture and by hash of the source.
+Compiled at first use and kept in the user's cache folder by architecture and by hash of the source: what is there runs
+without NVRTC.
 """
 
 import ctypes
@@ -35,9 +36,9 @@ class Usage:
 def compiled(source: Path, arch: str) -> bytes:
     """Machine code for "sm_89", PTX for "compute_89", from the cache if it is there.
 
-    Raises DeviceError where NVRTC is missing, UnknownArch where it does not know the architecture.
+    Raises DeviceError where NVRTC is needed and missing, UnknownArch where it does not know the architecture.
     """
-    recipe = f"{_version()} {OPTIONS} {source.read_text()}"
+    recipe = f"{OPTIONS} {source.read_text()}"
     key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
     path = cache.folder() / "cuda" / f"{source.stem}-{arch}-{key}"
     code = cache.read(path)

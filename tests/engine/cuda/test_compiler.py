@@ -1,9 +1,13 @@
 """Every kernel for every architecture, without a GPU."""
 
+import ctypes
+
 import pytest
 
 from engine import cache
+from engine.cuda import compiler
 from engine.cuda.compiler import SOURCES, UnknownArch, compile_source, compiled, newest_ptx
+from engine.errors import DeviceError
 from tests.engine.cuda.stub.build import kernels
 
 ARCHS = (75, 80, 86, 89, 90, 120)
@@ -34,6 +38,20 @@ def test_code_is_kept_and_a_damaged_copy_is_made_again(tmp_path, monkeypatch):
     kept.write_bytes(kept.read_bytes()[:-100])
     assert compiled(SOURCES[0], "sm_89") == code
     assert cache.read(kept) == code
+
+
+def test_what_is_kept_runs_without_nvrtc(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code = compiled(SOURCES[0], "sm_89")
+    compiler._nvrtc.cache_clear()
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert compiled(SOURCES[0], "sm_89") == code
+    with pytest.raises(DeviceError, match="NVRTC is missing; pip install"):
+        compiled(SOURCES[0], "sm_90")
+
+
+def missing(name):
+    raise OSError(f"{name}: cannot open shared object file")
 
 
 def test_an_architecture_that_nvrtc_does_not_know_is_named_and_has_ptx():
