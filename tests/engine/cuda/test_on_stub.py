@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scripts.fetch_footage import cache_folder
 from tests.engine.cuda.stub.build import build
 
 HOUSE = Path(__file__).parents[3]
@@ -26,6 +27,7 @@ def test_the_gpu_path_on_a_stub_driver(tmp_path):
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(tmp_path),
         "PYTHONPATH": str(LIBRARIES),
+        "MERAU_FOOTAGE": str(cache_folder()),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
     done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=600)
