@@ -15,6 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from engine.errors import UserError
+from engine.runtimes.batcher import Answer
 from engine.runtimes.onnx import OnnxTrunk, session
 
 METHODS = ("minmax", "entropy", "percentile", "mse")
@@ -24,12 +25,23 @@ BINS = 2048
 PERCENTILE = 99.99
 
 Inputs = dict[str, np.ndarray]  # a batch by input name, float32
+Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of embeddings (N, d) and Action Unit logits (N, A)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is left of a trunk's answers after rounding: mean cosine of the embeddings, `error` (`relative_error`), and
+    each score (before, after)."""
+
+    cosine: float
+    error: float
+    scores: dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a quantised trunk must keep: mean cosine of embeddings with FP32's, and all but `most_drop` of a score such
-    as UF1 (0..1)."""
+    """What a quantised trunk must keep: mean cosine of embeddings with FP32's, and all but `most_drop` of each score
+    (0..1), such as UF1 or the AUC of the Action Units."""
 
     least_cosine: float = 0.98
     most_drop: float = 0.005
@@ -39,10 +51,14 @@ class Gate:
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"Gate.{name} is {getattr(self, name)}: choose 0 to 1.")
 
+    def passes(self, cost: Cost) -> bool:
+        kept = all(after >= before - self.most_drop for before, after in cost.scores.values())
+        return kept and cost.cosine >= self.least_cosine
+
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer and 1 - cosine of the embedding when this layer alone is quantised; `kept` in FP32 if too sensitive."""
+    """A layer and the `relative_error` when this layer alone is quantised; `kept` in FP32 if too sensitive."""
 
     name: str
     error: float
@@ -51,13 +67,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Report:
-    """What quantising cost on held-out inputs. `score` is (before, after), None where none was asked for."""
+    """What quantising cost on held-out inputs, layer by layer and as a whole."""
 
     precision: str
     method: str
     layers: tuple[Layer, ...]
-    cosine: float
-    score: tuple[float, float] | None
+    cost: Cost
 
     @property
     def document(self) -> dict[str, Any]:
@@ -72,14 +87,13 @@ def quantize(
     method: str = "minmax",
     precision: str = "int8",
     held_out: Inputs | None = None,
-    score: Callable[[np.ndarray], float] | None = None,
+    score: Score | None = None,
     limits: Gate | None = None,
 ) -> Report:
     """Write `quantised`. Ranges come from the batches `inputs`; on `held_out` (default: the last of them) each layer is
     quantised alone, and the most sensitive ones stay in FP32 until the gate `limits` is passed.
 
-    `score` rates the embeddings (N, d) of `held_out`, the higher the better. Raises UserError where the gate cannot be
-    passed.
+    `score` rates the answers to `held_out`, the higher the better. Raises UserError where the gate cannot be passed.
     """
     if precision not in LARGEST:
         raise UserError(f"Precision is {precision!r}: choose one of {', '.join(LARGEST)}.")
@@ -87,25 +101,37 @@ def quantize(
         raise UserError(f"Calibration method is {method!r}: choose one of {', '.join(METHODS)}.")
     model, held_out, limits = onnx.load(fp32), held_out or inputs[-1], limits or Gate()
     ranges = calibrated(model, inputs, method, precision)
-    exact = embedding(model, held_out)
+    exact = answers(model, held_out)
     alone = []
     for name in (node.name for node in quantisable(model)):
-        rounded = embedding(with_qdq(model, ranges, {name}, precision), held_out, precision)
-        alone.append(Layer(name, max(0.0, 1 - cosine(exact, rounded))))
+        rounded = answers(with_qdq(model, ranges, {name}, precision), held_out, precision)
+        alone.append(Layer(name, relative_error(exact, rounded)))
     by_error = sorted(alone, key=lambda layer: layer.error)
     for count in range(len(by_error), 0, -1):
         chosen = {layer.name for layer in by_error[:count]}
         candidate = with_qdq(model, ranges, chosen, precision)
-        rounded = embedding(candidate, held_out, precision)
-        scores = (score(exact), score(rounded)) if score else None
-        if cosine(exact, rounded) >= limits.least_cosine and (not scores or scores[1] >= scores[0] - limits.most_drop):
+        paid = cost(exact, answers(candidate, held_out, precision), score)
+        if limits.passes(paid):
             quantised.write_bytes(candidate.SerializeToString())
             layers = tuple(Layer(layer.name, layer.error, layer.name not in chosen) for layer in alone)
-            return Report(precision, method, layers, cosine(exact, rounded), scores)
+            return Report(precision, method, layers, paid)
     raise UserError(
         f"No layer can be {precision.upper()}: even the least sensitive one alone fails the gate (cosine "
-        f"{limits.least_cosine}, drop of the score {limits.most_drop}); ship FP32 instead."
+        f"{limits.least_cosine}, drop of a score {limits.most_drop}); ship FP32 instead."
     )
+
+
+def cost(exact: Answer, rounded: Answer, score: Score | None = None) -> Cost:
+    """Of answering `rounded` instead of `exact`."""
+    before, after = (score(*each) if score else {} for each in (exact, rounded))
+    scores = {name: (before[name], after[name]) for name in before}
+    return Cost(cosine(exact[0], rounded[0]), relative_error(exact, rounded), scores)
+
+
+def relative_error(exact: Answer, rounded: Answer) -> float:
+    """Length of the difference over that of the exact answer: of embeddings or Action Units, whichever is worse."""
+    pairs = zip(exact, rounded, strict=True)
+    return max(float(np.linalg.norm(b - a) / max(float(np.linalg.norm(a)), 1e-12)) for a, b in pairs)
 
 
 def cosine(exact: np.ndarray, rounded: np.ndarray) -> float:
@@ -114,8 +140,9 @@ def cosine(exact: np.ndarray, rounded: np.ndarray) -> float:
     return float(((exact * rounded).sum(1) / np.maximum(norms, 1e-12)).mean())
 
 
-def embedding(model: onnx.ModelProto, inputs: Inputs, precision: str = "fp32") -> np.ndarray:
-    return OnnxTrunk(model.SerializeToString(), plainly=precision == "fp8").embed(**inputs)[0]
+def answers(model: onnx.ModelProto, inputs: Inputs, precision: str = "fp32") -> Answer:
+    """Embeddings (N, d) and Action Unit logits (N, A)."""
+    return OnnxTrunk(model.SerializeToString(), plainly=precision == "fp8").embed(**inputs)
 
 
 def quantisable(model: onnx.ModelProto) -> list[onnx.NodeProto]:
@@ -137,8 +164,8 @@ def calibrated(model: onnx.ModelProto, inputs: Sequence[Inputs], method: str, pr
     run = session(probed.SerializeToString())
 
     def seen(batch: Inputs) -> list[np.ndarray]:
-        answers = iter(run.run([name for name in names if name not in batch], batch))
-        return [abs(batch[name] if name in batch else next(answers)) for name in names]
+        inner = iter(run.run([name for name in names if name not in batch], batch))
+        return [abs(batch[name] if name in batch else next(inner)) for name in names]
 
     most = np.full(len(names), 1e-6)
     for batch in inputs:
@@ -192,13 +219,13 @@ def with_qdq(model: onnx.ModelProto, ranges: dict[str, float], layers: set[str],
     """A copy of `model` in which the named layers work on quantised inputs and weights and give quantised outputs."""
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     writer = _Writer(copy.graph, ranges, precision)
-    answers = {output.name for output in copy.graph.output}
+    outputs = {output.name for output in copy.graph.output}
     for node in list(copy.graph.node):
         if node.name in layers:
             node.input[0] = writer.rounded(node.input[0])
             node.input[1] = writer.weights(node)
         writer.nodes.append(node)
-        if node.name in layers and node.output[0] not in answers:
+        if node.name in layers and node.output[0] not in outputs:
             writer.round_output(node)
     del copy.graph.node[:]
     copy.graph.node.extend(writer.nodes)
@@ -268,7 +295,7 @@ class _Writer:
 def picture(report: Report) -> str:
     """The error of each layer alone, on a logarithmic scale, as an SVG."""
     row, left, width = 22, 230, 360
-    floor = 1e-7
+    floor = 1e-4
     lines = []
     for i, layer in enumerate(report.layers):
         y, length = 40 + i * row, width * np.log10(max(layer.error, floor) / floor) / -np.log10(floor)
@@ -278,8 +305,8 @@ def picture(report: Report) -> str:
             f'<rect x="{left}" y="{y}" width="{max(length, 1):.1f}" height="15" fill="{colour}"/>'
             f'<text x="{left + length + 6:.1f}" y="{y + 12}">{layer.error:.1e}{note}</text>'
         )
-    title = f"{report.precision.upper()}, {report.method}: 1 - cosine of the embedding, each layer quantised alone"
-    total = f"all together: {1 - report.cosine:.1e}"
+    title = f"{report.precision.upper()}, {report.method}: relative error of the answers, each layer quantised alone"
+    total = f"all together: {report.cost.error:.1e}; cosine of the embedding {report.cost.cosine:.4f}"
     height = 40 + row * len(report.layers) + 30
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 170}" height="{height}" '

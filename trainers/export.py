@@ -15,15 +15,15 @@ from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model
 
 from calib import probability
-from calib.quantize import Report, quantize
+from calib.quantize import Report, Score, quantize
 from engine import bundle, heads
 from engine.crop import CropSpec
 from engine.errors import UserError
 from engine.recognizer import feeds, normalise
 from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows
-from trainers.evaluate.metrics import class_scores
+from trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows, joined
+from trainers.evaluate.metrics import class_scores, mean_auc
 from trainers.models.au import AuModule
 from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau, begin_anew
 from trainers.models.tcae import Encoder
@@ -79,19 +79,16 @@ def quantized(
 ) -> Report:
     """Write the trunk of `precision` beside FP32's and the head in `folder`, and bring `card` up to date.
 
-    Ranges come from the first half of each set of `data`, the gate (cosine of embeddings, UF1) is held by the second.
-    INT8 is what runs: what depends on that follows (`settle`). Raises UserError where the gate is not passed.
+    Ranges come from the first half of each set of `data`, the gate (cosine of embeddings, UF1, AUC of the Action Units)
+    is held by the second. INT8 is what runs: what depends on that follows (`settle`). Raises UserError where the gate
+    is not passed.
     """
     head = heads.load((folder / bundle.HEAD).read_bytes())
-    inputs = [trunk_inputs(card["input"]["apex_px"], one.flow, known=one.known) for one in data]
     halves = [len(one.label) // 2 for one in data]
-    batches = [
-        rows(each, slice(start, min(start + BATCH, half)))
-        for each, half in zip(inputs, halves, strict=True)
-        for start in range(0, min(MOST_RANGED, half), BATCH)
-    ]
-    held_out = [rows(each, slice(half, None)) for each, half in zip(inputs, halves, strict=True)]
-    label = np.concatenate([one.label[half:] for one, half in zip(data, halves, strict=True)])
+    first = [part(one, slice(min(MOST_RANGED, half))) for one, half in zip(data, halves, strict=True)]
+    second = joined([part(one, slice(half, None)) for one, half in zip(data, halves, strict=True)])
+    ranged = [trunk_inputs(card["input"]["apex_px"], one.flow, known=one.known) for one in first]
+    batches = [rows(each, slice(i, i + BATCH)) for each in ranged for i in range(0, len(each["flow"]), BATCH)]
     trunk = folder / (bundle.TRUNKS | bundle.EXTRA_TRUNKS)[precision]
     report = quantize(
         folder / bundle.TRUNKS["fp32"],
@@ -99,13 +96,26 @@ def quantized(
         batches,
         method=method,
         precision=precision,
-        held_out={key: np.concatenate([each[key] for each in held_out]) for key in held_out[0]},
-        score=lambda seen: class_scores(label, head.logits(seen).argmax(1), len(head.classes))["uf1"],
+        held_out=trunk_inputs(card["input"]["apex_px"], second.flow, known=second.known),
+        score=scoring(head, second),
     )
-    card["calibration"] = card["calibration"] | {f"{precision}_cosine": round(report.cosine, 4)}
+    card["calibration"] = card["calibration"] | {f"{precision}_cosine": round(report.cost.cosine, 4)}
     if precision == "int8":
         settle(folder, card, data)
     return report
+
+
+def scoring(head: heads.Head, data: Flows) -> Score:
+    """UF1 of what is said to `data`, and mean AUC of the Action Units of those samples that have them coded; without
+    such, UF1 alone."""
+    coded = ~np.isnan(data.aus).any(1)
+
+    def score(embedding: np.ndarray, au_logits: np.ndarray) -> dict[str, float]:
+        uf1 = class_scores(data.label, head.logits(embedding).argmax(1), len(head.classes))["uf1"]
+        au_auc = mean_auc(data.aus[coded], au_logits[coded])
+        return {"uf1": uf1} if np.isnan(au_auc) else {"uf1": uf1, "au_auc": au_auc}
+
+    return score
 
 
 def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
@@ -227,6 +237,10 @@ def trunk_inputs(
         picture = np.zeros((len(flow), 1, apex_px, apex_px), np.float32) if apex is None else apex
         inputs |= {"apex": picture, "has_apex": np.full((len(flow), 1), float(apex is not None), np.float32)}
     return inputs
+
+
+def part(data: Flows, which: slice) -> Flows:
+    return Flows(*(column[which] for column in vars(data).values()))
 
 
 def rows(inputs: dict[str, np.ndarray], which: slice) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
-from calib.quantize import METHODS, Gate, best_limit, cosine, embedding, picture, quantisable, quantize
+from calib.quantize import METHODS, Gate, answers, best_limit, cost, picture, quantisable, quantize
 from engine.errors import UserError
 
 FP32 = Path(str(files("engine"))) / "bundles" / "default" / "trunk.fp32.onnx"
@@ -24,13 +24,13 @@ BATCHES = [batch(i) for i in range(4)]
 def test_int8_keeps_the_embedding(method, tmp_path):
     report = quantize(FP32, tmp_path / "int8.onnx", BATCHES, method=method, held_out=batch(8))
     assert not any(layer.kept for layer in report.layers)
-    exact, rounded = (embedding(onnx.load(path), batch(9)) for path in (FP32, tmp_path / "int8.onnx"))
-    assert report.cosine > 0.99 and cosine(exact, rounded) == pytest.approx(report.cosine, abs=0.005)
+    exact, rounded = (answers(onnx.load(path), batch(9)) for path in (FP32, tmp_path / "int8.onnx"))
+    assert report.cost.cosine > 0.99 and cost(exact, rounded).cosine == pytest.approx(report.cost.cosine, abs=0.005)
 
 
 def test_fp8_keeps_the_embedding(tmp_path):
     report = quantize(FP32, tmp_path / "fp8.onnx", BATCHES, precision="fp8", held_out=batch(8))
-    assert report.cosine > 0.99 and not any(layer.kept for layer in report.layers)
+    assert report.cost.cosine > 0.99 and not any(layer.kept for layer in report.layers)
     assert "FLOAT8E4M3FN" in onnx.printer.to_text(onnx.load(tmp_path / "fp8.onnx")).upper()
 
 
@@ -47,17 +47,17 @@ def test_weights_are_symmetric_per_channel_and_biases_stay(tmp_path):
 
 def test_sensitive_layers_stay_in_fp32_until_the_gate_is_passed(tmp_path):
     free = quantize(FP32, tmp_path / "free.onnx", BATCHES)
-    strict = quantize(FP32, tmp_path / "strict.onnx", BATCHES, limits=Gate(least_cosine=1 - (1 - free.cosine) / 2))
+    strict = quantize(FP32, tmp_path / "strict.onnx", BATCHES, limits=Gate(least_cosine=1 - (1 - free.cost.cosine) / 2))
     kept = {layer.name: layer.error for layer in strict.layers if layer.kept}
     assert kept and min(kept.values()) >= max(layer.error for layer in strict.layers if not layer.kept)
-    assert strict.cosine > free.cosine
+    assert strict.cost.cosine > free.cost.cosine
     assert "kept in FP32" in picture(strict)
 
 
 def test_a_score_that_drops_too_far_is_refused(tmp_path):
     scores = iter([0.9, 0.8] * 20)
     with pytest.raises(UserError, match="ship FP32 instead"):
-        quantize(FP32, tmp_path / "int8.onnx", BATCHES, score=lambda embedding: next(scores))
+        quantize(FP32, tmp_path / "int8.onnx", BATCHES, score=lambda *seen: {"uf1": next(scores)})
     assert not (tmp_path / "int8.onnx").exists()
 
 

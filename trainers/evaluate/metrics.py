@@ -54,6 +54,13 @@ def auc(truth: np.ndarray, score: np.ndarray) -> float:
     return float((rank[truth > 0].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
 
+def mean_auc(truth: np.ndarray, score: np.ndarray) -> float:
+    """Mean `auc` over the columns of `truth` and `score` (N, A) that hold both kinds; nan where none does."""
+    areas = np.array([auc(*columns) for columns in zip(truth.T, score.T, strict=True)])
+    known = ~np.isnan(areas)
+    return float(areas[known].mean()) if known.any() else float("nan")
+
+
 def f1(truth: np.ndarray, present: np.ndarray) -> float:
     """F1 of binary decisions `present` (N,) against `truth` (N,) of 0 and 1; nan where nothing is true."""
     hits = float((truth * present).sum())

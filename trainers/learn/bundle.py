@@ -49,7 +49,7 @@ def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, traine
         "input": feeds(CropSpec(), flow, apex_px=model.apex_px),
         "classes": list(trained.classes),
         "aus": [str(au) for au in AUS],
-        "calibration": {**calibration(logits, label), "int8_cosine": round(report.cosine, 4)},
+        "calibration": {**calibration(logits, label), "int8_cosine": round(report.cost.cosine, 4)},
         "trained_on": trained_on,
         "scores": {
             "kept_back_subjects": {"samples": len(label), "acc": round(float((logits.argmax(1) == label).mean()), 3)}
