@@ -75,7 +75,13 @@ def export(
 
 
 def quantized(
-    folder: Path, card: dict[str, Any], data: Sequence[Flows], *, precision: str, method: str = METHOD
+    folder: Path,
+    card: dict[str, Any],
+    data: Sequence[Flows],
+    *,
+    precision: str,
+    method: str = METHOD,
+    risk: float = RISK,
 ) -> Report:
     """Write the trunk of `precision` beside FP32's and the head in `folder`, and bring `card` up to date.
 
@@ -101,7 +107,7 @@ def quantized(
     )
     card["calibration"] = card["calibration"] | {f"{precision}_cosine": round(report.cost.cosine, 4)}
     if precision == "int8":
-        settle(folder, card, data)
+        settle(folder, card, data, risk=risk)
     return report
 
 
@@ -118,9 +124,9 @@ def scoring(head: heads.Head, data: Flows) -> Score:
     return score
 
 
-def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
+def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows], *, risk: float = RISK) -> None:
     """Samples for the domain gauge, the head's bias for "no expression", temperature and thresholds, the scaling of the
-    Action Units, from what the INT8 trunk says to `data`.
+    Action Units, from what the INT8 trunk says to `data`; `risk` as in `calibration`.
 
     Sets in which the size of the motion is not known take no part: they hold expressions only, and confidence is not
     for them. Without any other everything stays as it is.
@@ -138,7 +144,7 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
         embedding, _, label, _ = live[0]
         domain = embedding[label < len(head.classes) - 1][:DOMAIN_SAMPLES]
         (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
-        shift, fitted = calibration([(head.logits(embedding), label) for embedding, _, label, _ in live])
+        shift, fitted = calibration([(head.logits(embedding), label) for embedding, _, label, _ in live], risk=risk)
         head.bias[-1] += shift
         heads.save(head, folder / bundle.HEAD)
         logits, aus = (np.concatenate([each[column] for each in live]) for column in (1, 3))
@@ -147,13 +153,15 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows]) -> None:
         card["calibration"] = card["calibration"] | fitted | {"units": scaling}
 
 
-def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, dict[str, float]]:
+def calibration(
+    answers: Sequence[tuple[np.ndarray, np.ndarray]], *, risk: float = RISK
+) -> tuple[float, dict[str, float]]:
     """What is added to the last logit, "no expression", and temperature and thresholds, for sets of (logits, labels).
 
     How often nothing is shown is a camera's, not a set's: the bias is that of the least negative log-likelihood with
     each set weighing the same, LIVE_SHARE of it without expression. The next camera may be like the worst of the sets:
     the temperature is the highest that any asks for, and so is the threshold, below which the answer is "uncertain":
-    the wrong among all answers to a set, and among those that name an expression, stay within RISK. "No expression" is
+    the wrong among all answers to a set, and among those that name an expression, stay within `risk`. "No expression" is
     easy and would hide the errors of the rest. A probability of "no expression" below "something", or above "nothing",
     is beyond doubt in each of the sets.
     """
@@ -166,7 +174,7 @@ def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float
         probabilities = heads.softmax(probability.biased(said, shift) / temperature)
         named = probabilities.argmax(1) < said.shape[1] - 1
         thresholds += [
-            probability.uncertain_threshold(probabilities[asked], label[asked], risk=RISK)
+            probability.uncertain_threshold(probabilities[asked], label[asked], risk=risk)
             for asked in (named, np.ones(len(label), bool))
         ]
         none = label == said.shape[1] - 1
@@ -177,7 +185,7 @@ def calibration(answers: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float
     return shift, {
         "temperature": temperature,
         "threshold": max(thresholds),
-        "risk": RISK,
+        "risk": risk,
         "something": min(something),
         "nothing": max(nothing),
     }

@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.errors import UserError
@@ -17,6 +18,8 @@ def add_commands(commands: Any) -> None:
     quantize.add_argument("--data", type=Path, nargs="+", required=True, help=about_data)
     quantize.add_argument("--method", choices=("minmax", "entropy", "percentile", "mse"), default="percentile")
     quantize.add_argument("--precision", choices=("int8", "fp8"), default="int8")
+    about_risk = "with int8: share of wrong among the answers that are not called uncertain (default: 0.06)"
+    quantize.add_argument("--risk", type=float, help=about_risk)
     quantize.add_argument("--out", type=Path, help="folder for a changed copy (default: BUNDLE itself is changed)")
     quantize.add_argument("--report", type=Path, metavar="SVG", help="picture of each layer's error; JSON beside it")
     quantize.set_defaults(run=run_quantize)
@@ -40,25 +43,37 @@ def run_quantize(options: argparse.Namespace) -> None:
     from calib.quantize import picture
     from engine import bundle as bundles
     from trainers.data import labelled
-    from trainers.export import quantized
+    from trainers.export import RISK, quantized
 
+    if options.risk is not None and options.precision != "int8":
+        raise UserError("--risk goes with --precision int8: confidence is fitted to what INT8 answers.")
+    risk = RISK if options.risk is None else options.risk
     source = bundle_folder(options.bundle)
     bundle = bundles.load(source)
     if not source.is_dir():
         raise UserError(f"{source} is no folder: unpack the bundle first.")
-    folder = options.out or source
-    if folder != source:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
     data = [labelled.read(path, method=bundle.card["input"]["flow"]) for path in options.data]
     card = {key: value for key, value in bundle.card.items() if key not in ("format", "sha256")}
-    report = quantized(folder, card, data, precision=options.precision, method=options.method)
-    bundles.save(folder, card)
+    folder = options.out or source
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent) as beside:
+        draft = shutil.copytree(source, Path(beside) / "draft")
+        report = quantized(draft, card, data, precision=options.precision, method=options.method, risk=risk)
+        bundles.save(draft, card)
+        move(draft, folder)
     document = {"bundle": bundle.name, **report.document, "calibration": card["calibration"]}
     if options.report:
         options.report.parent.mkdir(parents=True, exist_ok=True)
         options.report.write_text(picture(report), encoding="utf-8")
         options.report.with_suffix(".json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(document, indent=2))
+
+
+def move(draft: Path, folder: Path) -> None:
+    """What lies in `draft` into `folder`, model.json last."""
+    folder.mkdir(exist_ok=True)
+    for path in sorted(draft.iterdir(), key=lambda path: path.name == "model.json"):
+        shutil.move(path, folder / path.name)
 
 
 def run_build(options: argparse.Namespace) -> None:

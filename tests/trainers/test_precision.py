@@ -35,6 +35,19 @@ def test_a_changed_copy_passes_the_gate_and_runs(flows, tmp_path, capsys, precis
     assert report.read_text().startswith("<svg") and Recognizer.load(out, device="cpu").threshold == new["threshold"]
 
 
+def test_the_risk_chosen_is_kept_and_one_that_cannot_be_leaves_the_bundle_as_it_was(flows, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    said = ["quantize", "default", "--data", str(flows), "--out", str(copy), "--risk", "0.02"]
+    assert main(said) == 0
+    fitted = bundles.load(copy).card["calibration"]
+    assert fitted["risk"] == 0.02 and fitted["threshold"] > bundles.load().card["calibration"]["threshold"]
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    again = ["quantize", str(copy), "--data", str(flows), "--method", "minmax"]
+    assert main([*again, "--risk", "2"]) == 1 and main([*again, "--precision", "fp8", "--risk", "0.1"]) == 1
+    assert "risk is 2.0" in (told := capsys.readouterr().err) and "--risk goes with --precision int8" in told
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before and list(tmp_path.iterdir()) == [copy]
+
+
 def test_pairs_are_measured_and_what_holds_no_flow_is_refused(tmp_path, capsys):
     crops = np.random.default_rng(0).integers(0, 255, (2, 180, 168), dtype=np.uint8)
     columns = np.zeros(2, int), np.zeros((2, 17), np.float32), np.ones(2), np.zeros(2, int)
