@@ -89,9 +89,42 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *,
 
 def calibration_gap(probability: np.ndarray, happened: np.ndarray, *, bins: int = 15) -> float:
     """Mean gap between `probability` (N,) and how often it `happened` (N,) over equal-width bins, by their counts."""
+    said, seen, count = reliability(probability, happened, bins=bins)
+    return float((count * np.abs(said - seen)).sum() / count.sum())
+
+
+def reliability(
+    probability: np.ndarray, happened: np.ndarray, *, bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each equal-width bin that holds any of `probability` (N,): its mean there, how often it `happened` (N,), and
+    how many samples that are."""
     index = np.minimum((probability * bins).astype(int), bins - 1)
-    gap = np.bincount(index, probability - happened, minlength=bins)
-    return float(np.abs(gap).sum() / len(probability))
+    count = np.bincount(index, minlength=bins)
+    held = count > 0
+    said, seen = (np.bincount(index, values, minlength=bins)[held] / count[held] for values in (probability, happened))
+    return said, seen, count[held]
+
+
+def diagram(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray) -> str:
+    """The reliability diagram of bins (B,) as an SVG: a line for the accuracy at each confidence, on the diagonal where
+    confidence is true, and a bar for the share of the answers."""
+    side, edge = 300, 30
+    low, far, span = side - edge, edge, side - 2 * edge
+    x = edge + span * confidence
+    bars = "".join(
+        f'<rect x="{at - 8:.1f}" y="{low - span * part:.1f}" width="16" height="{span * part:.1f}"/>'
+        for at, part in zip(x, share, strict=True)
+    )
+    curve = " ".join(f"{at:.1f},{low - span * seen:.1f}" for at, seen in zip(x, accuracy, strict=True))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{side}" height="{side}" font-family="sans-serif" '
+        f'font-size="11" text-anchor="middle"><g fill="#2f7fbf" fill-opacity=".45">{bars}</g>'
+        f'<g fill="none" stroke="#909090"><polyline points="{edge},{far} {edge},{low} {side - edge},{low}"/>'
+        f'<polyline points="{edge},{low} {side - edge},{far}"/></g>'
+        f'<polyline points="{curve}" fill="none" stroke="#2f7fbf" stroke-width="2"/><g fill="#808080">'
+        f'<text x="{side / 2}" y="{side - 9}">confidence</text>'
+        f'<text x="12" y="{side / 2}" transform="rotate(-90 12 {side / 2})">accuracy</text></g></svg>\n'
+    )
 
 
 def uncertain_threshold(

@@ -161,9 +161,9 @@ def calibration(
     How often nothing is shown is a camera's, not a set's: the bias is that of the least negative log-likelihood with
     each set weighing the same, LIVE_SHARE of it without expression. The next camera may be like the worst of the sets:
     the temperature is the highest that any asks for, and so is the threshold, below which the answer is "uncertain":
-    the wrong among all answers to a set, and among those that name an expression, stay within `risk`. "No expression" is
-    easy and would hide the errors of the rest. A probability of "no expression" below "something", or above "nothing",
-    is beyond doubt in each of the sets.
+    the wrong among all answers to a set, and among those that name an expression, stay within `risk`. "No expression"
+    is easy and would hide the errors of the rest. A probability of "no expression" below "something", or above
+    "nothing", is beyond doubt in each of the sets.
     """
     logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
     weights = np.concatenate([as_live(label == said.shape[1] - 1) for said, label in answers])

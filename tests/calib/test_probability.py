@@ -56,6 +56,12 @@ def test_calibration_error_is_small_for_the_truth_and_large_for_overconfidence()
     assert probability.expected_calibration_error(softmax(5 * logits), labels) > 0.15
 
 
+def test_reliability_is_said_and_seen_by_bin_without_those_that_are_empty():
+    said, seen, count = probability.reliability(np.array([0.1, 0.2, 0.9, 1.0]), np.array([0, 1, 1, 1]), bins=3)
+    assert said == pytest.approx([0.15, 0.95]) and seen.tolist() == [0.5, 1] and count.tolist() == [2, 2]
+    assert probability.diagram(said, seen, count / 4).count("<rect") == 2
+
+
 def test_at_the_threshold_the_error_is_the_chosen_risk():
     logits, labels = honest(20_000)
     probabilities = softmax(logits)

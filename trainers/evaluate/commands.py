@@ -38,6 +38,8 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--portraits", type=Path, nargs="+", default=[], help="animate these faces as well")
     evaluate.add_argument("--pairs", type=int, default=1000, help="picture pairs of them (default: %(default)s)")
     evaluate.add_argument("--clips", type=Path, help="folder of synthetic clips with truth, scored as well")
+    about_reliability = "picture of accuracy by confidence, on flows drawn with other settings than in training"
+    evaluate.add_argument("--reliability", type=Path, metavar="SVG", help=about_reliability)
     evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the scores there, do not print them")
     evaluate.set_defaults(run=choose_evaluation)
 
@@ -142,19 +144,22 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from trainers.data.synth.flows import LIVE_SHARE, FlowSettings, draw
     from trainers.data.synth.pairs import draw_pairs, measure, pictures
     from trainers.evaluate.clips import score_clips
-    from trainers.evaluate.synthetic import KEPT_OUT, score
+    from trainers.evaluate.synthetic import KEPT_OUT, kinds_of, picture, score
 
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
-    bundle = recognizer.bundle
+    bundle, kinds = recognizer.bundle, kinds_of(recognizer.bundle)
     scores: dict[str, Any] = {"bundle": bundle.name, "sha256": bundle.sha256, "precision": options.precision}
     for name, settings in (
         ("training_settings", FlowSettings(no_expression=LIVE_SHARE)),
         ("kept_out_settings", KEPT_OUT),
     ):
-        imitated = replace(settings, flow=recognizer.flow_method)
-        scores[name] = score(recognizer, draw(SCORED_SEED, options.samples, imitated))
+        imitated = replace(settings, flow=recognizer.flow_method, combinations=kinds)
+        data = draw(SCORED_SEED, options.samples, imitated)
+        scores[name] = score(recognizer, data)
+    if options.reliability:
+        write_text(options.reliability, picture(recognizer, data))  # of the last, the harder ones
     if options.portraits:
-        drawn = draw_pairs(options.portraits, options.pairs, SCORED_SEED)
+        drawn = draw_pairs(options.portraits, options.pairs, SCORED_SEED, kinds)
         measured = measure(drawn, method=recognizer.flow_method)
         scores["portraits"] = score(recognizer, measured)
         if recognizer.apex_px:

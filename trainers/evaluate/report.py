@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.svm import LinearSVC
 
+from calib.probability import diagram
 from trainers.evaluate.problem import Problem
 from trainers.evaluate.run import Run
 
 SIDE = 300  # of a figure
-EDGE = 30  # room for its axis
 
 
 def page(run: Run) -> str:
@@ -115,23 +115,10 @@ def confusion(name: str, part: dict[str, Any], classes: Sequence[str]) -> str:
 
 
 def reliability(measured: dict[str, Any]) -> str:
-    def at(confidence: float, accuracy: float) -> str:
-        return f"{EDGE + confidence * (SIDE - 2 * EDGE):.1f},{SIDE - EDGE - accuracy * (SIDE - 2 * EDGE):.1f}"
-
-    bins = measured["bins"]
-    curve = " ".join(at(b["confidence"], b["accuracy"]) for b in bins)
-    width = 0.7 * (SIDE - 2 * EDGE) / 10
-    bars = "".join(
-        f"<rect class=bar x={EDGE + b['confidence'] * (SIDE - 2 * EDGE) - width / 2:.1f} width={width:.1f} "
-        f"y={SIDE - EDGE - b['share'] * (SIDE - 2 * EDGE):.1f} height={b['share'] * (SIDE - 2 * EDGE):.1f} />"
-        for b in bins
-    )
+    columns = ("confidence", "accuracy", "share")
+    drawn = diagram(*(np.array([each[column] for each in measured["bins"]]) for column in columns))
     return (
-        f"<figure><h3>Reliability: ECE {measured['ece']:.3f}</h3><svg width={SIDE} height={SIDE}>{bars}"
-        f"<polyline class=axis points='{at(0, 1)} {at(0, 0)} {at(1, 0)}'/>"
-        f"<polyline class=axis points='{at(0, 0)} {at(1, 1)}'/><polyline class=curve points='{curve}'/>"
-        f"<text x={SIDE / 2} y={SIDE - 9} text-anchor=middle>confidence</text>"
-        f"<text x=12 y={SIDE / 2} transform='rotate(-90 12 {SIDE / 2})' text-anchor=middle>accuracy</text></svg>"
+        f"<figure><h3>Reliability: ECE {measured['ece']:.3f}</h3>{drawn}"
         "<figcaption>Line: accuracy; bars: share of the answers.</figcaption></figure>"
     )
 

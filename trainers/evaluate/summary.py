@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from calib.probability import expected_calibration_error
+from calib import probability
 from trainers.data.flow_set import unit_numbers
 from trainers.evaluate.metrics import auc, counted_scores, intervals
 from trainers.evaluate.problem import Problem
@@ -71,19 +71,11 @@ def reliability(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
     """Expected calibration error, and per tenth of confidence: how often it was given, its mean, the accuracy."""
     label = np.concatenate([problem.label[trial.rows] for trial in trials])
     said = np.concatenate([trial.probabilities for trial in trials])
-    confidence, right = said.max(1), said.argmax(1) == label
-    bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    confidence, accuracy, count = probability.reliability(said.max(1), said.argmax(1) == label, bins=BINS)
+    columns = zip(count / count.sum(), confidence, accuracy, strict=True)
     return {
-        "ece": rounded(expected_calibration_error(said, label)),
-        "bins": [
-            {
-                "share": rounded((bin_of == b).mean()),
-                "confidence": rounded(confidence[bin_of == b].mean()),
-                "accuracy": rounded(right[bin_of == b].mean()),
-            }
-            for b in range(BINS)
-            if (bin_of == b).any()
-        ],
+        "ece": rounded(probability.expected_calibration_error(said, label)),
+        "bins": [{"share": rounded(n), "confidence": rounded(c), "accuracy": rounded(a)} for n, c, a in columns],
     }
 
 

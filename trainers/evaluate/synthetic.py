@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from calib.domain import LEAST, gap, reference
-from calib.probability import calibration_gap, expected_calibration_error
+from calib.probability import calibration_gap, diagram, expected_calibration_error, reliability
 from engine import heads
 from engine.bundle import DOMAIN, Bundle
+from engine.errors import UserError
 from engine.recognizer import Recognizer
-from trainers.data.synth.action_units import Variation
+from trainers.data.synth.action_units import COMBINATIONS, SOURCE, TARGET, Combinations, Variation
 from trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings
 from trainers.evaluate.metrics import auc, class_scores, f1
 from trainers.export import trunk_inputs
@@ -27,6 +28,25 @@ KEPT_OUT = FlowSettings(
     variation=Variation(position_sd=0.032, width_sigma=0.3, direction_sigma=0.3, gain_sigma=0.45),
 )
 INTENSITIES_PX = ((0.35, 0.71), (0.71, 1.41), (1.41, 2.83), (2.83, 14.0))  # around 0.5, 1, 2, 4 px
+
+
+def kinds_of(bundle: Bundle) -> Combinations:
+    """The expressions to draw for `bundle`: those of its classes. Raises UserError where they are nobody's."""
+    for kinds in (COMBINATIONS, SOURCE, TARGET):
+        if FlowSettings(combinations=kinds).classes == tuple(bundle.card["classes"]):
+            return kinds
+    raise UserError(
+        f"Nothing can be drawn for the classes of bundle {bundle.name}, {', '.join(bundle.card['classes'])}: "
+        "evaluate it on a flow set, with --protocol and --flows."
+    )
+
+
+def picture(recognizer: Recognizer, data: Flows) -> str:
+    """The reliability diagram of what is said to `data`, as an SVG."""
+    embedding, _ = recognizer.trunk.embed(**trunk_inputs(recognizer.apex_px, data.flow, known=data.known))
+    said = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
+    confidence, accuracy, count = reliability(said.max(1), said.argmax(1) == data.label, bins=10)
+    return diagram(confidence, accuracy, count / count.sum())
 
 
 def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -> dict[str, Any]:
