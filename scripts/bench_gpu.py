@@ -1,26 +1,32 @@
 """The GPU path in figures: `python scripts/bench_gpu.py` prints JSON.
 
-Without a GPU: what each kernel takes of each architecture, size and building time of every engine, and the CPU's
-milliseconds: the trunk per precision, the spotter's flow of a pair. With one also the times of both flows, of all that
+Without a GPU: what each kernel takes of each architecture; how far flow, trunk's input and spotter's flow lie from the
+CPU's, on the stub driver of the tests; size and building time of every engine; what each precision scores and the CPU's
+milliseconds, in onnxruntime; bytes and operations of each step. With one also the times of both flows, of all that
 comes before the engine (crops in, the trunk's input on the device), of the engine, and of a whole prediction, alone and
 asked for by many cameras at once. Beside each stands its roofline: the time in which the device could at best move the
 bytes, each kernel reading and writing once, and do the operations; copies from and to the host are not in it.
 
+Run it where `make test` has installed what it needs. `--part NAME...` prints some of the figures only.
+
 CPU times are processor time of this process, GPU times wall time with synchronisation; medians.
 """
 
+import argparse
 import json
 import math
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,6 +38,7 @@ import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from calib.quantize import answers, cost
 from engine import bundle as bundles
 from engine.crop import CropSpec
 from engine.cuda import compiler, driver
@@ -40,39 +47,56 @@ from engine.cuda.facial import Facial
 from engine.cuda.farneback import Farneback, FarnebackSettings, pyramid, smoothing
 from engine.cuda.patches import PatchFlow
 from engine.errors import UserError
-from engine.flow import face_cells
+from engine.flow import face_cells, pair_flow
 from engine.patches import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
-from engine.recognizer import GRID, Recognizer
+from engine.recognizer import GRID, Recognizer, normalise, read_head, shrink
 from engine.runtimes import tensorrt
 from engine.runtimes.onnx import OnnxTrunk
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
+DRAWN, DRAWN_SEED = 4000, 4242  # flows that each precision is judged on
 WARMING, REPEATS = 20, 200
 PAIRS = (1, 8, 32)
 CAMERAS = 16
 TENSOR_RATE = {"sm_80": 1024, "sm_90": 2048}  # FP16 multiply-adds a clock of a multiprocessor, of others 512
-WIDTH = {"fp16": 2, "int8": 1, "fp8": 1}  # bytes of a weight; those of one run at twice the rate
+WIDTH = {"fp16": 2, "int8": 1, "fp8": 1}  # bytes of a weight
 
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do at least; `tensor` operations are those of the tensor cores, at FP16's rate."""
+    """What there is to do at least; the tensor cores' operations are `tensor` in FP16, `narrow` in INT8 or FP8, which
+    run at twice the rate."""
 
     bytes: float = 0
     operations: float = 0
     tensor: float = 0
+    narrow: float = 0
 
     def __add__(self, other: "Work") -> "Work":
-        return Work(self.bytes + other.bytes, self.operations + other.operations, self.tensor + other.tensor)
+        return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def __rmul__(self, times: int) -> "Work":
-        return Work(times * self.bytes, times * self.operations, times * self.tensor)
+        return Work(*(times * each for each in astuple(self)))
 
 
 def main() -> None:
     cv2.setNumThreads(1)
     shipped = {path.name: bundles.load(path) for path in sorted(bundles.SHIPPED.iterdir())}
-    bundle, probe = shipped["default"], driver.probe()
+    probe = driver.probe()
+    parts: dict[str, Callable[[], Any]] = {
+        "kernels": lambda: {arch: kernels(arch) for arch in ARCHS},
+        "differences": differences if probe.gpus else differences_on_stub,
+        "engines": lambda: {
+            name: {p: {arch: engine(each, p, arch) for arch in ARCHS} for p in tensorrt.GRAPHS}
+            for name, each in shipped.items()
+        },
+        "accuracy": lambda: {name: accuracy(each) for name, each in shipped.items()},
+        "cpu_ms": lambda: cpu_ms(shipped["default"]),
+        "work": lambda: work(shipped["default"]),
+        "gpu_ms": lambda: gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.why}",
+    }
+    parser = argparse.ArgumentParser(description="The GPU path in figures, as JSON.")
+    parser.add_argument("--part", nargs="+", choices=parts, default=list(parts), help="default: all")
     figures = {
         "host": platform.platform(),
         "threads": 1,
@@ -80,16 +104,8 @@ def main() -> None:
         "tensorrt": tensorrt.called(tensorrt.library()),
         "bundles": {name: each.sha256 for name, each in shipped.items()},
         "gpus": [asdict(gpu) for gpu in probe.gpus],
-        "kernels": {arch: kernels(arch) for arch in ARCHS},
-        "engines": {
-            name: {p: {arch: engine(each, p, arch) for arch in ARCHS} for p in tensorrt.GRAPHS}
-            for name, each in shipped.items()
-        },
-        "cpu_ms": {name: trunk_ms(bundle.content[file]) for name, file in bundles.TRUNKS.items()}
-        | {"spotter's flow": patches_ms()},
-        "gpu_ms": gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.why}",
     }
-    print(json.dumps(figures, indent=2))
+    print(json.dumps(figures | {name: parts[name]() for name in parser.parse_args().part}, indent=2))
 
 
 def kernels(arch: str) -> dict[str, dict[str, int]]:
@@ -108,9 +124,123 @@ def engine(bundle: bundles.Bundle, precision: str, arch: str) -> dict[str, float
     return {"bytes": len(plan), "seconds": round(time.perf_counter() - began_s, 2)}
 
 
-def trunk_ms(model: bytes) -> float:
-    trunk, inputs = OnnxTrunk(model), example(1)
-    return median_ms(lambda: trunk.embed(**inputs), time.process_time_ns)
+def differences_on_stub() -> dict[str, Any]:
+    """`differences` in a process of its own, whose driver carries the kernels out on the CPU."""
+    from tests.engine.cuda.stub.build import build
+
+    with TemporaryDirectory() as folder:
+        build(Path(folder))
+        code = "import json; from scripts.bench_gpu import differences; print(json.dumps(differences()))"
+        environment = os.environ | {"LD_LIBRARY_PATH": folder, "XDG_CACHE_HOME": f"{folder}/cache"}
+        command, house = [sys.executable, "-c", code], Path(__file__).parents[1]
+        done = subprocess.run(command, cwd=house, env=environment, stdout=subprocess.PIPE, check=True)
+    return {"on": "the stub driver"} | json.loads(done.stdout)
+
+
+def differences() -> dict[str, Any]:
+    """Of what the device computes from what the CPU does, on the pictures and sizes that the tests hold to account."""
+    from tests.engine.cuda.test_facial import SPECS
+    from tests.engine.cuda.test_farneback import CASES, opencv, pair
+
+    def crops(count: int, size: tuple[int, int]) -> np.ndarray:
+        return np.stack([pair(seed, *size) for seed in range(count)], axis=1)
+
+    flows, inputs, spotted = {}, {}, {}
+    for name, (size, settings) in CASES.items():
+        onset, apex = crops(2, size)
+        farneback = Farneback(device(), 2, *size, settings)
+        true = np.stack([opencv(*each, settings) for each in zip(onset, apex, strict=True)])
+        flows[f"{name}: {size[0]}x{size[1]}"] = apart(farneback(onset, apex), true)
+        farneback.close()
+    for spec in SPECS:
+        onset, apex = crops(2, spec.full)
+        each = zip(onset, apex, strict=True)
+        true = normalise(np.stack([shrink(pair_flow(*one, spec=spec, method="farneback")) for one in each]))
+        columns = zip(("pattern", "magnitude"), trunk_input(onset, apex, spec), true, strict=True)
+        inputs["{}x{}".format(*spec.full)] = {name: float(np.abs(a - b).max()) for name, a, b in columns}
+    for size in ((180, 168), (61, 75)):
+        before, after = crops(3, size)
+        patches = PatchFlow(device(), 3, *size)
+        seen = patches(before=before, after=after)[0]
+        patches.close()
+        true = np.stack([patch_flow(*map(patched, one))[0] for one in zip(before, after, strict=True)])
+        spotted[f"{size[0]}x{size[1]}"] = apart(seen, true)
+    return {"flow, px": flows, "trunk's input": inputs, "spotter's flow, px": spotted}
+
+
+def apart(seen: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """End-point differences of fields (N, 2, H, W)."""
+    distance = np.hypot(*np.moveaxis(seen - true, 1, 0))
+    return {
+        "mean": float(distance.mean()),
+        "median": float(np.median(distance)),
+        "p99": float(np.quantile(distance, 0.99)),
+    }
+
+
+def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Pattern and magnitude of crops (N, H, W) uint8, from the device."""
+    facial = Facial(device(), len(onset), spec)
+    with device().current("comparing"):
+        memory = Memory(device())
+        hosts = memory.pinned(len(onset), 2, GRID, GRID), memory.pinned(len(onset), 1)
+        addresses = [memory.on_device(*host.shape) for host in hosts]
+        facial.on_device(onset, apex, *addresses, memory.stream)
+        for host, address in zip(hosts, addresses, strict=True):
+            device().cuda.memcpy_dtoh_async(host, address, memory.stream)
+        memory.stream.synchronize()
+        pattern, magnitude = (host.copy() for host in hosts)
+    facial.close()
+    memory.close()
+    return pattern, magnitude
+
+
+def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
+    """UF1, AUC of the Action Units and cosine of the embedding of each precision, on drawn flow."""
+    from trainers.data.synth.flows import HARDER, draw
+    from trainers.evaluate.synthetic import kinds_of
+    from trainers.export import scoring, trunk_inputs
+
+    settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=kinds_of(bundle))
+    data = draw(DRAWN_SEED, DRAWN, settings)
+    inputs, score = trunk_inputs(0, data.flow, known=data.known), scoring(read_head(bundle), data)
+    said = {p: answers(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
+    paid = {precision: cost(said["fp32"], each, score) for precision, each in said.items()}
+    return {
+        precision: {"cosine": round(each.cosine, 5)} | {key: round(pair[1], 4) for key, pair in each.scores.items()}
+        for precision, each in paid.items()
+    }
+
+
+def graphs(bundle: bundles.Bundle) -> dict[str, bytes]:
+    """The trunk of each precision, as onnxruntime takes it."""
+    exact = bundle.content[bundles.TRUNKS["fp32"]]
+    int8, fp8 = bundle.content[bundles.TRUNKS["int8"]], bundle.content[bundles.EXTRA_TRUNKS["fp8"]]
+    return {"fp32": exact, "fp16": tensorrt.half(exact), "int8": int8, "fp8": fp8}
+
+
+def cpu_ms(bundle: bundles.Bundle) -> dict[str, float]:
+    """Of a pair on one core."""
+    trunks = {p: OnnxTrunk(model, plainly=p == "fp8") for p, model in graphs(bundle).items()}
+    inputs = example(1)
+    spent = {p: median_ms(partial(trunk.embed, **inputs), time.process_time_ns) for p, trunk in trunks.items()}
+    return spent | {"spotter's flow": patches_ms()}
+
+
+def work(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
+    """Bytes and operations of a pair; of the engine with the weights, which a batch reads once."""
+    spec, exact = CropSpec(), bundle.content[bundles.TRUNKS["fp32"]]
+    steps = {
+        "flow": flow_work(*spec.full),
+        "spotter's flow": spotted_work(*spec.full),
+        "trunk's input": input_work(spec),
+    }
+    engines = {f"engine, {p}": sum(engine_work(exact, p), Work()) for p in tensorrt.GRAPHS}
+    return {name: counted(each) for name, each in (steps | engines).items()}
+
+
+def counted(work: Work) -> dict[str, float]:
+    return {"bytes": round(work.bytes), "operations": round(work.operations + work.tensor + work.narrow)}
 
 
 def patches_ms() -> float:
@@ -239,7 +369,8 @@ def engine_work(model: bytes, precision: str) -> tuple[Work, Work]:
     multiplied = sum(sizes.get(n.input[1], 0) * math.prod(shapes.get(n.output[0], [])[2:]) for n in layers)
     ends = [end.type.tensor_type.shape.dim for end in (*graph.input, *graph.output)]
     moved = 4 * sum(math.prod(d.dim_value or 1 for d in end) for end in ends)
-    return Work(WIDTH[precision] * sum(sizes.values())), Work(moved, tensor=multiplied * WIDTH[precision])
+    kind = "tensor" if precision == "fp16" else "narrow"
+    return Work(WIDTH[precision] * sum(sizes.values())), Work(moved, **{kind: 2 * multiplied})
 
 
 def beside(measured_ms: float, work: Work) -> dict[str, float]:
@@ -248,8 +379,10 @@ def beside(measured_ms: float, work: Work) -> dict[str, float]:
     cores = 64 if arch in ("sm_75", "sm_80") else 128  # to a multiprocessor
     bandwidth = 2 * 1e3 * gpu.memory_clock_rate * gpu.global_memory_bus_width / 8
     clocks = 1e3 * gpu.clock_rate * gpu.multiprocessor_count
-    computing = work.operations / (2 * clocks * cores) + work.tensor / (2 * clocks * TENSOR_RATE.get(arch, 512))
-    return {"measured": measured_ms, "roofline": round(1e3 * max(work.bytes / bandwidth, computing), 5)}
+    tensor = work.tensor + work.narrow / 2
+    computing = work.operations / (2 * clocks * cores) + tensor / (2 * clocks * TENSOR_RATE.get(arch, 512))
+    at_best_ms = round(1e3 * max(work.bytes / bandwidth, computing), 5)
+    return {"measured": measured_ms, "roofline": at_best_ms} | counted(work)
 
 
 def median_ms(call: Callable[[], object], clock_ns: Callable[[], int]) -> float:

@@ -3,7 +3,9 @@
 import pytest
 
 from engine import bundle as bundles
+from engine.cuda.farneback import FarnebackSettings
 from scripts import bench_gpu
+from tests.engine.cuda import test_farneback
 
 
 def test_the_trunks_work_is_that_of_its_layers():
@@ -12,6 +14,14 @@ def test_the_trunks_work_is_that_of_its_layers():
     assert halves.bytes == 2 * bytes_.bytes == pytest.approx(len(model) / 2, rel=0.1)  # of a file of float32
     convolutions = 2 * (24 * 2 * 25 * 16**2 + 32 * 24 * 9 * 16**2 + 48 * 32 * 9 * 8**2)  # in both of its parts
     assert 2 * convolutions < each.tensor < 2.1 * convolutions
+    assert bench_gpu.counted(each) == bench_gpu.counted(bench_gpu.engine_work(model, "fp8")[1])
+
+
+def test_every_precision_is_judged(monkeypatch):
+    monkeypatch.setattr(bench_gpu, "DRAWN", 200)
+    scores = bench_gpu.accuracy(bundles.load(bundles.SHIPPED / "source"))
+    assert 1 >= scores["fp16"]["cosine"] > scores["int8"]["cosine"] > scores["fp8"]["cosine"] > 0.98
+    assert all(each["uf1"] > 0.6 and each["au_auc"] > 0.9 for each in scores.values())
 
 
 @pytest.mark.gpu
@@ -24,4 +34,12 @@ def test_every_figure_comes_out(monkeypatch):
         parts += [figures["engine"][precision]["2 pairs"], figures["predict"][precision]]
         assert figures["pairs/s"][f"{precision}, 2 cameras"] > 0
     for part in parts:
-        assert part["measured"] > 0 and part["roofline"] > 0
+        assert min(part[each] for each in ("measured", "roofline", "bytes", "operations")) > 0
+
+
+@pytest.mark.gpu
+def test_differences_come_out(monkeypatch):
+    monkeypatch.setattr(test_farneback, "CASES", {"small": ((37, 33), FarnebackSettings())})
+    seen = bench_gpu.differences()
+    assert seen["flow, px"]["small: 37x33"]["mean"] < 0.02 and seen["spotter's flow, px"]["180x168"]["median"] < 1e-4
+    assert all(max(each.values()) < 1e-3 for each in seen["trunk's input"].values())
