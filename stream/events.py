@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,6 +135,23 @@ MIGRATIONS = (
         noise BLOB NOT NULL, PRIMARY KEY (session, track)
     );
     """,
+    """
+    CREATE TABLE numbered (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, wall_zero TEXT,
+        settings TEXT NOT NULL, bundle TEXT NOT NULL, bundle_sha256 TEXT NOT NULL,
+        frames INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, gaps TEXT NOT NULL DEFAULT '[]',
+        purpose TEXT, consented TEXT
+    );
+    INSERT INTO numbered SELECT * FROM sessions;
+    DROP TABLE sessions;
+    ALTER TABLE numbered RENAME TO sessions;
+    DELETE FROM sqlite_sequence;
+    INSERT INTO sqlite_sequence (name, seq) SELECT 'sessions', max(id) FROM (
+        SELECT 0 AS id UNION SELECT id FROM sessions UNION SELECT session FROM events UNION SELECT session FROM labels
+    );
+    -- numbers of forgotten sessions were given again, and their labels taken for those of the new ones
+    UPDATE labels SET session = -id WHERE given < (SELECT started FROM sessions WHERE sessions.id = labels.session)
+    """,
 )
 """Schema n is what the first n scripts make; a change to the schema is one more script at the end."""
 
@@ -167,7 +184,17 @@ _AS_FIRST = (
 )
 _UNLABEL = "DELETE FROM labels WHERE id = (SELECT max(id) FROM labels)"
 _OF_SESSIONS = ("clips", "curves", "judgements", "events")  # tables of what a session left
-_OLD = "(SELECT id FROM sessions WHERE coalesce(ended, started) < ?)"
+# A recording tells when it was filmed: its events are as old as its session.
+_FORGET = (
+    "DELETE FROM sessions WHERE ended < ?1",
+    "DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions) OR "
+    "max(coalesce(onset_wall, ''), (SELECT started FROM sessions WHERE sessions.id = events.session)) < ?1",
+)
+_ORPHANS = (
+    "DELETE FROM clips WHERE (session, event) NOT IN (SELECT session, id FROM events)",
+    "DELETE FROM judgements WHERE (session, event) NOT IN (SELECT session, id FROM events)",
+    "DELETE FROM curves WHERE session NOT IN (SELECT id FROM sessions)",
+)
 
 
 @dataclass(frozen=True)
@@ -247,6 +274,8 @@ class Store:
         self._closing = threading.Event()
         self._writer = threading.Thread(target=self._write, args=(_open_for_writing(path),), name="store", daemon=True)
         self._writer.start()
+        # Of a killed process; one that lives, in another process, says within seconds that it does: see `progress`.
+        self._queue.put(_Write("UPDATE sessions SET ended = ? WHERE ended IS NULL", (now(),)))
 
     def begin(
         self,
@@ -295,11 +324,13 @@ class Store:
         self._queue.put(_Write(_UNLABEL, ()))
 
     def forget(self, before: datetime) -> None:
-        """Delete the sessions that ended before this time with all they left; labels stay, they show nobody."""
+        """Delete the events from before this time, also of sessions that still run, with their pictures and films, and
+        the sessions that ended before it with all they left; labels stay, they show nobody."""
         limit = (before.astimezone(UTC).isoformat(timespec="milliseconds"),)
-        for table in _OF_SESSIONS:
-            self._queue.put(_Write(f"DELETE FROM {table} WHERE session IN {_OLD}", limit))
-        self._queue.put(_Write(f"DELETE FROM sessions WHERE id IN {_OLD}", limit))
+        for sql in _FORGET:
+            self._queue.put(_Write(sql, limit))
+        for sql in _ORPHANS:
+            self._queue.put(_Write(sql, ()))
 
     def delete_all(self) -> None:
         """Delete every session, all it left, every label; wait until the file holds none of it. UserError if not."""
@@ -376,6 +407,9 @@ class Store:
                     write.answer.set_exception(UserError(self.trouble))
             return [write for write in writes if not write.answer]
         self.trouble = ""
+        if any(write.sql.startswith("DELETE") for write in writes):
+            with suppress(sqlite3.Error):  # the log still holds what was deleted, at the latest until the next time
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         for write, row in zip(writes, rows, strict=True):
             if write.answer:
                 write.answer.set_result(row[0])

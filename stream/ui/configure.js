@@ -9,7 +9,7 @@
     const stores = kept.map((one) => section(one.private ? "Your own session" : "This server's cameras", [
       ["Kept", m.say("Sessions: {sessions}, events: {events}, words of yours: {labels}", one)],
       ["Purpose", one.purpose],
-      ["Until", one.private ? m.say("This page is closed: then all of it is deleted.") : m.say("{hours} hours after a session ended", { hours: retention_h })],
+      ["Until", one.private ? m.say("This page is closed: then all of it is deleted.") : m.say("{hours} hours after it was recorded", { hours: retention_h })],
       ...(one.where ? [["Where", one.where]] : []), ...(one.trouble ? [["Trouble", m.told(one.trouble)]] : []),
     ]));
     element.querySelector(".m").replaceChildren(e("div", { style: "display:grid;gap:16px" }, ...stores,

@@ -42,7 +42,7 @@ class UiSettings:
 
     visitors: webcams that are analysed at one time; `waiting` more may stand in line, the rest are told it is full.
     visit_s: a visitor's webcam is let go after this time.
-    retention_h: recorded sessions are deleted this long after their end.
+    retention_h: events are deleted this long after they were recorded, sessions this long after their end.
     recordings: folder whose videos may be picked for analysis, None for none.
     decode: where pictures of RTSP cameras and files that are watched are decoded.
     purpose: recorded as the purpose of the server's cameras, whose consent then lies with who started them; None asks

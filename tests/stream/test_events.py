@@ -41,6 +41,10 @@ def wait_for(condition, *, deadline_s=20.0):
     return value
 
 
+def end(store, session):
+    store.progress(session, wall_zero=None, frames=3, dropped=0, gaps=[], ended=True)
+
+
 def test_fields_are_json_without_pictures(make_event):
     fields = event_fields(make_event(quality=float("nan"), apex_jpeg=b"picture"))
     assert tuple(fields) == FIELDS
@@ -169,6 +173,11 @@ def test_a_killed_process_leaves_its_events(tmp_path):
     process.communicate()
     assert len(list(read_events(path))) == 50
     assert read_sessions(path)[0].ended is None
+    with Store(path) as store:
+        store.flush()
+        assert read_sessions(path)[0].ended
+        store.forget(datetime.now(UTC) + timedelta(hours=1))
+    assert not read_sessions(path) and not list(read_events(path))
 
 
 def test_files_that_are_not_ours_are_refused_and_untouched(tmp_path):
@@ -222,6 +231,7 @@ def test_labels_outlive_their_events_and_the_newest_counts(tmp_path, make_event)
         store.flush()
         assert read_sessions(path)[0].purpose == "study of sleep"
         assert read_clip(path, session, seen.id) == b"film"
+        end(store, session)
         store.forget(datetime.now(UTC) + timedelta(seconds=1))
         store.flush()
         assert not read_sessions(path) and not list(read_events(path)) and not read_clip(path, session, seen.id)
@@ -229,6 +239,74 @@ def test_labels_outlive_their_events_and_the_newest_counts(tmp_path, make_event)
         assert not more and label.label == "smirk" and label.embedding == seen.embedding and label.aus == seen.aus
         store.delete_all()
         assert not read_labels(path)
+
+
+def test_old_events_of_a_camera_that_still_runs_are_gone_and_its_session_stays(tmp_path, make_event):
+    path, picture = tmp_path / "events.db", b"a picture of someone" * 99
+    today = datetime.now(UTC)
+    with Store(path, keep_pictures=True) as store:
+        session = store.begin("camera", **SESSION)
+        old, new, recorded = (
+            make_event(i, onset_wall=wall.isoformat(timespec="milliseconds"), apex_jpeg=picture, label=label)
+            for i, (wall, label) in enumerate(
+                [(today + timedelta(hours=1), ""), (today + timedelta(hours=9), "b"), (today - timedelta(days=900), "")]
+            )
+        )
+        for event in (old, new):
+            store.put(session, event)
+        film = store.begin("a recording of long ago", **SESSION)
+        store.put(film, recorded)
+        store.put_clip(session, old.id, b"film")
+        store.judge_anew([(session, replace(old, label="anew"))])
+        store.forget(today - timedelta(hours=24))
+        store.flush()
+        assert len(list(read_events(path))) == 3
+        store.forget(today + timedelta(hours=2))
+        store.flush()
+        assert [event.id for event in read_events(path)] == [new.id]
+        assert [s.id for s in read_sessions(path)] == [session, film]
+        assert not read_clip(path, session, old.id)
+        store.put(session, old)
+        store.flush()
+        assert not read_firsts(path, session)
+        store.forget(today + timedelta(hours=10))
+        store.flush()
+        assert not any(picture in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_the_number_of_a_forgotten_session_is_not_given_again(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        first = store.begin("a", **SESSION)
+        store.label(first, make_event(), "smirk", {})
+        end(store, first)
+        store.forget(datetime.now(UTC) + timedelta(hours=1))
+        assert store.begin("b", **SESSION) == first + 1
+
+
+def test_what_older_versions_left_of_forgotten_sessions_belongs_to_no_other(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:  # one session lost its row, and with it its number, to one that came later
+        orphan, later = store.begin("lost", **SESSION), store.begin("later", **SESSION)
+        for session in (orphan, later):
+            store.put(session, make_event())
+        store.label(later, make_event(), "smirk", {})
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE sessions SET started = '2999' WHERE source = 'later'")
+        connection.execute("UPDATE events SET session = 7 WHERE session = ?", (orphan,))
+        connection.execute("DELETE FROM sessions WHERE source = 'lost'")
+        connection.execute("PRAGMA user_version = 3")
+        connection.execute("ALTER TABLE sessions RENAME TO numbered")
+        connection.execute("CREATE TABLE sessions AS SELECT * FROM numbered")
+        connection.execute("DROP TABLE numbered")
+    with Store(path) as store:
+        assert store.begin("new", **SESSION) == 8
+        store.forget(datetime.now(UTC) - timedelta(days=1))
+        store.flush()
+        assert [session.id for session in read_sessions(path)] == [later, 8]
+        assert len(list(read_events(path))) == 1
+        (label,) = read_labels(path)
+        assert label.label == "smirk" and label.session not in (later, 8)
 
 
 def test_an_older_store_is_brought_up_to_date_when_read(tmp_path, make_event):
@@ -269,7 +347,7 @@ def test_how_a_face_moved_is_kept_as_long_as_its_session(tmp_path):
         session = store.begin("camera", **SESSION)
         for track in (2, 1, 1):
             store.put_curve(session, Curve(track, 0.04, motion, motion / 2))
-        store.progress(session, wall_zero=None, frames=3, dropped=0, gaps=[], ended=True)
+        end(store, session)
         store.flush()
         one, two = read_curves(path, session)
         assert (one.track, two.track, one.bin_s) == (1, 2, 0.04)
