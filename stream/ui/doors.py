@@ -142,7 +142,8 @@ async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
         camera = await asyncio.to_thread(visitor.desk.add, source.name, lambda: source, replay=False)
         await socket.send_json({"go": camera.number})
         try:
-            await asyncio.wait_for(_receive(socket, source), house.settings.visit_s)
+            async with asyncio.timeout(house.settings.visit_s):  # wait_for keeps an exception, and with it all of this
+                await _receive(socket, source)
         except TimeoutError:
             await socket.send_json({"error": "The time for one visit is over. Start again if nobody waits."})
             await socket.close(ENDED)
@@ -159,7 +160,8 @@ async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
 async def _receive(socket: WebSocket, source: Browser) -> None:
     while source.state().phase != "ended":
         try:
-            data = await asyncio.wait_for(socket.receive_bytes(), SILENT_S)
+            async with asyncio.timeout(SILENT_S):
+                data = await socket.receive_bytes()
         except TimeoutError:
             raise UserError(f"The webcam sent nothing for {SILENT_S:g} s.") from None
         if len(data) <= HEAD.size or len(data) > LONGEST_PACKET:

@@ -144,14 +144,18 @@ class House:
         forgot_s = -FORGET_EVERY_S
         while not self._closing.wait(TICK_S):
             self.shared.tell_status()
-            for visitor in list(self.visitors.values()):
-                visitor.tell_status()
-                if visitor.gone:
-                    del self.visitors[visitor.token]
-                    visitor.close()
+            self._look_after_visitors()
             if time.monotonic() - forgot_s > FORGET_EVERY_S:
                 forgot_s = time.monotonic()
                 self.shared.forget(self.settings.retention_h)
+
+    def _look_after_visitors(self) -> None:
+        """Not a loop of the clock itself, which would hold the last visitor between its ticks."""
+        for visitor in list(self.visitors.values()):
+            visitor.tell_status()
+            if visitor.gone:
+                del self.visitors[visitor.token]
+                visitor.close()
 
     def close(self) -> None:
         """Everybody goes. Raises UserError when the shared store cannot be written."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+import weakref
 from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
@@ -121,6 +122,21 @@ def test_who_comes_too_late_waits_and_then_is_told_that_it_is_full(serve):
         first.close()
         if second:
             second.close()
+
+
+def test_all_of_a_visitor_is_freed_within_ten_seconds(serve):
+    app = serve()
+    token = agreed(app.house)
+    with socket(app, "live", token=token), socket(app, "webcam", token=token) as webcam:
+        webcam.send(json.dumps({"zero_ms": 1000 * time.time()}))
+        assert "go" in json.loads(webcam.recv(timeout=20))
+        visitor = app.house.visitor(token)
+        (camera,) = visitor.desk.cameras.values()
+        held = [weakref.ref(thing) for thing in (visitor, visitor.desk, camera, camera.wiring.recognizer)]
+        folder = visitor.desk.folder
+        del visitor, camera
+    wait_for(lambda: not any(thing() for thing in held), "the visitor to be freed", deadline_s=10)
+    assert not folder.exists()
 
 
 def test_what_is_no_picture_ends_the_visit(serve):
