@@ -57,6 +57,7 @@ class Desk:
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, dict[int, Trace]] = {}
         self.lessons: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
+        self._loaded = list(self.lessons)  # those of them that came from files
         self.store.judge_anew([])  # what the page taught went with its server
         self._viewers: set[Mailbox] = set()
         self._lock = threading.Lock()
@@ -182,12 +183,15 @@ class Desk:
         return read_labels(self.store.path)
 
     def samples(self) -> list[Sample]:
-        """What can be taught from: the labelled events that this bundle's trunk has seen."""
-        return [
+        """What can be taught from: the samples of the head that was loaded last, and the labelled events that this
+        bundle's trunk has seen. What is in both counts once, by its label."""
+        loaded = self._loaded[-1].samples if self._loaded else ()
+        labelled = [
             Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
             for label in self.labels()
             if label.embedding and label.bundle_sha256 == self.bundle.sha256
         ]
+        return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
 
     def teach(self) -> Lesson:
         """Fit a head to all samples and answer with it from the next frame on; the one before is kept for `unteach`."""
@@ -200,7 +204,9 @@ class Desk:
         """
         sha256 = taught_to(path)
         found = None if sha256 == self._own.sha256 else bundles.shipped(sha256)
-        return self.use(Lesson.load(path, bundles.load(found) if found else self._own))
+        lesson = Lesson.load(path, bundles.load(found) if found else self._own)
+        self._loaded.append(lesson)
+        return self.use(lesson)
 
     def use(self, lesson: Lesson) -> Lesson:
         self.lessons.append(lesson)
@@ -211,7 +217,9 @@ class Desk:
         """Go back to the lesson before, at last to the bundle's own classes."""
         if not self.lessons:
             raise UserError("Nothing was taught that could be undone.")
-        self.lessons.pop()
+        gone = self.lessons.pop()
+        if self._loaded and gone is self._loaded[-1]:
+            self._loaded.pop()
         self._swap()
 
     def _swap(self) -> None:
@@ -264,6 +272,7 @@ class Desk:
         self._finish_films()
         self.store.delete_all()
         self.lessons.clear()
+        self._loaded.clear()
         self._swap()
         for camera in self.cameras.values():
             camera.session = None

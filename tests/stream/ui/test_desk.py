@@ -26,6 +26,38 @@ def desk(tmp_path):
         desk.close()
 
 
+def put_events(desk, make_event, names) -> list[str]:
+    """Events of the desk's bundle that look alike where their names are; returns their ids."""
+    random, recognizer = np.random.default_rng(3), Recognizer.load()
+    session = desk.store.begin("camera", settings={}, bundle=desk.bundle.name, bundle_sha256=desk.bundle.sha256)
+    for number, name in enumerate(names):
+        seen = random.normal(sum(map(ord, name)) % 5 - 2, 0.3, recognizer.head.dimension).astype(np.float32)
+        word = {"aus": dict.fromkeys(desk.bundle.card["aus"], 0.5), "embedding": seen.tobytes()}
+        desk.store.put(session, make_event(number + 1.0, bundle_sha256=desk.bundle.sha256, **word))
+    desk.store.flush()
+    return [event.id for event in read_events(desk.store.path, session)]
+
+
+def test_a_head_that_was_loaded_is_refined_by_what_is_taught_then(desk, make_event, tmp_path):
+    names = ("smirk", "frown") * 3
+    ids = put_events(desk, make_event, names)
+    for id, name in zip(ids[:4], names, strict=False):
+        desk.label(1, id, name)
+    desk.teach().save(tmp_path / "head")
+    loaded = desk.use_saved(tmp_path / "head")
+    desk.label(1, ids[4], "wink")
+    desk.label(1, ids[0], "grin")  # said otherwise than when the head was saved
+    taught = desk.teach()
+    assert sorted(sample.label for sample in taught.samples) == ["frown", "frown", "grin", "smirk", "wink"]
+    desk.unteach()
+    assert desk.lessons[-1] is loaded
+    for _ in range(4):
+        desk.unlabel()
+    assert len(desk.samples()) == 4  # of the head alone
+    desk.unteach()
+    assert len(desk.samples()) == 2
+
+
 def test_what_was_taught_judges_what_is_stored_and_undo_brings_the_first_word_back(desk, make_event):
     random = np.random.default_rng(3)
     recognizer = Recognizer.load()
