@@ -12,6 +12,7 @@ from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from engine.errors import UserError
 from stream.events import event_fields, read_events
@@ -25,6 +26,7 @@ from stream.ui.i18n import SENTENCES, WORDS, t, translations
 from stream.ui.live import add_source, live_page
 from stream.ui.review import review_page
 from stream.ui.settings import UiSettings
+from stream.ui.uploads import Uploads
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "configure.js")
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
@@ -176,6 +178,7 @@ def launching(settings: UiSettings) -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": False,
         "i18n": translations,
+        "app_kwargs": {"middleware": [Middleware(Uploads, limit_mb=settings.upload_mb)]},
         "theme": gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
         "css": _text("page.css"),
         "head": f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',

@@ -19,10 +19,10 @@ from stream.ui.desk import Desk, PrivateDesk
 from stream.ui.handlers import private, told
 from stream.ui.house import House
 from stream.ui.i18n import t
+from stream.ui.uploads import HEADS, VIDEOS
 
 SHOWN = 1000  # events of a session at most
 ENOUGH = 5  # samples of a class
-VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
 def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
@@ -38,7 +38,7 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
             scale=2,
         )
         upload = gr.UploadButton(
-            t("Analyse a recording"), file_types=["video"], elem_id="upload", scale=0, min_width=220
+            t("Analyse a recording"), file_types=list(VIDEOS), elem_id="upload", scale=0, min_width=220
         )
     progress = gr.HTML(elem_id="progress")
     review = gr.HTML(
@@ -58,7 +58,7 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
         with gr.Row():
             teach = gr.Button(t("Teach these classes"), variant="primary", elem_id="teach", interactive=False)
             unteach = gr.Button(t("Undo the last lesson"), elem_id="unteach", interactive=False)
-            load = gr.UploadButton(t("Load a saved lesson"), file_types=[".safetensors"], elem_id="load")
+            load = gr.UploadButton(t("Load a saved lesson"), file_types=list(HEADS), elem_id="load")
 
     shown = [session, review, lesson, teach, unteach]
 

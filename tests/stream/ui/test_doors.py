@@ -3,10 +3,15 @@
 import json
 import time
 import weakref
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
 
 import pytest
+from gradio.utils import get_upload_folder
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -154,6 +159,45 @@ def test_endpoints_are_named_on_purpose_and_the_rest_is_hidden(serve):
     app = serve()
     with build_opener(ProxyHandler({})).open(f"{app.address}gradio_api/info", timeout=20) as answer:
         assert set(json.load(answer)["named_endpoints"]) == {"/cameras", "/events"}
+
+
+def test_files_of_other_types_are_refused_and_none_is_handed_out_again(serve):
+    app = serve(upload_mb=1)
+    opener = build_opener(ProxyHandler({}))
+
+    def send(name: str, content: bytes) -> Request:
+        head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+        body = head.encode() + content + b"\r\n--x--\r\n"
+        return Request(f"{app.address}gradio_api/upload", body, {"Content-Type": "multipart/form-data; boundary=x"})
+
+    kept = set(Path(get_upload_folder()).rglob("page.html"))
+    with pytest.raises(HTTPError, match="415"):
+        opener.open(send("page.html", b"<b>hi</b>"), timeout=20)
+    assert set(Path(get_upload_folder()).rglob("page.html")) == kept
+    with opener.open(send("film.mp4", b"no film"), timeout=20) as answer:
+        (path,) = json.load(answer)
+    for route in (f"file={path}", f"file/{path}", "file=http://127.0.0.1:9/", "process_recording"):
+        assert status(opener, f"{app.address}gradio_api/{route}") == 404
+    with closing(HTTPConnection(urlsplit(app.address).netloc, timeout=20)) as large:
+        large.putrequest("POST", "/gradio_api/upload")
+        large.putheader("Content-Length", "3000000")
+        large.endheaders()
+        assert large.getresponse().status == 413
+
+
+def test_no_address_is_opened_for_a_visitor(serve):
+    app = serve()
+    opener = build_opener(ProxyHandler({}))
+    with opener.open(f"{app.address}config", timeout=20) as answer:
+        uploading = next(one for one in json.load(answer)["dependencies"] if one["targets"][0][1] == "upload")
+    for path, code in (("http://127.0.0.1:9/x.mp4", 403), ("x.mp4", 200)):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        ask = json.dumps({"data": [None, file], "fn_index": uploading["id"], "session_hash": "s"}).encode()
+        request = Request(f"{app.address}gradio_api/queue/join", ask, {"Content-Type": "application/json"})
+        try:
+            assert opener.open(request, timeout=20).status == code
+        except HTTPError as refused:
+            assert refused.code == code
 
 
 def test_the_password_comes_from_a_file_and_is_never_shown(tmp_path):
