@@ -20,7 +20,7 @@ from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
 from engine import heads
-from engine.bundle import DOMAIN, Bundle
+from engine.bundle import DOMAIN, HEAD, Bundle, shipped
 from engine.errors import UserError
 
 AUTO = "auto"
@@ -135,23 +135,42 @@ class Lesson:
     def load(cls, path: Path, taught: Taught | Bundle) -> "Lesson":
         """Read a head that was taught to the same bundle; the fit is repeated. UserError for another's, or no head."""
         metadata, arrays = read(path)
-        try:
-            labels, known, units = (json.loads(metadata[name]) for name in ("labels", "known", "aus"))
-            samples = [
-                Sample(label, embedding, dict(zip(known, p, strict=True)), dict(zip(units, u, strict=True)))
-                for label, embedding, p, u in zip(
-                    labels, arrays["embedding"], arrays["probabilities"].tolist(), arrays["aus"].tolist(), strict=True
-                )
-            ]
-        except (ValueError, KeyError) as error:
-            raise UserError(f"{path} is no head file of merau.") from error
         bundle = taught if isinstance(taught, Bundle) else taught.bundle
-        if metadata.get("bundle_sha256") != bundle.sha256:
+        try:
+            if (sha256 := metadata["bundle_sha256"]) == bundle.sha256:
+                return teach(unpacked(metadata, arrays, bundle), bundle, kind=metadata["kind"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path.name} is no head file of merau.") from error
+        if shipped(sha256):
             raise UserError(
-                f"{path} was taught to another bundle than {bundle.name}: start merau with this --head, and with its "
-                "--bundle where that does not ship, or teach it anew with merau adapt."
+                f"{path.name} was taught to another bundle than {bundle.name}: start merau with this --head and "
+                "without --bundle."
             )
-        return teach(samples, bundle, kind=metadata["kind"])
+        raise UserError(
+            f"{path.name} was taught to a recognizer that does not ship with this version, an older one perhaps: teach "
+            "its samples again from their films or pictures (merau adapt), or start merau with that --bundle."
+        )
+
+
+def unpacked(metadata: dict[str, str], arrays: dict[str, np.ndarray], bundle: Bundle) -> list[Sample]:
+    """The samples of a head's file. ValueError, KeyError or TypeError unless `Lesson.save` could have written it."""
+    labels, known, units = (json.loads(metadata[name]) for name in ("labels", "known", "aus"))
+    embeddings, probabilities, aus = (arrays[name] for name in ("embedding", "probabilities", "aus"))
+    if (
+        metadata["kind"] not in heads.KINDS
+        or not all(isinstance(label, str) and label for label in labels)
+        or set(known) != set(bundle.card["classes"])
+        or not set(units) <= set(bundle.card["aus"])
+        or embeddings.shape != (len(labels), heads.load(bundle.content[HEAD]).dimension)
+        or not all(((part >= 0) & (part <= 1)).all() for part in (probabilities, aus))
+    ):
+        raise ValueError
+    return [
+        Sample(label, embedding, dict(zip(known, p, strict=True)), dict(zip(units, u, strict=True)))
+        for label, embedding, p, u in zip(
+            labels, embeddings.astype(np.float32), probabilities.tolist(), aus.tolist(), strict=True
+        )
+    ]
 
 
 def taught_to(path: Path) -> str:
@@ -165,11 +184,11 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     try:
         data = path.read_bytes()
         size = int.from_bytes(data[:8], "little")
-        return json.loads(data[8 : 8 + size]).get("__metadata__", {}), deserialize(data)
+        return json.loads(data[8 : 8 + size]).get("__metadata__") or {}, deserialize(data)
     except OSError as error:
         raise UserError(f"There is no head to be read at {path}: {error.strerror}.") from error
-    except (SafetensorError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is no head file of merau.") from error
+    except (SafetensorError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path.name} is no head file of merau.") from error
 
 
 def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUTO) -> Lesson:

@@ -64,7 +64,7 @@ def from_store(path: Path, recognizer: Recognizer) -> list[Sample]:
     samples = [
         Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
         for label in labels
-        if label.embedding and label.bundle_sha256 == recognizer.bundle.sha256
+        if label.embedding and label.probabilities and label.bundle_sha256 == recognizer.bundle.sha256
     ]
     if not samples:
         why = "none was judged by this bundle" if labels else "nobody has labelled an event there"

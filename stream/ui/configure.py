@@ -28,6 +28,7 @@ def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
         sure = gr.Checkbox(label=t("I am sure"), elem_id="sure")
         delete = gr.Button(t("Delete everything"), variant="stop", elem_id="delete")
 
+    @told
     def show(key: str) -> dict[str, Any]:
         desks = [house.visitor(key).desk, *([house.shared] if house.settings.trusted else [])]
         bundle = desks[0].bundle

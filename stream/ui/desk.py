@@ -189,7 +189,7 @@ class Desk:
         labelled = [
             Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
             for label in self.labels()
-            if label.embedding and label.bundle_sha256 == self.bundle.sha256
+            if label.embedding and label.probabilities and label.bundle_sha256 == self.bundle.sha256
         ]
         return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
 

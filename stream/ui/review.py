@@ -62,6 +62,7 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
 
     shown = [session, review, lesson, teach, unteach]
 
+    @told
     def show(key: str, chosen: str | None) -> tuple[Any, ...]:
         """The sessions to choose from, and everything of the chosen one, or of the newest."""
         choices = _sessions(house, key)
@@ -108,7 +109,7 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
         kept = desk.folder / Path(file).name
         shutil.move(file, kept)
         try:
-            number = _analyse(desk, str(kept), bar)
+            number = _analyse(desk, kept, bar)
         finally:
             kept.unlink(missing_ok=True)
         return "", *show(key, f"{desk.name}:{number}")
@@ -119,7 +120,7 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
             raise UserError("This recording is not in the folder any more.")
         assert house.settings.recordings is not None and name is not None
         desk = house.desk(key, Desk.name)
-        number = _analyse(desk, str(house.settings.recordings / name), bar)
+        number = _analyse(desk, house.settings.recordings / name, bar)
         return "", *show(key, f"{desk.name}:{number}")
 
     tab.select(show, [token, session], shown, **private())
@@ -135,10 +136,17 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
     folder.input(picked, [token, folder], [progress, *shown], **slowly)
 
 
-def _analyse(desk: Desk, path: str, bar: gr.Progress) -> int:
+def _analyse(desk: Desk, path: Path, bar: gr.Progress) -> int:
     """Analyse a recording from end to end; returns its session."""
-    source = File(path, SourceSettings())
-    camera = desk.add(Path(path).name, lambda: source, replay=True, on_wall=False)
+    try:
+        return _run(desk, path, bar)
+    except UserError as error:  # where it lies is nobody's business
+        raise UserError(str(error).replace(str(path), path.name)) from None
+
+
+def _run(desk: Desk, path: Path, bar: gr.Progress) -> int:
+    source = File(str(path), SourceSettings())
+    camera = desk.add(path.name, lambda: source, replay=True, on_wall=False)
     try:
         while camera.running:
             bar((camera.analysed, source.frames_total or None), unit="frames")

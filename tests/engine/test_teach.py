@@ -2,12 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from engine.bundle import SHIPPED
 from engine.crop import CropSpec
 from engine.errors import UserError
 from engine.recognizer import Recognizer
-from engine.teach import Lesson, Sample, teach
+from engine.teach import Lesson, Sample, read, teach
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,43 @@ def test_a_lesson_comes_back_from_its_file_and_no_other_bundle_takes_it(recogniz
     (tmp_path / "head.safetensors").write_bytes(b"no head at all")
     with pytest.raises(UserError, match="is no head file"):
         Lesson.load(tmp_path / "head.safetensors", recognizer)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": None},
+        {"kind": "forest"},
+        {"bundle_sha256": None},
+        {"labels": "[1, 2]"},
+        {"labels": "null"},
+        {"labels": '["tense"]'},
+        {"known": '["something"]'},
+        {"aus": "[" + ", ".join('"99"' for _ in range(17)) + "]"},
+        {"embedding": np.zeros((2, 7), np.float32)},
+        {"embedding": np.zeros(2, np.float32)},
+        {"probabilities": np.full((2, 4), np.nan, np.float32)},
+        {"aus_values": np.full((2, 3), 0.5, np.float32)},
+    ],
+    ids=str,
+)
+def test_a_file_that_holds_something_else_is_no_head(recognizer, tmp_path, wrong):
+    path = tmp_path / "head.safetensors"
+    teach(shots(recognizer, ("tense", "positive"), 1), recognizer).save(path)
+    metadata, arrays = read(path)
+    arrays |= {("aus" if name == "aus_values" else name): v for name, v in wrong.items() if isinstance(v, np.ndarray)}
+    metadata |= {name: v for name, v in wrong.items() if not isinstance(v, np.ndarray)}
+    save_file(arrays, path, {name: v for name, v in metadata.items() if v is not None})
+    with pytest.raises(UserError, match=r"^head.safetensors is no head file of merau\.$"):
+        Lesson.load(path, recognizer)
+
+
+def test_a_head_of_a_recognizer_that_no_longer_ships_says_what_to_do(recognizer, tmp_path):
+    path = tmp_path / "head.safetensors"
+    older = replace(recognizer.bundle, sha256="ff" * 32)
+    teach(shots(recognizer, ("tense", "positive"), 1), older).save(path)
+    with pytest.raises(UserError, match=r"^head.safetensors was taught .* an older one perhaps: teach its samples"):
+        Lesson.load(path, recognizer)
 
 
 def test_a_head_brings_the_shipped_bundle_that_it_was_taught_to_unless_another_is_named(recognizer, tmp_path):

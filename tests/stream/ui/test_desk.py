@@ -58,6 +58,17 @@ def test_a_head_that_was_loaded_is_refined_by_what_is_taught_then(desk, make_eve
     assert len(desk.samples()) == 2
 
 
+def test_what_was_named_while_another_bundle_judged_is_not_taught_from(desk, make_event, tmp_path):
+    (id,) = put_events(desk, make_event, ["smirk"])
+    twin = Recognizer.load(SHIPPED / "farneback", device="cpu")
+    prior, seen = dict.fromkeys(twin.head.classes, 0.25), np.zeros(twin.head.dimension, np.float32)
+    teach([Sample(name, seen, prior, {}) for name in ("tense", "startled")], twin).save(tmp_path / "head")
+    desk.use_saved(tmp_path / "head")
+    desk.label(1, id, "smirk")
+    desk.unteach()
+    assert not desk.samples()
+
+
 def test_what_was_taught_judges_what_is_stored_and_undo_brings_the_first_word_back(desk, make_event):
     random = np.random.default_rng(3)
     recognizer = Recognizer.load()
