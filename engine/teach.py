@@ -227,7 +227,7 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
         _, accuracy, temperature, chosen, weight = min(trials, key=lambda t: t[0] + (0.1 if t[3] != usual else 0))
         reason = ASKED_FOR if kind != AUTO else BEST if len(held) else NONE_TO_SPARE
         told = explained(chosen, reason, weight is not None, len(samples), classes)
-    estimate = accuracy if len(held) else None
+    estimate = accuracy if np.bincount(labels).min() > 1 else None
     return Lesson(
         fit(chosen, embeddings, labels, classes, corrected),
         centre,
@@ -362,5 +362,5 @@ def explained_correction(chosen: str, weight: float, samples: int, classes: Sequ
 
 
 def rated(estimate: float | None) -> str:
-    right = "not known (one sample a class)" if estimate is None else f"{estimate:.0%} right"
+    right = "not known, there are too few samples (one of a class)" if estimate is None else f"{estimate:.0%} right"
     return f"leave-one-out estimate: {right}."

@@ -90,6 +90,13 @@ def test_one_sample_a_class_is_no_evidence_against_the_bundle(recognizer):
     assert named(lesson, samples) == ["positive", "positive"] and lesson.estimate is None
 
 
+@pytest.mark.parametrize("new", ["wink", "positive"])
+def test_one_sample_of_a_class_is_too_few_for_an_estimate(recognizer, new):
+    samples = [*shots(recognizer, ("surprise",), 5), *shots(recognizer, (new,), 1)]
+    lesson = teach(samples, recognizer)
+    assert lesson.estimate is None and "too few samples" in lesson.explanation and "%" not in lesson.explanation
+
+
 def test_a_class_named_by_action_units_has_their_probability(recognizer):
     same = [replace(s, embedding=0 * s.embedding) for s in shots(recognizer, ("AU12", "4+7"), 2)]
     frowning = same[0].aus | {"4": 0.9, "7": 0.8, "12": 0.1}
