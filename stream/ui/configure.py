@@ -11,7 +11,7 @@ from stream.ui.handlers import private, told
 from stream.ui.house import House
 from stream.ui.i18n import t
 
-SCORES = {"uf1": "UF1", "uar": "UAR", "acc": "accuracy", "ece": "ECE"}
+NUMBERS = {"samples": "samples", "uf1": "UF1", "uar": "UAR", "acc": "accuracy", "ece": "ECE"}
 
 
 def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
@@ -37,8 +37,8 @@ def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
                 "name": bundle.name,
                 "classes": bundle.card["classes"],
                 "aus": bundle.card["aus"],
-                "trained_on": " · ".join(_set(name, part) for name, part in bundle.card["trained_on"].items() if part),
-                "scores": " · ".join(_set(name, part) for name, part in bundle.card["scores"].items() if part),
+                "trained_on": [_set(name, part) for name, part in bundle.card["trained_on"].items() if part],
+                "scores": [_set(name, part) for name, part in bundle.card["scores"].items() if part],
                 "sha256": bundle.sha256[:16],
             },
             "machine": desks[0].runs_on,
@@ -73,10 +73,7 @@ def _kept(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _set(name: str, part: Any) -> str:
-    """One set of samples of the bundle's card: how many there are and, where it was judged, how well."""
-    if not isinstance(part, dict):
-        return f"{name}: {part}"
-    told = [f"{part['samples']} samples"] if "samples" in part else []
-    told += [f"{title} {part[key]}" for key, title in SCORES.items() if key in part]
-    return f"{name.replace('_', ' ')}: {', '.join(told)}" if told else name
+def _set(name: str, part: Any) -> list[Any]:
+    """One set of samples of the card, its name first: how many there are and, where it was judged, how well."""
+    numbers = part if isinstance(part, dict) else {"samples": len(part) if isinstance(part, list) else part}
+    return [name.replace("_", " "), *([title, numbers[key]] for key, title in NUMBERS.items() if key in numbers)]

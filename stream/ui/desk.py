@@ -68,10 +68,10 @@ class Desk:
         return self._judge.bundle
 
     @property
-    def runs_on(self) -> str:
+    def runs_on(self) -> list[str]:
         """What runs on which device here, and why, in words: for the cameras that run, or for the next."""
         running = sorted({camera.runs_on for camera in list(self.cameras.values())} - {""})
-        return " · ".join(running) or runs_on(self._judge, FrameFlow(self._judge, self._settings.spotter.crop))
+        return running or [runs_on(self._judge, FrameFlow(self._judge, self._settings.spotter.crop))]
 
     # --- who looks
 

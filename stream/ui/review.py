@@ -149,7 +149,7 @@ def _run(desk: Desk, path: Path, bar: gr.Progress) -> int:
     camera = desk.add(path.name, lambda: source, replay=True, on_wall=False)
     try:
         while camera.running:
-            bar((camera.analysed, source.frames_total or None), unit="frames")
+            bar((camera.analysed, source.frames_total or None), unit="")
             time.sleep(0.2)
     finally:
         desk.remove(camera.number)

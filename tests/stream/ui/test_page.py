@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import threading
 import zipfile
 from pathlib import Path
@@ -209,6 +210,32 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     page.get_by_role("button", name="Delete everything").click()
     wait_for(lambda: not read_sessions(visitor.desk.store.path), "the deletion")
     assert not read_labels(visitor.desk.store.path) and not visitor.desk.lessons
+
+
+def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_path):
+    app = serve(upload_mb=1)
+    page = browser.new_page(locale="de-DE")
+    page.goto(app.address)
+    page.get_by_role("tab", name="Durchsicht").click()
+    files = {name: tmp_path / name for name in ("brief.txt", "lang.mp4", "brief.mp4", "lektion.safetensors")}
+    for name, path in files.items():
+        path.write_bytes(b"no film" * (300_000 if name == "lang.mp4" else 9))
+    for button, name, told in (
+        ("Eine Aufnahme analysieren", "brief.txt", r"^brief\.txt ist keine Datei der Art, .*\.mp4"),
+        ("Eine Aufnahme analysieren", "lang.mp4", r'^"lang\.mp4" ist größer als 1'),
+        ("Eine Aufnahme analysieren", "brief.mp4", r"^„brief\.mp4“ ist kein lesbares Video"),
+        ("Gespeicherte Lektion laden", "lektion.safetensors", r"^lektion\.safetensors ist keine gespeicherte Lektion"),
+    ):
+        choose(page, button, files[name])
+        expect(page.locator(".toast-message-text").last).to_have_text(re.compile(told))
+    page.get_by_role("tab", name="Einstellungen").click()
+    expect(page.locator("#facts")).to_contain_text("auf der CPU")
+    expect(page.locator("#facts")).not_to_contain_text(re.compile("samples|accuracy|on the|Optical"))
+    app.house.visitors.clear()
+    for tab in ("Durchsicht", "Einstellungen"):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(".toast-message-text").last).to_have_text(re.compile("^Diese Seite ist nicht mehr bekannt"))
+    page.close()
 
 
 @pytest.mark.parametrize(
