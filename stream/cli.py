@@ -279,8 +279,9 @@ def _ui(arguments: argparse.Namespace) -> int:
 
     app = App(arguments.sources, partial(_load, arguments), settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:
-        said = f"The page is at {app.address} and ends with Ctrl-C."
-        print(json.dumps({"address": app.address}) if arguments.json else said, flush=True)
+        places = app.address + (f", for everybody at {app.public}," if app.public else "")
+        told = {"address": app.address, "public": app.public}
+        print(json.dumps(told) if arguments.json else f"The page is at {places} and ends with Ctrl-C.", flush=True)
         stopped.wait()
     return 0
 

@@ -2,9 +2,10 @@
 
 import hmac
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 import gradio as gr
+from gradio.tunneling import CURRENT_TUNNELS
 from starlette.middleware import Middleware
 
 from engine.errors import UserError
@@ -35,8 +37,8 @@ FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
 class App:
     """The page, served until `close`.
 
-    Raises UserError where the store, a source or the port cannot be had, and where cameras of this server would be open
-    to everybody.
+    Raises UserError where the store, a source, the port or the public link cannot be had, and where cameras of this
+    server would be open to everybody.
     """
 
     def __init__(
@@ -54,30 +56,37 @@ class App:
                 "or name no SOURCE, so that visitors use their own webcams."
             )
         self.house = House(settings, store, load, pipeline or PipelineSettings())
+        self.blocks = page(self.house)
         try:
             if settings.purpose:
                 self.house.shared.agree(settings.purpose)
             for source in sources:
                 add_source(self.house.shared, source, decode=settings.decode)
-            self.blocks = page(self.house)
-            self.address = self._serve(settings)
+            self.address, self.public = self._serve(settings)
         except BaseException:
-            self.house.close()
+            self.close()
             raise
 
-    def _serve(self, settings: UiSettings) -> str:
+    def _serve(self, settings: UiSettings) -> tuple[str, str | None]:
+        """The page's address, and that of the public link, if one was asked for."""
         try:
-            app, local, share = self.blocks.launch(
-                **launching(settings),
-                prevent_thread_lock=True,
-                server_name=settings.host,
-                server_port=settings.port or None,
-            )
+            with redirect_stdout(sys.stderr):  # where Gradio tells of the link; standard output is ours
+                app, local, public = self.blocks.launch(
+                    **launching(settings),
+                    prevent_thread_lock=True,
+                    server_name=settings.host,
+                    server_port=settings.port or None,
+                )
         except OSError as error:
             raise UserError(f"The port {settings.port} is in use: choose another with --port.") from error
+        if settings.share and not public:
+            raise UserError(
+                "The public link could not be made: it needs the internet, with https to api.gradio.app and at first "
+                "to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
+            )
         self.blocks.server.config.ws_per_message_deflate = False  # pictures are compressed already
         open_doors(app, self.house)
-        return share or local
+        return local, public
 
     def check(self) -> None:
         """Raises UserError unless the page answers at its address."""
@@ -90,6 +99,9 @@ class App:
 
     def close(self) -> None:
         """Stop serving; visitors' data goes. Raises UserError when the store cannot be written."""
+        with redirect_stdout(sys.stderr):
+            for tunnel in CURRENT_TUNNELS:  # Gradio ends them only when Python ends
+                tunnel.kill()
         self.blocks.close(verbose=False)
         self.house.close()
 

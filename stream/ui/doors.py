@@ -46,8 +46,8 @@ def same_origin(connection: HTTPConnection) -> bool:
     """Whether the page that asks came from this very server, or by the proxy of a shared link: another site's script
     can set neither header."""
     origin = urlsplit(connection.headers.get("origin", ""))
-    names = {connection.headers.get(name) for name in ("host", "x-forwarded-host")}
-    return bool(origin.netloc) and origin.netloc in names
+    forwarded, _, _ = connection.headers.get("x-forwarded-host", "").partition(",")  # the first, as Gradio takes it
+    return bool(origin.netloc) and origin.netloc in (connection.headers.get("host"), forwarded.strip())
 
 
 def open_doors(app: App, house: House) -> None:

@@ -29,6 +29,7 @@ def test_it_serves_until_it_is_told_to_end(tmp_path):
     [
         (["/nowhere/film.mp4"], "There is no file"),
         (["0", "--host", "0.0.0.0"], "set --auth USER:FILE"),
+        (["0", "--share"], "set --auth USER:FILE"),
         (["--auth", "anna:/nowhere/password"], "The password file /nowhere/password cannot be read"),
         (["--retention", "0"], "choose a time above 0"),
     ],

@@ -33,12 +33,14 @@ def status(opener, url: str, data: bytes | None = None) -> int:
         return error.code
 
 
-def socket(app: App, path: str, *, origin: str | None = None, cookie: str = "", token: str = "") -> ClientConnection:
+def socket(
+    app: App, path: str, *, origin: str | None = None, cookie: str = "", token: str = "", forwarded: str = ""
+) -> ClientConnection:
     address = app.address.rstrip("/")
     return connect(
         f"{address.replace('http', 'ws')}/merau/{path}?visitor={token}",
         origin=address if origin is None else origin,
-        additional_headers={"Cookie": cookie} if cookie else {},
+        additional_headers={"Cookie": cookie, "X-Forwarded-Host": forwarded},
         proxy=None,
         max_queue=None,  # pictures that nobody takes must not keep the socket from closing
     )
@@ -68,6 +70,9 @@ def test_the_login_guards_the_page_the_sockets_and_every_route(serve, clip):
     jar = next(handler.cookiejar for handler in opener.handlers if isinstance(handler, HTTPCookieProcessor))
     cookie = "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
     with socket(app, "live", cookie=cookie, token=token) as live:
+        assert "cameras" in json.loads(live.recv(timeout=20))
+    proxied = {"origin": "https://merau.example", "forwarded": "merau.example, 10.0.0.7"}  # by two proxies
+    with socket(app, "live", cookie=cookie, token=token, **proxied) as live:
         assert "cameras" in json.loads(live.recv(timeout=20))
     for foreign in ({"origin": "http://evil.example"}, {"token": "guessed"}):
         with pytest.raises(InvalidStatus, match="403"):
