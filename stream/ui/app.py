@@ -22,6 +22,7 @@ from stream.pipeline import PipelineSettings
 from stream.ui.configure import configure_page
 from stream.ui.desk import Load
 from stream.ui.doors import open_doors
+from stream.ui.gate import Gate
 from stream.ui.handlers import private, told
 from stream.ui.house import House
 from stream.ui.i18n import SENTENCES, WORDS, t, translations
@@ -190,7 +191,10 @@ def launching(settings: UiSettings) -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": False,
         "i18n": translations,
-        "app_kwargs": {"middleware": [Middleware(Uploads, limit_mb=settings.upload_mb)]},
+        "app_kwargs": {
+            "openapi_url": None,
+            "middleware": [Middleware(Gate, settings=settings), Middleware(Uploads, limit_mb=settings.upload_mb)],
+        },
         "theme": gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
         "css": _text("page.css"),
         "head": f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',

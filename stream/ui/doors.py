@@ -8,9 +8,10 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, WebSocket, WebSocketDisconnect
@@ -27,11 +28,14 @@ from stream.ui.mailbox import Mailbox
 
 REFUSED = 4403  # close codes of our own
 ENDED = 4400
+LOGIN_S = 1.0  # after a logout an open socket is closed within this time
 CODINGS: dict[int, Literal["h264", "jpeg"]] = {0: "h264", 1: "jpeg"}
 HEAD = struct.Struct("<Bd")  # coding, capture time in seconds from the page's zero
 WEBCAM = SourceSettings(queue_frames=8)  # rather a dropped frame than a picture of long ago
 SILENT_S = 20.0  # a webcam that sends nothing for so long is let go
 LONGEST_PACKET = 2_000_000  # bytes
+
+Serve = Callable[[House, WebSocket, Visitor], Awaitable[None]]
 
 
 def logged_in(app: App, connection: HTTPConnection) -> bool:
@@ -53,13 +57,7 @@ def same_origin(connection: HTTPConnection) -> bool:
 def open_doors(app: App, house: House) -> None:
     """Add the routes to Gradio's running application."""
 
-    async def guarded(socket: WebSocket, serve: Callable[[House, WebSocket, Visitor], Any]) -> None:
-        token = socket.query_params.get("visitor", "")
-        if not (logged_in(app, socket) and same_origin(socket) and token in house.visitors):
-            await socket.close(REFUSED)  # before accept: the browser sees 403
-            return
-        await socket.accept()
-        visitor = house.visitors[token]
+    async def visit(socket: WebSocket, serve: Serve, visitor: Visitor) -> None:
         visitor.sockets, visitor.came = visitor.sockets + 1, True
         try:
             await serve(house, socket, visitor)
@@ -68,6 +66,21 @@ def open_doors(app: App, house: House) -> None:
         finally:
             visitor.sockets -= 1
             visitor.seen_s = time.monotonic()
+
+    async def guarded(socket: WebSocket, serve: Serve) -> None:
+        token = socket.query_params.get("visitor", "")
+        if not (logged_in(app, socket) and same_origin(socket) and token in house.visitors):
+            await socket.close(REFUSED)  # before accept: the browser sees 403
+            return
+        await socket.accept()
+        visiting = asyncio.create_task(visit(socket, serve, house.visitors[token]))
+        while logged_in(app, socket) and not visiting.done():
+            await asyncio.wait([visiting], timeout=LOGIN_S)
+        logged_out = visiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await visiting
+        if logged_out:
+            await socket.close(REFUSED)
 
     async def live(socket: WebSocket) -> None:
         await guarded(socket, watch)

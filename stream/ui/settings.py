@@ -75,6 +75,11 @@ class UiSettings:
             raise UserError(f"The folder of recordings {self.recordings} cannot be read: give an existing folder.")
 
     @property
+    def local(self) -> bool:
+        """Whether the page is for this machine only, and therefore needs no login."""
+        return self.login is None and self.host in LOOPBACK and not self.share
+
+    @property
     def trusted(self) -> bool:
         """Whether everybody who reaches the page may see and steer the server's own cameras."""
-        return self.login is not None or (self.host in LOOPBACK and not self.share)
+        return self.login is not None or self.local

@@ -3,9 +3,11 @@
 import json
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
+from socket import create_connection
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
@@ -17,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from engine.errors import UserError
 from stream.ui.app import App
+from stream.ui.gate import FREE, WAIT_S
 from stream.ui.house import House
 from stream.ui.settings import Login, UiSettings
 from tests.stream.ui.waiting import wait_for
@@ -24,10 +27,9 @@ from tests.stream.ui.waiting import wait_for
 PASSWORD = "correct horse"
 
 
-def status(opener, url: str, data: bytes | None = None) -> int:
-    request = Request(url, data, {"Content-Type": "application/x-www-form-urlencoded"} if data else {})
+def status(opener, asked: str | Request, data: bytes | None = None) -> int:
     try:
-        with opener.open(request, timeout=20) as answer:
+        with opener.open(asked, data, timeout=20) as answer:
             return answer.status
     except HTTPError as error:
         return error.code
@@ -77,6 +79,45 @@ def test_the_login_guards_the_page_the_sockets_and_every_route(serve, clip):
     for foreign in ({"origin": "http://evil.example"}, {"token": "guessed"}):
         with pytest.raises(InvalidStatus, match="403"):
             socket(app, "live", cookie=cookie, **({"token": token} | foreign))
+    with socket(app, "live", cookie=cookie, token=token) as live:
+        assert status(opener, f"{app.address}logout") == 200
+        with pytest.raises(ConnectionClosed):
+            wait_for(lambda: live.recv(timeout=20) is None, "the socket to be closed")
+
+
+def test_guessing_the_password_is_slow_and_the_right_one_still_gets_in(serve):
+    app = serve(login=Login("anna", PASSWORD))
+    opener = build_opener(ProxyHandler({}))
+
+    def guess(password: str) -> int:
+        return status(opener, f"{app.address}login", f"username=anna&password={password}".encode())
+
+    began_s = time.monotonic()
+    with ThreadPoolExecutor(12) as guessers:
+        answers = list(guessers.map(guess, map(str, range(12))))
+    assert answers.count(400) == FREE + 1 and answers.count(429) == 11 - FREE
+    assert guess(PASSWORD) == 200
+    assert time.monotonic() - began_s > 2 * WAIT_S - 0.1
+
+
+def test_a_foreign_name_for_this_machine_reads_nothing_without_a_login(serve):
+    """DNS rebinding: a site's script asks its own name, which has become an address of this machine."""
+    opener = build_opener(ProxyHandler({}))
+
+    def named(app: App, host: str) -> int:
+        return status(opener, Request(app.address, headers={"Host": host}))
+
+    local, remote = serve(), serve(host="0.0.0.0")
+    assert [named(local, host) for host in ("evil.example", "[evil", "127.0.0.1.evil.example:7860")] == [403] * 3
+    assert [named(local, host) for host in ("localhost:7860", "127.0.0.1", "[::1]:7860")] == [200] * 3
+    assert named(remote, "merau.example") == 200
+    token = local.house.arrive().token
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(
+            f"ws://evil.example/merau/live?visitor={token}",
+            sock=create_connection(("127.0.0.1", int(local.address.rstrip("/").rpartition(":")[2]))),
+            origin="http://evil.example",
+        )
 
 
 def test_two_pages_see_one_camera(showing):
@@ -164,6 +205,7 @@ def test_endpoints_are_named_on_purpose_and_the_rest_is_hidden(serve):
     app = serve()
     with build_opener(ProxyHandler({})).open(f"{app.address}gradio_api/info", timeout=20) as answer:
         assert set(json.load(answer)["named_endpoints"]) == {"/cameras", "/events"}
+    assert status(build_opener(ProxyHandler({})), f"{app.address}openapi.json") == 404
 
 
 def test_files_of_other_types_are_refused_and_none_is_handed_out_again(serve):
