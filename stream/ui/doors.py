@@ -1,4 +1,5 @@
-"""Every way into the server besides Gradio's own: two sockets and the routes for pictures, films and exports.
+"""Every way into the server besides Gradio's own: two sockets, a stream of words for pages that no socket reaches, and
+the routes for pictures, films and exports.
 
 Each checks the login cookie, where there is a login, and the page's token; the sockets the Origin too, before they
 accept.
@@ -7,9 +8,8 @@ accept.
 import asyncio
 import json
 import struct
-import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import urlsplit
@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, WebSocket, WebSocketDisconnect
 from gradio.routes import App
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from engine.errors import UserError
 from stream.sources import Browser, SourceSettings
 from stream.sources.browser import Packet
+from stream.ui.desk import Desk
 from stream.ui.downloads import download
 from stream.ui.house import House, Visitor
 from stream.ui.mailbox import Mailbox
@@ -58,14 +59,8 @@ def open_doors(app: App, house: House) -> None:
     """Add the routes to Gradio's running application."""
 
     async def visit(socket: WebSocket, serve: Serve, visitor: Visitor) -> None:
-        visitor.sockets, visitor.came = visitor.sockets + 1, True
-        try:
+        with visitor.staying(), suppress(WebSocketDisconnect):
             await serve(house, socket, visitor)
-        except WebSocketDisconnect:
-            pass
-        finally:
-            visitor.sockets -= 1
-            visitor.seen_s = time.monotonic()
 
     async def guarded(socket: WebSocket, serve: Serve) -> None:
         token = socket.query_params.get("visitor", "")
@@ -88,6 +83,16 @@ def open_doors(app: App, house: House) -> None:
     async def webcam(socket: WebSocket) -> None:
         await guarded(socket, analyse)
 
+    async def words(request: Request) -> Response:
+        if not logged_in(app, request):
+            raise HTTPException(401, "Log in first.")
+        try:
+            visitor = house.visitor(request.query_params.get("visitor", ""))
+        except UserError as error:
+            raise HTTPException(404, str(error)) from error
+        telling = tell(house, visitor, lambda: logged_in(app, request))
+        return StreamingResponse(telling, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
     def get(request: Request) -> Response:
         if not logged_in(app, request):
             raise HTTPException(401, "Log in first.")
@@ -98,28 +103,48 @@ def open_doors(app: App, house: House) -> None:
 
     app.add_api_websocket_route("/merau/live", live)
     app.add_api_websocket_route("/merau/webcam", webcam)
-    app.add_route("/merau/get/{what}", get, methods=["GET"])
-    app.router.routes.insert(0, app.router.routes.pop())  # before Gradio's own, which take every path
+    for path, answer in (("/merau/words", words), ("/merau/get/{what}", get)):
+        app.add_route(path, answer, methods=["GET"])
+        app.router.routes.insert(0, app.router.routes.pop())  # before Gradio's own, which take every path
+
+
+@asynccontextmanager
+async def _mailbox(house: House, visitor: Visitor) -> AsyncIterator[Mailbox]:
+    """What the desks that the page shows have to tell."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    desks: list[Desk] = [house.shared] if house.settings.trusted else []
+    for desk in desks:
+        desk.join(mailbox)
+    try:
+        desks.append(await asyncio.to_thread(lambda: visitor.desk))
+        desks[-1].join(mailbox)
+        yield mailbox
+    finally:
+        for desk in desks:
+            desk.leave(mailbox)
 
 
 async def watch(house: House, socket: WebSocket, visitor: Visitor) -> None:
     """Send what the page shows: pictures with what was found in them, words, status."""
-    mailbox = Mailbox(asyncio.get_running_loop())
-    desks = [house.shared] if house.settings.trusted else []
-    for desk in desks:
-        desk.join(mailbox)
-    desks.append(await asyncio.to_thread(lambda: visitor.desk))
-    desks[-1].join(mailbox)
-    sending = asyncio.create_task(_send(socket, mailbox))
-    try:
-        async for text in socket.iter_text():
-            mailbox.shows_mesh = bool(json.loads(text).get("mesh"))
-    except (json.JSONDecodeError, AttributeError, KeyError):
-        await socket.close(ENDED)
-    finally:
-        sending.cancel()
-        for desk in desks:
-            desk.leave(mailbox)
+    async with _mailbox(house, visitor) as mailbox:
+        sending = asyncio.create_task(_send(socket, mailbox))
+        try:
+            async for text in socket.iter_text():
+                mailbox.shows_mesh = bool(json.loads(text).get("mesh"))
+        except (json.JSONDecodeError, AttributeError, KeyError):
+            await socket.close(ENDED)
+        finally:
+            sending.cancel()
+
+
+async def tell(house: House, visitor: Visitor, logged_in: Callable[[], bool]) -> AsyncIterator[str]:
+    """Words and status as server-sent events, for a page that no socket reaches; it is known while it listens."""
+    with visitor.staying():
+        async with _mailbox(house, visitor) as mailbox:
+            while logged_in():
+                for message in await mailbox.take():
+                    if isinstance(message, str):
+                        yield f"data: {message}\n\n"
 
 
 async def _send(socket: WebSocket, mailbox: Mailbox) -> None:

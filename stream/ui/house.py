@@ -7,9 +7,9 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ ARRIVING_S = 60.0  # a page that never opens its socket is forgotten
 
 @dataclass
 class Visitor:
-    """One open page. Its token is the key to its desk; `sockets` are those that it holds open now."""
+    """One open page. Its token is the key to its desk; `sockets` are those, or streams of words, that it holds open."""
 
     token: str
     make_desk: Callable[[], PrivateDesk]
@@ -54,6 +54,16 @@ class Visitor:
     def gone(self) -> bool:
         limit_s = GONE_S if self.came else ARRIVING_S
         return not self.sockets and time.monotonic() - self.seen_s > limit_s
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """While one of the page's sockets is open."""
+        self.sockets, self.came = self.sockets + 1, True
+        try:
+            yield
+        finally:
+            self.sockets -= 1
+            self.seen_s = time.monotonic()
 
     def tell_status(self) -> None:
         if self._desk:

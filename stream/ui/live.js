@@ -18,7 +18,7 @@
     const wall = element.querySelector(".wall");
     const empty = element.querySelector(".empty");
     const tiles = new Map();
-    let socket, wait = 500;
+    let socket, words, wait = 500;
 
     const tile = (camera) => {
       if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, { remove, again, askMesh }));
@@ -57,10 +57,23 @@
       const seen = on.some((one) => !one.replay) ? "cameras" : on.length ? "recordings" : "nothing";
       document.dispatchEvent(new CustomEvent("merau-on", { detail: seen }));
     };
+    const lost = () => {
+      for (const one of tiles.values()) one.veil(m.say("The connection to the server is lost; trying again."));
+    };
+    // Where no socket comes through, or no picture can be drawn, words still come: the server knows the page by that.
+    const listen = (is) => {
+      wall.classList.toggle("plain", is);
+      if (!is) words?.close();
+      if (is === Boolean(words)) return;
+      words = is ? new EventSource(`/merau/words?visitor=${m.token}`) : null;
+      if (!is) return;
+      words.onmessage = ({ data }) => hear(JSON.parse(data));
+      words.onerror = () => (words.readyState === EventSource.CLOSED ? location.reload() : lost());
+    };
     const connect = () => {
       let opened = false;
       socket = m.socket("live");
-      socket.onopen = () => { m.noSocket = false; opened = true; wait = 500; askMesh(); };
+      socket.onopen = () => { m.noSocket = false; opened = true; wait = 500; listen(false); askMesh(); };
       socket.onmessage = ({ data }) => {
         if (typeof data === "string") return hear(JSON.parse(data));
         const view = new DataView(data);
@@ -69,7 +82,7 @@
         tiles.get(header.camera)?.show(header, data, 4 + length);
       };
       socket.onclose = () => {
-        for (const one of tiles.values()) one.veil(m.say("The connection to the server is lost; trying again."));
+        if (!words) lost();
         if (!opened) comeBack();
         setTimeout(connect, wait);
         wait = Math.min(2 * wait, 8000);
@@ -80,13 +93,14 @@
       const last = Number(sessionStorage.getItem("merau-back") ?? 0);
       const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
       m.noSocket = Boolean(answer?.ok && Date.now() - last < 30_000); // known and yet refused: something lets no socket through
+      if (m.noSocket) listen(true);
       if (!answer?.ok || m.noSocket) return;
       sessionStorage.setItem("merau-back", Date.now());
       location.reload();
     };
     m.whenEntered(() => {
       empty.append(m.element("h2", {}, m.say("No camera yet.")), m.element("p", {}, m.say(m.trusted ? "Use your webcam or add a camera below; recordings are analysed on the review page." : "Use your webcam below; recordings are analysed on the review page.")));
-      if (!m.plain()) connect();
+      if (m.plain()) listen(true); else connect();
     });
   };
 
@@ -146,7 +160,7 @@
       this.pill.className = `pill ${failed ? "failed" : phase}`;
       this.pill.textContent = m.say(`phase ${phase}`);
       this.againButton.hidden = phase !== "ended" || status.own;
-      this.removeButton.hidden = !m.trusted && !status.own;
+      this.removeButton.hidden = status.own ? m.plain() : !m.trusted; // Gradio's own button stops a plain webcam
       const since = status.since ? m.time(status.since, "medium") : "";
       this.veil(phase === "lost" ? m.say("Lost since {since}: {reason} Trying again.", { since, reason })
         : phase === "waiting" ? m.say("Waits for purpose and consent.")
@@ -334,16 +348,11 @@
     m.element("span", {}, m.say("Face {track}", event)), m.element("span", {}, m.verdict(event)),
     m.element("span.faint", {}, m.units(event)), m.element("span.faint", {}, event.final ? "" : m.say("under way")));
 
-  // The webcam at a low rate: status, faces and events in words.
+  // Beside the webcam at a low rate: the faces in it, or why it is not analysed. All else its tile tells.
   m.slow = (element, props, watch) => watch("value", () => {
-    const { trouble, status, faces = [], events = [] } = props.value ?? {};
-    const e = m.element;
-    const latest = new Map(events.filter((event) => event.kind !== "blink").map((event) => [event.id, event]));
-    element.querySelector(".m").replaceChildren(...(trouble ? [e("p.status", { role: "status" }, m.told(trouble))] : !status ? [] : [
-      e("p.status", {}, [m.say(`phase ${status.phase}`), `${status.analysed_hz} ${m.say("frames/s analysed")}`,
-        ...faces.map((face) => `${m.say("Face {track}", face)}: ${m.told(face.reason) || m.say(`state ${face.state}`)}`)].join(" · ")),
-      e("ol.said", { "aria-live": "polite", "aria-label": m.say("Events") }, ...[...latest.values()].reverse().slice(0, SAID).map(said)),
-    ]));
+    const { trouble, faces = [] } = props.value ?? {};
+    const seen = faces.map((face) => `${m.say("Face {track}", face)}: ${m.told(face.reason) || m.say(`state ${face.state}`)}`);
+    element.querySelector(".m").replaceChildren(m.element("p.status", { role: "status" }, trouble ? m.told(trouble) : seen.join(" · ")));
   });
 
   const line = (c, points, x, y, colour, dash) => {

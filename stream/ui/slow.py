@@ -50,17 +50,17 @@ class SlowWebcams:
         self._watching: set[asyncio.Task[None]] = set()
 
     async def take(self, key: str, picture: np.ndarray | None) -> dict[str, Any]:
-        """Analyse a picture (H, W, 3) uint8 RGB; returns what the page shows: status, faces, events, or the trouble."""
+        """Analyse a picture (H, W, 3) uint8 RGB; returns what the page shows: the faces, or the trouble."""
         try:
             visitor = self._house.visitor(key)
-            visitor.came, visitor.seen_s = True, time.monotonic()
             if picture is None or key in self._beginning:
                 return {}
             if key not in self._visits:
                 await self._begin(visitor)
             visit = self._visits[key]
             self._push(visit, picture)
-            return _shown(visit)
+            shot = visit.camera.last_shot
+            return {"faces": shot.header["faces"] if shot else []}
         except UserError as error:
             return {"trouble": str(error)}
 
@@ -107,15 +107,6 @@ class SlowWebcams:
 
 async def _patience(_: int) -> None:
     """Nobody can be told while a picture waits for its answer."""
-
-
-def _shown(visit: Visit) -> dict[str, Any]:
-    shot = visit.camera.last_shot
-    return {
-        "status": visit.camera.status(),
-        "faces": shot.header["faces"] if shot else [],
-        "events": [word["event"] for word in visit.camera.said],
-    }
 
 
 def slow_webcam(house: House, token: gr.State) -> gr.Column:

@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from engine.errors import UserError
 from stream.ui.app import App
 from stream.ui.gate import FREE, WAIT_S
-from stream.ui.house import House
+from stream.ui.house import ARRIVING_S, House
 from stream.ui.settings import Login, UiSettings
 from tests.stream.ui.waiting import wait_for
 
@@ -149,6 +149,19 @@ def test_nobody_is_analysed_without_consent(serve):
     with socket(app, "webcam", token=app.house.arrive().token) as webcam:
         webcam.send(json.dumps({"zero_ms": 0}))
         assert "State the purpose" in json.loads(webcam.recv(timeout=20))["error"]
+
+
+def test_a_page_that_no_socket_reaches_is_known_while_it_listens(serve):
+    app = serve()
+    visitor = app.house.arrive()
+    answer = build_opener(ProxyHandler({})).open(f"{app.address}merau/words?visitor={visitor.token}", timeout=20)
+    assert b'"cameras"' in answer.readline()
+    visitor.seen_s -= 2 * ARRIVING_S  # it was opened long ago
+    for _ in range(6):  # the house looks around before each status
+        wait_for(lambda: answer.readline().startswith(b"data:"), "a status")
+    assert visitor.token in app.house.visitors
+    answer.close()
+    wait_for(lambda: visitor.token not in app.house.visitors, "the page to be forgotten", deadline_s=10)
 
 
 def test_who_comes_too_late_waits_and_then_is_told_that_it_is_full(serve):

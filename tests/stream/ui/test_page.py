@@ -144,6 +144,9 @@ def test_without_a_socket_a_webcam_is_analysed_at_a_low_rate(serve, page):
     page.get_by_text("Click to Access Webcam").click()
     page.get_by_role("button", name="capture photo").click()  # Gradio's button that starts the stream
     expect(page.locator("#slow-said")).to_contain_text("Face 1")
+    expect(page.locator(".notice")).to_have_text("Faces in view are analysed")
+    expect(page.locator(".tile .status")).to_contain_text("frames/s captured")
+    expect(page.get_by_text("No camera yet.")).to_be_hidden()
     desk = next(iter(app.house.visitors.values())).desk
     page.close()
     wait_for(lambda: not (app.house.visitors or desk.cameras), "the visitor and the camera to go", deadline_s=20)
