@@ -105,6 +105,13 @@ window.merau = (() => {
     element.querySelector("p").textContent = consent ? m.say("Analysed for: {purpose}. Agreed to at {time}.", given) : "";
     document.dispatchEvent(new CustomEvent("merau-consent"));
   };
+  // Where the page goes on: in view, and under the keyboard, once it is there.
+  m.goTo = (selector) => {
+    const found = document.querySelector(selector);
+    if (!found?.offsetParent) return requestAnimationFrame(() => m.goTo(selector));
+    found.scrollIntoView({ block: "center" });
+    found.focus({ preventScroll: true });
+  };
   m.css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
   return m;
 })();

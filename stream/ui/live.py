@@ -111,8 +111,9 @@ def live_page(house: House, token: gr.State) -> Opening:
         if camera := desk.cameras.get(int(event.camera)):
             camera.start(desk.consent)
 
-    door.ask(lambda: gr.update(visible=True), None, form, **private())
-    door.slow(lambda: gr.update(visible=True), None, slow, **private())
+    for wish, part, first in ((door.ask, form, "#purpose :is(input, textarea)"), (door.slow, slow, "#slow-picture")):
+        appears = wish(lambda: gr.update(visible=True), None, part, **private())
+        appears.success(None, js=f"() => merau.goTo('{first}')")
     begin.click(agree, [token, purpose, agreed], [form, recorded], **private())
     gr.on([add.click, spec.submit], added, [token, spec], [spec, form, recorded], **private())
     wall.remove(removed, [token], None, **private())

@@ -62,7 +62,8 @@
       this.chosen = id;
       this.draw();
       if (play) started(this.root.querySelector(".detail video"));
-      this.root.querySelector("tr[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+      const below = matchMedia("(max-width: 900px)").matches; // the event stands below the list there
+      this.root.querySelector(below ? ".detail" : "tr[aria-selected=true]")?.scrollIntoView({ block: below ? "start" : "nearest" });
     }
 
     step(by) {

@@ -89,6 +89,8 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     app = serve()
     page.goto(app.address)
     page.get_by_role("button", name="Use my webcam").click()
+    expect(page.get_by_label("Purpose of the analysis")).to_be_focused()
+    expect(page.get_by_label("Purpose of the analysis")).to_be_in_viewport()
     desk = next(iter(app.house.visitors.values())).desk
     assert not desk.cameras  # consent comes first
     consent(page, "my own face")
@@ -254,7 +256,8 @@ def test_nothing_sticks_out_on_a_phone_or_in_the_dark(showing, browser, width, s
     expect(page.locator(".tile .person").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_role("tab", name=words).click()
-    page.locator(".review tbody tr").first.wait_for()
+    page.locator(".review tbody tr").first.click()
+    expect(page.locator(".detail h2")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     unlabelled = """() => [...document.querySelectorAll("button, input, select, textarea")].filter((control) =>
         control.offsetParent && !control.innerText && !control.labels?.length && !control.getAttribute("aria-label")
