@@ -61,7 +61,7 @@ class Camera:
     _thread: threading.Thread | None = None
     _stopped: bool = False
     _rates_hz: tuple[float, float] = (0.0, 0.0)
-    _last: tuple[float, int, int] = field(default_factory=lambda: (time.monotonic(), 0, 0))
+    _last: tuple[float, int, int, int] = field(default_factory=lambda: (time.monotonic(), 0, 0, 0))
 
     @property
     def running(self) -> bool:
@@ -151,20 +151,25 @@ class Camera:
         self.said.append(word)
         self.wiring.tell(word)
 
-    def _measure(self, frames: int) -> None:
-        """Frames captured and analysed a second, whoever asks and how often."""
-        now_s, (then_s, captured, analysed) = time.monotonic(), self._last
+    def _measure(self, frames: int, dropped: int) -> None:
+        """Frames captured and analysed a second, whoever asks and how often.
+
+        Of those captured, the share is analysed that was not dropped: a few that wait may be analysed in the next
+        second, and would make it look as if more were analysed than came.
+        """
+        now_s, (then_s, *before) = time.monotonic(), self._last
         span_s = now_s - then_s
         if span_s >= RATE_OVER_S:
-            counts = (frames - captured, self.analysed - analysed)
-            self._rates_hz = (round(max(counts[0], 0) / span_s, 1), round(max(counts[1], 0) / span_s, 1))
-            self._last = (now_s, frames, self.analysed)
+            came, done, lost = (max(a - b, 0) for a, b in zip((frames, self.analysed, dropped), before, strict=True))
+            captured_hz = came / span_s
+            self._rates_hz = (round(captured_hz, 1), round(captured_hz * done / max(done + lost, 1), 1))
+            self._last = (now_s, frames, self.analysed, dropped)
 
     def status(self) -> dict[str, Any]:
         """How the source and its analysis fare, as the page's status line tells it."""
         state = self._source.state() if self._source else None
-        frames = state.frames if state else 0
-        self._measure(frames)
+        frames, dropped = (state.frames, state.dropped) if state else (0, 0)
+        self._measure(frames, dropped)
         waiting = not self.running and not self.session and not self.trouble
         return {
             "camera": self.number,
@@ -180,7 +185,7 @@ class Camera:
             "analysed": self.analysed,
             "captured_hz": self._rates_hz[0],
             "analysed_hz": self._rates_hz[1],
-            "dropped": state.dropped if state else 0,
+            "dropped": dropped,
             "gaps": len(state.gaps) if state else 0,
             "reconnects": state.reconnects if state else 0,
             "delay_ms": round(self.delay_ms, 1),

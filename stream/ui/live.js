@@ -173,7 +173,7 @@
           ? [[b(status.frames), ` ${m.say("frames captured")}`], [b(status.analysed), ` ${m.say("analysed")}`]]
           : [[b(status.captured_hz), ` ${m.say("frames/s captured")}`], [b(status.analysed_hz), ` ${m.say("analysed")}`]]),
         [status.dropped ? m.element("b.bad", {}, status.dropped) : b(0), ` ${m.say("dropped")}`],
-        ...(status.gaps ? [[m.element("b.bad", {}, status.gaps), ` ${m.say("gaps")}`]] : []),
+        ...(status.gaps ? [[m.element("b.bad", {}, status.gaps), ` ${status.gaps === 1 ? m.say("gap") : m.say("gaps")}`]] : []),
         ...(phase === "live" ? [[b(Math.round(status.delay_ms)), ` ms ${m.say("behind")}`]] : []),
         ...(shown === null ? [] : [[b(Math.round(shown)), ` ms ${m.say("from camera to screen")}`]]),
         [`${status.bundle}${status.taught ? ` + ${m.say("taught classes")}` : ""}`],
