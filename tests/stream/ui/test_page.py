@@ -12,6 +12,9 @@ from playwright.sync_api import Page, expect
 
 from stream.events import read_events, read_labels, read_sessions
 from stream.export import FORMATS
+from stream.ui.settings import Login
+from tests.clips import demo_start
+from tests.rtsp_server import RtspServer
 from tests.stream.ui.waiting import wait_for
 
 LIT = """() => {
@@ -19,6 +22,9 @@ LIT = """() => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return data.reduce((sum, value, i) => (i % 4 < 3 ? sum + value : sum), 0) / data.length;
 }"""
+
+
+DARK = re.compile(r"\bdark\b")
 
 
 def consent(page: Page, purpose: str = "a test") -> None:
@@ -60,11 +66,25 @@ def test_live_view_shows_frames_what_is_in_them_and_events(showing, page):
     expect(tile.locator(".status")).to_contain_text("frames/s captured")
     page.evaluate("() => { merau.onShown = (camera, header) => { window.meshSeen ||= header.mesh > 0; }; }")
     page.wait_for_function("window.meshSeen")
+    page.get_by_role("button", name="Dark or light").click()
+    page.reload()
+    expect(page.locator("body")).to_have_class(DARK)  # it is remembered
+    page.get_by_role("button", name="Dark or light").click()
+    expect(page.locator("body")).not_to_have_class(DARK)
 
 
-def test_cameras_come_and_go_while_it_runs(serve, page, clip):
-    app = serve()
+def log_in(page: Page, password: str) -> None:
+    page.get_by_label("username").fill("anna")
+    page.get_by_label("password").fill(password)
+    page.get_by_role("button", name="Login").click()
+
+
+def test_cameras_come_and_go_while_it_runs_behind_a_login(serve, page, clip):
+    app = serve(login=Login("anna", "geheim"))
     page.goto(app.address)
+    log_in(page, "wrong")
+    expect(page.get_by_text("Incorrect Credentials")).to_be_visible()
+    log_in(page, "geheim")
     expect(page.locator(".empty h2").first).to_have_text("No camera yet.")
     page.get_by_label("Camera to add").fill("/nowhere/film.mp4")
     page.get_by_role("button", name="Add", exact=True).click()
@@ -72,17 +92,28 @@ def test_cameras_come_and_go_while_it_runs(serve, page, clip):
     page.get_by_label("Camera to add").fill(str(clip))
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator(".tile .pill").first).to_have_text("live")
-    page.get_by_label("Camera to add").fill("rtsp://guest:secret@127.0.0.1:9/none")
-    page.get_by_role("button", name="Add", exact=True).click()
-    waiting = page.locator(".tile", has_text="rtsp").or_(page.locator(".tile", has_text="none")).last
-    expect(waiting.locator(".veil")).to_contain_text("Waits for purpose and consent.")
-    consent(page)
-    expect(waiting.locator(".veil")).to_contain_text("refuses the connection")
+    with RtspServer(user="guest", password="secret") as server:
+        server.kill()
+        page.get_by_label("Camera to add").fill(server.url)
+        page.get_by_role("button", name="Add", exact=True).click()
+        camera = page.locator(".tile").nth(1)
+        expect(camera.locator(".veil")).to_contain_text("Waits for purpose and consent.")
+        consent(page)
+        expect(camera.locator(".veil")).to_contain_text("refuses the connection")
+        for _ in range(2):
+            server.start()
+            expect(camera.locator(".pill").first).to_have_text("live")
+            expect(camera.locator(".veil")).to_be_empty()
+            server.kill()
+            expect(camera.locator(".pill").first).to_have_text("lost")
+            expect(camera.locator(".veil")).to_contain_text("Lost since")
     assert "secret" not in page.content()
     for left in (1, 0):
         page.get_by_role("button", name="Remove this camera").first.click()
         expect(page.locator(".tile")).to_have_count(left)
     assert not app.house.shared.cameras
+    page.get_by_role("link", name="Log out").click()
+    expect(page.get_by_label("password")).to_be_visible()
 
 
 def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, page):
@@ -155,9 +186,14 @@ def test_without_a_socket_a_webcam_is_analysed_at_a_low_rate(serve, page):
 
 
 def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip, tmp_path):
-    app = serve()
+    (recordings := tmp_path / "recordings").mkdir()
+    demo_start(recordings / "short.mp4", 1.0)
+    app = serve(recordings=recordings)
     page.goto(app.address)
     page.get_by_role("tab", name="Review").click()
+    page.get_by_label("Recording of the folder").click()
+    page.get_by_role("option", name="short.mp4").click()
+    expect(page.get_by_label("Session")).to_have_value(re.compile(r"short\.mp4"))
     choose(page, "Analyse a recording", clip)
     page.locator(".review tbody tr").first.wait_for()
     visitor = next(iter(app.house.visitors.values()))
@@ -168,6 +204,17 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     assert page.locator(".lane path.motion").first.get_attribute("d").count("L") > 100
 
     page.locator(".review td").first.click()
+    rows = page.locator(".review tbody tr")
+    page.keyboard.press("j")  # next
+    expect(rows.nth(1)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("k")  # previous
+    expect(rows.first).to_have_attribute("aria-selected", "true")
+    page.wait_for_function("!document.querySelector('.detail video').paused")
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('.detail video').paused")
+    page.keyboard.press("r")  # another name
+    expect(page.get_by_label("Another name")).to_be_focused()
+    page.keyboard.press("Escape")
     page.keyboard.press("a")  # right
     wait_for(lambda: len(names(page)) == 1, "the first word")
     page.keyboard.press("x")  # no expression
