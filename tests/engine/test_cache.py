@@ -1,5 +1,6 @@
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,21 +16,23 @@ def path(tmp_path):
     return tmp_path / "kept"
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """Files end at 4096 bytes, in the middle of a write."""
+    """Files end at 4096 bytes, in the middle of a write; also those of whoever runs the tests: not for long."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def check_kept(path):
     assert cache.read(path) == DATA and list(path.parent.iterdir()) == [path]
 
 
-def test_a_write_that_ends_half_way_leaves_the_old_file(path, small_disk):
-    with pytest.raises(UserError, match="kept cannot be written: File too large"):
+def test_a_write_that_ends_half_way_leaves_the_old_file(path):
+    with pytest.raises(UserError, match="kept cannot be written: File too large"), small_disk():
         cache.write(path, DATA[::-1])
     check_kept(path)
 
