@@ -19,7 +19,7 @@ from calib.baseline import Depth, Neutral, NoiseFloor
 from engine.crop import CropSpec
 from engine.errors import UserError
 from stream.align import Crop
-from stream.spotter.course import ENDED, HALF, Course, Point
+from stream.spotter.course import ENDED, Course, Point
 from stream.spotter.motion import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
 from stream.spotter.pulse import undone
 from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
@@ -46,7 +46,6 @@ class SpotterSettings:
     floor_min_px: float = 0.03
     settle_s: float = 0.5  # of a track before it speaks
     decide_s: float = 0.22  # after the apex before a short movement is final
-    final_s: float = 0.3  # after the apex: what has come half the way back by then is not waited for any longer
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -336,9 +335,7 @@ class Spotter:
             since_apex_s = now.t_s - short.course.apex.t_s
             since_onset_s = now.t_s - short.course.bounds()[0]
             too_long = since_onset_s > 1.4 * self.settings.micro_max_s
-            returned = short.course.has_returned() and since_apex_s >= self.settings.decide_s
-            late = since_apex_s >= self.settings.final_s and short.course.level()[-1] < HALF
-            if too_long or returned or late:
+            if too_long or (short.course.has_returned() and since_apex_s >= self.settings.decide_s):
                 self._short.remove(short)
                 spans += self._decide(short)
             elif short.name != "eyes" and self.CONFIRM_S <= since_apex_s <= self.settings.lag_s:
