@@ -157,7 +157,7 @@ class Recognizer:
 
 
 def unit_scaling(bundle: bundles.Bundle) -> list[tuple[float, float]]:
-    """Slope and offset of the logits of each Action Unit; none in bundles older than that."""
+    """Slope and offset of the logits of each Action Unit; unchanged where none were fitted."""
     told = bundle.card["calibration"].get("units", {})
     return [told.get(unit, (1.0, 0.0)) for unit in bundle.card["aus"]]
 
