@@ -2,9 +2,10 @@
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 
 import av
 import cv2
@@ -49,34 +50,39 @@ def cut(chosen: Sequence[Still], event: Event) -> bytes | None:
         return None
     first = decoded(chosen[0])
     region = _around(np.array(boxes), first.shape)
-    return film([(still.t_s, _part(decoded(still), region)) for still in chosen])
+    return film((still.t_s, _part(decoded(still), region)) for still in chosen)
 
 
 def blurred(mp4: bytes) -> bytes:
     """The film with the face as a mosaic of a few cells: what moved is kept apart in the numbers."""
-    pictures = []
+    return film(_mosaics(mp4))
+
+
+def _mosaics(mp4: bytes) -> Iterator[tuple[float, np.ndarray]]:
     with av.open(io.BytesIO(mp4), "r") as source:
         for picture in source.decode(video=0):
             image = picture.to_ndarray(format="bgr24")
             height, width = image.shape[:2]
             cells = (BLUR_CELLS, max(1, round(BLUR_CELLS * height / width)))
             few = cv2.resize(image, cells, interpolation=cv2.INTER_AREA)
-            pictures.append((picture.time or 0.0, cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST)))
-    return film(pictures)
+            yield picture.time or 0.0, cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def film(pictures: Sequence[tuple[float, np.ndarray]]) -> bytes:
-    """(t_s, (H, W, 3) uint8 BGR of even size) each -> MP4 that starts at 0 and shows every picture at its own time."""
-    zero_s = pictures[0][0]
+def film(pictures: Iterator[tuple[float, np.ndarray]]) -> bytes:
+    """(t_s, (H, W, 3) uint8 BGR of even size) each -> MP4 that starts at 0 and shows every picture at its own time.
+
+    The pictures are taken one by one: those of a whole film fill 50 MB.
+    """
+    zero_s, image = first = next(pictures)
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", options={"preset": "veryfast", "crf": "20"})
         assert isinstance(stream, VideoStream)
-        stream.height, stream.width = pictures[0][1].shape[:2]
+        stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
         stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
-        for t_s, image in pictures:
+        for t_s, image in chain([first], pictures):
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             frame.pts, frame.time_base = round((t_s - zero_s) * CLOCK), Fraction(1, CLOCK)
             container.mux(stream.encode(frame))

@@ -1,5 +1,6 @@
 """Every kind of source on real input: files made here, and a real RTSP server that is killed, started and frozen."""
 
+import gc
 import os
 import socket
 import threading
@@ -148,6 +149,21 @@ def test_rotation_is_applied(tmp_path, rotation, shape, red):
 def test_pixels_are_made_square(tmp_path):
     clip = write_clip(tmp_path / "pal.mp4", aspect=Fraction(16, 11))
     assert frames_of(clip)[0].image.shape == (48, 93, 3)
+
+
+def test_pictures_are_let_go_without_the_garbage_collector(tmp_path):
+    def alive() -> int:
+        return sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+
+    clip = write_clip(tmp_path / "a.mp4")
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        frames_of(clip)
+        assert alive() <= before
+    finally:
+        gc.enable()
 
 
 def test_paced_and_unpaced_give_the_same_frames(tmp_path):

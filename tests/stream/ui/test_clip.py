@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 
 import av
 import cv2
@@ -39,6 +40,18 @@ def test_a_film_has_every_picture_of_the_event_at_its_own_time(stills, make_even
 def test_there_is_no_film_of_a_face_that_was_not_there(stills, make_event):
     for event in (make_event(apex_s=9.0), make_event(track=2)):
         assert cut(shown(stills, event), event) is None
+
+
+def test_a_long_film_takes_no_more_memory_than_a_short_one(stills, make_event):
+    def most_bytes(chosen):
+        tracemalloc.start()
+        try:
+            cut(chosen, make_event(apex_s=1.0))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert most_bytes(stills) < 1.2 * most_bytes(stills[: len(stills) // 2])
 
 
 def test_a_blurred_film_keeps_the_times_and_hides_the_face(stills, make_event):
