@@ -102,6 +102,7 @@ class Spotter:
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
     WOBBLE = 0.1  # of an expression under way: a movement smaller than this is a part of it
+    RISING = 0.3  # the same, while it rises
     PULSE = 0.5  # strength in rise floors that noise reaches a tenth of the time, until it is known
     CLEARER = 1.3  # times the strength of another course of the same movement
     CONFIRM_S = 0.05  # past the apex before a rise is said
@@ -137,6 +138,7 @@ class Spotter:
         self._said_apexes_s: deque[float] = deque(maxlen=8)
         self._speech = Speech()
         self._told: deque[Span] = deque(maxlen=4)  # micro-expressions
+        self._blinks: deque[Span] = deque(maxlen=4)
         self.motion_px = 0.0
         self.noise_px = self.settings.floor_prior_px
 
@@ -291,20 +293,25 @@ class Spotter:
     def _course(self, rose: int, mask: np.ndarray, *, from_calm: bool = False) -> Course | None:
         """Goes back from moment `rose` of the ring to where its movement began, and follows it from there until now.
 
-        None where there is no calm moment to begin from and one is asked for.
+        None where one is asked for that begins from calm, and there was no such moment: on the way back from a short
+        movement the face is no calmer for standing still at its apex.
         """
         seen = list(self._ring)
         first = self._beginning(seen, rose, mask)
         near = [i for i in range(first + 1) if seen[first].t_s - seen[i].t_s <= self.MARGIN_S]
         margin = sorted({*near, max(first - 1, 0)})  # the one before counts, however long ago: frames may be missing
         margin = [i for i in margin if seen[i].t_s - self._began_s > self.START_S] or [first]
-        if from_calm and not (margin := [i for i in margin if seen[i].calm]):
+        if from_calm and not (margin := [i for i in margin if seen[i].calm and not self._away(seen[i].t_s)]):
             return None
         course = Course(seen[margin[0]].moment, mask, self._rise_px, self._next_id)
         self._next_id += 1
         for later in seen[margin[0] + 1 :]:
             course.add(self._point(course.reference, later.moment))
         return course
+
+    def _away(self, t_s: float) -> bool:
+        """Whether a micro-expression or a blink was under way."""
+        return any(short.onset_s < t_s < short.offset_s for short in (*self._told, *self._blinks))
 
     def _beginning(self, seen: list[_Seen], rose: int, mask: np.ndarray) -> int:
         """Index of the moment at which the lagged flow began to show the pattern that it shows at `rose`."""
@@ -346,11 +353,11 @@ class Spotter:
         """At the apex, if it looks like a micro-expression so far."""
         if any(self._near(apex_s, course.apex.t_s) for apex_s in self._said_apexes_s):
             return []
-        seen = self._measure(course)
-        if self._short_kind(course, replace(seen, residue=0.0)) != "micro" or self._wobbles(course):
+        seen = replace(self._measure(course), residue=0.0)  # it may still come back
+        if self._short_kind(course, seen) != "micro" or self._wobbles(course):
             return []
         span = self._span(course, "micro", seen, final=False)
-        if self._was_told(span):
+        if self._was_told(span) or self._speech.goes_on(span):
             return []
         self._said[course.id] = course.apex.t_s
         self._said_apexes_s.append(course.apex.t_s)
@@ -375,6 +382,8 @@ class Spotter:
             kind = "other"  # a pulse of the same blink, noticed while the first was not at its apex yet
         span = self._span(short.course, kind, seen, final=True)
         self._apex_s[short.name] = span.apex_s
+        if kind == "blink":
+            self._blinks.append(span)
         return self._finally(self._speech.hear(self._once(span)) if short.name != "eyes" else [span])
 
     # --- lasting movements: macro-expressions
@@ -443,9 +452,10 @@ class Spotter:
         return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
 
     def _wobbles(self, course: Course) -> bool:
-        """Whether it is small beside an expression that is under way."""
+        """Whether it is small beside an expression that is under way, or a part of its rise."""
         larger = [c for c in (self._held, self._lasting) if c and c is not course]
-        return any(course.snr < self.WOBBLE * c.snr for c in larger)
+        began_s = course.reference.crop.t_s
+        return any(course.snr < (self.RISING if c.rose(began_s) else self.WOBBLE) * c.snr for c in larger)
 
     def _pass_on(self, course: Course, kind: Kind) -> None:
         """A movement keeps the id under which it was first said, whichever of its courses is judged first: one that is

@@ -94,6 +94,11 @@ class Course:
         """The level that the course has come back to, at most one half: a drift of the head keeps it above 0."""
         return float(np.clip(self.level()[self.peak :].min(), 0, 0.5))
 
+    def rose(self, t_s: float) -> bool:
+        """Whether it was in the first half of its rise."""
+        onset_s, apex_s, _ = self.bounds()
+        return onset_s < t_s < apex_s and self.level()[self.points.index(self.at(t_s))] < HALF
+
     def has_returned(self) -> bool:
         """Whether the last points lie near 0, or have stopped falling below one half."""
         level = self.level()[self.peak :]

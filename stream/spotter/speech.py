@@ -25,9 +25,7 @@ class Speech:
 
     def hear(self, span: Span) -> list[Span]:
         """`span` as it is to be said, and corrections of what was said before."""
-        seen = span.evidence
-        syllable = seen.mouth_share >= 0.6 and seen.residue < 0.5 and seen.snr >= NOISE
-        if not syllable or span.kind not in ("micro", "speech", "other"):
+        if not _is_syllable(span):
             return [span]
         if self._stretch:
             self._mouth.append(span)
@@ -44,9 +42,19 @@ class Speech:
             *(replace(s, kind="other") for s in others if s is span or s.kind in ("micro", "speech")),
         ]
 
+    def goes_on(self, span: Span) -> bool:
+        """Whether `span`, of which nothing has been said yet, is a syllable of a stretch that is named already."""
+        return self._stretch is not None and _is_syllable(span)
+
     def end(self, t_s: float) -> list[Span]:
         """The stretch, once nothing has been heard for a while before `t_s`."""
         if not self._stretch or t_s - self._mouth[-1].apex_s < self.NEAR_S + self.NOTICED_S:
             return []
         stretch, self._stretch, self._mouth = self._stretch, None, []
         return [replace(stretch, final=True)]
+
+
+def _is_syllable(span: Span) -> bool:
+    seen = span.evidence
+    mouth = seen.mouth_share >= 0.6 and seen.residue < 0.5 and seen.snr >= NOISE
+    return mouth and span.kind in ("micro", "speech", "other")

@@ -108,6 +108,14 @@ def test_an_expression_that_stays_is_a_macro(film):
     assert last_words(spans, "micro") == []
 
 
+def test_the_way_back_from_a_micro_expression_is_no_macro(film):
+    rng = np.random.default_rng(8)
+    acts = [micro(rng, onset_s, expression(rng, (12,), 2.0), "positive", 2.0) for onset_s in (2.0, 4.0)]
+    spans = said(film(acts, np.arange(0, 5, 1 / 30)))
+    assert len(last_words(spans, "micro")) == 2
+    assert not [span for span in spans if span.kind == "macro"]
+
+
 def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
     rng = np.random.default_rng(2)
     held = Act("macro", (Pulse(1.0, 2.5, 4.0, expression(rng, (12,), 4.0), hold_s=2.0),), "positive", 4.0)
