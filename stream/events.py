@@ -25,7 +25,7 @@ class Event:
     """One facial event of one face.
 
     Times are seconds from the source's first frame; `onset_wall` is the onset on the clock, ISO 8601 in UTC, None where
-    the source has none. `strength` is how far the strongest patches moved, px of the 128-px crop, `aus` holds a probability per
+    the source has none. `strength` is how far the strongest patches moved, px of a 128-px crop, `aus` a probability per
     Action Unit number, `probabilities` one per class, `quality` is 0..1. An event is said twice under one `id`:
     provisional at the apex (`final` False, its offset an estimate), final after the offset. Pictures are None unless
     they were asked for. `embedding` is what the recognizer's trunk saw, (d,) float32 as bytes, None where it was not
