@@ -8,6 +8,8 @@ import numpy as np
 from engine.errors import UserError
 from engine.heads import softmax
 
+SLOPE_SD, OFFSET_SD = 0.6, 1.0  # expected of a trunk's logits; the shipped ones ask for up to 1.5 and -1.5
+
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The T > 0 for which softmax(logits / T) has the least negative log-likelihood (Guo et al. 2017).
@@ -51,18 +53,20 @@ def biased(logits: np.ndarray, bias: float) -> np.ndarray:
 
 def fit_slope_and_offset(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """The a and b for which 1 / (1 + exp(-(a x + b))) is the probability of the `truth` (N,) of 0 and 1, given logits x
-    (N,): Platt scaling (Platt 1999), the targets drawn in from 0 and 1 as there. `weights` (N,) of the samples.
+    (N,): Platt scaling (Platt 1999). `weights` (N,) of the samples, of any sum.
 
-    Newton's method from a = 1, b = 0; the likelihood has a single maximum.
+    The most probable ones where 1 and 0 are expected, give or take SLOPE_SD and OFFSET_SD: a few samples move them
+    little. Platt draws the targets in from 0 and 1 instead, and from a few samples makes unsure what is told well.
+    Newton's method from there; the likelihood has a single maximum.
     """
-    shown = truth > 0
-    target = np.where(shown, (shown.sum() + 1) / (shown.sum() + 2), 1 / ((~shown).sum() + 2))
+    expected, pull = np.array([1.0, 0.0]), np.array([SLOPE_SD, OFFSET_SD]) ** -2.0
+    counts = weights * (len(weights) / weights.sum())
     design = np.column_stack([logits, np.ones(len(logits))])
-    scaling = np.array([1.0, 0.0])
+    scaling = expected
     for _ in range(50):
         said = 1 / (1 + np.exp(-np.clip(design @ scaling, -30, 30)))
-        gradient = design.T @ (weights * (said - target))
-        bend = (design.T * (weights * np.maximum(said * (1 - said), 1e-6))) @ design
+        gradient = design.T @ (counts * (said - truth)) + pull * (scaling - expected)
+        bend = (design.T * (counts * said * (1 - said))) @ design + np.diag(pull)
         step = np.linalg.solve(bend, gradient)
         scaling = scaling - step * min(1, 2 / np.abs(step).max())
         if np.abs(step).max() < 1e-6:

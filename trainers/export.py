@@ -149,8 +149,8 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows], *, risk: f
         heads.save(head, folder / bundle.HEAD)
         logits, aus = (np.concatenate([each[column] for each in live]) for column in (1, 3))
         weights = np.concatenate([as_live(label == len(head.classes) - 1) for _, _, label, _ in live])
-        scaling = dict(zip(card["aus"], unit_calibration(logits, aus, weights), strict=True))
-        card["calibration"] = card["calibration"] | fitted | {"units": scaling}
+        units = unit_calibration(card["aus"], logits, aus, weights)
+        card["calibration"] = card["calibration"] | fitted | {"units": units}
 
 
 def calibration(
@@ -191,15 +191,18 @@ def calibration(
     }
 
 
-def unit_calibration(logits: np.ndarray, aus: np.ndarray, weights: np.ndarray) -> list[tuple[float, float]]:
-    """Slope and offset of each Action Unit's logits (N, A), for the truth `aus` (N, A) where it was coded: training
-    weighs what is rare, a camera does not. A unit that was never seen there stays as it is."""
+def unit_calibration(
+    names: Sequence[str], logits: np.ndarray, aus: np.ndarray, weights: np.ndarray
+) -> dict[str, tuple[float, float]]:
+    """Slope and offset of each Action Unit's logits (N, A), by its name, for the truth `aus` (N, A) where it was coded:
+    training weighs what is rare, a camera does not. A unit that was never seen there is left out: it stays as it is."""
     coded = ~np.isnan(aus).any(1)
-    seen = [0 < column.sum() < coded.sum() for column in aus[coded].T]
-    return [
-        probability.fit_slope_and_offset(logits[coded, i], aus[coded, i], weights[coded]) if seen[i] else (1.0, 0.0)
-        for i in range(aus.shape[1])
-    ]
+    said, truth, weight = logits[coded], aus[coded], weights[coded]
+    return {
+        name: probability.fit_slope_and_offset(said[:, i], truth[:, i], weight)
+        for i, name in enumerate(names)
+        if 0 < truth[:, i].sum() < len(truth)
+    }
 
 
 def as_live(none: np.ndarray) -> np.ndarray:

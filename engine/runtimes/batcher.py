@@ -3,12 +3,14 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+
+from engine.errors import UserError
 
 Answer = tuple[np.ndarray, np.ndarray]
 
@@ -17,6 +19,18 @@ class Trunk(Protocol):
     """What turns flows or crops into embeddings (N, d) and Action Unit logits (N, 17); inputs by name, batch first."""
 
     def embed(self, **inputs: np.ndarray) -> Answer: ...
+
+
+def check_inputs(inputs: Mapping[str, np.ndarray], row: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises UserError where the `inputs` of an engine are not those of `row`, the shape of one row of each by name, or
+    have not all as many rows."""
+    count = max((len(value) for value in inputs.values()), default=1)
+    wanted = {name: (count, *shape) for name, shape in row.items()}
+    given = {name: value.shape for name, value in inputs.items()}
+    for name in wanted | given:
+        if wanted.get(name) != given.get(name):
+            takes, seen = wanted.get(name, "none"), given.get(name, "none")
+            raise UserError(f"Input {name!r}: the engine takes {takes}, but is given {seen}.")
 
 
 @dataclass

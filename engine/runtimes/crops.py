@@ -5,7 +5,7 @@ import numpy as np
 from engine.crop import CropSpec
 from engine.cuda.device import Device
 from engine.cuda.facial import Facial
-from engine.runtimes.batcher import Answer
+from engine.runtimes.batcher import Answer, check_inputs
 from engine.runtimes.tensorrt import TensorRtTrunk
 
 MOST_PAIRS = 32  # in one run: about 100 MB of the device
@@ -18,11 +18,15 @@ class CropTrunk:
     """
 
     def __init__(self, device: Device, plan: bytes, spec: CropSpec) -> None:
-        self._device, self._engine = device, TensorRtTrunk(device, plan)
+        self._device, self._engine, self._spec = device, TensorRtTrunk(device, plan), spec
         self._facial = Facial(device, MOST_PAIRS, spec)
 
     def embed(self, **inputs: np.ndarray) -> Answer:
-        """`onset` and `apex`, full crops (N, H, W) uint8; gives embeddings (N, d) and Action Unit logits (N, 17)."""
+        """`onset` and `apex`, full crops (N, H, W) uint8; gives embeddings (N, d) and Action Unit logits (N, 17).
+
+        Raises UserError where it is given anything else.
+        """
+        check_inputs(inputs, dict.fromkeys(("onset", "apex"), self._spec.full))
         parts = []
         for start in range(0, len(inputs["onset"]), MOST_PAIRS):
             parts.append(self._run(**{name: value[start : start + MOST_PAIRS] for name, value in inputs.items()}))

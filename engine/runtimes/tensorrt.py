@@ -18,7 +18,7 @@ from engine import cache
 from engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
 from engine.cuda.device import Device, Memory
 from engine.errors import DeviceError, UserError
-from engine.runtimes.batcher import Answer
+from engine.runtimes.batcher import Answer, check_inputs
 from engine.runtimes.onnx import OUTPUTS
 
 LIBRARIES = {"tensorrt": 11, "tensorrt_rtx": 1}  # and the version from which on graphs are typed as described above
@@ -63,21 +63,12 @@ class TensorRtTrunk:
 
     def embed(self, **inputs: np.ndarray) -> Answer:
         """As OnnxTrunk.embed; more than MOST_BATCH rows go in several runs."""
-        self._check(inputs)
+        check_inputs(inputs, {name: self._host[name].shape[1:] for name in self._inputs})
         parts = []
         for start in range(0, len(inputs["flow"]), MOST_BATCH):
             parts.append(self._run({name: value[start : start + MOST_BATCH] for name, value in inputs.items()}))
         embedding, au_logits = (np.concatenate(column) for column in zip(*parts, strict=True))
         return embedding, au_logits
-
-    def _check(self, inputs: dict[str, np.ndarray]) -> None:
-        count = max((len(value) for value in inputs.values()), default=1)
-        wanted = {name: (count, *self._host[name].shape[1:]) for name in self._inputs}
-        given = {name: value.shape for name, value in inputs.items()}
-        for name in wanted | given:
-            if wanted.get(name) != given.get(name):
-                takes, seen = wanted.get(name, "none"), given.get(name, "none")
-                raise UserError(f"Input {name!r}: the engine takes {takes}, but is given {seen}.")
 
     def _run(self, inputs: dict[str, np.ndarray]) -> Answer:
         count = len(inputs["flow"])

@@ -38,6 +38,16 @@ def test_a_slope_and_an_offset_that_were_put_in_are_found_where_little_is_true()
     assert confident > 0.05 and scaled < 0.01
 
 
+def test_a_few_samples_move_slope_and_offset_little():
+    logits, weights = np.linspace(-4, 4, 40), np.full(40, 0.01)
+    upside_down, told = (np.isin(np.arange(40), rows) for rows in ((3, 5), (38, 39)))
+    slope, offset = probability.fit_slope_and_offset(logits, upside_down, weights)
+    assert abs(slope) < 0.5 and -3 < offset < -1
+    slope, offset = probability.fit_slope_and_offset(logits, told, weights)
+    assert 0.3 < slope < 1.5 and -3 < offset < -1  # the likelihood alone has no end
+    assert probability.fit_slope_and_offset(logits, told, 7 * weights) == pytest.approx((slope, offset))
+
+
 def test_what_lies_outside_of_the_range_of_doubt_is_wrong_as_seldom_as_was_chosen():
     rng = np.random.default_rng(0)
     truth = rng.random(20_000) < 0.5

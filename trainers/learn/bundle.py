@@ -17,7 +17,7 @@ from engine.errors import UserError
 from engine.recognizer import feeds
 from engine.runtimes.onnx import OnnxTrunk
 from trainers.data.synth.action_units import AUS
-from trainers.export import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, write_onnx
+from trainers.export import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, unit_calibration, write_onnx
 from trainers.learn.merau import Pairs, Trained
 from trainers.models.merau import CosineClassifier, Merau
 
@@ -27,8 +27,8 @@ BATCH = 50
 def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, trained_on: dict[str, Any]) -> None:
     """Write the bundle for the flow method `flow` into `folder`.
 
-    Quantisation ranges come from what was trained on, temperature and threshold from the subjects kept back. Raises
-    UserError where INT8 strays from FP32.
+    Quantisation ranges come from what was trained on; temperature, threshold and the scaling of the Action Units from
+    the subjects kept back. Raises UserError where INT8 strays from FP32.
     """
     model = trained.model.eval()
     shown, held = (inputs_of(model, pairs) for pairs in (trained.shown, trained.kept_back))
@@ -43,13 +43,19 @@ def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, traine
     heads.save(head, folder / bundle.HEAD)
     domain = embedding[np.random.default_rng(0).permutation(len(embedding))[:DOMAIN_SAMPLES]]
     (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
-    logits, label = head.logits(trunk.embed(**held)[0]), trained.kept_back.flows.label
+    told, unit_logits = trunk.embed(**held)
+    logits, label, aus = head.logits(told), trained.kept_back.flows.label, trained.kept_back.flows.aus
+    names = [str(au) for au in AUS]
     card = {
         "name": name,
         "input": feeds(CropSpec(), flow, apex_px=model.apex_px),
         "classes": list(trained.classes),
-        "aus": [str(au) for au in AUS],
-        "calibration": {**calibration(logits, label), "int8_cosine": round(report.cost.cosine, 4)},
+        "aus": names,
+        "calibration": {
+            **calibration(logits, label),
+            "units": unit_calibration(names, unit_logits, aus, np.ones(len(label))),
+            "int8_cosine": round(report.cost.cosine, 4),
+        },
         "trained_on": trained_on,
         "scores": {
             "kept_back_subjects": {"samples": len(label), "acc": round(float((logits.argmax(1) == label).mean()), 3)}

@@ -18,6 +18,7 @@ from engine.cuda.device import Device
 from engine.errors import DeviceError, UserError
 from engine.recognizer import Recognizer
 from engine.runtimes import tensorrt
+from engine.runtimes.crops import CropTrunk
 from engine.runtimes.onnx import OnnxTrunk
 from engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
 from tests.calib.test_quantize import BATCHES
@@ -188,5 +189,20 @@ def test_an_input_that_the_engine_does_not_take_is_named(bundle):
         trunk.embed(flow=flow)
     with pytest.raises(UserError, match=r"Input 'flow': the engine takes \(1, 2, 32, 32\), but is given none"):
         trunk.embed(flwo=flow, magnitude=np.zeros((1, 1), np.float32))
+    trunk.close()
+    device.close()
+
+
+@pytest.mark.gpu
+def test_an_input_that_is_no_pair_of_crops_is_named():
+    device, bundle = Device(), bundles.load(bundles.SHIPPED / "farneback")
+    trunk = CropTrunk(device, cached_engine(bundle, "int8", device.gpu.arch)[1], CropSpec())
+    onset = np.zeros((2, *CropSpec().full), np.uint8)
+    with pytest.raises(UserError, match=r"Input 'onset': the engine takes \(2, 180, 168\), but is given none"):
+        trunk.embed(onsets=onset, apex=onset)
+    with pytest.raises(UserError, match=r"Input 'flow': the engine takes none, but is given \(2, 180, 168\)"):
+        trunk.embed(onset=onset, apex=onset, flow=onset)
+    with pytest.raises(UserError, match=r"Input 'apex': the engine takes \(2, 180, 168\), but is given \(1, "):
+        trunk.embed(onset=onset, apex=onset[:1])  # which would be broadcast
     trunk.close()
     device.close()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from calib.probability import calibration_gap
 from engine import bundle, heads
 from engine.crop import CropSpec
 from engine.errors import UserError
@@ -20,12 +21,14 @@ from engine.recognizer import Recognizer
 from trainers.cli import main
 from trainers.data import flow_set
 from trainers.data.prepare import strip
+from trainers.data.synth.action_units import AUS
+from trainers.data.synth.flows import FlowSettings, flows
 from trainers.export import load_model, trunk_inputs
 from trainers.learn import settings
 from trainers.learn.apex import Frames
-from trainers.learn.bundle import head_of
+from trainers.learn.bundle import head_of, write_bundle
 from trainers.learn.fusion import prototype_loss, varied
-from trainers.learn.merau import neighbours, train_merau
+from trainers.learn.merau import Pairs, neighbours, train_merau
 from trainers.learn.settings import DetectorSettings, FusionSettings, Setting, TcaeSettings
 from trainers.learn.stage import LOG
 
@@ -115,8 +118,8 @@ def test_each_classifier_learns_and_is_the_head_of_the_engine(classifier, data, 
     quick = replace(SMALL.tcae, epochs=1), replace(SMALL.detector, epochs=1)
     fusion = replace(SMALL.fusion, classifier=classifier, epochs=15, augment=False)
     trained = train_merau(data, Setting(*quick, fusion, kept_back=0.3), start)
-    flows = trained.kept_back.flows
-    inputs = trunk_inputs(32, flows.flow, trained.kept_back.apex)
+    asked = trained.kept_back.flows
+    inputs = trunk_inputs(32, asked.flow, trained.kept_back.apex)
     with torch.no_grad():
         e = trained.model(*map(torch.from_numpy, inputs.values()))[0]
         shown = trunk_inputs(32, trained.shown.flows.flow, trained.shown.apex)
@@ -125,7 +128,7 @@ def test_each_classifier_learns_and_is_the_head_of_the_engine(classifier, data, 
         assert isinstance(head, heads.KINDS[classifier])
         if classifier != "prototypes":
             assert np.allclose(head.logits(e.numpy()), trained.model.classify(e).numpy(), atol=1e-3)
-    assert (head.logits(e.numpy()).argmax(1) == flows.label).mean() > 0.7
+    assert (head.logits(e.numpy()).argmax(1) == asked.label).mean() > 0.7
 
 
 def test_rare_classes_bring_neighbours_of_their_apex_and_nobody_is_on_both_sides(data, start):
@@ -211,6 +214,7 @@ def test_from_a_prepared_set_to_a_bundle_that_runs_and_is_evaluated(index, tmp_p
     crop = np.random.default_rng(0).integers(0, 255, CropSpec().full, dtype=np.uint8)
     assert set(recognizer.predict(crop, crop).probabilities) == set(COUNTS)
     assert recognizer.bundle.card["input"]["apex_px"] == 32
+    assert recognizer.bundle.card["calibration"]["units"].keys() == {"1", "2", "4", "6", "12"}  # as coded
     assert recognizer.bundle.card["trained_on"]["setting"]["fusion"]["encoder_rate"] == 1e-5
 
     capsys.readouterr()
@@ -230,6 +234,23 @@ def test_from_a_prepared_set_to_a_bundle_that_runs_and_is_evaluated(index, tmp_p
     ]
     assert main([*asked, "--protocol", "few-shot", "--draws", "1", "--shots", "2"]) == 0
     assert json.loads(capsys.readouterr().out)["bundle"] == "merau-b"
+
+
+def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data, start, tmp_path):
+    without_au = replace(SMALL, tcae=None, detector=None, fusion=replace(SMALL.fusion, epochs=1))
+    trained = train_merau(data, without_au, start)
+    held, asked = (flows(np.random.default_rng(seed), 600, FlowSettings(no_expression=0)) for seed in (1, 2))
+    held.aus[:, AUS.index(26)] = 0
+    held.aus[500:] = np.nan  # not coded
+    write_bundle(replace(trained, kept_back=Pairs(held, None)), tmp_path, name="units", flow="dis", trained_on={})
+    recognizer = Recognizer.load(tmp_path, device="cpu")
+    assert "12" in (fitted := recognizer.bundle.card["calibration"]["units"]) and "26" not in fitted
+    logits = recognizer.trunk.embed(**trunk_inputs(0, asked.flow))[1]
+    raw, told = (
+        calibration_gap(said.ravel(), asked.aus.ravel())
+        for said in (1 / (1 + np.exp(-logits)), recognizer.units(logits))
+    )
+    assert told < raw / 2
 
 
 def test_every_shipped_setting_is_whole_and_has_the_papers_rates():
