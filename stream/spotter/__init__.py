@@ -102,7 +102,7 @@ class Spotter:
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
     RING_S = 2.0
     WOBBLE = 0.1  # of an expression under way: a movement smaller than this is a part of it
-    RISING = 0.3  # the same, while it rises
+    PART = 0.3  # the same of its rise, and of what moves elsewhere in the face at once
     PULSE = 0.5  # strength in rise floors that noise reaches a tenth of the time, until it is known
     CLEARER = 1.3  # times the strength of another course of the same movement
     CONFIRM_S = 0.05  # past the apex before a rise is said
@@ -452,10 +452,13 @@ class Spotter:
         return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
 
     def _wobbles(self, course: Course) -> bool:
-        """Whether it is small beside an expression that is under way, or a part of its rise."""
-        larger = [c for c in (self._held, self._lasting) if c and c is not course]
-        began_s = course.reference.crop.t_s
-        return any(course.snr < (self.RISING if c.rose(began_s) else self.WOBBLE) * c.snr for c in larger)
+        """Whether it is small beside an expression that is under way, a part of its rise, or what another part of the
+        face shows of a larger movement."""
+        began_s, apex_s = course.reference.crop.t_s, course.apex.t_s
+        larger = [(c, self.PART if c.rose(began_s) else self.WOBBLE) for c in (self._held, self._lasting) if c]
+        larger += [(short.course, self.PART) for short in self._short if short.name != "eyes"]
+        larger = [(c, least) for c, least in larger if c.bounds()[0] < apex_s < c.bounds()[2]]
+        return any(course.snr < least * c.snr for c, least in larger)
 
     def _pass_on(self, course: Course, kind: Kind) -> None:
         """A movement keeps the id under which it was first said, whichever of its courses is judged first: one that is

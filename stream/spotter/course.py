@@ -10,6 +10,7 @@ from stream.spotter.motion import Moment, Motion
 
 HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
 RETURNED, ENDED = 0.3, 0.25  # levels at which a short and a lasting movement are over
+RISEN = 0.7  # the level from which on a rise is nearly over
 SUMMIT_S = 0.25
 
 
@@ -95,9 +96,9 @@ class Course:
         return float(np.clip(self.level()[self.peak :].min(), 0, 0.5))
 
     def rose(self, t_s: float) -> bool:
-        """Whether it was in the first half of its rise."""
+        """Whether it was rising then, and well below its apex."""
         onset_s, apex_s, _ = self.bounds()
-        return onset_s < t_s < apex_s and self.level()[self.points.index(self.at(t_s))] < HALF
+        return onset_s < t_s < apex_s and self.level()[self.points.index(self.at(t_s))] < RISEN
 
     def has_returned(self) -> bool:
         """Whether the last points lie near 0, or have stopped falling below one half."""

@@ -125,6 +125,23 @@ def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
         assert [overlap(span, act) > 0.5 for span in last_words(spans, kind)] == [True], kind
 
 
+def test_a_part_of_the_rise_of_an_expression_is_no_micro_expression(film):
+    rng = np.random.default_rng(2)
+    large = Act("macro", (Pulse(2.0, 2.5, 3.5, expression(rng, (1, 2), 4.0), hold_s=0.3),), "surprise", 4.0)
+    small = Act("other", (Pulse(2.12, 2.3, 2.5, expression(rng, (12,), 0.6)),))
+    spans = said(film([large, small], np.arange(0, 4.5, 1 / 30)))
+    assert len(last_words(spans, "macro")) == 1
+    assert last_words(spans, "micro") == []
+
+
+def test_what_the_brows_show_of_a_jaw_that_drops_is_not_said(film):
+    rng = np.random.default_rng(7)
+    jaw = Act("other", (Pulse(2.0, 2.2, 2.45, expression(rng, (26, 25), 12.0)),))
+    brows = Act("other", (Pulse(2.02, 2.15, 2.35, expression(rng, (4,), 0.8)),))
+    spans = said(film([jaw, brows], np.arange(0, 3.5, 1 / 30)))
+    assert [span for span in spans if span.kind == "micro" and span.evidence.upper_share > 0.5] == []
+
+
 def test_speech_is_one_stretch_and_no_syllable_of_it_stays_a_micro_expression(film):
     act = speech(np.random.default_rng(3), 1.5, 3.0)
     spans = said(film([act], np.arange(0, act.offset_s + 2, 1 / 30)))
