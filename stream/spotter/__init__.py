@@ -456,8 +456,8 @@ class Spotter:
         face shows of a larger movement."""
         began_s, apex_s = course.reference.crop.t_s, course.apex.t_s
         larger = [(c, self.PART if c.rose(began_s) else self.WOBBLE) for c in (self._held, self._lasting) if c]
-        larger += [(short.course, self.PART) for short in self._short if short.name != "eyes"]
-        larger = [(c, least) for c, least in larger if c.bounds()[0] < apex_s < c.bounds()[2]]
+        beside = [short.course for short in self._short if short.name != "eyes"]
+        larger += [(c, self.PART) for c in beside if c.bounds()[0] < apex_s < c.bounds()[2]]
         return any(course.snr < least * c.snr for c, least in larger)
 
     def _pass_on(self, course: Course, kind: Kind) -> None:
