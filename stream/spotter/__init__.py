@@ -434,14 +434,14 @@ class Spotter:
         spans = self._conclude(self._held) if self._held else []
         self._held = course
         seen = self._measure(course)
-        if lasting_kind(seen, self.settings.micro_max_s) == "macro":
+        if self._lasting_kind(course, seen) == "macro":
             self._said.setdefault(course.id, course.apex.t_s)
             spans.append(self._span(course, "macro", seen, final=False))
         return spans
 
     def _conclude(self, course: Course) -> list[Span]:
         seen = self._measure(course)
-        kind = lasting_kind(seen, self.settings.micro_max_s)
+        kind = self._lasting_kind(course, seen)
         most = [told for told in self._told if told.strength > 0.5 * seen.strength_px]
         if kind == "macro" and any(self._near(told.apex_s, course.apex.t_s) for told in most):
             kind = "other"  # a micro-expression before which the face was not quite at rest
@@ -488,6 +488,12 @@ class Spotter:
             return kind
         if kind != "micro" and any(twin.snr > self.CLEARER * course.snr for twin in self._twins(course)):
             return kind  # it will be asked of that one
+        return judged(kind, seen, self._judge(*self._pair(course)))
+
+    def _lasting_kind(self, course: Course, seen: Evidence) -> Kind:
+        kind = lasting_kind(seen, self.settings.micro_max_s)
+        if self._judge is None or kind != "macro":
+            return kind
         return judged(kind, seen, self._judge(*self._pair(course)))
 
     def _pair(self, course: Course) -> tuple[Crop, Crop]:

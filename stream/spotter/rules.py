@@ -12,7 +12,8 @@ Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
 MICRO_PX = 2.2  # what is larger is no micro-expression
 NOISE = 2.0  # noise floors: what is fainter is nothing
-FAINT = 3.0  # noise floors: what is fainter needs a judge who rather believes it
+LARGE_PX = 3.0  # what lasts and is larger needs no judge, unless it is of the mouth alone, which speaks and chews
+DOUBT = 0.5  # of a judge, from which on a movement in question is none of an expression
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,8 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
 
 
 def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
-    """Whether a judge of expressions may overrule the rules: on what they take for a micro-expression though it does
-    not stand out, and on what might be one but for its strength, place or length."""
+    """Whether a judge of expressions may overrule the rules on a short movement: on what they take for a
+    micro-expression though it does not stand out, and on what might be one but for its strength, place or length."""
     if kind == "micro":
         return not _stands_out(seen)
     faint, large = seen.snr < 1.7, seen.strength_px > 1.25 * MICRO_PX
@@ -119,9 +120,12 @@ def _stands_out(seen: Evidence) -> bool:
 def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
     """The kind of what was `seen`, where a judge's `doubt` says whether the face expresses something: below 0 it surely
     does, above 1 it surely does not."""
-    if kind != "micro":
-        return "micro" if doubt < 0 else kind
-    return "other" if doubt > (1.0 if seen.snr > FAINT else 0.5) else "micro"
+    if kind == "micro":
+        return "micro" if doubt <= DOUBT else "other"
+    if kind == "macro":
+        large = seen.strength_px > LARGE_PX and seen.mouth_share < 0.9
+        return "macro" if doubt <= DOUBT or large else "other"
+    return "micro" if doubt < 0 else kind
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:

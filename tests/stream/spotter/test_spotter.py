@@ -58,11 +58,21 @@ def test_what_still_rises_is_not_said_yet(film):
 def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
     clear, faint = smile(2.0), smile(2.0, px=0.3)
     slow = replace(clear, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in clear.pulses))
-    cases = ((clear, 1.1, 1), (faint, 0.4, 1), (faint, 1.1, 0), (slow, 0.4, 0), (slow, -0.1, 1))
+    cases = ((clear, 1.1, 1), (faint, 0.4, 1), (faint, 0.6, 0), (slow, 0.4, 0), (slow, -0.1, 1))
     for act, doubt, count in cases:
         spotter = Spotter(judge=lambda onset, apex, doubt=doubt: doubt)
         spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
         assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, doubt)
+
+
+def test_a_judge_may_deny_a_macro_unless_it_is_large_and_not_of_the_mouth_alone(film):
+    rng, brows, jaw = np.random.default_rng(2), (1, 2), (25, 26)
+    for aus, px, doubt, count in ((brows, 3.0, 0.4, 1), (brows, 3.0, 0.6, 0), (brows, 12.0, 0.6, 1), (jaw, 12.0, 0.6, 0)):
+        act = macro(rng, 1.5, expression(rng, aus, px), "", px)
+        spotter = Spotter(judge=lambda onset, apex, doubt=doubt: doubt)
+        crops = film([act], np.arange(0, act.offset_s + 1, 1 / 30))
+        spans = [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
+        assert len(last_words(spans, "macro")) == count, (aus, px, doubt)
 
 
 def test_more_is_asked_of_a_movement_while_the_noise_of_a_new_face_is_not_known(film):
