@@ -67,7 +67,8 @@ def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
 
 def test_a_judge_may_deny_a_macro_unless_it_is_large_and_not_of_the_mouth_alone(film):
     rng, brows, jaw = np.random.default_rng(2), (1, 2), (25, 26)
-    for aus, px, doubt, count in ((brows, 3.0, 0.4, 1), (brows, 3.0, 0.6, 0), (brows, 12.0, 0.6, 1), (jaw, 12.0, 0.6, 0)):
+    cases = ((brows, 3.0, 0.4, 1), (brows, 3.0, 0.6, 0), (brows, 12.0, 0.6, 1), (jaw, 12.0, 0.6, 0))
+    for aus, px, doubt, count in cases:
         act = macro(rng, 1.5, expression(rng, aus, px), "", px)
         spotter = Spotter(judge=lambda onset, apex, doubt=doubt: doubt)
         crops = film([act], np.arange(0, act.offset_s + 1, 1 / 30))
