@@ -3,6 +3,7 @@
     python scripts/bench_spot.py                      # fresh seeds 1000.., test identities, 30 and 100 frames/s
     python scripts/bench_spot.py --split tuning       # the faces that thresholds may be chosen on
     python scripts/bench_spot.py --clips 1 --rates 30 # a quick look
+    python scripts/bench_spot.py --clips 9 --sets neutral   # six minutes of heads that only move
 
 Clips are animated portraits (trainers/data/synth) with head motion, blinks, noise and H.264 at 1.5 Mbit/s, and real
 quiet footage with micro-expressions painted in; they are rendered once into --cache. A micro-expression counts as found
@@ -41,6 +42,7 @@ from trainers.data.synth.clips import STILL, ClipPlan, make_clip, random_plan
 
 IOU = 0.5
 PEAKS_PX = (0.5, 1.0, 2.0)
+SETS = ("micro", "neutral", "macro", "speech", "mixed", "real")
 DURATION_S = 20.0
 
 
@@ -370,6 +372,7 @@ def processor() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=2, help="clips for every set, rate and peak")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--seed", type=int, default=1000, help="a number not used before gives clips nobody has seen")
     parser.add_argument("--rates", type=lambda text: [float(r) for r in text.split(",")], default=[30.0, 100.0])
     parser.add_argument("--split", choices=list(PORTRAITS), default="test")
@@ -379,6 +382,7 @@ def main() -> int:
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     clips = clips_of(options.split, options.rates, options.clips, options.seed)
+    clips = [clip for clip in clips if clip.set in options.sets]
     for name in sorted({clip.file for clip in clips}):
         footage(name)  # fetched once, before processes ask for it together
     with ProcessPoolExecutor(options.jobs) as pool:
