@@ -292,7 +292,7 @@ def upright(picture: VideoFrame, stream: VideoStream, converter: VideoReformatte
     """(H, W, 3) uint8 BGR with the pixels made square and the display matrix (rotation, mirror) applied."""
     aspect = stream.sample_aspect_ratio
     image = bgr(picture, converter, width=round(picture.width * aspect) if aspect else 0)
-    # Not picture.side_data: it and the picture would hold each other, half a megabyte, until Python looks for cycles.
+    # Not picture.side_data: it and the picture would hold each other until Python looks for cycles.
     side_data = SideDataContainer(picture)  # type: ignore[call-arg]  # av's stub leaves it out
     if "DISPLAYMATRIX" in side_data:
         (a, b), (c, d) = np.frombuffer(bytes(cast(Buffer, side_data["DISPLAYMATRIX"])), np.int32).reshape(3, 3)[:2, :2]

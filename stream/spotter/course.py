@@ -98,7 +98,8 @@ class Course:
     def rose(self, t_s: float) -> bool:
         """Whether it was rising then, and well below its apex."""
         onset_s, apex_s, _ = self.bounds()
-        return onset_s < t_s < apex_s and self.level()[self.points.index(self.at(t_s))] < RISEN
+        level = np.interp(t_s, [point.t_s for point in self.points], self.level())
+        return onset_s < t_s < apex_s and bool(level < RISEN)
 
     def has_returned(self) -> bool:
         """Whether the last points lie near 0, or have stopped falling below one half."""

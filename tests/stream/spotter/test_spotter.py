@@ -159,6 +159,8 @@ def test_speech_is_one_stretch_and_no_syllable_of_it_stays_a_micro_expression(fi
     (stretch,) = last_words(spans, "speech")
     assert overlap(stretch, act) > 0.5
     assert last_words(spans, "micro") == []
+    named = next(i for i, span in enumerate(spans) if span.kind == "speech")
+    assert [span for span in spans[named:] if span.kind == "micro"] == []
 
 
 def test_memory_does_not_grow_with_the_stream(film):
