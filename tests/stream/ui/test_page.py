@@ -260,8 +260,9 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     page.get_by_role("tab", name="Settings").click()
     page.get_by_label("I am sure").check()
     page.get_by_role("button", name="Delete everything").click()
-    wait_for(lambda: not read_sessions(visitor.desk.store.path), "the deletion")
-    assert not read_labels(visitor.desk.store.path) and not visitor.desk.lessons
+    expect(page.get_by_label("I am sure")).not_to_be_checked()  # the page's word that all is gone
+    assert not read_sessions(visitor.desk.store.path) and not read_labels(visitor.desk.store.path)
+    assert not visitor.desk.lessons
 
 
 def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_path):
