@@ -9,8 +9,8 @@ Clips are animated portraits (trainers/data/synth) with head motion, blinks, noi
 quiet footage with micro-expressions painted in; they are rendered once into --cache. A micro-expression counts as found
 by a final event of that kind with an intersection over union of at least 0.5, one to one, as in the MEGC spotting
 challenge. Sets: micro (nothing but micro-expressions, blinks and glances), neutral (head turns and nods, blinks,
-glances), macro and speech (those, with micro-expressions between), mixed, real (a quiet stretch of real video, shown
-there and back).
+glances), macro and speech (those, with micro-expressions between), mixed, real (a stretch of real video in which little
+moves, shown there and back).
 """
 
 import argparse
@@ -332,11 +332,7 @@ def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any
         by_set = {name: [o for o in here if o.clip.set == name] for name in ("neutral", "macro", "speech", "mixed")}
         results[f"{rate:g} frames/s"] = {name: score(ones) for name, ones in (by_peak | by_set | {"all": here}).items()}
     real = [one for one in heard if one.clip.set == "real"]
-    peaks = sorted({one.clip.peak_px or 0.0 for one in real})
-    results["real footage"] = {
-        f"{peak} px" if peak else "nothing painted in": score([o for o in real if (o.clip.peak_px or 0.0) == peak])
-        for peak in peaks
-    }
+    results["real footage"] = {case: score([o for o in real if _case(o) == case]) for case in sorted(map(_case, real))}
     return {
         "what": "spotting of micro-expressions on rendered clips",
         "host": host(),
@@ -352,6 +348,13 @@ def report(heard: Sequence[Heard], options: argparse.Namespace) -> dict[str, Any
         "by_face": {face: score([one for one in heard if one.clip.shown == face]) for face in faces},
         "kinds": kinds(heard),
     }
+
+
+def _case(heard: Heard) -> str:
+    """The stretch of real video and what was painted into it."""
+    plan, peak_px = heard.clip.plan, heard.clip.peak_px
+    painted = f"{peak_px:g} px" if peak_px else "nothing painted in"
+    return f"{heard.clip.file} {plan.start_s:g}-{plan.stop_s:g} s, {painted}"
 
 
 def host() -> dict[str, Any]:

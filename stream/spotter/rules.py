@@ -14,6 +14,7 @@ MICRO_PX = 2.2  # what is larger is no micro-expression
 NOISE = 2.0  # noise floors: what is fainter is nothing
 LARGE_PX = 3.0  # what lasts and is larger needs no judge, unless it is of the mouth alone, which speaks and chews
 DOUBT = 0.5  # of a judge, from which on a movement in question is none of an expression
+SURE = 0.05  # the same where the head moved: what its motion leaves in the face looks somewhat like an expression
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def _stands_out(seen: Evidence) -> bool:
 def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
     """The kind of what was `seen`, where a judge's `doubt` says whether the face expresses something: below 0 it surely
     does, above 1 it surely does not."""
+    if kind == "micro" and seen.head_px > 4 and seen.strength_px < 0.15 * seen.head_px:
+        return "micro" if doubt <= SURE else "head"
     if kind == "micro":
         return "micro" if doubt <= DOUBT else "other"
     if kind == "macro":

@@ -11,3 +11,9 @@ NOTHING = Evidence(**{field.name: 0 for field in fields(Evidence)})
 def test_what_is_in_question_needs_a_judge_who_rather_believes_it(snr):
     seen = replace(NOTHING, snr=snr)
     assert [judged("micro", seen, doubt) for doubt in (0.4, 0.6)] == ["micro", "other"]
+
+
+def test_what_a_moving_head_leaves_in_the_face_needs_a_judge_who_is_sure():
+    carried = replace(NOTHING, snr=3.0, strength_px=0.7, head_px=7.0)
+    assert [judged("micro", carried, doubt) for doubt in (0.0, 0.1)] == ["micro", "head"]
+    assert judged("micro", replace(carried, strength_px=1.2), 0.1) == "micro"
