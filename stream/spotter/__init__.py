@@ -343,11 +343,20 @@ class Spotter:
             since_onset_s = now.t_s - short.course.bounds()[0]
             too_long = since_onset_s > 1.4 * self.settings.micro_max_s
             if too_long or (short.course.has_returned() and since_apex_s >= self.settings.decide_s):
-                self._short.remove(short)
-                spans += self._decide(short)
+                if too_long or not self._waits(short):
+                    self._short.remove(short)
+                    spans += self._decide(short)
             elif short.name != "eyes" and self.CONFIRM_S <= since_apex_s <= self.settings.lag_s:
                 spans += self._say(short.course)
         return spans
+
+    def _waits(self, short: _Short) -> bool:
+        """Whether it is an expression that shows at the lids, and what brows or mouth show of it, which has its bounds
+        better, is not decided yet."""
+        beside = [other.course.apex.t_s for other in self._short if other.name != "eyes"]
+        if short.name != "eyes" or not any(self._near(apex_s, short.course.apex.t_s) for apex_s in beside):
+            return False
+        return self._short_kind(short.course, self._measure(short.course)) == "micro"
 
     def _say(self, course: Course) -> list[Span]:
         """At the apex, if it looks like a micro-expression so far."""
@@ -375,16 +384,20 @@ class Spotter:
         """At the offset: what it was."""
         seen = self._measure(short.course)
         kind = self._short_kind(short.course, seen)
-        if short.name != "eyes":
-            kind = "other" if kind == "blink" or self._wobbles(short.course) else kind  # the eyes tell a blink
-            self._pass_on(short.course, kind)
-        elif abs(short.course.apex.t_s - self._apex_s["eyes"]) < Speech.SAME_S:
+        if short.name == "eyes" and abs(short.course.apex.t_s - self._apex_s["eyes"]) < Speech.SAME_S:
             kind = "other"  # a pulse of the same blink, noticed while the first was not at its apex yet
+        elif short.name != "eyes" and kind == "blink":
+            kind = "other"  # the eyes tell a blink
+        if kind != "blink" and self._wobbles(short.course):
+            kind = "other"
+        if short.name != "eyes":
+            self._pass_on(short.course, kind)
         span = self._span(short.course, kind, seen, final=True)
         self._apex_s[short.name] = span.apex_s
         if kind == "blink":
             self._blinks.append(span)
-        return self._finally(self._speech.hear(self._once(span)) if short.name != "eyes" else [span])
+        of_eyes = short.name == "eyes" and kind != "micro"
+        return self._finally([span] if of_eyes else self._speech.hear(self._once(span)))
 
     # --- lasting movements: macro-expressions
 

@@ -14,6 +14,7 @@ MICRO_PX = 2.2  # what is larger is no micro-expression
 NOISE = 2.0  # noise floors: what is fainter is nothing
 LARGE_PX = 3.0  # what lasts and is larger needs no judge, unless it is of the mouth alone, which speaks and chews
 DOUBT = 0.5  # of a judge, from which on a movement in question is none of an expression
+CLEAR = 0.1  # the same of one that is large enough for a judge to see well
 SURE = 0.05  # the same where the head moved: what its motion leaves in the face looks somewhat like an expression
 
 
@@ -105,8 +106,10 @@ def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
     micro-expression though it does not stand out, and on what might be one but for its strength, place or length."""
     if kind == "micro":
         return not _stands_out(seen)
-    faint, large = seen.snr < 1.7, seen.strength_px > 1.25 * MICRO_PX
-    possible = not (seen.on_eyes or kind == "head" or faint or large) and seen.residue < 0.5 and seen.lobes <= 2
+    if seen.on_eyes and seen.aperture_drop > 0.08:
+        return False
+    faint, large = seen.snr < (1.4 if seen.on_eyes else 1.7), seen.strength_px > 1.25 * MICRO_PX
+    possible = not (kind == "head" or faint or large) and seen.residue < 0.5 and seen.lobes <= 2
     return possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s
 
 
@@ -121,14 +124,16 @@ def _stands_out(seen: Evidence) -> bool:
 def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
     """The kind of what was `seen`, where a judge's `doubt` says whether the face expresses something: below 0 it surely
     does, above 1 it surely does not."""
-    if kind == "micro" and seen.head_px > 4 and seen.strength_px < 0.15 * seen.head_px:
-        return "micro" if doubt <= SURE else "head"
     if kind == "micro":
-        return "micro" if doubt <= DOUBT else "other"
+        carried = seen.head_px > 4 and seen.strength_px < 0.15 * seen.head_px
+        most = SURE if carried else CLEAR if seen.strength_px > 0.65 else DOUBT
+        return "micro" if doubt <= most else "head" if carried else "other"
     if kind == "macro":
         large = seen.strength_px > LARGE_PX and seen.mouth_share < 0.9
         return "macro" if doubt <= DOUBT or large else "other"
-    return "micro" if doubt < 0 else kind
+    if seen.on_eyes and seen.snr > NOISE and seen.strength_px > 0.3 * seen.parallax_px:
+        return "micro" if doubt <= DOUBT else kind  # a glance, or the lids' part of an expression
+    return "micro" if doubt < (CLEAR if seen.snr > 4 else 0.0) else kind
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:

@@ -65,6 +65,18 @@ def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
         assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, doubt)
 
 
+def test_what_shows_at_the_lids_alone_is_a_micro_expression_if_a_judge_believes_it(film):
+    rng = np.random.default_rng(5)
+    act = micro(rng, 2.0, expression(rng, (5,), 1.5), "surprise", 1.5)
+    crops = film([act], np.arange(0, 3.2, 1 / 30))
+    for judge, count in ((None, 0), (lambda onset, apex: 0.6, 0), (lambda onset, apex: 0.4, 1)):
+        spotter = Spotter(judge=judge)
+        spans = [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
+        found = last_words(spans, "micro")
+        assert len(found) == count and all(overlap(span, act) > 0.5 for span in found)
+        assert not last_words(spans, "blink")
+
+
 def test_a_judge_may_deny_a_macro_unless_it_is_large_and_not_of_the_mouth_alone(film):
     rng, brows, jaw = np.random.default_rng(2), (1, 2), (25, 26)
     cases = ((brows, 3.0, 0.4, 1), (brows, 3.0, 0.6, 0), (brows, 12.0, 0.6, 1), (jaw, 12.0, 0.6, 0))
