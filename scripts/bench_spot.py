@@ -6,7 +6,7 @@
     python scripts/bench_spot.py --sets neutral       # heads that only move
 
 Clips are animated portraits (trainers/data/synth) with head motion, blinks, noise and H.264 at 1.5 Mbit/s, and real
-quiet footage with micro-expressions painted in; they are rendered once into --cache. A micro-expression counts as found
+footage with micro-expressions painted in; they are rendered once into --cache. A micro-expression counts as found
 by a final event of that kind with an intersection over union of at least 0.5, one to one, as in the MEGC spotting
 challenge. Sets: micro (nothing but micro-expressions, blinks and glances), neutral (head turns and nods, blinks,
 glances), macro and speech (those, with micro-expressions between), mixed, real (a stretch of real video in which little
@@ -56,8 +56,8 @@ class Portrait:
 
 
 @dataclass(frozen=True)
-class Quiet:
-    """A stretch of real video in which the face hardly moves."""
+class Stretch:
+    """A piece of real video without a micro-expression, in which little moves."""
 
     file: str
     start_s: float
@@ -85,15 +85,15 @@ PORTRAITS = {
         Portrait("t1.jpg", 2),
     ),
 }
-QUIET = {
+STRETCHES = {
     "tuning": (
-        Quiet("WolfgangLanger_Pexels.mp4", 13.43, 14.60, 24000 / 1001),
-        Quiet("WolfgangLanger_Pexels.mp4", 7.0, 8.3, 24000 / 1001),
-        Quiet("WolfgangLanger_Pexels.mp4", 15.22, 15.97, 24000 / 1001),
+        Stretch("WolfgangLanger_Pexels.mp4", 13.43, 14.60, 24000 / 1001),
+        Stretch("WolfgangLanger_Pexels.mp4", 7.0, 8.3, 24000 / 1001),
+        Stretch("WolfgangLanger_Pexels.mp4", 15.22, 15.97, 24000 / 1001),
     ),
     "test": (
-        Quiet("single_face.mp4", 1.2, 2.2, 30.0),
-        Quiet("single_face.mp4", 0.0, 0.5, 30.0),
+        Stretch("single_face.mp4", 1.2, 2.2, 30.0),
+        Stretch("single_face.mp4", 0.0, 0.5, 30.0),
     ),
 }
 
@@ -155,7 +155,7 @@ def clips_of(split: str, rates: Sequence[float], count: int, seed: int) -> list[
     faces = PORTRAITS[split]
     clips = [animated(*case, faces[i % len(faces)], seed + i) for i, case in enumerate(synthetic)]
     first = len(clips)
-    clips += [_painted(peak, QUIET[split], seed + first + i, i) for i, peak in enumerate(real)]
+    clips += [_painted(peak, STRETCHES[split], seed + first + i, i) for i, peak in enumerate(real)]
     more, first = [rate for rate in rates for _ in range(3 * count)], len(clips)
     return clips + [
         animated("neutral", rate, None, faces[i % len(faces)], seed + first + i) for i, rate in enumerate(more)
@@ -179,21 +179,21 @@ def animated(name: str, rate: float, peak_px: float | None, face: Portrait, seed
     return Clip(name, rate, peak_px, face.file, plan, seed)
 
 
-def _painted(peak_px: float | None, stretches: Sequence[Quiet], seed: int, turn: int) -> Clip:
-    quiet, rng = stretches[turn % len(stretches)], np.random.default_rng(seed)
+def _painted(peak_px: float | None, stretches: Sequence[Stretch], seed: int, turn: int) -> Clip:
+    stretch, rng = stretches[turn % len(stretches)], np.random.default_rng(seed)
     settings: dict[str, Any] = {
         "duration_s": DURATION_S,
-        "rate": quiet.rate,
-        "size": quiet.size,
-        "start_s": quiet.start_s,
-        "stop_s": quiet.stop_s,
+        "rate": stretch.rate,
+        "size": stretch.size,
+        "start_s": stretch.start_s,
+        "stop_s": stretch.stop_s,
         "face_px": None,
         "motion": STILL,
         "light": 0.0,
         "noise": 0.7,
     }
     plan = random_plan(rng, "micro", peak_px=peak_px, **settings) if peak_px else ClipPlan((), **settings)
-    return Clip("real", quiet.rate, peak_px, quiet.file, plan, seed)
+    return Clip("real", stretch.rate, peak_px, stretch.file, plan, seed)
 
 
 def hear(clip: Clip, cache: Path, bundle: Path | None = None) -> Heard:

@@ -342,10 +342,10 @@ class Spotter:
             since_apex_s = now.t_s - short.course.apex.t_s
             since_onset_s = now.t_s - short.course.bounds()[0]
             too_long = since_onset_s > 1.4 * self.settings.micro_max_s
-            if too_long or (short.course.has_returned() and since_apex_s >= self.settings.decide_s):
-                if too_long or not self._waits(short):
-                    self._short.remove(short)
-                    spans += self._decide(short)
+            back = short.course.has_returned() and since_apex_s >= self.settings.decide_s
+            if too_long or (back and not self._waits(short)):
+                self._short.remove(short)
+                spans += self._decide(short)
             elif short.name != "eyes" and self.CONFIRM_S <= since_apex_s <= self.settings.lag_s:
                 spans += self._say(short.course)
         return spans
@@ -396,8 +396,8 @@ class Spotter:
         self._apex_s[short.name] = span.apex_s
         if kind == "blink":
             self._blinks.append(span)
-        of_eyes = short.name == "eyes" and kind != "micro"
-        return self._finally([span] if of_eyes else self._speech.hear(self._once(span)))
+        tells_speech = short.name != "eyes" or kind == "micro"
+        return self._finally(self._speech.hear(self._once(span)) if tells_speech else [span])
 
     # --- lasting movements: macro-expressions
 

@@ -14,7 +14,7 @@ MICRO_PX = 2.2  # what is larger is no micro-expression
 NOISE = 2.0  # noise floors: what is fainter is nothing
 LARGE_PX = 3.0  # what lasts and is larger needs no judge, unless it is of the mouth alone, which speaks and chews
 DOUBT = 0.5  # of a judge, from which on a movement in question is none of an expression
-CLEAR = 0.1  # the same of one that is large enough for a judge to see well
+CLEAR = 0.1  # the same of a movement that is large or clear enough for a judge to see well, for it or against it
 SURE = 0.05  # the same where the head moved: what its motion leaves in the face looks somewhat like an expression
 
 

@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from stream.spotter.rules import Evidence, judged
+from stream.spotter.rules import Evidence, in_question, judged
 
 NOTHING = Evidence(**{field.name: 0 for field in fields(Evidence)})
 
@@ -24,3 +24,9 @@ def test_of_a_large_movement_a_judge_is_asked_to_be_rather_sure_as_of_a_small_on
     assert [judged("micro", large, doubt) for doubt in (0.1, 0.2)] == ["micro", "other"]
     assert [judged("other", small, doubt) for doubt in (0.09, 0.2)] == ["micro", "other"]
     assert judged("other", replace(small, snr=3.0), 0.09) == "other"
+
+
+def test_no_judge_is_asked_of_lids_that_close():
+    lids = replace(NOTHING, on_eyes=True, snr=5.0, duration_s=0.25)
+    assert in_question("other", lids, 0.5)
+    assert not in_question("blink", replace(lids, aperture_drop=0.3), 0.5)

@@ -77,6 +77,15 @@ def test_what_shows_at_the_lids_alone_is_a_micro_expression_if_a_judge_believes_
         assert not last_words(spans, "blink")
 
 
+def test_what_brows_and_lids_show_together_is_said_of_the_brows(film):
+    rng = np.random.default_rng(1)
+    act = micro(rng, 2.0, expression(rng, (4, 7), 1.0), "negative", 1.0)
+    spotter = Spotter(judge=lambda onset, apex: 0.05)
+    spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
+    (found,) = last_words(spans + spotter.finish(), "micro")
+    assert not found.evidence.on_eyes and overlap(found, act) > 0.8
+
+
 def test_a_judge_may_deny_a_macro_unless_it_is_large_and_not_of_the_mouth_alone(film):
     rng, brows, jaw = np.random.default_rng(2), (1, 2), (25, 26)
     cases = ((brows, 3.0, 0.4, 1), (brows, 3.0, 0.6, 0), (brows, 12.0, 0.6, 1), (jaw, 12.0, 0.6, 0))
