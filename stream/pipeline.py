@@ -125,7 +125,7 @@ class Pipeline:
         self._looker = _Looker(self.settings)
         self._flow = FrameFlow(recognizer, self.settings.spotter.crop)
         self._tracks: dict[int, _Track] = {}
-        self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=8)
+        self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=16)
 
     def run(self, source: Source) -> Generator[Update]:
         """Updates for every frame that `source`, already opened, gives, and a last one.

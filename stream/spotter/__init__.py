@@ -26,7 +26,9 @@ from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, 
 from stream.spotter.span import Span
 from stream.spotter.speech import Speech
 
-__all__ = ["Evidence", "Kind", "Span", "Spotter", "SpotterSettings"]
+__all__ = ["Evidence", "Judge", "Kind", "Span", "Spotter", "SpotterSettings"]
+
+Judge = Callable[[Crop, Crop], float]  # an onset and an apex
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Spotter:
     def __init__(
         self,
         settings: SpotterSettings | None = None,
-        judge: Callable[[Crop, Crop], float] | None = None,
+        judge: Judge | None = None,
         flow: Flow = on_cpu,
     ) -> None:
         self.settings, self._judge, self._flow = settings or SpotterSettings(), judge, flow
@@ -501,13 +503,23 @@ class Spotter:
             return kind
         if kind != "micro" and any(twin.snr > self.CLEARER * course.snr for twin in self._twins(course)):
             return kind  # it will be asked of that one
-        return judged(kind, seen, self._judge(*self._pair(course)))
+        return judged(kind, seen, self._doubt(self._judge, course))
 
     def _lasting_kind(self, course: Course, seen: Evidence) -> Kind:
         kind = lasting_kind(seen, self.settings.micro_max_s)
         if self._judge is None or kind != "macro":
             return kind
-        return judged(kind, seen, self._judge(*self._pair(course)))
+        return judged(kind, seen, self._doubt(self._judge, course))
+
+    def _doubt(self, judge: Judge, course: Course) -> float:
+        """Of the judge, at the apex; where it hesitates, the median about the apex: no frame's noise decides."""
+        onset, apex = self._pair(course)
+        doubt = judge(onset, apex)
+        if not 0 < doubt < 1:
+            return doubt
+        middle = next(i for i, point in enumerate(course.points) if point.crop is apex)
+        about = course.points[max(middle - 2, 1) : middle + 3]
+        return float(np.median([judge(onset, point.crop) for point in about]))
 
     def _pair(self, course: Course) -> tuple[Crop, Crop]:
         """The crops at onset and apex."""

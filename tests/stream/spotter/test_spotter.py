@@ -65,6 +65,18 @@ def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
         assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, doubt)
 
 
+def test_where_the_judge_hesitates_no_single_frame_decides(film):
+    crops = film([smile(2.0, px=0.3)], np.arange(0, 3.2, 1 / 30))
+
+    def found(at_apex: float, about_it: float, apex: int | None = None) -> list[Span]:
+        spotter = Spotter(judge=lambda _, crop: at_apex if apex in (None, crop.index) else about_it)
+        return last_words([span for crop in crops for span in spotter.push(crop)] + spotter.finish(), "micro")
+
+    (usual,) = found(0.4, 0.4)
+    for at_apex, about_it, count in ((0.4, 0.9, 0), (0.9, 0.4, 1), (-0.1, 0.9, 1), (1.1, 0.4, 0)):
+        assert len(found(at_apex, about_it, usual.apex.index)) == count, (at_apex, about_it)
+
+
 def test_what_shows_at_the_lids_alone_is_a_micro_expression_if_a_judge_believes_it(film):
     rng = np.random.default_rng(5)
     act = micro(rng, 2.0, expression(rng, (5,), 1.5), "surprise", 1.5)
