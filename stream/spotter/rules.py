@@ -133,7 +133,7 @@ def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
         return "macro" if doubt <= DOUBT or large else "other"
     if seen.on_eyes and seen.snr > 1.5 * NOISE and seen.strength_px > 0.3 * seen.parallax_px:
         return "micro" if doubt <= DOUBT else kind  # a glance, or the lids' part of an expression
-    return "micro" if doubt < (CLEAR if seen.snr > 4 else 0.0) else kind
+    return "micro" if doubt < CLEAR else kind
 
 
 def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
