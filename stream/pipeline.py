@@ -22,7 +22,6 @@ from stream.spotter import Span, Spotter, SpotterSettings
 from stream.turns import TURNS, aside
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
-NOT_ASKED = 0.25  # doubt where the bundle does not know "no expression": the rules stand
 
 
 def unsure(said: Prediction | Judgement, recognizer: Recognizer) -> bool:
@@ -245,11 +244,12 @@ class Pipeline:
         self._predictions.append((onset, apex, prediction))
         return prediction
 
-    def _doubt(self, onset: Crop, apex: Crop) -> float:
-        """Of the face expressing something: below 0 it surely does, above 1 it surely does not."""
+    def _doubt(self, onset: Crop, apex: Crop) -> float | None:
+        """Of the face expressing something: below 0 it surely does, above 1 it surely does not; None where the bundle
+        does not know faces that express nothing."""
         something, nothing = self.recognizer.doubt
         none = self._predict(onset, apex).prior.get(NO_EXPRESSION)
-        return NOT_ASKED if none is None else (none - something) / (nothing - something)
+        return None if none is None else (none - something) / (nothing - something)
 
     def _pictures(self, span: Span, expression: bool) -> dict[str, bytes]:
         pictures = {"onset_jpeg": _encoded(".jpg", span.onset.image), "apex_jpeg": _encoded(".jpg", span.apex.image)}

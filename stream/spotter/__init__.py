@@ -28,7 +28,11 @@ from stream.spotter.speech import Speech
 
 __all__ = ["Evidence", "Judge", "Kind", "Span", "Spotter", "SpotterSettings"]
 
-Judge = Callable[[Crop, Crop], float]  # an onset and an apex
+Judge = Callable[[Crop, Crop], float | None]  # of an onset and an apex, None where it cannot tell
+
+
+def no_word(onset: Crop, apex: Crop) -> None:
+    """A judge that never tells."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,8 @@ class Spotter:
     """Follows one track. `motion_px` and `noise_px` are what it sees now, for display.
 
     `judge` says how much it doubts that a face expresses something between an onset and an apex crop: below 0 it surely
-    does, above 1 it surely does not. It overrules the rules where they are in doubt; without one they stand. `flow`
-    measures how far the patches of a face moved.
+    does, above 1 it surely does not. It overrules the rules where they are in doubt; without its word they stand.
+    `flow` measures how far the patches of a face moved.
     """
 
     GAP_S = 0.35  # a longer gap between crops ends what was being followed
@@ -119,7 +123,7 @@ class Spotter:
         judge: Judge | None = None,
         flow: Flow = on_cpu,
     ) -> None:
-        self.settings, self._judge, self._flow = settings or SpotterSettings(), judge, flow
+        self.settings, self._judge, self._flow = settings or SpotterSettings(), judge or no_word, flow
         self._regions = regions(self.settings.crop)
         prior = np.full(self._regions.face.shape, self.settings.floor_prior_px)
         self._rise_floor = NoiseFloor(prior)
@@ -499,27 +503,28 @@ class Spotter:
 
     def _short_kind(self, course: Course, seen: Evidence) -> Kind:
         kind = short_kind(seen, self.settings.micro_max_s)
-        if self._judge is None or not in_question(kind, seen, self.settings.micro_max_s):
+        if not in_question(kind, seen, self.settings.micro_max_s):
             return kind
         if kind != "micro" and any(twin.snr > self.CLEARER * course.snr for twin in self._twins(course)):
             return kind  # it will be asked of that one
-        return judged(kind, seen, self._doubt(self._judge, course))
+        return self._ask(course, kind, seen)
 
     def _lasting_kind(self, course: Course, seen: Evidence) -> Kind:
         kind = lasting_kind(seen, self.settings.micro_max_s)
-        if self._judge is None or kind != "macro":
-            return kind
-        return judged(kind, seen, self._doubt(self._judge, course))
+        return self._ask(course, kind, seen) if kind == "macro" else kind
 
-    def _doubt(self, judge: Judge, course: Course) -> float:
-        """Of the judge, at the apex; where it hesitates, the median about the apex: no frame's noise decides."""
+    def _ask(self, course: Course, kind: Kind, seen: Evidence) -> Kind:
+        """The kind in the end. Of the answers about the apex the median counts, for no single frame may convince; one
+        that surely shows nothing does."""
         onset, apex = self._pair(course)
-        doubt = judge(onset, apex)
-        if not 0 < doubt < 1:
-            return doubt
-        middle = next(i for i, point in enumerate(course.points) if point.crop is apex)
-        about = course.points[max(middle - 2, 1) : middle + 3]
-        return float(np.median([judge(onset, point.crop) for point in about]))
+        doubt = self._judge(onset, apex)
+        if doubt is None:
+            return kind
+        if doubt < 1:
+            middle = next(i for i, point in enumerate(course.points) if point.crop is apex)
+            about = course.points[max(middle - 2, 1) : middle + 3]
+            doubt = float(np.median([self._judge(onset, point.crop) for point in about]))
+        return judged(kind, seen, doubt)
 
     def _pair(self, course: Course) -> tuple[Crop, Crop]:
         """The crops at onset and apex."""

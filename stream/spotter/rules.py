@@ -13,9 +13,8 @@ Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 MICRO_PX = 2.2  # what is larger is no micro-expression
 NOISE = 2.0  # noise floors: what is fainter is nothing
 LARGE_PX = 3.0  # what lasts and is larger needs no judge, unless it is of the mouth alone, which speaks and chews
-DOUBT = 0.5  # of a judge, from which on a movement in question is none of an expression
-CLEAR = 0.1  # the same of a movement that is large or clear enough for a judge to see well, for it or against it
-SURE = 0.05  # the same where the head moved: what its motion leaves in the face looks somewhat like an expression
+DOUBT = 0.3  # of a judge, from which on a movement in question is none of an expression
+CLEAR = 0.1  # the same where a judge must be sure: of what is large, what the head may have left, what rules do not see
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
     does, above 1 it surely does not."""
     if kind == "micro":
         carried = seen.head_px > 4 and seen.strength_px < 0.15 * seen.head_px
-        most = SURE if carried else CLEAR if seen.strength_px > 0.65 else DOUBT
+        most = CLEAR if carried or seen.strength_px > 0.65 else DOUBT
         return "micro" if doubt <= most else "head" if carried else "other"
     if kind == "macro":
         large = seen.strength_px > LARGE_PX and seen.mouth_share < 0.9

@@ -9,21 +9,23 @@ NOTHING = Evidence(**{field.name: 0 for field in fields(Evidence)})
 
 @pytest.mark.parametrize("snr", [2.5, 6.0])
 def test_what_is_in_question_needs_a_judge_who_rather_believes_it(snr):
-    seen = replace(NOTHING, snr=snr)
-    assert [judged("micro", seen, doubt) for doubt in (0.4, 0.6)] == ["micro", "other"]
+    seen = replace(NOTHING, snr=snr, strength_px=0.5, head_px=3.0)
+    assert [judged("micro", seen, doubt) for doubt in (0.2, 0.4)] == ["micro", "other"]
 
 
-def test_what_a_moving_head_leaves_in_the_face_needs_a_judge_who_is_sure():
-    carried = replace(NOTHING, snr=3.0, strength_px=0.7, head_px=7.0)
-    assert [judged("micro", carried, doubt) for doubt in (0.0, 0.1)] == ["micro", "head"]
-    assert judged("micro", replace(carried, strength_px=1.2), 0.1) == "micro"
+def test_what_a_moving_head_may_have_left_in_the_face_needs_a_judge_who_is_sure():
+    carried = replace(NOTHING, snr=3.0, strength_px=0.5, head_px=7.0)
+    assert [judged("micro", carried, doubt) for doubt in (0.05, 0.2)] == ["micro", "head"]
 
 
-def test_of_a_large_movement_a_judge_is_asked_to_be_rather_sure_as_of_a_small_one_that_is_clear():
-    large, small = replace(NOTHING, snr=3.0, strength_px=0.7), replace(NOTHING, snr=5.0, strength_px=0.4)
-    assert [judged("micro", large, doubt) for doubt in (0.1, 0.2)] == ["micro", "other"]
-    assert [judged("other", small, doubt) for doubt in (0.09, 0.2)] == ["micro", "other"]
-    assert judged("other", replace(small, snr=3.0), 0.09) == "other"
+def test_of_a_large_movement_a_judge_has_to_be_sure():
+    large = replace(NOTHING, snr=3.0, strength_px=0.7)
+    assert [judged("micro", large, doubt) for doubt in (0.05, 0.2)] == ["micro", "other"]
+
+
+def test_what_the_rules_take_for_something_else_may_be_one_if_a_judge_is_sure():
+    seen = replace(NOTHING, snr=3.0, strength_px=0.4)
+    assert [judged("other", seen, doubt) for doubt in (0.05, 0.2)] == ["micro", "other"]
 
 
 def test_no_judge_is_asked_of_lids_that_close():
