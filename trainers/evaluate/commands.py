@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
     board.add_argument("--bundle", type=Path, nargs="+", default=[], help="default: the shipped bundle")
     board.add_argument("--models", nargs="+", help="default: all")
     board.add_argument("--protocols", nargs="+", help="default: zero-shot few-shot lodo loso")
-    board.add_argument("--task", default="cde", help="cde, 4-way, easy, hard or 5-class (default: %(default)s)")
+    board.add_argument("--tasks", nargs="+", default=["cde"], help="cde, 4-way, easy, hard, 5-class (default: cde)")
     board.add_argument("--shots", type=int, default=5, help="samples a class (default: %(default)s)")
     board.add_argument("--draws", type=int, default=100, help="of the shots (default: %(default)s)")
     board.add_argument("--seeds", type=int, default=1, help="passes of the other protocols (default: %(default)s)")
@@ -114,7 +114,7 @@ def run_leaderboard(options: argparse.Namespace) -> None:
             flow_set.read(index),
             models=options.models or MODELS,
             protocols=options.protocols or leaderboard.PROTOCOLS,
-            **{name: getattr(options, name) for name in ("task", "shots", "draws", "seeds")},
+            **{name: getattr(options, name) for name in ("tasks", "shots", "draws", "seeds")},
         )
     print(leaderboard.markdown(documents), end="")
     if options.json is not None:

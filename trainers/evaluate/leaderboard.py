@@ -1,7 +1,8 @@
-"""All models by all protocols on one flow set, in one table."""
+"""All models by all protocols and tasks on one flow set, in one table."""
 
 from collections.abc import Sequence
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def compare(
     *,
     models: Sequence[str] = MODELS,
     protocols: Sequence[str] = PROTOCOLS,
+    tasks: Sequence[str] = ("cde",),
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """The document of every run; where a model cannot run, one with the reason as "skipped".
@@ -42,23 +44,25 @@ def compare(
     done = []
     for model in models:
         for folder, recognizer in recognizers if model.startswith(("merau", "protonet")) else recognizers[:1]:
-            for protocol in protocols:
-                asked = RunSettings(model=model, protocol=protocol, **settings)
+            for protocol, task in product(protocols, tasks):
+                asked = RunSettings(model=model, protocol=protocol, task=task, **settings)
                 print_as = folder.name if len(recognizers) > 1 and model.startswith(("merau", "protonet")) else ""
                 try:
                     document = run(recognizer, data, asked, weights=folder).document
                 except UserError as error:
-                    document = {"model": model, "protocol": protocol, "skipped": str(error)}
-                done.append({"title": " ".join(filter(None, (TITLES[model], print_as))), **document})
+                    document = {"model": model, "protocol": protocol, "task": task, "skipped": str(error)}
+                column = f"{protocol}, {task}" if len(tasks) > 1 else protocol
+                title = " ".join(filter(None, (TITLES[model], print_as)))
+                done.append({"title": title, "column": column, **document})
     return done
 
 
 def rows(documents: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Head and cells of the table: UF1 / UAR over all databases, then UF1 of each."""
-    protocols = list(dict.fromkeys(d["protocol"] for d in documents))
+    columns = list(dict.fromkeys(d["column"] for d in documents))
     titles = list(dict.fromkeys(d["title"] for d in documents))
-    cells = {(d["title"], d["protocol"]): cell(d) for d in documents}
-    return ["model", *protocols], [[title, *(cells.get((title, p), "") for p in protocols)] for title in titles]
+    cells = {(d["title"], d["column"]): cell(d) for d in documents}
+    return ["model", *columns], [[title, *(cells[title, column] for column in columns)] for title in titles]
 
 
 def cell(document: dict[str, Any]) -> str:
@@ -88,5 +92,5 @@ def page(documents: Sequence[dict[str, Any]]) -> str:
 
 def legend(documents: Sequence[dict[str, Any]]) -> str:
     databases = next((list(d["by_database"]) for d in documents if "by_database" in d), [])
-    why = dict.fromkeys(f"{d['title']}, {d['protocol']}: {d['skipped']}" for d in documents if "skipped" in d)
+    why = dict.fromkeys(f"{d['title']}, {d['column']}: {d['skipped']}" for d in documents if "skipped" in d)
     return "\n".join([f"UF1 / UAR over all databases; in brackets UF1 of {', '.join(databases)}.", *why])

@@ -108,6 +108,13 @@ def test_the_leaderboard_has_a_row_for_each_model_and_says_what_cannot_run(index
     assert main(["leaderboard", "--flows", str(index), "--models", "none"]) == 1
 
 
+def test_the_leaderboard_has_a_column_for_each_task(index, capsys):
+    arguments = ["leaderboard", "--flows", str(index), "--models", "protonet", "--draws", "2", "--tasks", "cde", "hard"]
+    assert main([*arguments, "--protocols", "few-shot"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("| model | few-shot, cde | few-shot, hard |") and "few-shot, hard: Task hard needs" in told
+
+
 def test_a_set_without_frames_is_refused_by_those_who_look_at_them(problem, capsys):
     bare = flow_set.FlowSet(**{**vars(problem.data), "frames": np.full(len(problem), "")})
     with pytest.raises(Exception, match="vgg looks at frames"):
