@@ -514,17 +514,20 @@ class Spotter:
         return self._ask(course, kind, seen) if kind == "macro" else kind
 
     def _ask(self, course: Course, kind: Kind, seen: Evidence) -> Kind:
-        """The kind in the end. Of the answers about the apex the median counts, for no single frame may convince; one
-        that surely shows nothing does."""
+        """The kind in the end: what most of the five crops about the apex say, for no single one may convince; the
+        apex that surely shows nothing decides alone."""
         onset, apex = self._pair(course)
-        doubt = self._judge(onset, apex)
-        if doubt is None:
-            return kind
-        if doubt < 1:
-            middle = next(i for i, point in enumerate(course.points) if point.crop is apex)
-            about = course.points[max(middle - 2, 1) : middle + 3]
-            doubt = float(np.median([self._judge(onset, point.crop) for point in about]))
-        return judged(kind, seen, doubt)
+        middle = next(i for i, point in enumerate(course.points) if point.crop is apex)
+        votes: list[Kind] = []
+        for i in (middle, middle - 1, middle + 1, middle - 2, middle + 2):
+            if not 0 < i < len(course.points):
+                continue
+            if (doubt := self._judge(onset, course.points[i].crop)) is None:
+                return kind
+            votes.append(judged(kind, seen, doubt))
+            if votes.count(votes[-1]) == 3 or (i == middle and doubt > 1):
+                return votes[-1]
+        return max(votes, key=votes.count)
 
     def _pair(self, course: Course) -> tuple[Crop, Crop]:
         """The crops at onset and apex."""
