@@ -43,16 +43,16 @@ def compare(
     """
     done = []
     for model in models:
-        for folder, recognizer in recognizers if model.startswith(("merau", "protonet")) else recognizers[:1]:
+        asked_of = recognizers if model.startswith(("merau", "protonet")) else recognizers[:1]
+        for folder, recognizer in asked_of:
             for protocol, task in product(protocols, tasks):
+                column = f"{protocol}, {task}" if len(tasks) > 1 else protocol
                 asked = RunSettings(model=model, protocol=protocol, task=task, **settings)
-                print_as = folder.name if len(recognizers) > 1 and model.startswith(("merau", "protonet")) else ""
                 try:
                     document = run(recognizer, data, asked, weights=folder).document
                 except UserError as error:
                     document = {"model": model, "protocol": protocol, "task": task, "skipped": str(error)}
-                column = f"{protocol}, {task}" if len(tasks) > 1 else protocol
-                title = " ".join(filter(None, (TITLES[model], print_as)))
+                title = TITLES[model] + (f" ({folder.name})" if len(asked_of) > 1 else "")
                 done.append({"title": title, "column": column, **document})
     return done
 

@@ -255,7 +255,10 @@ def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data
 
 def test_every_shipped_setting_is_whole_and_has_the_papers_rates():
     found = {name: settings.read(name) for name in settings.shipped()}
-    assert {"merau", "merau-cd", "merau-protonet", "merau-without-au", "merau-cpu"} <= set(found)
+    without_au = {name for name, setting in found.items() if setting.detector is None}
+    assert set(found) - without_au == {"merau", "merau-cd", "merau-protonet", "merau-cpu"}
+    assert without_au == {"merau-without-au", "merau-cpu-without-au"}
+    assert replace(found["merau-cpu"], tcae=None, detector=None) == found["merau-cpu-without-au"]
     assert [found[f"merau{kind}"].fusion.classifier for kind in ("", "-cd", "-protonet")] == list(settings.CLASSIFIERS)
     rates = found["merau"].fusion
     assert (rates.encoder_rate, rates.projection_rate, rates.classifier_rate) == (1e-5, 1.2e-3, 1.2e-3)  # table 2
