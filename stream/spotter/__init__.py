@@ -7,7 +7,7 @@ shows onset, apex and offset as one plain hill. Everything is causal, every wind
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from operator import attrgetter
@@ -92,6 +92,10 @@ def _mean(crops: list[Crop]) -> Crop:
     return replace(middle, t_s=t_s, grey=np.mean([crop.grey for crop in crops], axis=0).round().astype(np.uint8))
 
 
+def _overlaps(span: Span, others: Iterable[Span]) -> bool:
+    return any(min(span.offset_s, other.offset_s) > max(span.onset_s, other.onset_s) for other in others)
+
+
 def _median(values: np.ndarray) -> float:
     """The upper median, several times faster than np.median on a hundred values."""
     return float(np.partition(values, len(values) // 2)[len(values) // 2])
@@ -145,6 +149,7 @@ class Spotter:
         self._speech = Speech()
         self._told: deque[Span] = deque(maxlen=4)  # micro-expressions
         self._blinks: deque[Span] = deque(maxlen=4)
+        self._turns: deque[Span] = deque(maxlen=4)  # and nods, of the head
         self.motion_px = 0.0
         self.noise_px = self.settings.floor_prior_px
 
@@ -372,7 +377,7 @@ class Spotter:
         if self._short_kind(course, seen) != "micro" or self._wobbles(course):
             return []
         span = self._span(course, "micro", seen, final=False)
-        if self._was_told(span) or self._speech.goes_on(span):
+        if _overlaps(span, self._told) or self._speech.goes_on(span):
             return []
         self._said[course.id] = course.apex.t_s
         self._said_apexes_s.append(course.apex.t_s)
@@ -489,17 +494,15 @@ class Spotter:
                 return
 
     def _once(self, span: Span) -> Span:
-        """A micro-expression is told once, whether its pulse or its rise was judged first."""
-        if span.kind != "micro":
+        """A micro-expression is told once, whether its pulse or its rise was judged first, and so is a turn of the
+        head, whether brows or mouth showed it."""
+        if span.kind not in ("micro", "head"):
             return span
-        if self._was_told(span):
+        told = self._told if span.kind == "micro" else self._turns
+        if _overlaps(span, told):  # it is the same, or the way back from it
             return replace(span, kind="other")
-        self._told.append(span)
+        told.append(span)
         return span
-
-    def _was_told(self, span: Span) -> bool:
-        """Whether it overlaps a micro-expression that is final: it is the same, or the way back from it."""
-        return any(min(span.offset_s, told.offset_s) > max(span.onset_s, told.onset_s) for told in self._told)
 
     def _short_kind(self, course: Course, seen: Evidence) -> Kind:
         kind = short_kind(seen, self.settings.micro_max_s)

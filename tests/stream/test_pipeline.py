@@ -13,6 +13,8 @@ from stream.pipeline import Pipeline, PipelineSettings, Update, unsure
 from stream.sources import SourceSettings, open_source
 from stream.spotter import SpotterSettings
 from tests.clips import demo_start
+from trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
+from trainers.data.synth.courses import Act, Pulse
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,14 @@ def test_another_recognizer_judges_from_the_next_frame_on(short_clip, recognizer
     assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)] and len(judges) > 1
     words = [event.embedding for event in events if event.kind == "micro"]
     assert words[0] != words[1]
+
+
+def test_a_nod_is_one_event_though_brows_and_mouth_both_show_it(tmp_path, recognizer):
+    nod = Act("head", (Pulse(2.0, 2.3, 2.6, {"pitch": 8.0}),))
+    make_clip(ASTRONAUT, ClipPlan((nod,), duration_s=3.2), tmp_path / "nod.mp4", seed=0)
+    events = events_of(tmp_path / "nod.mp4", recognizer, SourceSettings())
+    assert [event.kind for event in events] == ["head"]
+    assert events[0].onset_s < 2.3 < events[0].offset_s
 
 
 def test_an_expression_in_which_the_recognizer_sees_none_is_uncertain(recognizer):
