@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,12 @@ def test_another_recognizer_judges_from_the_next_frame_on(short_clip, recognizer
     assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)] and len(judges) > 1
     words = [event.embedding for event in events if event.kind == "micro"]
     assert words[0] != words[1]
+
+
+def test_a_bundle_that_knows_no_faces_without_expression_leaves_the_rules_alone(short_clip):
+    other = Recognizer.load(device="cpu")
+    other.head = replace(other.head, classes=("negative", "positive", "surprise", "others"))
+    assert "micro" in {event.kind for event in events_of(short_clip, other, SourceSettings())}
 
 
 def test_a_nod_is_one_event_though_brows_and_mouth_both_show_it(tmp_path, recognizer):
