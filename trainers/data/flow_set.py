@@ -30,7 +30,8 @@ COLUMNS = ("dataset", "subject", "sample", "flow_png")  # and `label`, where the
 SIDE_PX = 28
 EXTRA = ("emotion", "aus", "frames_png", "crops_png")
 LOG_RATIOS = np.linspace(-3, 3, 61)  # what the ratio of u to v is looked for among
-TIE = 1e-4  # ratios whose strain is this nearly as well correlated with the picture's as the best one's
+USUAL_RATIO = (-0.3, 0.7)  # mean and standard deviation of log ratios in drawn flow and animated portraits
+FREE_CELLS = 50  # so many independent cells the smooth strain of a picture counts for
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def read_flows(data: FlowSet) -> np.ndarray:
 def read_flow(picture: np.ndarray) -> np.ndarray:
     """The facial flow (2, 32, 32) float32 of a picture (28, 28, 3) uint8, in the units of its own spread.
 
-    u and v are brought to one unit by the ratio that explains the strain best, and the motion of the head is taken out
+    u and v are brought to one unit by the ratio that the strain tells (`log_ratio`), and the motion of the head is taken out
     as in `engine.flow.pair_flow`; the trunk then sees what it was trained on, but for the size of the motion.
     """
     strain, v, u = np.moveaxis(picture.astype(np.float32), -1, 0)
@@ -223,8 +224,8 @@ def read_flow(picture: np.ndarray) -> np.ndarray:
 def log_ratio(strain: np.ndarray, v: np.ndarray, u: np.ndarray) -> float:
     """The g for which exp(g) u and v, (28, 28) each of its own unknown unit and zero, are in the same unit.
 
-    The strain of (exp(g) u, v) has no unknown but g and a unit, so it is compared with the picture's by correlation.
-    Where that says nothing, 0.
+    The strain of (exp(g) u, v) has no unknown but g and a unit, so it is compared with the picture's by correlation: g
+    is the mean of what is then probable. Where the picture's channel turns out to be no strain, the usual ratio.
     """
     u_y, u_x = np.gradient(u.astype(np.float64))
     v_y, v_x = np.gradient(v.astype(np.float64))
@@ -234,9 +235,11 @@ def log_ratio(strain: np.ndarray, v: np.ndarray, u: np.ndarray) -> float:
     explained -= explained.mean(1, keepdims=True)
     wanted = strain.ravel() - strain.mean(dtype=np.float64)
     lengths = np.linalg.norm(explained, axis=1) * np.linalg.norm(wanted)
-    fit = explained @ wanted / np.maximum(lengths, 1e-9)
-    good = LOG_RATIOS[fit >= fit.max() - TIE]
-    return float(good[np.abs(good).argmin()])
+    fit = np.clip(explained @ wanted / np.maximum(lengths, 1e-9), 0, 0.9999)
+    usual, spread = USUAL_RATIO
+    logarithm = -FREE_CELLS / 2 * np.log(1 - fit**2) - ((LOG_RATIOS - usual) / spread) ** 2 / 2
+    probable = np.exp(logarithm - logarithm.max())
+    return float(probable @ LOG_RATIOS / probable.sum())
 
 
 def without_head(field: np.ndarray) -> np.ndarray:

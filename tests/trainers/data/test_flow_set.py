@@ -36,6 +36,15 @@ def test_the_strain_tells_how_u_compares_with_v(stretch):
     assert flow_set.log_ratio(strain, v, u) == pytest.approx(wanted, abs=0.2)
 
 
+@pytest.mark.parametrize("spread", [0, 1])
+def test_where_the_channel_is_no_strain_the_usual_ratio_stands(spread, drawn):
+    rng = np.random.default_rng(0)
+    for flow in drawn.flow[:10]:
+        _, v, u = np.moveaxis(flow_set.draw_picture(flow).astype(np.float32), -1, 0)
+        channel = rng.normal(0, spread, (28, 28)).astype(np.float32)
+        assert flow_set.log_ratio(channel, v, u) == pytest.approx(flow_set.USUAL_RATIO[0], abs=0.5)
+
+
 def test_a_picture_gives_the_pattern_of_its_flow_back(drawn):
     pattern, _ = normalise(drawn.flow)
     read = np.stack([flow_set.read_flow(flow_set.draw_picture(flow)) for flow in drawn.flow])
