@@ -31,7 +31,7 @@ SIDE_PX = 28
 EXTRA = ("emotion", "aus", "frames_png", "crops_png")
 LOG_RATIOS = np.linspace(-3, 3, 61)  # what the ratio of u to v is looked for among
 USUAL_RATIO = (-0.3, 0.7)  # mean and standard deviation of log ratios in drawn flow and animated portraits
-FREE_CELLS = 50  # so many independent cells the smooth strain of a picture counts for
+FREE_CELLS = 100  # so many independent cells the smooth strain of a picture counts for
 
 
 @dataclass(frozen=True)
