@@ -25,9 +25,10 @@ from engine.errors import UserError
 
 AUTO = "auto"
 FROM_ONE_SAMPLE_ON = ("cosine", "prototypes", "linear")  # the first is best where no sample can be left out
-LEFT_OUT = 30  # at most so many samples are left out in turn, so that teaching stays under a second
+FOLDS = 30  # at most so many times samples are left out, so that teaching stays under a second
 WEIGHTS = np.linspace(0, 1, 21)
-PRICE = 2.0  # log-likelihood that the whole weight must gain on samples left out, a part of it as much less
+SURE = 1.5  # standard errors by which samples left out must become likelier for what was learned to count
+PRICE = 0.5  # log-likelihood that the whole weight must gain beyond that, a part of it as much less
 MISLABELLED = 0.1  # as if so many samples were: no single one makes the case against the bundle
 ASKED_FOR, BEST = "was asked for", "told samples left out in turn best"
 NONE_TO_SPARE = "is the choice without samples to spare"
@@ -210,7 +211,7 @@ def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUT
     labels = np.array([classes.index(sample.label) for sample in samples])
     known = prior(samples, classes)
     coincide = sum(meaning(name, samples[0]) is not None for name in classes)
-    held = held_out(labels)
+    held = np.concatenate([np.empty(0, int), *held_out(labels)])
     corrected = known if coincide == len(classes) else None
     weight: float | None
     if corrected is not None:
@@ -251,10 +252,12 @@ def spread(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
     return known.mean(0), known.std(0) + 0.05 * known.std()
 
 
-def held_out(labels: np.ndarray) -> np.ndarray:
-    """Indices of the samples that are left out in turn: those whose class keeps another one."""
+def held_out(labels: np.ndarray) -> list[np.ndarray]:
+    """Indices of the samples that are left out in turn, those whose class keeps another one: one by one, and where they
+    are many, so many at a time that there are FOLDS of them, of each class its share."""
     repeated = np.flatnonzero(np.bincount(labels)[labels] > 1)
-    return repeated[np.unique(np.linspace(0, len(repeated) - 1, min(LEFT_OUT, len(repeated))).astype(int))]
+    by_class = repeated[np.argsort(labels[repeated], kind="stable")]
+    return [by_class[fold::FOLDS] for fold in range(min(FOLDS, len(by_class)))]
 
 
 def fit(
@@ -270,24 +273,25 @@ def left_out(
     kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], corrected: np.ndarray | None = None
 ) -> np.ndarray:
     """Logits (M, C) for each of `held_out`, by the head fit without it."""
-    rows = []
-    for i in held_out(labels):
-        rest = np.arange(len(labels)) != i
+    rows = [np.empty((0, len(classes)))]
+    for out in held_out(labels):
+        rest = np.setdiff1d(np.arange(len(labels)), out)
         head = fit(kind, embeddings[rest], labels[rest], classes, None if corrected is None else corrected[rest])
-        rows.append(head.logits(embeddings[[i]])[0])
-    return np.array(rows).reshape(-1, len(classes))
+        rows.append(head.logits(embeddings[out]))
+    return np.concatenate(rows)
 
 
 def earned(logits: np.ndarray, labels: np.ndarray, known: np.ndarray) -> tuple[float, float]:
     """The weight of what was said of samples left out, `logits` (M, C), in the product with the prior `known`, and the
-    accuracy with it. It is the likeliest of WEIGHTS, where these are exponentially distributed a priori: 0 where the
-    prior is right about the samples, or there are none."""
+    accuracy with it. It is that one of WEIGHTS by which they become likelier most surely: 0 where the prior is right
+    about the samples, or they are too few to tell."""
     if not len(labels):
         return 0.0, 0.0
     said = np.stack([mixed(logits, known, weight) for weight in WEIGHTS])
     right = said[:, np.arange(len(labels)), labels]
-    likelihood = np.log((1 - MISLABELLED) * right + MISLABELLED) @ heads.evenly(labels)
-    best = np.argmax(likelihood - PRICE * WEIGHTS)
+    likelihood = np.log((1 - MISLABELLED) * right + MISLABELLED) * heads.evenly(labels)
+    gain = likelihood - likelihood[0]
+    best = np.argmax(gain.sum(1) - SURE * np.sqrt((gain**2).sum(1)) - PRICE * WEIGHTS)
     return float(WEIGHTS[best]), float((said[best].argmax(1) == labels).mean())
 
 
@@ -363,4 +367,4 @@ def explained_correction(chosen: str, weight: float, samples: int, classes: Sequ
 
 def rated(estimate: float | None) -> str:
     right = "not known, there are too few samples (one of a class)" if estimate is None else f"{estimate:.0%} right"
-    return f"leave-one-out estimate: {right}."
+    return f"estimate from samples left out: {right}."

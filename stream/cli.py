@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     adapt.add_argument("--out", type=Path, required=True, metavar="FILE", help="head to write")
     adapt.add_argument("--head", type=Path, metavar="FILE", help="head that is refined: its samples stay")
     kinds = ("auto", "linear", "cosine", "prototypes")
-    adapt.add_argument("--kind", choices=kinds, default="auto", help="of head; auto chooses by leave-one-out")
+    adapt.add_argument("--kind", choices=kinds, default="auto", help="of head; auto chooses by samples left out")
     adapt.add_argument("--bundle", type=Path, help="recognizer, a folder or zip (the one that ships with merau)")
 
     ui = _command(commands, "ui", _ui, "serve the live page: watch, review and teach in a browser")

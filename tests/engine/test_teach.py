@@ -8,7 +8,7 @@ from engine.bundle import SHIPPED
 from engine.crop import CropSpec
 from engine.errors import UserError
 from engine.recognizer import Recognizer
-from engine.teach import Lesson, Sample, read, teach
+from engine.teach import Lesson, Sample, held_out, read, teach
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,13 @@ def test_where_the_bundle_errs_again_and_again_it_is_corrected(recognizer, kind)
     lesson = teach([s for i, s in enumerate(samples) if i % 2], recognizer, kind=kind)
     assert named(lesson, samples[::2]) == [s.label for s in samples[::2]]
     assert "corrects the bundle, which knows positive, surprise" in lesson.explanation
+
+
+def test_of_many_samples_all_are_left_out_and_each_class_stays():
+    labels = np.repeat([0, 1, 2, 3], [1, 2, 40, 100])
+    folds = held_out(labels)
+    assert sorted(np.concatenate(folds)) == list(range(1, 143))  # the only one of its class stays
+    assert len(folds) == 30 and all(set(np.delete(labels, out)) == {0, 1, 2, 3} for out in folds)
 
 
 def test_one_sample_a_class_is_no_evidence_against_the_bundle(recognizer):
