@@ -6,7 +6,7 @@
 Each condition differs from the first in one thing, with the same faces, micro-expressions and moments: animated
 portraits of people that no recognizer was trained on, rendered once into --cache. "told" are pairs of frames at onset
 and apex as the truth has them, and of moments without expression (three in five, as live), through mesh, alignment and
-flow; crops are also moved, enlarged and turned on the way. "found" is what the pipeline says of the whole clip: an
+flow, DIS and Farneback with the bundle of each; crops are also moved, enlarged and turned on the way. "found" is what the pipeline says of the whole clip: an
 event counts where it overlaps a micro-expression by half (IoU), one to one, and as right where its class is right too.
 "drawn", to compare, is flow that was never a picture, of the same peaks.
 """
@@ -191,7 +191,7 @@ def main() -> int:
 def report(examined: dict[str, list[tuple[Heard, Pairs]]], options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is printed."""
     recognizer = Recognizer.load(device="cpu")
-    gpus = Recognizer.load(SHIPPED / "farneback", device="cpu")
+    farneback = Recognizer.load(SHIPPED / "farneback", device="cpu")
     pairs = {name: joined([seen for _, seen in each]) for name, each in examined.items()}
     base = pairs[BASE.name]
     worse = {
@@ -203,8 +203,12 @@ def report(examined: dict[str, list[tuple[Heard, Pairs]]], options: argparse.Nam
         "host": host(),
         "bundle": {"name": recognizer.bundle.name, "sha256": recognizer.bundle.sha256},
         "clips": options.clips,
-        "told": {name: recognized(recognizer, measure(seen)) for name, seen in (pairs | worse).items()}
-        | {"Farneback, and the bundle for it": recognized(gpus, measure(base, method="farneback"))},
+        "told": {
+            one.flow_method: {
+                name: recognized(one, measure(seen, method=one.flow_method)) for name, seen in (pairs | worse).items()
+            }
+            for one in (recognizer, farneback)
+        },
         "found": {name: found([heard for heard, _ in each]) for name, each in examined.items()},
         "drawn": {f"{px} px": recognized(recognizer, drawn(px)) for px in (0.5, 1.0, 2.0)},
     }
