@@ -6,9 +6,9 @@
 Each condition differs from the first in one thing, with the same faces, micro-expressions and moments: animated
 portraits of people that no recognizer was trained on, rendered once into --cache. "told" are pairs of frames at onset
 and apex as the truth has them, and of moments without expression (three in five, as live), through mesh, alignment and
-flow, DIS and Farneback with the bundle of each; crops are also moved, enlarged and turned on the way. "found" is what the pipeline says of the whole clip: an
-event counts where it overlaps a micro-expression by half (IoU), one to one, and as right where its class is right too.
-"drawn", to compare, is flow that was never a picture, of the same peaks.
+flow, DIS and Farneback with the bundle of each; crops are also moved, enlarged and turned on the way. "found" is what
+the pipeline says of the whole clip: an event counts where it overlaps a micro-expression by half (IoU), one to one, and
+as right where its class is right too. "drawn", to compare, is flow that was never a picture, of the same peaks.
 """
 
 import argparse
