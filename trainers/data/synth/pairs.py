@@ -64,7 +64,10 @@ def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
             raise UserError(f"{path} is not a picture that can be read.")
         for image in (picture, picture[:, ::-1].copy()):
             for which in range(max(1, len(nets.detect(image)))):
-                found.append(Face(image, find_face(image, nets, which)))
+                try:
+                    found.append(Face(image, find_face(image, nets, which)))
+                except UserError as error:
+                    raise UserError(f"{path}: {error}") from error
     return found
 
 

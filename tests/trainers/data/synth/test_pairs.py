@@ -47,7 +47,7 @@ def test_a_flow_set_shows_the_movement_of_a_pair_but_not_how_large_it_is():
 
 def test_a_picture_without_a_face_is_refused(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "sky.png"), np.full((200, 200, 3), 200, np.uint8))
-    with pytest.raises(UserError, match="face"):
+    with pytest.raises(UserError, match="sky.png: .*face"):
         draw_pairs([tmp_path / "sky.png"], 1, seed=0)
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(UserError, match="notes.txt is not a picture"):
