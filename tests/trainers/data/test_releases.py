@@ -206,6 +206,14 @@ def test_the_people_of_one_number_are_not_mixed_up(tmp_path):
     assert "sub01" in str(one(load("casme", tmp_path, MAKE)).frames[0])
 
 
+def test_the_number_of_a_release_is_no_subject(tmp_path):
+    head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+    sheets(tmp_path / "CASME2-coding.xlsx", Sheet1=[head, [2, "EP01", 1, 2, 3, "4", "disgust"]])
+    for subject in ("sub01", "sub02"):
+        frames(tmp_path / "CASME2-RAW" / subject / "EP01", range(1, 4), "img{}.jpg")
+    assert "sub02" in str(one(load("casme2", tmp_path, MAKE)).frames[0])
+
+
 def test_what_is_left_out_is_named_with_its_reason(tmp_path):
     casme_cubed(tmp_path)
     release = load("casme^3", tmp_path, MAKE)
