@@ -106,6 +106,20 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
         flow_set.read(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize(
+    ("codes", "sure", "undecided"),
+    [
+        ("4+L10, AU12 + R14A", ["4", "10", "12", "14"], []),
+        ("12 or 14", [], ["12", "14"]),
+        ("7/4", [], ["7", "4"]),
+        ("4+4/7+17 ?", ["4"], ["7", "17"]),
+        ("?", [], []),
+    ],
+)
+def test_units_that_the_coders_left_open_are_not_taken_for_coded(codes, sure, undecided):
+    assert (flow_set.unit_numbers(codes), flow_set.undecided_units(codes)) == (sure, undecided)
+
+
 def test_predict_writes_a_row_for_each_sample(tmp_path, drawn):
     index, out = tmp_path / "set" / "index.csv", tmp_path / "new" / "pred.csv"
     rows = [{"dataset": "d", "subject": f"s{i % 7}", "sample": f"c{i}"} for i in range(60)]  # no label column
