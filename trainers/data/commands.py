@@ -15,6 +15,8 @@ def add_commands(commands: Any) -> None:
     prepare.add_argument("--flow", default="dis", help="flow method (default: %(default)s)")
     prepare.add_argument("--as-published", action="store_true", help="make no correction of the sheet")
     prepare.add_argument("--without", nargs="+", default=[], metavar="ROW:COLUMN", help="leave these corrections out")
+    about_readings = "make these readings of what the sheet leaves open (a wrong name lists them)"
+    prepare.add_argument("--with", dest="readings", nargs="+", default=[], metavar="READING", help=about_readings)
     prepare.set_defaults(run=run_prepare)
 
 
@@ -22,7 +24,7 @@ def run_prepare(options: argparse.Namespace) -> None:
     from trainers.data import prepare
     from trainers.data.releases.release import Corrections
 
-    corrections = Corrections(not options.as_published, frozenset(options.without))
+    corrections = Corrections(not options.as_published, frozenset(options.without), frozenset(options.readings))
     settings = prepare.PrepareSettings(options.kind, options.flow)
     release = prepare.load(options.release, options.folder, corrections)
     done = prepare.prepare(release, options.out, settings)

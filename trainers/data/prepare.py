@@ -52,10 +52,13 @@ RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
 CORRECTIONS = {  # of each release by name; the others have none
     **{
         name: tuple(correction.name for correction in sheet.CORRECTIONS)
-        for name, sheet in (("casme", casme), ("casme2", casme2), ("samm", samm))
+        for name, sheet in (
+            ("casme", casme), ("casme2", casme2), ("casme^3", casme_cubed), ("samm", samm), ("mmew", mmew)
+        )
     },
-    "4dme": (fourdme.TENTATIVE,),
-}
+    "4dme": (fourdme.TENTATIVE, fourdme.SWAPPED),
+}  # fmt: skip
+READINGS = {"samm": tuple(reading.name for reading in samm.READINGS), "mmew": (mmew.OTHERS,)}
 STEPS = 8  # frames of a strip, evenly from onset to apex
 STRIP_PX = 96  # their side
 BESIDE = 2  # frames on either side of the apex that training may take for it; MERAU's eq. 11 asks for four at most
@@ -79,14 +82,18 @@ class PrepareSettings:
 
 
 def load(name: str, root: Path, corrections: Corrections) -> Release:
-    """The release `name` in the folder `root`. Raises UserError for one, or for a correction, that is not known."""
+    """The release `name` in the folder `root`. Raises UserError for one, or for a correction or reading, that is not
+    known."""
     if name not in RELEASES:
         raise UserError(f"Release is {name!r}: choose one of {', '.join(RELEASES)}.")
-    known = CORRECTIONS.get(name, ())
-    unknown = sorted(corrections.without - set(known))
-    if unknown:
-        there = f"its corrections are {', '.join(known)}" if known else "it has none"
-        raise UserError(f"There is no correction {', '.join(unknown)} of {name} to leave out: {there}.")
+    for asked, known, what, verb in (
+        (corrections.without, CORRECTIONS.get(name, ()), "correction", "leave out"),
+        (corrections.readings, READINGS.get(name, ()), "reading", "make"),
+    ):
+        unknown = sorted(asked - set(known))
+        if unknown:
+            there = f"its {what}s are {', '.join(known)}" if known else "it has none"
+            raise UserError(f"There is no {what} {', '.join(unknown)} of {name} to {verb}: {there}.")
     return RELEASES[name](root, corrections)
 
 

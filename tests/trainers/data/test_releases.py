@@ -246,6 +246,37 @@ def test_a_sheet_of_other_length_is_not_corrected_blindly(tmp_path):
     ]
 
 
+def test_units_that_samm_leaves_open_are_read_only_where_asked(tmp_path):
+    head = ["Subject", "Filename", "Onset Frame", "Apex Frame", "Offset Frame", "Action Units", "Estimated Emotion"]
+    rows = [[6, f"006_{i}", 1, 2, 3, "R12 or R14" if i in (15, 64) else "4", "Other"] for i in range(159)]
+    sheets(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx", MICRO_ONLY=[["preamble"]] * 13 + [head, *rows])
+    frames(tmp_path / "006/006_15", (1, 2, 3), "006_{}.jpg")
+    left = load("samm", tmp_path, MAKE)
+    assert one(left).aus == "R12 or R14" and any("left open, neither coded nor absent, in 2" in n for n in left.notes)
+    for made in (True, False):  # a reading is made where it is named, whatever is corrected
+        assert one(load("samm", tmp_path, Corrections(made, readings=frozenset({"15:aus"})))).aus == "R12+R15"
+
+
+def test_others_of_mmew_are_repression_only_where_asked(tmp_path):
+    head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+    rows = [[1, f"S01-07-{i:03d}", 1, 9, 9, "17", "others"] for i in range(300)]
+    sheets(tmp_path / "MMEW_Micro_Exp.xlsx", Sheet1=[head, *rows])
+    frames(tmp_path / "others/S01-07-035", range(1, 60), "{}.jpg")
+    sample = one(load("mmew", tmp_path, MAKE))
+    assert (sample.emotion, sample.label, sample.apex, len(sample.frames)) == ("others", None, 14, 54)  # 35: 15, 54
+    read = load("mmew", tmp_path, Corrections(readings=frozenset({"others-as-repression"})))
+    assert one(read).label == "negative" and any("of 300 clips" in note for note in read.notes)
+
+
+def test_two_rows_of_4dme_have_each_others_action_units(tmp_path):
+    head = ["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs"]
+    rows = [["s01", f"clip_{i}", "Positive", 0, 7, 12, f"AU{i}"] for i in range(150)]
+    sheets(tmp_path / "4DME_Labelling_Micro_release v1.xlsx", Sheet1=[head, *rows])
+    frames(tmp_path / "gray_micro/s01/clip_144", range(15), "{}.jpg")
+    assert one(load("4dme", tmp_path, MAKE)).aus == "AU145"
+    assert one(load("4dme", tmp_path, Corrections(without=frozenset({"swapped-aus"})))).aus == "AU144"
+
+
 def test_tentative_action_units_stay_where_that_correction_is_left_out(tmp_path):
     fourdme(tmp_path)
     assert one(load("4dme", tmp_path, Corrections(made=False))).aus == "AU12+AU4(k)"
@@ -306,9 +337,12 @@ def test_an_unknown_release_lists_those_that_are_known(tmp_path, capsys):
 def test_a_mistyped_correction_is_refused_with_those_there_are(tmp_path, capsys):
     for release, typed, there in (
         ("casme2", "29:apx", "its corrections are 60:offset, 29:apex, 35:apex"),
-        ("4dme", "tentative", "its corrections are tentative-aus"),
+        ("4dme", "tentative", "its corrections are tentative-aus, swapped-aus"),
         ("smic-hs", "1:apex", "it has none"),
     ):
         command = ["prepare", release, str(tmp_path), "--out", str(tmp_path / "o"), "--without", typed]
         assert main(command) == 1
         assert f"no correction {typed} of {release} to leave out: {there}" in capsys.readouterr().err
+    command = ["prepare", "mmew", str(tmp_path), "--out", str(tmp_path / "o"), "--with", "others"]
+    assert main(command) == 1
+    assert "no reading others of mmew to make: its readings are others-as-repression" in capsys.readouterr().err

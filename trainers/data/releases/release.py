@@ -35,13 +35,17 @@ class Correction:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Which of a release's corrections to make: all but those named ROW:COLUMN, or none where `made` is False."""
+    """Which of a release's corrections to make: all but those named ROW:COLUMN, or none where `made` is False.
+
+    `readings` of what a sheet leaves open are no corrections of errors: those are made that are named.
+    """
 
     made: bool = True
     without: frozenset[str] = frozenset()
+    readings: frozenset[str] = frozenset()
 
     def makes(self, name: str) -> bool:
-        return self.made and name not in self.without
+        return name in self.readings or (self.made and name not in self.without)
 
 
 @dataclass(frozen=True)
