@@ -68,15 +68,7 @@ class FlowSet:
 
 def read(index: Path) -> FlowSet:
     """The samples of `index` in its order. Raises UserError naming file and line of what is missing or misshapen."""
-    try:
-        with index.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(read_rows(csv.reader(file, skipinitialspace=True), index))
-    except OSError as error:
-        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"The flow set {index} is no CSV in UTF-8: {error}.") from error
-    if not rows:
-        raise UserError(f"The flow set {index} holds no sample.")
+    rows = read_index(index)
     pictures = [
         read_picture(index, row["flow_png"], line)
         for line, row in tqdm(rows, desc="reading flows", unit="sample", leave=False)
@@ -97,6 +89,20 @@ def read(index: Path) -> FlowSet:
         strips["frames_png"],
         strips["crops_png"],
     )
+
+
+def read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
+    """Line number and cells of each sample, by column. Raises UserError as `read` does."""
+    try:
+        with index.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(read_rows(csv.reader(file, skipinitialspace=True), index))
+    except OSError as error:
+        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"The flow set {index} is no CSV in UTF-8: {error}.") from error
+    if not rows:
+        raise UserError(f"The flow set {index} holds no sample.")
+    return rows
 
 
 def write(index: Path, rows: Sequence[Mapping[str, object]], pictures: Sequence[np.ndarray]) -> None:
@@ -135,6 +141,8 @@ def read_rows(lines: Iterator[list[str]], index: Path) -> Iterator[tuple[int, di
     """Line number and cells of each sample; empty lines are passed over."""
     header = [name.strip().lower() for name in next(lines, [])]
     missing = [name for name in COLUMNS if name not in header]
+    if missing and any(";" in name for name in header):
+        raise UserError(f"The flow set {index} seems to be separated by semicolons: save it with commas.")
     if missing:
         raise UserError(
             f"The flow set {index} lacks the column {', '.join(missing)}: its first line must name "

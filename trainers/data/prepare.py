@@ -1,6 +1,7 @@
 """From a release to a flow set: frames through our own faces and alignment, flow measured, kept on disk.
 
 What was measured stays: a second run goes on where the first one ended, and a clip whose face is not found is named.
+Several releases may be prepared into one folder, one after the other: they become one set.
 """
 
 from collections.abc import Callable, Sequence
@@ -100,9 +101,11 @@ def load(name: str, root: Path, corrections: Corrections) -> Release:
 def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
     """Write `out`/index.csv, flow pictures, strips of frames and of crops; gives back `release` less what was left out.
 
-    Raises UserError where nothing is left.
+    What index.csv and report.txt say of other releases stays. Raises UserError where nothing is left.
     """
     done = Release(release.dataset, skipped=list(release.skipped), notes=list(release.notes))
+    index = out / "index.csv"
+    others = [row for row in read_index(index) if not row["flow_png"].startswith(f"flow/{release.dataset}_")]
     nets, rows = FaceNets(), []
     for folder in FOLDERS:
         flow_set.make_folder(out / folder)
@@ -125,9 +128,20 @@ def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
         rows.append(row_of(sample, picture))
     if not rows:
         raise UserError(f"Of {release.dataset} no clip is left: {summary(done)[0]}")
-    flow_set.write_index(out / "index.csv", rows)
-    (out / "report.txt").write_text("\n".join(summary(done)) + "\n", encoding="utf-8")
+    flow_set.write_index(index, sorted([*others, *rows], key=lambda row: str(row["dataset"])))
+    write_report(out / "report.txt", done)
     return done
+
+
+def read_index(index: Path) -> list[dict[str, str]]:
+    return [row for _, row in flow_set.read_index(index)] if index.exists() else []
+
+
+def write_report(path: Path, done: Release) -> None:
+    """The lines on `done` begin with its name; those on other releases stay."""
+    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    others = [line for line in before if not line.startswith(f"{done.dataset}: ")]
+    path.write_text("\n".join([*others, *summary(done)]) + "\n", encoding="utf-8")
 
 
 def row_of(sample: Sample, picture: str) -> dict[str, object]:
@@ -178,4 +192,5 @@ def summary(release: Release) -> list[str]:
     reasons = "; ".join(f"{who} ({why})" for who, why in release.skipped[:3])
     more = f", among them {reasons}" if reasons else ""
     first = f"{release.dataset}: {len(release.samples)} clips, {len(release.skipped)} left out{more}."
-    return [first, *release.notes, *(f"Left out: {who}: {why}." for who, why in release.skipped)]
+    left_out = (f"Left out: {who}: {why}." for who, why in release.skipped)
+    return [first, *(f"{release.dataset}: {line}" for line in (*release.notes, *left_out))]

@@ -102,6 +102,8 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
             flow_set.read(write_set(tmp_path, rows))
     with pytest.raises(UserError, match="lacks the column subject, flow_png"):
         flow_set.read(write_set(tmp_path, "", header="dataset,sample,label\n"))
+    with pytest.raises(UserError, match="seems to be separated by semicolons: save it with commas"):
+        flow_set.read(write_set(tmp_path, "d;s;c;0;a.png\n", header=HEADER.replace(",", ";")))
     with pytest.raises(UserError, match="cannot be read"):
         flow_set.read(tmp_path / "none.csv")
 

@@ -1,5 +1,7 @@
 """Each loader on a made-up release of its layout: what it finds, what it mends, what it leaves out and why."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,7 @@ from openpyxl import Workbook
 
 from engine.errors import UserError
 from trainers.cli import main
-from trainers.data import flow_set
+from trainers.data import cde, flow_set
 from trainers.data.prepare import RELEASES, load
 from trainers.data.releases.release import Corrections
 from trainers.data.synth import clips as synth_clips
@@ -282,51 +284,94 @@ def test_tentative_action_units_stay_where_that_correction_is_left_out(tmp_path)
     assert one(load("4dme", tmp_path, Corrections(made=False))).aus == "AU12+AU4(k)"
 
 
-def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def animated(tmp_path_factory):
+    """CASME II with two subjects of moving faces, and one of no face."""
     from engine.mesh import FaceNets
     from trainers.data.synth.action_units import BUMPS
 
-    source = Path(synth_clips.__file__).with_name("astronaut.png")
-    face = read_faces([source], FaceNets())[0]
+    root = tmp_path_factory.mktemp("release")
+    face = read_faces([synth_clips.ASTRONAUT], FaceNets())[0]
     portrait = Portrait(face.picture, face.landmarks, size=(360, 320), face_px=160, bumps=BUMPS)
     head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
     rows = []
     for subject, (au, emotion) in enumerate(((12, "happiness"), (2, "surprise")), start=1):
-        folder = tmp_path / f"release/sub{subject:02d}/EP{subject}"
+        folder = root / f"sub{subject:02d}/EP{subject}"
         folder.mkdir(parents=True)
         for t in range(5):
             drives = {f"{au} {side}": 3.0 * t / 4 for side in ("left", "right")}
             cv2.imwrite(str(folder / f"img{t + 10}.png"), portrait.frame(drives))
         rows.append([subject, f"EP{subject}", 10, 14, 14, str(au), emotion])
     rows.append([3, "EP3", 1, 2, 3, "4", "disgust"])
-    frames(tmp_path / "release/sub03/EP3", (1, 2, 3), "img{}.png")
-    sheets(tmp_path / "release/CASME2-coding.xlsx", Sheet1=[head, *rows])
+    frames(root / "sub03/EP3", (1, 2, 3), "img{}.png")
+    sheets(root / "CASME2-coding.xlsx", Sheet1=[head, *rows])
+    return root
 
+
+def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(animated, tmp_path, capsys):
     out = tmp_path / "set"
-    command = ["prepare", "casme2", str(tmp_path / "release"), "--out", str(out)]
+    command = ["prepare", "casme2", str(animated), "--out", str(out)]
     assert main(command) == 0
     assert "casme2: 2 clips, 1 left out" in capsys.readouterr().out
     assert "no face was found" in (out / "report.txt").read_text()
     data = flow_set.read(out / "index.csv")
     assert list(data.emotion) == ["happiness", "surprise"] and list(data.label) == [1, 2]
     assert cv2.imread(data.crops[0]).shape[:2] == (3 * 180, 168)  # onset, apex, and the frame before it
-    assert (
-        main(
-            [
-                "evaluate",
-                "--protocol",
-                "zero-shot",
-                "--flows",
-                str(out / "index.csv"),
-                "--json",
-                str(tmp_path / "z.json"),
-            ]
-        )
-        == 0
-    )
+    evaluate = ["evaluate", "--protocol", "zero-shot", "--flows", str(out / "index.csv")]
+    assert main([*evaluate, "--json", str(tmp_path / "z.json")]) == 0
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert len(written) == 6 and main(command) == 0
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}  # what is there stays
+
+
+def test_cde_is_what_its_list_names(animated, tmp_path, capsys):
+    listed, out = tmp_path / "combined_3class_gt.csv", tmp_path / "cde"
+    listed.write_text("casme2,sub02,EP02,0\ncasme2,sub03,EP3,0\ncasme2,sub26,EP1,1\nsamm,006,006_1_2,2\n")
+    samm(tmp_path / "samm")
+    for frame in (tmp_path / "samm/SAMM/006/006_1_2").iterdir():
+        shutil.copy(animated / "sub02/EP2" / ("img10.png" if frame.stem < "006_05580" else "img14.png"), frame)
+    for release, root in (("casme2", animated), ("samm", tmp_path / "samm"), ("casme2", animated)):
+        assert main(["prepare", release, str(root), "--out", str(out), "--cde", str(listed)]) == 0
+    assert "names 3 clips of casme2, 2 of them were found. Not found: sub26/EP1." in capsys.readouterr().out
+    data = flow_set.read(out / "index.csv")  # one set of both, each clip once
+    found = [tuple(map(str, row)) for row in zip(data.dataset, data.subject, data.sample, data.label, strict=True)]
+    assert found == [("casme2", "sub02", "EP02", "0"), ("samm", "006", "006_1_2", "2")]
+    assert list(data.emotion) == ["surprise", "anger"]
+    report = (out / "report.txt").read_text().splitlines()
+    for line in (
+        "casme2: Left out: 01/EP1: not in combined_3class_gt.csv.",
+        "casme2: Left out: sub03/EP3: no face was found.",
+        "samm: combined_3class_gt.csv names 1 clips of samm, 1 of them were found.",
+    ):
+        assert report.count(line) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("casme2", "casme2,sub01,EP02_01f"), ("smic-hs", "smic,s03,s03_po_05"), ("samm", "samm,6,6_1_2")]
+)
+def test_the_list_of_cde_pads_numbers_as_it_likes(name, line, tmp_path):
+    LAYOUTS[name][0](tmp_path)
+    (tmp_path / "list.csv").write_text(f"{line},2\nother,sub01,EP02_01f,0\n")
+    sample = one(cde.chosen(load(name, tmp_path, MAKE), tmp_path / "list.csv"))
+    assert ",".join((sample.dataset, sample.subject, sample.name)) == line and sample.label == "surprise"
+
+
+def test_a_list_that_is_not_cdes_is_one_sentence(tmp_path):
+    casme2(tmp_path)
+    release, listed = load("casme2", tmp_path, MAKE), tmp_path / "list.csv"
+    for text, sentence in (
+        ("casme2,sub01,EP02_01f\n", "line 1 is no line like casme2,sub01,EP02_01f,1"),
+        ("casme2,sub01,EP02_01f,\n", "line 1 is no line like"),
+        ("casme2,sub01,EP02_01f,3\n", "label is '3'"),
+        ("smic,s1,s1_ne_01,0\n", "names no clip of casme2"),
+    ):
+        listed.write_text(text)
+        with pytest.raises(UserError, match=sentence):
+            cde.chosen(release, listed)
+    with pytest.raises(UserError, match="cannot be read"):
+        cde.chosen(release, tmp_path / "none.csv")
+    with pytest.raises(UserError, match="CDE has no clip of smic-vis"):
+        cde.chosen(replace(release, dataset="smic-vis"), listed)
 
 
 def test_an_unknown_release_lists_those_that_are_known(tmp_path, capsys):
