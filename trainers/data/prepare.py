@@ -31,7 +31,7 @@ from trainers.data.releases import (
     samm_lv,
     smic,
 )
-from trainers.data.releases.release import Corrections, Release, Sample
+from trainers.data.releases.release import Corrections, Release, Sample, digits
 from trainers.data.synth.pairs import align
 
 RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
@@ -113,7 +113,7 @@ def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
         if settings.kind not in (sample.kind, "both"):
             done.skipped.append((f"{sample.subject}/{sample.name}", f"a {sample.kind}-expression"))
             continue
-        picture = f"{release.dataset}_{sample.subject}_{sample.name}_{settings.flow}.png"
+        picture = picture_name(release.dataset, sample, settings.flow)
         if not all((out / folder / picture).exists() for folder in FOLDERS):
             found = cropped(sample, nets)
             if isinstance(found, str):
@@ -131,6 +131,12 @@ def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
     flow_set.write_index(index, sorted([*others, *rows], key=lambda row: str(row["dataset"])))
     write_report(out / "report.txt", done)
     return done
+
+
+def picture_name(release: str, sample: Sample, method: str) -> str:
+    """Another one where a correction gives the clip another onset, apex or offset: it is measured anew then."""
+    first, apex, last = (digits(sample.frames[i].stem) for i in (0, sample.apex, -1))
+    return f"{release}_{sample.subject}_{sample.name}_{first}-{apex}-{last}_{method}.png"
 
 
 def read_index(index: Path) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from openpyxl import Workbook
 
 from engine.errors import UserError
 from trainers.cli import main
-from trainers.data import cde, flow_set
+from trainers.data import cde, flow_set, prepare
 from trainers.data.prepare import RELEASES, load
 from trainers.data.releases.release import Corrections
 from trainers.data.synth import clips as synth_clips
@@ -208,6 +208,13 @@ def test_the_people_of_one_number_are_not_mixed_up(tmp_path):
     assert "sub01" in str(one(load("casme", tmp_path, MAKE)).frames[0])
 
 
+def test_a_clip_of_smic_is_one_however_its_subject_is_padded(tmp_path):
+    root = tmp_path / "SMIC-all"  # in the name of the folder itself, "SMIC-" does not stand for SMIC-E's long clips
+    smic("HS")(root)
+    frames(root / "SMIC_all_cropped/HS/s3/micro/positive/s03_po_05", range(17581039, 17581059), "reg_image{}.bmp")
+    assert one(load("smic-hs", root, MAKE)).subject == "s03"
+
+
 def test_the_number_of_a_release_is_no_subject(tmp_path):
     head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
     sheets(tmp_path / "CASME2-coding.xlsx", Sheet1=[head, [2, "EP01", 1, 2, 3, "4", "disgust"]])
@@ -322,6 +329,10 @@ def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(animated, t
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert len(written) == 6 and main(command) == 0
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}  # what is there stays
+    release = load("casme2", animated, MAKE)  # with another apex it is measured anew
+    release.samples[:] = [replace(sample, apex=2) for sample in release.samples[:2]]
+    prepare.prepare(release, tmp_path / "set", prepare.PrepareSettings())
+    assert not np.array_equal(flow_set.read(out / "index.csv").picture[0], data.picture[0])
 
 
 def test_cde_is_what_its_list_names(animated, tmp_path, capsys):
