@@ -51,6 +51,11 @@ def read_samples(path: Path, recognizer: Recognizer) -> list[Sample]:
     return [sample for group in tqdm(clips, unit="clip", disable=None) for sample in from_clip(group, recognizer)]
 
 
+def once(samples: Iterable[Sample]) -> list[Sample]:
+    """`samples` in their order, of those that are the same to the last bit, label and embedding, the first alone."""
+    return list({(sample.label, sample.embedding.tobytes()): sample for sample in samples}.values())
+
+
 def judge_of(paths: Sequence[Path]) -> Path | None:
     """The shipped bundle that judged most labelled events of the stores among `paths`; None where none did."""
     labels = (label for path in paths if path.suffix.lower() != ".csv" for label in read_labels(path))

@@ -317,13 +317,16 @@ def _export(arguments: argparse.Namespace) -> int:
 def _adapt(arguments: argparse.Namespace) -> int:
     from engine.recognizer import Recognizer
     from engine.teach import teach
-    from stream.adapt import judge_of, read_samples
+    from stream.adapt import judge_of, once, read_samples
 
     bundle = arguments.bundle or (None if arguments.head else judge_of(arguments.samples))
     recognizer = _warm(Recognizer.load(bundle, head=arguments.head))
-    samples = list(recognizer.lesson.samples) if recognizer.lesson else []
+    given = list(recognizer.lesson.samples) if recognizer.lesson else []
     for path in arguments.samples:
-        samples += read_samples(path, recognizer)
+        given += read_samples(path, recognizer)
+    samples = once(given)
+    if again := len(given) - len(samples):
+        print(f"{again} of {len(given)} samples were given before: each counts once.", file=sys.stderr)
     lesson = teach(samples, recognizer, kind=arguments.kind)
     lesson.save(arguments.out)
     said = {

@@ -147,12 +147,13 @@ def run_synthetic(options: argparse.Namespace) -> None:
     from trainers.learn.fusion import FlowTraining, add_apex, train
     from trainers.learn.settings import DetectorSettings, TcaeSettings
 
+    few = shots(options) if options.few_shot else None  # first: drawing takes minutes
     settings = FlowTraining(samples=options.samples, epochs=options.epochs, seed=options.seed)
     kinds = getattr(action_units, TABLES[options.classes])
     classes = FlowSettings(combinations=kinds).classes
-    pairs = 0 if options.few_shot else round(ANIMATED * settings.samples)
+    pairs = 0 if few else round(ANIMATED * settings.samples)
     start = load_model(options.start) if options.start else None
-    data = training_flows(options, settings, kinds, pairs)
+    data = training_flows(options, settings, kinds, pairs, few)
     model = train(data, settings, classes=len(classes), start=start and start.flow)
     if options.portraits:
         drawn = draw_pairs(options.portraits, options.pairs, settings.seed)
@@ -187,8 +188,10 @@ def run_synthetic(options: argparse.Namespace) -> None:
     bundle.save(options.out, recognizer.bundle.card | {"scores": scores})
 
 
-def training_flows(options: argparse.Namespace, settings: "FlowTraining", kinds: "Combinations", pairs: int) -> "Flows":
-    """Drawn flow as the live path and flow sets show it; among it a few labelled samples, or `pairs` of an animated
+def training_flows(
+    options: argparse.Namespace, settings: "FlowTraining", kinds: "Combinations", pairs: int, few: "Flows | None"
+) -> "Flows":
+    """Drawn flow as the live path and flow sets show it; among it the `few` labelled samples, or `pairs` of an animated
     portrait, seen both ways: drawn flow imitates how a method errs, there it errs itself."""
     from trainers.data.synth.flows import SET_SHARE, WIDER, FlowSettings, draw, joined
     from trainers.data.synth.pairs import in_a_set
@@ -198,8 +201,8 @@ def training_flows(options: argparse.Namespace, settings: "FlowTraining", kinds:
     live = draw(seed, settings.samples, FlowSettings(flow=flow, as_set=SET_SHARE, combinations=kinds))
     sets = draw(seed + 1, round(SETS * settings.samples), replace(WIDER, flow=flow, combinations=kinds))
     drawn = joined([live, sets])
-    if options.few_shot:
-        return rehearsed(shots(options), drawn)
+    if few:
+        return rehearsed(few, drawn)
     faces = animated(seed, pairs, kinds, flow)
     return rehearsed(joined([faces, in_a_set(faces, seed)]), drawn, share=ANIMATED_SHARE)
 

@@ -49,13 +49,16 @@ def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make
 
     # refined with a labelled event of a store: the samples of before stay
     seen = lesson.samples[1]
-    event = make_event(aus=seen.aus, bundle_sha256=recognizer.bundle.sha256, embedding=seen.embedding.tobytes())
+    another = np.float32(1.1) * seen.embedding
+    event = make_event(aus=seen.aus, bundle_sha256=recognizer.bundle.sha256, embedding=another.tobytes())
     with Store(tmp_path / "merau.db") as store:
         session = store.begin("clip", settings={}, bundle="", bundle_sha256="")
         store.label(session, event, "tense", seen.probabilities)
-    refined = ["adapt", str(tmp_path / "merau.db"), "--head", str(tmp_path / "head"), "--out", str(tmp_path / "more")]
-    assert main(refined) == 0
-    assert "3 samples of startled, tense" in capsys.readouterr().out
+    more = ["--head", str(tmp_path / "head"), "--out", str(tmp_path / "more")]
+    for again in ((), (moments, moments)):  # what is known, or was given twice, counts once
+        assert main(["adapt", str(tmp_path / "merau.db"), *map(str, again), *more]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("3 samples of startled, tense") == 2 and "4 of 7 samples were given before" in told.err
     assert len(Lesson.load(tmp_path / "more", recognizer).samples) == 3
 
 

@@ -1,6 +1,7 @@
 """The emotions that the releases name, and the three classes of MEGC2019 that they fall into."""
 
-# MEGC2019 (See et al.): everything else, "others" and CASME's "tense" among them, is in none of the three.
+# After MEGC2019 (See et al.): everything else, "others" and CASME's "tense" among them, is in none of the three. Its
+# composite database leaves more out: see cde.py.
 COARSE = {
     "anger": "negative",
     "contempt": "negative",

@@ -11,6 +11,7 @@ strip of full crops for MERAU's training: onset, apex, and the apex's neighbours
 """
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +32,7 @@ SIDE_PX = 28
 EXTRA = ("emotion", "aus", "frames_png", "crops_png")
 LOG_RATIOS = np.linspace(-3, 3, 61)  # what the ratio of u to v is looked for among
 USUAL_RATIO = (-0.3, 0.7)  # mean and standard deviation of log ratios in drawn flow and animated portraits
+UNIT, UNDECIDED = re.compile(r"\d+"), re.compile(r"[/?]")
 FREE_CELLS = 100  # so many independent cells the smooth strain of a picture counts for
 
 
@@ -66,15 +68,7 @@ class FlowSet:
 
 def read(index: Path) -> FlowSet:
     """The samples of `index` in its order. Raises UserError naming file and line of what is missing or misshapen."""
-    try:
-        with index.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(read_rows(csv.reader(file, skipinitialspace=True), index))
-    except OSError as error:
-        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"The flow set {index} is no CSV in UTF-8: {error}.") from error
-    if not rows:
-        raise UserError(f"The flow set {index} holds no sample.")
+    rows = read_index(index)
     pictures = [
         read_picture(index, row["flow_png"], line)
         for line, row in tqdm(rows, desc="reading flows", unit="sample", leave=False)
@@ -95,6 +89,20 @@ def read(index: Path) -> FlowSet:
         strips["frames_png"],
         strips["crops_png"],
     )
+
+
+def read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
+    """Line number and cells of each sample, by column. Raises UserError as `read` does."""
+    try:
+        with index.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(read_rows(csv.reader(file, skipinitialspace=True), index))
+    except OSError as error:
+        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"The flow set {index} is no CSV in UTF-8: {error}.") from error
+    if not rows:
+        raise UserError(f"The flow set {index} holds no sample.")
+    return rows
 
 
 def write(index: Path, rows: Sequence[Mapping[str, object]], pictures: Sequence[np.ndarray]) -> None:
@@ -133,6 +141,8 @@ def read_rows(lines: Iterator[list[str]], index: Path) -> Iterator[tuple[int, di
     """Line number and cells of each sample; empty lines are passed over."""
     header = [name.strip().lower() for name in next(lines, [])]
     missing = [name for name in COLUMNS if name not in header]
+    if missing and any(";" in name for name in header):
+        raise UserError(f"The flow set {index} seems to be separated by semicolons: save it with commas.")
     if missing:
         raise UserError(
             f"The flow set {index} lacks the column {', '.join(missing)}: its first line must name "
@@ -181,8 +191,21 @@ def read_picture(index: Path, name: str, line: int) -> np.ndarray:
 
 
 def unit_numbers(codes: str) -> list[str]:
-    """ "4+L10+AU12" -> ["4", "10", "12"]: side and other letters are left out."""
-    return ["".join(c for c in unit if c.isdigit()) for unit in codes.replace(",", "+").split("+")]
+    """ "4+L10+AU12" -> ["4", "10", "12"]: side and other letters are left out, and so is what is undecided."""
+    return [unit for term in terms(codes) if not UNDECIDED.search(term) for unit in UNIT.findall(term)]
+
+
+def undecided_units(codes: str) -> list[str]:
+    """ "4+12 or 14" -> ["12", "14"], and so of "12/14" and "12?": whether such a unit was shown is not known."""
+    sure = unit_numbers(codes)
+    units = [unit for term in terms(codes) if UNDECIDED.search(term) for unit in UNIT.findall(term)]
+    return [unit for unit in units if unit not in sure]
+
+
+def terms(codes: str) -> list[str]:
+    """ "4 + 12 or 14" -> ["4", "12/14"]."""
+    joined = re.sub(r"\s+(?=[?])", "", re.sub(r"\s*(?:/|or)\s*", "/", codes.lower()))
+    return re.split(r"[+,\uff0c;&\s]+", joined)
 
 
 def read_crops(path: str) -> list[np.ndarray]:
@@ -211,8 +234,8 @@ def read_flows(data: FlowSet) -> np.ndarray:
 def read_flow(picture: np.ndarray) -> np.ndarray:
     """The facial flow (2, 32, 32) float32 of a picture (28, 28, 3) uint8, in the units of its own spread.
 
-    u and v are brought to one unit by the ratio that the strain tells (`log_ratio`), and the motion of the head is taken out
-    as in `engine.flow.pair_flow`; the trunk then sees what it was trained on, but for the size of the motion.
+    u and v are brought to one unit by the ratio that the strain tells (`log_ratio`), and the motion of the head is
+    taken out as in `engine.flow.pair_flow`; the trunk then sees what it was trained on, but for the size of the motion.
     """
     strain, v, u = np.moveaxis(picture.astype(np.float32), -1, 0)
     u = u * np.exp(log_ratio(strain, v, u), dtype=np.float32)

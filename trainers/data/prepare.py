@@ -1,6 +1,7 @@
 """From a release to a flow set: frames through our own faces and alignment, flow measured, kept on disk.
 
 What was measured stays: a second run goes on where the first one ended, and a clip whose face is not found is named.
+Several releases may be prepared into one folder, one after the other: they become one set.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from trainers.data.releases import (
     samm_lv,
     smic,
 )
-from trainers.data.releases.release import Corrections, Release, Sample
+from trainers.data.releases.release import Corrections, Release, Sample, digits
 from trainers.data.synth.pairs import align
 
 RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
@@ -52,10 +53,13 @@ RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
 CORRECTIONS = {  # of each release by name; the others have none
     **{
         name: tuple(correction.name for correction in sheet.CORRECTIONS)
-        for name, sheet in (("casme", casme), ("casme2", casme2), ("samm", samm))
+        for name, sheet in (
+            ("casme", casme), ("casme2", casme2), ("casme^3", casme_cubed), ("samm", samm), ("mmew", mmew)
+        )
     },
-    "4dme": (fourdme.TENTATIVE,),
-}
+    "4dme": (fourdme.TENTATIVE, fourdme.SWAPPED),
+}  # fmt: skip
+READINGS = {"samm": tuple(reading.name for reading in samm.READINGS), "mmew": (mmew.OTHERS,)}
 STEPS = 8  # frames of a strip, evenly from onset to apex
 STRIP_PX = 96  # their side
 BESIDE = 2  # frames on either side of the apex that training may take for it; MERAU's eq. 11 asks for four at most
@@ -79,23 +83,29 @@ class PrepareSettings:
 
 
 def load(name: str, root: Path, corrections: Corrections) -> Release:
-    """The release `name` in the folder `root`. Raises UserError for one, or for a correction, that is not known."""
+    """The release `name` in the folder `root`. Raises UserError for one, or for a correction or reading, that is not
+    known."""
     if name not in RELEASES:
         raise UserError(f"Release is {name!r}: choose one of {', '.join(RELEASES)}.")
-    known = CORRECTIONS.get(name, ())
-    unknown = sorted(corrections.without - set(known))
-    if unknown:
-        there = f"its corrections are {', '.join(known)}" if known else "it has none"
-        raise UserError(f"There is no correction {', '.join(unknown)} of {name} to leave out: {there}.")
+    for asked, known, what, verb in (
+        (corrections.without, CORRECTIONS.get(name, ()), "correction", "leave out"),
+        (corrections.readings, READINGS.get(name, ()), "reading", "make"),
+    ):
+        unknown = sorted(asked - set(known))
+        if unknown:
+            there = f"its {what}s are {', '.join(known)}" if known else "it has none"
+            raise UserError(f"There is no {what} {', '.join(unknown)} of {name} to {verb}: {there}.")
     return RELEASES[name](root, corrections)
 
 
 def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
     """Write `out`/index.csv, flow pictures, strips of frames and of crops; gives back `release` less what was left out.
 
-    Raises UserError where nothing is left.
+    What index.csv and report.txt say of other releases stays. Raises UserError where nothing is left.
     """
     done = Release(release.dataset, skipped=list(release.skipped), notes=list(release.notes))
+    index = out / "index.csv"
+    others = [row for row in read_index(index) if not row["flow_png"].startswith(f"flow/{release.dataset}_")]
     nets, rows = FaceNets(), []
     for folder in FOLDERS:
         flow_set.make_folder(out / folder)
@@ -103,7 +113,7 @@ def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
         if settings.kind not in (sample.kind, "both"):
             done.skipped.append((f"{sample.subject}/{sample.name}", f"a {sample.kind}-expression"))
             continue
-        picture = f"{release.dataset}_{sample.subject}_{sample.name}_{settings.flow}.png"
+        picture = picture_name(release.dataset, sample, settings.flow)
         if not all((out / folder / picture).exists() for folder in FOLDERS):
             found = cropped(sample, nets)
             if isinstance(found, str):
@@ -118,9 +128,26 @@ def prepare(release: Release, out: Path, settings: PrepareSettings) -> Release:
         rows.append(row_of(sample, picture))
     if not rows:
         raise UserError(f"Of {release.dataset} no clip is left: {summary(done)[0]}")
-    flow_set.write_index(out / "index.csv", rows)
-    (out / "report.txt").write_text("\n".join(summary(done)) + "\n", encoding="utf-8")
+    flow_set.write_index(index, sorted([*others, *rows], key=lambda row: str(row["dataset"])))
+    write_report(out / "report.txt", done)
     return done
+
+
+def picture_name(release: str, sample: Sample, method: str) -> str:
+    """Another one where a correction gives the clip another onset, apex or offset: it is measured anew then."""
+    first, apex, last = (digits(sample.frames[i].stem) for i in (0, sample.apex, -1))
+    return f"{release}_{sample.subject}_{sample.name}_{first}-{apex}-{last}_{method}.png"
+
+
+def read_index(index: Path) -> list[dict[str, str]]:
+    return [row for _, row in flow_set.read_index(index)] if index.exists() else []
+
+
+def write_report(path: Path, done: Release) -> None:
+    """The lines on `done` begin with its name; those on other releases stay."""
+    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    others = [line for line in before if not line.startswith(f"{done.dataset}: ")]
+    path.write_text("\n".join([*others, *summary(done)]) + "\n", encoding="utf-8")
 
 
 def row_of(sample: Sample, picture: str) -> dict[str, object]:
@@ -171,4 +198,5 @@ def summary(release: Release) -> list[str]:
     reasons = "; ".join(f"{who} ({why})" for who, why in release.skipped[:3])
     more = f", among them {reasons}" if reasons else ""
     first = f"{release.dataset}: {len(release.samples)} clips, {len(release.skipped)} left out{more}."
-    return [first, *release.notes, *(f"Left out: {who}: {why}." for who, why in release.skipped)]
+    left_out = (f"Left out: {who}: {why}." for who, why in release.skipped)
+    return [first, *(f"{release.dataset}: {line}" for line in (*release.notes, *left_out))]

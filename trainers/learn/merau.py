@@ -18,7 +18,7 @@ from engine.errors import UserError
 from engine.flow import pair_flow
 from engine.recognizer import apex_picture, shrink
 from trainers.baselines.frames import strips
-from trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, unit_numbers
+from trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, undecided_units, unit_numbers
 from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import Flows
 from trainers.evaluate.problem import TASKS, labels
@@ -130,11 +130,12 @@ def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, 
 
 
 def coded_units(data: FlowSet) -> np.ndarray:
-    """(N, 17) float32, 1 where an Action Unit was coded, in the order of AUS; NaN for samples without any code."""
+    """(N, 17) float32, 1 where an Action Unit was coded, in the order of AUS; NaN for samples without any code, and for
+    a unit that the coders left open: no Action Unit is learned from such a sample."""
     table = np.zeros((len(data), len(AUS)), np.float32)
-    for row, codes in zip(table, data.aus, strict=True):
-        seen = unit_numbers(str(codes))
-        row[:] = [str(au) in seen for au in AUS] if codes else np.nan
+    for row, codes in zip(table, data.aus.tolist(), strict=True):
+        seen, open_ = unit_numbers(codes), undecided_units(codes)
+        row[:] = [np.nan if not codes or str(au) in open_ else str(au) in seen for au in AUS]
     return table
 
 

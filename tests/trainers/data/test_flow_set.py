@@ -102,8 +102,24 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
             flow_set.read(write_set(tmp_path, rows))
     with pytest.raises(UserError, match="lacks the column subject, flow_png"):
         flow_set.read(write_set(tmp_path, "", header="dataset,sample,label\n"))
+    with pytest.raises(UserError, match="seems to be separated by semicolons: save it with commas"):
+        flow_set.read(write_set(tmp_path, "d;s;c;0;a.png\n", header=HEADER.replace(",", ";")))
     with pytest.raises(UserError, match="cannot be read"):
         flow_set.read(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("codes", "sure", "undecided"),
+    [
+        ("4+L10, AU12 + R14A", ["4", "10", "12", "14"], []),
+        ("12 or 14", [], ["12", "14"]),
+        ("7/4", [], ["7", "4"]),
+        ("4+4/7+17 ?", ["4"], ["7", "17"]),
+        ("?", [], []),
+    ],
+)
+def test_units_that_the_coders_left_open_are_not_taken_for_coded(codes, sure, undecided):
+    assert (flow_set.unit_numbers(codes), flow_set.undecided_units(codes)) == (sure, undecided)
 
 
 def test_predict_writes_a_row_for_each_sample(tmp_path, drawn):

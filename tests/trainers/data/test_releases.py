@@ -1,5 +1,7 @@
 """Each loader on a made-up release of its layout: what it finds, what it mends, what it leaves out and why."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,7 @@ from openpyxl import Workbook
 
 from engine.errors import UserError
 from trainers.cli import main
-from trainers.data import flow_set
+from trainers.data import cde, flow_set, prepare
 from trainers.data.prepare import RELEASES, load
 from trainers.data.releases.release import Corrections
 from trainers.data.synth import clips as synth_clips
@@ -206,6 +208,21 @@ def test_the_people_of_one_number_are_not_mixed_up(tmp_path):
     assert "sub01" in str(one(load("casme", tmp_path, MAKE)).frames[0])
 
 
+def test_a_clip_of_smic_is_one_however_its_subject_is_padded(tmp_path):
+    root = tmp_path / "SMIC-all"  # in the name of the folder itself, "SMIC-" does not stand for SMIC-E's long clips
+    smic("HS")(root)
+    frames(root / "SMIC_all_cropped/HS/s3/micro/positive/s03_po_05", range(17581039, 17581059), "reg_image{}.bmp")
+    assert one(load("smic-hs", root, MAKE)).subject == "s03"
+
+
+def test_the_number_of_a_release_is_no_subject(tmp_path):
+    head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+    sheets(tmp_path / "CASME2-coding.xlsx", Sheet1=[head, [2, "EP01", 1, 2, 3, "4", "disgust"]])
+    for subject in ("sub01", "sub02"):
+        frames(tmp_path / "CASME2-RAW" / subject / "EP01", range(1, 4), "img{}.jpg")
+    assert "sub02" in str(one(load("casme2", tmp_path, MAKE)).frames[0])
+
+
 def test_what_is_left_out_is_named_with_its_reason(tmp_path):
     casme_cubed(tmp_path)
     release = load("casme^3", tmp_path, MAKE)
@@ -238,56 +255,134 @@ def test_a_sheet_of_other_length_is_not_corrected_blindly(tmp_path):
     ]
 
 
+def test_units_that_samm_leaves_open_are_read_only_where_asked(tmp_path):
+    head = ["Subject", "Filename", "Onset Frame", "Apex Frame", "Offset Frame", "Action Units", "Estimated Emotion"]
+    rows = [[6, f"006_{i}", 1, 2, 3, "R12 or R14" if i in (15, 64) else "4", "Other"] for i in range(159)]
+    sheets(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx", MICRO_ONLY=[["preamble"]] * 13 + [head, *rows])
+    frames(tmp_path / "006/006_15", (1, 2, 3), "006_{}.jpg")
+    left = load("samm", tmp_path, MAKE)
+    assert one(left).aus == "R12 or R14" and any("left open, neither coded nor absent, in 2" in n for n in left.notes)
+    for made in (True, False):  # a reading is made where it is named, whatever is corrected
+        assert one(load("samm", tmp_path, Corrections(made, readings=frozenset({"15:aus"})))).aus == "R12+R15"
+
+
+def test_others_of_mmew_are_repression_only_where_asked(tmp_path):
+    head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+    rows = [[1, f"S01-07-{i:03d}", 1, 9, 9, "17", "others"] for i in range(300)]
+    sheets(tmp_path / "MMEW_Micro_Exp.xlsx", Sheet1=[head, *rows])
+    frames(tmp_path / "others/S01-07-035", range(1, 60), "{}.jpg")
+    sample = one(load("mmew", tmp_path, MAKE))
+    assert (sample.emotion, sample.label, sample.apex, len(sample.frames)) == ("others", None, 14, 54)  # 35: 15, 54
+    read = load("mmew", tmp_path, Corrections(readings=frozenset({"others-as-repression"})))
+    assert one(read).label == "negative" and any("of 300 clips" in note for note in read.notes)
+
+
+def test_two_rows_of_4dme_have_each_others_action_units(tmp_path):
+    head = ["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs"]
+    rows = [["s01", f"clip_{i}", "Positive", 0, 7, 12, f"AU{i}"] for i in range(150)]
+    sheets(tmp_path / "4DME_Labelling_Micro_release v1.xlsx", Sheet1=[head, *rows])
+    frames(tmp_path / "gray_micro/s01/clip_144", range(15), "{}.jpg")
+    assert one(load("4dme", tmp_path, MAKE)).aus == "AU145"
+    assert one(load("4dme", tmp_path, Corrections(without=frozenset({"swapped-aus"})))).aus == "AU144"
+
+
 def test_tentative_action_units_stay_where_that_correction_is_left_out(tmp_path):
     fourdme(tmp_path)
     assert one(load("4dme", tmp_path, Corrections(made=False))).aus == "AU12+AU4(k)"
 
 
-def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def animated(tmp_path_factory):
+    """CASME II with two subjects of moving faces, and one of no face."""
     from engine.mesh import FaceNets
     from trainers.data.synth.action_units import BUMPS
 
-    source = Path(synth_clips.__file__).with_name("astronaut.png")
-    face = read_faces([source], FaceNets())[0]
+    root = tmp_path_factory.mktemp("release")
+    face = read_faces([synth_clips.ASTRONAUT], FaceNets())[0]
     portrait = Portrait(face.picture, face.landmarks, size=(360, 320), face_px=160, bumps=BUMPS)
     head = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
     rows = []
     for subject, (au, emotion) in enumerate(((12, "happiness"), (2, "surprise")), start=1):
-        folder = tmp_path / f"release/sub{subject:02d}/EP{subject}"
+        folder = root / f"sub{subject:02d}/EP{subject}"
         folder.mkdir(parents=True)
         for t in range(5):
             drives = {f"{au} {side}": 3.0 * t / 4 for side in ("left", "right")}
             cv2.imwrite(str(folder / f"img{t + 10}.png"), portrait.frame(drives))
         rows.append([subject, f"EP{subject}", 10, 14, 14, str(au), emotion])
     rows.append([3, "EP3", 1, 2, 3, "4", "disgust"])
-    frames(tmp_path / "release/sub03/EP3", (1, 2, 3), "img{}.png")
-    sheets(tmp_path / "release/CASME2-coding.xlsx", Sheet1=[head, *rows])
+    frames(root / "sub03/EP3", (1, 2, 3), "img{}.png")
+    sheets(root / "CASME2-coding.xlsx", Sheet1=[head, *rows])
+    return root
 
+
+def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(animated, tmp_path, capsys):
     out = tmp_path / "set"
-    command = ["prepare", "casme2", str(tmp_path / "release"), "--out", str(out)]
+    command = ["prepare", "casme2", str(animated), "--out", str(out)]
     assert main(command) == 0
     assert "casme2: 2 clips, 1 left out" in capsys.readouterr().out
     assert "no face was found" in (out / "report.txt").read_text()
     data = flow_set.read(out / "index.csv")
     assert list(data.emotion) == ["happiness", "surprise"] and list(data.label) == [1, 2]
     assert cv2.imread(data.crops[0]).shape[:2] == (3 * 180, 168)  # onset, apex, and the frame before it
-    assert (
-        main(
-            [
-                "evaluate",
-                "--protocol",
-                "zero-shot",
-                "--flows",
-                str(out / "index.csv"),
-                "--json",
-                str(tmp_path / "z.json"),
-            ]
-        )
-        == 0
-    )
+    evaluate = ["evaluate", "--protocol", "zero-shot", "--flows", str(out / "index.csv")]
+    assert main([*evaluate, "--json", str(tmp_path / "z.json")]) == 0
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert len(written) == 6 and main(command) == 0
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}  # what is there stays
+    release = load("casme2", animated, MAKE)  # with another apex it is measured anew
+    release.samples[:] = [replace(sample, apex=2) for sample in release.samples[:2]]
+    prepare.prepare(release, tmp_path / "set", prepare.PrepareSettings())
+    assert not np.array_equal(flow_set.read(out / "index.csv").picture[0], data.picture[0])
+
+
+def test_cde_is_what_its_list_names(animated, tmp_path, capsys):
+    listed, out = tmp_path / "combined_3class_gt.csv", tmp_path / "cde"
+    listed.write_text("casme2,sub02,EP02,0\ncasme2,sub03,EP3,0\ncasme2,sub26,EP1,1\nsamm,006,006_1_2,2\n")
+    samm(tmp_path / "samm")
+    for frame in (tmp_path / "samm/SAMM/006/006_1_2").iterdir():
+        shutil.copy(animated / "sub02/EP2" / ("img10.png" if frame.stem < "006_05580" else "img14.png"), frame)
+    for release, root in (("casme2", animated), ("samm", tmp_path / "samm"), ("casme2", animated)):
+        assert main(["prepare", release, str(root), "--out", str(out), "--cde", str(listed)]) == 0
+    assert "names 3 clips of casme2, 2 of them were found. Not found: sub26/EP1." in capsys.readouterr().out
+    data = flow_set.read(out / "index.csv")  # one set of both, each clip once
+    found = [tuple(map(str, row)) for row in zip(data.dataset, data.subject, data.sample, data.label, strict=True)]
+    assert found == [("casme2", "sub02", "EP02", "0"), ("samm", "006", "006_1_2", "2")]
+    assert list(data.emotion) == ["surprise", "anger"]
+    report = (out / "report.txt").read_text().splitlines()
+    for line in (
+        "casme2: Left out: 01/EP1: not in combined_3class_gt.csv.",
+        "casme2: Left out: sub03/EP3: no face was found.",
+        "samm: combined_3class_gt.csv names 1 clips of samm, 1 of them were found.",
+    ):
+        assert report.count(line) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("casme2", "casme2,sub01,EP02_01f"), ("smic-hs", "smic,s03,s03_po_05"), ("samm", "samm,6,6_1_2")]
+)
+def test_the_list_of_cde_pads_numbers_as_it_likes(name, line, tmp_path):
+    LAYOUTS[name][0](tmp_path)
+    (tmp_path / "list.csv").write_text(f"{line},2\nother,sub01,EP02_01f,0\n")
+    sample = one(cde.chosen(load(name, tmp_path, MAKE), tmp_path / "list.csv"))
+    assert ",".join((sample.dataset, sample.subject, sample.name)) == line and sample.label == "surprise"
+
+
+def test_a_list_that_is_not_cdes_is_one_sentence(tmp_path):
+    casme2(tmp_path)
+    release, listed = load("casme2", tmp_path, MAKE), tmp_path / "list.csv"
+    for text, sentence in (
+        ("casme2,sub01,EP02_01f\n", "line 1 is no line like casme2,sub01,EP02_01f,1"),
+        ("casme2,sub01,EP02_01f,\n", "line 1 is no line like"),
+        ("casme2,sub01,EP02_01f,3\n", "label is '3'"),
+        ("smic,s1,s1_ne_01,0\n", "names no clip of casme2"),
+    ):
+        listed.write_text(text)
+        with pytest.raises(UserError, match=sentence):
+            cde.chosen(release, listed)
+    with pytest.raises(UserError, match="cannot be read"):
+        cde.chosen(release, tmp_path / "none.csv")
+    with pytest.raises(UserError, match="CDE has no clip of smic-vis"):
+        cde.chosen(replace(release, dataset="smic-vis"), listed)
 
 
 def test_an_unknown_release_lists_those_that_are_known(tmp_path, capsys):
@@ -298,9 +393,12 @@ def test_an_unknown_release_lists_those_that_are_known(tmp_path, capsys):
 def test_a_mistyped_correction_is_refused_with_those_there_are(tmp_path, capsys):
     for release, typed, there in (
         ("casme2", "29:apx", "its corrections are 60:offset, 29:apex, 35:apex"),
-        ("4dme", "tentative", "its corrections are tentative-aus"),
+        ("4dme", "tentative", "its corrections are tentative-aus, swapped-aus"),
         ("smic-hs", "1:apex", "it has none"),
     ):
         command = ["prepare", release, str(tmp_path), "--out", str(tmp_path / "o"), "--without", typed]
         assert main(command) == 1
         assert f"no correction {typed} of {release} to leave out: {there}" in capsys.readouterr().err
+    command = ["prepare", "mmew", str(tmp_path), "--out", str(tmp_path / "o"), "--with", "others"]
+    assert main(command) == 1
+    assert "no reading others of mmew to make: its readings are others-as-repression" in capsys.readouterr().err

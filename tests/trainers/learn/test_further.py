@@ -45,6 +45,12 @@ def test_a_trunk_learns_a_domain_from_ten_samples_a_class_and_forgets_nothing(se
     assert right(after, usual) > right(before, usual) - 0.05
 
 
-def test_few_shots_need_a_bundle_to_begin_with(sets, tmp_path, capsys):
-    assert main(["train", "--out", str(tmp_path), "--few-shot", str(sets[0]), "--samples", "2"]) == 1
-    assert "name it with --from" in capsys.readouterr().err
+def test_what_is_wrong_with_few_shots_is_told_before_anything_is_drawn(sets, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("trainers.data.synth.flows.draw", lambda *_: pytest.fail("flows were drawn first"))
+    (tmp_path / "broken.csv").write_text("dataset,subject\n")
+    for shots, start, sentence in (
+        (sets[0], [], "name it with --from"),
+        (tmp_path / "broken.csv", ["--from", str(DEFAULT)], "lacks the column sample"),
+    ):
+        assert main(["train", "--out", str(tmp_path), "--few-shot", str(shots), *start]) == 1
+        assert sentence in capsys.readouterr().err

@@ -28,7 +28,7 @@ from trainers.learn import settings
 from trainers.learn.apex import Frames
 from trainers.learn.bundle import head_of, write_bundle
 from trainers.learn.fusion import prototype_loss, varied
-from trainers.learn.merau import Pairs, neighbours, train_merau
+from trainers.learn.merau import Pairs, coded_units, neighbours, train_merau
 from trainers.learn.settings import DetectorSettings, FusionSettings, Setting, TcaeSettings
 from trainers.learn.stage import LOG
 
@@ -234,6 +234,14 @@ def test_from_a_prepared_set_to_a_bundle_that_runs_and_is_evaluated(index, tmp_p
     ]
     assert main([*asked, "--protocol", "few-shot", "--draws", "1", "--shots", "2"]) == 0
     assert json.loads(capsys.readouterr().out)["bundle"] == "merau-b"
+
+
+def test_a_unit_that_the_coders_left_open_is_neither_present_nor_absent(data):
+    codes = np.array(["4+12 or 14", "4", ""])
+    units = coded_units(replace(data.take(np.arange(3)), aus=codes))
+    left_open = [AUS.index(au) for au in (12, 14)]
+    assert np.isnan(units[0, left_open]).all() and np.isnan(units[0]).sum() == 2
+    assert units[0, AUS.index(4)] == 1 and units[1].sum() == 1 and np.isnan(units[2]).all()
 
 
 def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data, start, tmp_path):

@@ -10,6 +10,9 @@ COLUMNS = {
     "emotion": "Emotion",
 }  # fmt: skip
 TENTATIVE = "tentative-aus"  # the name of the correction that leaves out Action Units marked (k)
+SWAPPED = "swapped-aus"  # and of the one that gives two rows of release v1 each other's Action Units
+SWAPPED_ROWS = (144, 145)
+WHY = "as T. Varanka's loaders (meb) have it"
 
 
 def load(root: Path, corrections: Corrections) -> Release:
@@ -17,9 +20,13 @@ def load(root: Path, corrections: Corrections) -> Release:
     found = folders_by_name(root)
     rows = read_sheet(root, ("4DME*Micro*.xls*", "4DME*.xls*"), COLUMNS)
     notes = []
+    if corrections.makes(SWAPPED) and len(rows) > max(SWAPPED_ROWS):
+        one, other = (rows[i] for i in SWAPPED_ROWS)
+        one["aus"], other["aus"] = other["aus"], one["aus"]
+        notes.append(f"Correction {SWAPPED}: {one['name']} and {other['name']} ({WHY}).")
     if corrections.makes(TENTATIVE):
         marked = sum("(k)" in row["aus"] for row in rows)
-        notes = [f"Correction {TENTATIVE}: Action Units marked (k) left out of {marked} clips."] if marked else []
+        notes += [f"Correction {TENTATIVE}: Action Units marked (k) left out of {marked} clips."] if marked else []
         rows = [row | {"aus": re.sub(r"[^+,]*\(k\)[+,]?", "", row["aus"]).strip("+, ")} for row in rows]
     clips = []
     for row in rows:

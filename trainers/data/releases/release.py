@@ -35,13 +35,17 @@ class Correction:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Which of a release's corrections to make: all but those named ROW:COLUMN, or none where `made` is False."""
+    """Which of a release's corrections to make: all but those named ROW:COLUMN, or none where `made` is False.
+
+    `readings` of what a sheet leaves open are no corrections of errors: those are made that are named.
+    """
 
     made: bool = True
     without: frozenset[str] = frozenset()
+    readings: frozenset[str] = frozenset()
 
     def makes(self, name: str) -> bool:
-        return self.made and name not in self.without
+        return name in self.readings or (self.made and name not in self.without)
 
 
 @dataclass(frozen=True)
@@ -178,18 +182,15 @@ def folders_by_name(root: Path) -> dict[str, list[Path]]:
 
 
 def clip_folder(found: Mapping[str, Sequence[Path]], name: str, subject: str) -> Path | None:
-    """The folder called `name` below one whose number is the subject's: 1, 01, s1, sub01 are the same. Where there are
+    """The folder called `name` in one whose number is the subject's: 1, 01, s1, sub01 are the same. Where there are
     several, as of a raw and a cropped release, the first in alphabetical order."""
-    number_of = digits(subject)
-    for folder in found.get(name.lower(), []):
-        if any(digits(part) == number_of for part in folder.parent.parts[-3:]):
-            return folder
-    return None
+    mine = (f for f in found.get(name.lower(), []) if digits(f.parent.name) == digits(subject))
+    return next(mine, None)
 
 
 def entries(rows: Iterable[Row], root: Path) -> Iterator[Entry]:
     """The clips of `rows` with subject, name, onset, apex, offset, aus and emotion, where the folder of frames has the
-    clip's name and lies below the subject's."""
+    clip's name and lies in the subject's."""
     found = folders_by_name(root)
     for row in rows:
         yield annotated(row, row["subject"].zfill(2), clip_folder(found, row["name"], row["subject"]))

@@ -5,8 +5,8 @@
     python -m trainers.data.synth.clips sheet PORTRAIT OUT.png   # every Action Unit at three intensities
 
 `main` takes these arguments, so `merau-lab synth` can hand its own over. The truth is OUT.truth.json: the plan's
-settings and "spans", each with kind, label, onset_s, apex_s, offset_s, peak_px (at a 128-px crop) and "pulses" with the
-amount of every drive (see courses). Times are seconds from the first frame.
+settings and "spans", each with kind, label, onset_s, apex_s, offset_s, peak_px (at a 128-px crop), "aus" (see
+`aus_of`) and "pulses" with the amount of every drive (see courses). Times are seconds from the first frame.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}
 TIME_BASE = Fraction(1, 90000)
 LIDS = {5, 6, 7}
 H264 = {"preset": "veryfast"}
+EXPRESSIONS = ("micro", "macro")
 KINDS = ("micro", "neutral", "macro", "speech", "mixed")
 
 
@@ -92,11 +93,20 @@ class ClipPlan:
             raise UserError(f"ClipPlan.size is {self.size}: H.264 needs an even width and height.")
 
 
-def make_clip(source: Path, plan: ClipPlan, out: Path, seed: int) -> dict[str, Any]:
+def make_clip(
+    source: Path, plan: ClipPlan, out: Path, seed: int, *, frames: bool = False, flow: bool = False
+) -> dict[str, Any]:
     """Render `plan` on the face of `source` (picture or video) to the H.264 file `out`; returns and writes the truth.
 
-    Raises UserError when `source` cannot be read or shows no face.
+    With `frames` also lossless to OUT/00000.png, 00001.png, ...; with `flow` the true motion of every micro- and
+    macro-expression to OUT.flow.npz: an array (2, height, width) float32 px, right and down positive, from the frame
+    nearest to its onset to the one nearest to its apex, head motion included. The truth names both. Raises UserError
+    when `source` cannot be read or shows no face, or is a video and `flow` is asked for.
     """
+    if flow and source.suffix.lower() in VIDEO_SUFFIXES:
+        raise UserError(f"How the face in {source} moves by itself is not known: for true flow animate a picture.")
+    if frames:
+        out.with_suffix("").mkdir(exist_ok=True)
     rng = np.random.default_rng(seed)
     times_s = frame_times(plan, rng)
     pose, light, sensor = _pose_course(plan, rng), Drift(rng, plan.light), _Sensor(plan, rng)
@@ -105,16 +115,41 @@ def make_clip(source: Path, plan: ClipPlan, out: Path, seed: int) -> dict[str, A
         stream.width, stream.height = plan.size
         stream.pix_fmt, stream.bit_rate, stream.thread_count = "yuv420p", plan.bit_rate, 1
         stream.codec_context.time_base = TIME_BASE
-        frames = zip(times_s, _portraits(source, plan, len(times_s)), strict=False)
-        for t_s, portrait in tqdm(frames, total=len(times_s), desc=out.name, unit="frame", leave=False, disable=None):
-            image = portrait.frame(drives_at(plan.acts, t_s), pose(t_s))
-            frame = av.VideoFrame.from_ndarray(sensor(image, 1 + light(t_s)), "bgr24")
+        shown = zip(times_s, _portraits(source, plan, len(times_s)), strict=False)
+        progress = tqdm(shown, total=len(times_s), desc=out.name, unit="frame", leave=False, disable=None)
+        for i, (t_s, portrait) in enumerate(progress):
+            image = sensor(portrait.frame(drives_at(plan.acts, t_s), pose(t_s)), 1 + light(t_s))
+            if frames:
+                cv2.imwrite(str(out.with_suffix("") / f"{i:05d}.png"), image)
+            frame = av.VideoFrame.from_ndarray(image, "bgr24")
             frame.pts, frame.time_base = round(t_s / TIME_BASE), TIME_BASE
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     truth = truth_of(source, plan, seed) | {"mouth": _rounded(asdict(portrait.mouth))}
+    if frames:
+        truth["frames"] = {"folder": out.stem, "count": len(times_s)}
+    if flow:
+        truth["flow"] = out.with_suffix(".flow.npz").name
+        fields = _flows(truth["spans"], portrait, times_s, lambda t_s: (drives_at(plan.acts, t_s), pose(t_s)))
+        np.savez_compressed(out.with_suffix(".flow.npz"), **fields)
     out.with_suffix(".truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     return truth
+
+
+def _flows(
+    spans: list[dict[str, Any]],
+    portrait: Portrait,
+    times_s: list[float],
+    moment: Callable[[float], tuple[Drives, Pose]],
+) -> dict[str, Any]:
+    """The flow of every expression by name; its span is told the name, and between which frames it is."""
+    fields = {}
+    for i, span in enumerate(spans):
+        if span["kind"] in EXPRESSIONS:
+            onset, apex = (int(np.abs(np.subtract(times_s, span[key])).argmin()) for key in ("onset_s", "apex_s"))
+            span["flow"] = {"array": f"span_{i}", "from_frame": onset, "to_frame": apex}
+            fields[f"span_{i}"] = portrait.flow(moment(times_s[onset]), moment(times_s[apex]))
+    return fields
 
 
 def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
@@ -128,11 +163,25 @@ def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
             "apex_s": round(act.apex_s, 4),
             "offset_s": round(act.offset_s, 4),
             "peak_px": round(act.peak_px, 3),
+            "aus": aus_of(act, person_bumps(plan.person)),
             "pulses": [asdict(pulse) for pulse in act.pulses],
         }
         for act in sorted(plan.acts, key=lambda act: act.onset_s)
     ]
     return _rounded({"source": source.name, "seed": seed, **settings, "spans": spans})
+
+
+def aus_of(act: Act, bumps: Bumps) -> dict[str, dict[str, float]]:
+    """{"12": {"left": 1.1, "right": 0.9}}: how far each Action Unit of an act, on each side of the image, alone moves
+    the skin at most, in pixels at a 128-px crop; empty where nothing but lids, eyes or head moves."""
+    strongest: Drives = {}
+    for pulse in act.pulses:
+        for name, amount in pulse.amounts.items():
+            strongest[name] = max(strongest.get(name, 0.0), amount, key=abs)
+    aus: dict[str, dict[str, float]] = {}
+    for (au, side), amount in sorted(courses.action_units(strongest).items()):
+        aus.setdefault(str(au), {})[side] = courses.peak_px({f"{au} {side}": amount}, bumps)
+    return aus
 
 
 def acts_of(truth: dict[str, Any]) -> tuple[Act, ...]:
@@ -387,6 +436,9 @@ def main(arguments: list[str] | None = None) -> None:
     clips.add_argument("--duration", type=float, default=20.0, help="seconds")
     clips.add_argument("--rate", type=float, default=30.0, help="frames a second")
     clips.add_argument("--seed", type=int, default=0)
+    clips.add_argument("--frames", action="store_true", help="also as lossless frames: CLIP/00000.png, ...")
+    about_flow = "also the true flow, onset to apex, of each expression: CLIP.flow.npz, arrays (2, height, width) in px"
+    clips.add_argument("--flow", action="store_true", help=about_flow)
     pictures = commands.add_parser("sheet", help="every Action Unit at three intensities, to be looked at")
     pictures.add_argument("portrait", type=Path)
     pictures.add_argument("out", type=Path)
@@ -410,7 +462,8 @@ def _clips(options: argparse.Namespace) -> None:
             duration_s=options.duration,
             rate=options.rate,
         )
-        make_clip(options.portrait, plan, options.out / f"{options.kind}-{seed}.mp4", seed)
+        file = options.out / f"{options.kind}-{seed}.mp4"
+        make_clip(options.portrait, plan, file, seed, frames=options.frames, flow=options.flow)
 
 
 if __name__ == "__main__":

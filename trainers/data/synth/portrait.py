@@ -150,7 +150,7 @@ class Portrait:
 
     def frame(self, drives: Drives, pose: Pose = REST) -> np.ndarray:
         """The face with `drives` (see courses) and the head at `pose`: (height, width, 3) uint8 BGR."""
-        pose = pose.turned(drives.get("yaw", 0.0), drives.get("pitch", 0.0), drives.get("roll", 0.0))
+        pose = _driven(pose, drives)
         skin = self._posed(self._moved(drives), pose)
         seen = self._canvas.inverse(skin)
         image = self._canvas.render(seen)
@@ -164,6 +164,15 @@ class Portrait:
             rest = {name: amount for name, amount in drives.items() if name not in jaw}
             self._part_lips(image, skin, seen, self._posed(self._moved(rest), pose), jaw)
         return image
+
+    def flow(self, start: tuple[Drives, Pose], end: tuple[Drives, Pose]) -> np.ndarray:
+        """Where each pixel seen at `start` has gone by `end`: (2, height, width) float32 px, right and down positive.
+
+        Skin and head alone: lids, eyes and the inside of the mouth are taken to go with the skin.
+        """
+        before, after = (self._posed(self._moved(drives), _driven(pose, drives)) for drives, pose in (start, end))
+        moved = _sample(after - before, self._canvas.inverse(before))
+        return np.moveaxis(self._canvas.whole(moved), -1, 0)
 
     def _moved(self, drives: Drives) -> np.ndarray:
         """Displacement (h, w, 2) of the skin by its Action Units."""
@@ -278,6 +287,11 @@ class _Canvas:
             seen = self.points - _sample(field, seen)
         return seen
 
+    def whole(self, field: np.ndarray) -> np.ndarray:
+        """`field` (h, w, 2) float32 on the grid, at every pixel of the frame: (height, width, 2)."""
+        fine = cv2.resize(field, None, fx=GRID_PX, fy=GRID_PX, interpolation=cv2.INTER_CUBIC)
+        return fine[MARGIN_PX : MARGIN_PX + self._size[1], MARGIN_PX : MARGIN_PX + self._size[0]]
+
     def render(self, seen: np.ndarray) -> np.ndarray:
         """The whole frame (height, width, 3) uint8."""
         return self._remap(seen, slice(0, self._size[1]), slice(0, self._size[0]))
@@ -301,6 +315,10 @@ class _Canvas:
         )
         fine = fine[y : y + rows.stop - rows.start, x : x + columns.stop - columns.start]
         return cv2.remap(self._picture, fine, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _driven(pose: Pose, drives: Drives) -> Pose:
+    return pose.turned(drives.get("yaw", 0.0), drives.get("pitch", 0.0), drives.get("roll", 0.0))
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:

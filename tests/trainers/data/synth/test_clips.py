@@ -18,6 +18,7 @@ from trainers.data.synth.clips import (
     DEMO,
     STILL,
     ClipPlan,
+    Motion,
     dense_flow,
     main,
     make_clip,
@@ -82,6 +83,38 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
     openness = [eye_opening(nets.mesh(picture, landmarks).landmarks) for picture in pictures]
     closed = int(np.argmin(openness))
     assert blink["onset_s"] < times_s[closed] < blink["offset_s"] and openness[closed] < 0.8 * openness[0]
+
+
+def test_frames_are_lossless_and_the_flow_leads_from_onset_to_apex(tmp_path: Path):
+    rng = np.random.default_rng(5)
+    act = courses.micro(rng, 0.1, courses.expression(rng, (6, 12), 2.0, side="left"), "positive", 2.0)
+    aside = Motion(shift=0.15, roll_deg=4)  # far from where the portrait rests
+    plan = ClipPlan((act, courses.blink(rng, 0.7)), duration_s=0.9, noise=0.0, motion=aside)
+    truth = make_clip(ASTRONAUT, plan, tmp_path / "clip.mp4", seed=1, frames=True, flow=True)
+    assert json.loads((tmp_path / "clip.truth.json").read_text()) == truth
+    files = sorted((tmp_path / truth["frames"]["folder"]).iterdir())
+    assert [file.name for file in files] == [f"{i:05d}.png" for i in range(truth["frames"]["count"])]
+    filmed = decode(tmp_path / "clip.mp4")[0]
+    assert len(files) == len(filmed) == 27
+    assert np.abs(cv2.imread(str(files[9])).astype(int) - filmed[9]).mean() < 4
+
+    span, blink = truth["spans"]
+    assert list(span["aus"]) == ["6", "12"] and set(span["aus"]["12"]) == {"left"} and not blink["aus"]
+    assert 0.5 < max(px["left"] for px in span["aus"].values()) < 2.5
+    with np.load(tmp_path / truth["flow"]) as fields:
+        assert list(fields) == [span["flow"]["array"]] and "flow" not in blink
+        flow = fields[span["flow"]["array"]]
+    assert flow.shape == (2, 480, 640) and flow.dtype == np.float32
+    onset, apex = (cv2.imread(str(files[span["flow"][end]])) for end in ("from_frame", "to_frame"))
+    y, x = np.mgrid[:480, :640].astype(np.float32)
+    back = cv2.remap(apex, x + flow[0], y + flow[1], cv2.INTER_CUBIC)
+    apart = [np.abs(picture[100:420, 180:460].astype(int) - onset[100:420, 180:460]).mean() for picture in (apex, back)]
+    assert apart[1] < apart[0] / 4
+
+
+def test_the_flow_of_a_videos_own_frames_is_not_claimed(tmp_path: Path):
+    with pytest.raises(UserError, match="animate a picture"):
+        make_clip(DEMO, ClipPlan(()), tmp_path / "clip.mp4", seed=0, flow=True)
 
 
 def test_motion_is_painted_onto_real_frames(tmp_path: Path):
