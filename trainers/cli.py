@@ -147,16 +147,16 @@ def run_synthetic(options: argparse.Namespace) -> None:
     from trainers.learn.fusion import FlowTraining, add_apex, train
     from trainers.learn.settings import DetectorSettings, TcaeSettings
 
-    few = shots(options) if options.few_shot else None  # first: drawing takes minutes
     settings = FlowTraining(samples=options.samples, epochs=options.epochs, seed=options.seed)
     kinds = getattr(action_units, TABLES[options.classes])
+    few = shots(options) if options.few_shot else None  # what is the user's comes first: drawing takes minutes
+    drawn = draw_pairs(options.portraits, options.pairs, settings.seed) if options.portraits else None
     classes = FlowSettings(combinations=kinds).classes
     pairs = 0 if few else round(ANIMATED * settings.samples)
     start = load_model(options.start) if options.start else None
     data = training_flows(options, settings, kinds, pairs, few)
     model = train(data, settings, classes=len(classes), start=start and start.flow)
-    if options.portraits:
-        drawn = draw_pairs(options.portraits, options.pairs, settings.seed)
+    if drawn:
         onset, apex = (torch.from_numpy(pictures(crops)) for crops in (drawn.onset, drawn.apex))
         aus = torch.from_numpy(drawn.aus)
         module = pretrain(onset, apex, aus, TcaeSettings(), DetectorSettings(), seed=settings.seed)
