@@ -33,15 +33,19 @@ def quickly():
         yield
 
 
+def untrained():
+    model = Merau(beginning(RESNET, None))
+    begin_anew(model, "linear", 4)
+    return model
+
+
 @pytest.fixture(scope="module")
 def trained():
     data = flows(np.random.default_rng(0), 4, FlowSettings())
     data.label[:] = range(4)
-    model = Merau(beginning(RESNET, None))
-    begin_anew(model, "linear", 4)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model = untrained()
     fuse(model, data, None, RESNET.fusion)
-    return before, Trained(model, ("a", "b", "c", "d"), Pairs(data, None), Pairs(data, None))
+    return Trained(model, ("a", "b", "c", "d"), Pairs(data, None), Pairs(data, None))
 
 
 def public(**changes):
@@ -52,8 +56,7 @@ def public(**changes):
 
 
 def test_every_layer_moves_at_its_rate_of_table_2(trained):
-    before, done = trained
-    after = done.model.state_dict()
+    before, after = untrained().state_dict(), trained.model.state_dict()
 
     def moved(part):
         return max(float((after[name] - before[name]).abs().max()) for name in before if name.endswith(part))
@@ -63,13 +66,20 @@ def test_every_layer_moves_at_its_rate_of_table_2(trained):
     assert moved("project.0.weight") > 1e-3 and moved("aus.weight") > 1e-3
 
 
+def test_a_stopped_training_goes_on_to_the_very_weights_of_one_that_was_not(trained, tmp_path):
+    for epochs in (1, 2):
+        model = untrained()
+        fuse(model, trained.shown.flows, None, replace(RESNET.fusion, epochs=epochs), folder=tmp_path)
+    pairs = zip(*(each.state_dict().values() for each in (model, trained.model)), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def test_a_bundle_answers_as_its_model_does_and_is_loaded_again(trained, tmp_path):
-    done = trained[1]
-    write_bundle(done, tmp_path, name="resnet", flow="farneback", trained_on={})
-    inputs = trunk_inputs(0, done.shown.flows.flow[:2])
+    write_bundle(trained, tmp_path, name="resnet", flow="farneback", trained_on={})
+    inputs = trunk_inputs(0, trained.shown.flows.flow[:2])
     again = load_model(tmp_path)
     with torch.no_grad():
-        wanted, told = (model(*map(torch.from_numpy, inputs.values()))[0].numpy() for model in (done.model, again))
+        wanted, told = (model(*map(torch.from_numpy, inputs.values()))[0].numpy() for model in (trained.model, again))
     assert np.array_equal(wanted, told)
     for precision, most in (("fp32", 1e-4), ("int8", 0.2)):
         recognizer = Recognizer.load(tmp_path, device="cpu", precision=precision)
@@ -78,7 +88,7 @@ def test_a_bundle_answers_as_its_model_does_and_is_loaded_again(trained, tmp_pat
         assert np.linalg.norm(said - wanted) < most * np.linalg.norm(wanted)
     assert set(recognizer.predict(*np.zeros((2, *recognizer.spec.full), np.uint8)).probabilities) == set("abcd")
 
-    assert type(beginning(RESNET, tmp_path).judges[0]) is type(done.model.flow.judges[0])
+    assert type(beginning(RESNET, tmp_path).judges[0]) is type(trained.model.flow.judges[0])
     with pytest.raises(UserError, match="encoder is 'ours', and that of .* 'resnet18': change one"):
         beginning(replace(RESNET, encoder="ours"), tmp_path)
 
