@@ -25,7 +25,7 @@ from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows, joined
 from trainers.evaluate.metrics import class_scores, mean_auc
 from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau, begin_anew
+from trainers.models.merau import FlowModule, FlowNet, FlowResNet, Judge, LinearNet, Merau, begin_anew
 from trainers.models.tcae import Encoder
 
 BATCH = 50
@@ -224,9 +224,8 @@ def load_model(folder: Path) -> Merau:
 
 def shaped(shapes: Mapping[str, Sequence[int]], classes: int, apex_px: int) -> Merau:
     """An untrained model whose weights have the names and `shapes` of a stored one."""
-    nets = sum(name.endswith("features.0.0.weight") for name in shapes)
-    answers = [shapes[f"flow.judges.{i}.classify.weight"][0] for i in range(nets + 1)]
-    flow = FlowModule([*(FlowNet(classes=c) for c in answers[:-1]), LinearNet(classes=answers[-1])])
+    judges = sum(name.startswith("flow.judges.") and name.endswith(".classify.weight") for name in shapes)
+    flow = FlowModule([shaped_judge(shapes, f"flow.judges.{i}") for i in range(judges)])
     if not apex_px:
         model = Merau(flow)
     else:
@@ -235,6 +234,14 @@ def shaped(shapes: Mapping[str, Sequence[int]], classes: int, apex_px: int) -> M
     kind = "cosine" if "classify.log_scale" in shapes else "linear" if "classify.weight" in shapes else "prototypes"
     begin_anew(model, kind, classes)
     return model
+
+
+def shaped_judge(shapes: Mapping[str, Sequence[int]], name: str) -> Judge:
+    """The same for the judge of the flow that is called `name` there."""
+    classes = shapes[f"{name}.classify.weight"][0]
+    if f"{name}.encoder.conv1.weight" in shapes:
+        return FlowResNet(classes=classes)
+    return FlowNet(classes=classes) if f"{name}.features.0.0.weight" in shapes else LinearNet(classes=classes)
 
 
 def trunk_inputs(

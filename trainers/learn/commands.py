@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     from trainers.data.flow_set import FlowSet
+    from trainers.learn.settings import Setting
 
 RUN = "run.json"  # what a training was started with: it goes on with nothing else
 CHECKPOINTS = "checkpoints"
@@ -27,27 +29,33 @@ def add_options(train: argparse.ArgumentParser) -> None:
 
 
 def run_staged(options: argparse.Namespace) -> None:
-    from trainers.export import DEFAULT, load_model
     from trainers.learn import settings
     from trainers.learn.bundle import write_bundle
-    from trainers.learn.merau import train_merau
+    from trainers.learn.merau import beginning, train_merau
     from trainers.learn.stage import processes
 
     if not options.data:
         raise UserError("--setting trains on prepared sets: name them with --data.")
     setting = replace(settings.read(options.setting), seed=options.seed)
-    start = options.start or DEFAULT
     sets = {str(index): digest(index) for index in (*options.data, *(options.frames or ()))}
-    run = json.loads(json.dumps({"setting": asdict(setting), "sets": sets, "from": bundles.load(start).sha256}))
+    run = json.loads(json.dumps({"setting": asdict(setting), "sets": sets, "from": origin(setting, options.start)}))
+    flow = beginning(setting, options.start)
     together = processes()
     if together.is_main_process:
         begin(options.out, run, resume=options.resume)
+        if run["from"] is None:
+            print(
+                f"ResNet18 begins from random values and learns at a rate of {setting.fusion.encoder_rate:g}; the "
+                "paper's 1e-05 is for trained ones: name ImageNet weights with encoder_weights, or raise "
+                "fusion.encoder_rate.",
+                file=sys.stderr,
+            )
     together.wait_for_everyone()
     data = joined(options.data)
     trained = train_merau(
         data,
         setting,
-        load_model(start).flow,
+        flow,
         frames=joined(options.frames) if options.frames else None,
         folder=options.out / CHECKPOINTS,
     )
@@ -78,12 +86,22 @@ def begin(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
         raise UserError(f"The training in {folder} was another one ({'; '.join(differing)}): choose another folder.")
 
 
-def digest(index: Path) -> str:
-    """sha256 of a set's index. Raises UserError where it cannot be read."""
+def origin(setting: "Setting", start: Path | None) -> str | None:
+    """sha256 of what the flow branch begins as: the bundle `start`, by default the shipped one, or the weights of a
+    ResNet18; None for random values."""
+    from trainers.export import DEFAULT
+
+    if start or setting.encoder == "ours":
+        return bundles.load(start or DEFAULT).sha256
+    return digest(Path(setting.encoder_weights)) if setting.encoder_weights else None
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, such as a set's index. Raises UserError where it cannot be read."""
     try:
-        return hashlib.sha256(index.read_bytes()).hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def joined(indices: list[Path]) -> "FlowSet":

@@ -15,7 +15,7 @@ from trainers.data.synth.flows import Flows, joined
 from trainers.learn.settings import FusionSettings
 from trainers.learn.stage import Stage, fit, shuffled
 from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, FlowNet, LinearNet, Merau
+from trainers.models.merau import FlowModule, FlowNet, Judge, LinearNet, Merau
 
 # Of the apex branch beside a flow branch that stays as it is: in table 2 that has a hundredth of the other rates.
 BESIDE_THE_FLOW = FusionSettings(encoder_rate=0, batch=256, augment=False, unknown=0)
@@ -48,7 +48,7 @@ def train(data: Flows, settings: FlowTraining, *, classes: int = 4, start: FlowM
     With `start` its judges learn on; where they answered other classes, their class heads begin anew.
     """
     torch.manual_seed(settings.seed)
-    judges: list[FlowNet | LinearNet] = [FlowNet(classes=classes) for _ in range(settings.nets)]
+    judges: list[Judge] = [FlowNet(classes=classes) for _ in range(settings.nets)]
     judges.append(LinearNet(classes=classes))
     if start:
         judges = [with_classes(judge, classes) for judge in start.judges]
@@ -57,9 +57,9 @@ def train(data: Flows, settings: FlowTraining, *, classes: int = 4, start: FlowM
     return Merau(FlowModule(judges)).eval()
 
 
-def with_classes(judge: nn.Module, classes: int) -> FlowNet | LinearNet:
+def with_classes(judge: nn.Module, classes: int) -> Judge:
     """A copy of `judge`, its class head a new one unless it has as many classes already."""
-    copy: FlowNet | LinearNet = deepcopy(judge)
+    copy: Judge = deepcopy(judge)
     if copy.classify.out_features != classes:
         copy.classify = nn.Linear(copy.classify.in_features, classes)
     return copy
@@ -71,7 +71,7 @@ def rehearsed(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
     return joined([data, *[shots] * times])
 
 
-def train_judge(judge: FlowNet | LinearNet, data: Flows, settings: FlowTraining, *, title: str) -> None:
+def train_judge(judge: Judge, data: Flows, settings: FlowTraining, *, title: str) -> None:
     """AdamW with one cycle; cross-entropy on the classes (eq. 8), binary cross-entropy on the Action Units (eq. 1)."""
     pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow, data.known))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
@@ -157,7 +157,7 @@ def optimizer_of(model: Merau, settings: FusionSettings) -> torch.optim.Optimize
     """The layers by their rates in table 2; everything else is frozen."""
     model.requires_grad_(False)
     judges = model.flow.judges if settings.encoder_rate else []
-    encoders = [layer for judge in judges if isinstance(judge, FlowNet) for layer in (judge.features, judge.mix)]
+    encoders = [getattr(judge, name) for judge in judges for name in judge.ENCODER]
     projections = [judge.project for judge in judges]
     projections += [model.project_code, model.project_units] if model.au else []
     heads = [model.classify, *(judge.aus for judge in judges)]

@@ -22,11 +22,13 @@ from trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, undecided_un
 from trainers.data.synth.action_units import AUS
 from trainers.data.synth.flows import Flows
 from trainers.evaluate.problem import TASKS, labels
+from trainers.export import DEFAULT, load_model
 from trainers.learn.apex import Frames, train_detector, train_tcae
 from trainers.learn.fusion import fuse
 from trainers.learn.settings import Setting
 from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, Merau, begin_anew
+from trainers.models.merau import FlowModule, FlowResNet, Merau, begin_anew
+from trainers.models.resnet import load_weights
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,27 @@ class Trained:
     classes: tuple[str, ...]
     shown: Pairs
     kept_back: Pairs
+
+
+def beginning(setting: Setting, bundle: Path | None) -> FlowModule:
+    """The flow branch to start from: that of `bundle`, by default the shipped one; or else a new ResNet18, with the
+    setting's weights if it names any.
+
+    Raises UserError where the bundle's is not the setting's encoder, or both it and weights are given.
+    """
+    if bundle and setting.encoder_weights:
+        raise UserError(f"The flow branch cannot begin as {bundle} and as encoder_weights: leave one of both out.")
+    if bundle or setting.encoder == "ours":
+        flow = load_model(bundle or DEFAULT).flow
+        encoder = "resnet18" if isinstance(flow.judges[0], FlowResNet) else "ours"
+        if encoder != setting.encoder:
+            raise UserError(f"Setting.encoder is {setting.encoder!r}, and that of {bundle} {encoder!r}: change one.")
+        return flow
+    torch.manual_seed(setting.seed)
+    judge = FlowResNet()
+    if setting.encoder_weights:
+        load_weights(judge.encoder, Path(setting.encoder_weights))
+    return FlowModule([judge])
 
 
 def train_merau(

@@ -15,6 +15,7 @@ from trainers.evaluate.problem import TASKS
 
 CLASSIFIERS = ("linear", "cosine", "prototypes")
 OPTIMIZERS = ("adam", "sgd")
+ENCODERS = ("ours", "resnet18")
 SHIPPED = files("trainers") / "settings"
 
 
@@ -96,13 +97,17 @@ class FusionSettings:
 class Setting:
     """A training of MERAU. Without `tcae` and `detector` it has no Action Unit module (the paper's ablation).
 
-    `task` names the classes (trainers.evaluate.problem), `flow` the method, `kept_back` the share of subjects that are
-    not trained on: the probabilities are calibrated on them. `balance`: neighbours of the apex as eq. 11 has it.
+    `encoder` of the flow: our small nets, or the paper's ResNet18, which may begin with ImageNet weights from a local
+    file, `encoder_weights`. `task` names the classes (trainers.evaluate.problem), `flow` the method, `kept_back` the
+    share of subjects that are not trained on: the probabilities are calibrated on them. `balance`: neighbours of the
+    apex as eq. 11 has it.
     """
 
     tcae: TcaeSettings | None = TcaeSettings()
     detector: DetectorSettings | None = DetectorSettings()
     fusion: FusionSettings = FusionSettings()
+    encoder: str = "ours"
+    encoder_weights: str | None = None
     task: str = "5-class"
     flow: str = "dis"
     balance: bool = True
@@ -110,6 +115,10 @@ class Setting:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check(self, "encoder", self.encoder in ENCODERS, f"choose one of {', '.join(ENCODERS)}")
+        weights = self.encoder_weights
+        check(self, "encoder_weights", not weights or self.encoder == "resnet18", "leave it out, or encoder: resnet18")
+        check(self, "encoder_weights", not weights or Path(weights).is_file(), "name a file that is there")
         check(self, "task", self.task in TASKS, f"choose one of {', '.join(TASKS)}")
         check(self, "flow", self.flow in METHODS, f"choose one of {', '.join(METHODS)}")
         check(self, "kept_back", 0 < self.kept_back < 1, "choose a share above 0 and below 1")

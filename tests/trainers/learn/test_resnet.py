@@ -1,0 +1,133 @@
+"""MERAU with the paper's encoder, ResNet18: public weights, a step of training, the bundle, and back again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.errors import UserError
+from engine.recognizer import GRID, Recognizer
+from trainers.cli import main
+from trainers.data.synth.flows import FlowSettings, flows
+from trainers.export import load_model, trunk_inputs
+from trainers.learn import settings
+from trainers.learn.bundle import write_bundle
+from trainers.learn.fusion import fuse
+from trainers.learn.merau import Pairs, Trained, beginning
+from trainers.learn.settings import FusionSettings, Setting
+from trainers.models import resnet
+from trainers.models.merau import Merau, begin_anew
+from trainers.models.resnet import ResNet18, load_weights
+
+RESNET = Setting(None, None, FusionSettings(epochs=2, batch=4), encoder="resnet18")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resnet, "SIZE_PX", 64)
+        yield
+
+
+def untrained():
+    model = Merau(beginning(RESNET, None))
+    begin_anew(model, "linear", 4)
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained():
+    data = flows(np.random.default_rng(0), 4, FlowSettings())
+    data.label[:] = range(4)
+    model = untrained()
+    fuse(model, data, None, RESNET.fusion)
+    return Trained(model, ("a", "b", "c", "d"), Pairs(data, None), Pairs(data, None))
+
+
+def public(**changes):
+    """Weights as the public file has them: three channels, and a last layer of its own."""
+    weights = {name: value + 1 for name, value in ResNet18().state_dict().items()}
+    last = {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    return weights | {"conv1.weight": torch.randn(64, 3, 7, 7)} | last | changes
+
+
+def test_every_layer_moves_at_its_rate_of_table_2(trained):
+    before, after = untrained().state_dict(), trained.model.state_dict()
+
+    def moved(part):
+        return max(float((after[name] - before[name]).abs().max()) for name in before if name.endswith(part))
+
+    assert moved("encoder.conv1.weight") < 1e-4 and moved("layer4.1.conv2.weight") < 1e-4  # two steps of 1e-5
+    assert moved("encoder.conv1.weight") > 1e-6
+    assert moved("project.0.weight") > 1e-3 and moved("aus.weight") > 1e-3
+
+
+def test_a_stopped_training_goes_on_to_the_very_weights_of_one_that_was_not(trained, tmp_path):
+    for epochs in (1, 2):
+        model = untrained()
+        fuse(model, trained.shown.flows, None, replace(RESNET.fusion, epochs=epochs), folder=tmp_path)
+    pairs = zip(*(each.state_dict().values() for each in (model, trained.model)), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_a_bundle_answers_as_its_model_does_and_is_loaded_again(trained, tmp_path):
+    write_bundle(trained, tmp_path, name="resnet", flow="farneback", trained_on={})
+    inputs = trunk_inputs(0, trained.shown.flows.flow[:2])
+    again = load_model(tmp_path)
+    with torch.no_grad():
+        wanted, told = (model(*map(torch.from_numpy, inputs.values()))[0].numpy() for model in (trained.model, again))
+    assert np.array_equal(wanted, told)
+    for precision, most in (("fp32", 1e-4), ("int8", 0.2)):
+        recognizer = Recognizer.load(tmp_path, device="cpu", precision=precision)
+        assert recognizer.bundle.card["input"]["grid"] == GRID
+        said = recognizer.trunk.embed(**inputs)[0]
+        assert np.linalg.norm(said - wanted) < most * np.linalg.norm(wanted)
+    assert set(recognizer.predict(*np.zeros((2, *recognizer.spec.full), np.uint8)).probabilities) == set("abcd")
+
+    assert type(beginning(RESNET, tmp_path).judges[0]) is type(trained.model.flow.judges[0])
+    with pytest.raises(UserError, match="encoder is 'ours', and that of .* 'resnet18': change one"):
+        beginning(replace(RESNET, encoder="ours"), tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_public_weights_are_read_u_and_v_each_with_filters_of_its_own(suffix, tmp_path):
+    weights, path = public(), tmp_path / f"resnet18{suffix}"
+    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    net = beginning(replace(RESNET, encoder_weights=str(path)), None).judges[0].encoder
+    assert torch.equal(net.conv1.weight, 1.5 * weights["conv1.weight"][:, :2])
+    assert torch.equal(net.layer4[0].downsample[0].weight, weights["layer4.0.downsample.0.weight"])
+    assert torch.equal(net.layer4[1].bn2.running_var, weights["layer4.1.bn2.running_var"])
+    flow = torch.randn(2, 2, GRID, GRID)
+    assert net.eval()(flow).shape == (2, 512)
+
+
+@pytest.mark.parametrize("content", [b"no weights", {"layer1": torch.zeros(1)}, public(**{"bn1.bias": torch.ones(3)})])
+def test_what_is_no_resnet18_is_one_sentence(content, tmp_path):
+    path = tmp_path / "other.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(UserError, match="holds no weights of ResNet18"):
+        load_weights(ResNet18(), path)
+
+
+def test_the_published_settings_have_the_papers_encoder_and_those_for_one_core_ours():
+    encoders = {name: settings.read(name).encoder for name in settings.shipped()}
+    published = {"merau", "merau-cd", "merau-protonet", "merau-without-au"}
+    assert {name for name, encoder in encoders.items() if encoder == "resnet18"} == published
+
+
+def test_random_values_are_told_and_a_missing_file_too(tmp_path, monkeypatch, capsys):
+    index, yaml = tmp_path / "index.csv", tmp_path / "s.yaml"
+    index.write_text("dataset,subject,sample,label,flow_png\n")
+    yaml.write_text("{tcae: null, detector: null, encoder: resnet18}")
+    command = ["train", "--setting", str(yaml), "--data", str(index), "--out", str(tmp_path / "o")]
+    main(command)  # no samples: it ends there
+    assert "begins from random values and learns at a rate of 1e-05" in capsys.readouterr().err
+    yaml.write_text(f"{{encoder: resnet18, encoder_weights: {tmp_path / 'none.pth'}}}")
+    assert main(command) == 1
+    assert f"encoder_weights is '{tmp_path / 'none.pth'}': name a file that is there." in capsys.readouterr().err
+    yaml.write_text(f"encoder_weights: {Path(__file__)}")
+    assert main(command) == 1 and "leave it out, or encoder: resnet18." in capsys.readouterr().err
