@@ -34,7 +34,7 @@ class Training:
 class Network:
     """A learner (see protocols.Learner) that trains `build(classes)` on `inputs` (N, ...), one row a sample.
 
-    With a source it is trained there once, and a linear classifier on its embedding learns from the samples shown.
+    With a source of two classes or more it is trained there once, and a linear classifier on its embedding learns from the samples shown.
     `best_epoch` answers with the epoch that does best on the TEST rows: only to imitate what some publications do.
     """
 
@@ -52,7 +52,7 @@ class Network:
             raise NeedsSamples("A network that was not trained knows nothing: choose a protocol that trains it.")
         said = np.zeros((len(test), len(self.problem.classes)))
         present, label = np.unique(self.problem.label[train], return_inverse=True)
-        if source is None or not len(source):
+        if source is None or len(np.unique(self.problem.label[source])) < 2:  # one class alone teaches nothing
             said[:, present] = self.fit(train, label, len(present), seed, test=test)[1]
             return said
         key = 0, source.tobytes()  # one network for all draws: only what is shown changes

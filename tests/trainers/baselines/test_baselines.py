@@ -68,6 +68,13 @@ def test_a_network_shown_few_samples_learns_from_the_source_first(problem):
     assert (after.probabilities.argmax(1) == problem.label[after.rows]).mean() > 0.8
 
 
+def test_a_source_of_a_single_class_is_not_learned_from(problem):
+    learner = Network(problem, torch.from_numpy(problem.flow), Liu, training=Training(epochs=1))
+    shown, source = np.arange(6), np.flatnonzero(problem.label == problem.label[-1])
+    learner(shown, np.arange(6, 9), seed=0, source=source)
+    assert not learner.pretrained
+
+
 def test_the_best_epoch_on_the_test_rows_is_never_worse_and_is_stamped(problem, index, capsys):
     torch.set_num_threads(1)
     train, test = np.arange(6), np.arange(6, 48)
