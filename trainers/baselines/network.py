@@ -34,7 +34,8 @@ class Training:
 class Network:
     """A learner (see protocols.Learner) that trains `build(classes)` on `inputs` (N, ...), one row a sample.
 
-    With a source of two classes or more it is trained there once, and a linear classifier on its embedding learns from the samples shown.
+    With a source of two classes or more it is trained there once, and a linear classifier on its embedding learns from
+    the samples shown.
     `best_epoch` answers with the epoch that does best on the TEST rows: only to imitate what some publications do.
     """
 
