@@ -5,13 +5,10 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine import bundle as bundles
 from engine.errors import UserError
-
-if TYPE_CHECKING:
-    from trainers.data.flow_set import FlowSet
 
 RUN = "run.json"  # what a training was started with: it goes on with nothing else
 CHECKPOINTS = "checkpoints"
@@ -27,6 +24,7 @@ def add_options(train: argparse.ArgumentParser) -> None:
 
 
 def run_staged(options: argparse.Namespace) -> None:
+    from trainers.data import flow_set
     from trainers.export import DEFAULT, load_model
     from trainers.learn import settings
     from trainers.learn.bundle import write_bundle
@@ -43,12 +41,12 @@ def run_staged(options: argparse.Namespace) -> None:
     if together.is_main_process:
         begin(options.out, run, resume=options.resume)
     together.wait_for_everyone()
-    data = joined(options.data)
+    data = flow_set.read(*options.data)
     trained = train_merau(
         data,
         setting,
         load_model(start).flow,
-        frames=joined(options.frames) if options.frames else None,
+        frames=flow_set.read(*options.frames) if options.frames else None,
         folder=options.out / CHECKPOINTS,
     )
     if together.is_main_process:
@@ -84,13 +82,3 @@ def digest(index: Path) -> str:
         return hashlib.sha256(index.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
-
-
-def joined(indices: list[Path]) -> "FlowSet":
-    """The samples of several sets."""
-    import numpy as np
-
-    from trainers.data import flow_set
-
-    columns = zip(*(vars(flow_set.read(index)).values() for index in indices), strict=True)
-    return flow_set.FlowSet(*(np.concatenate(column) for column in columns))
