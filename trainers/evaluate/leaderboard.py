@@ -180,9 +180,10 @@ def two_lines(cell: str) -> str:
 def legend(documents: Sequence[dict[str, Any]]) -> str:
     databases = next((list(d["by_database"]) for d in documents if "by_database" in d), [])
     why = dict.fromkeys(f"{d['title']}, {d['column']}: {d['skipped']}" for d in documents if "skipped" in d)
-    said = dict.fromkeys(s for d in documents for s in (*d.get("warnings", ()), d.get("transductive")) if s)
+    warned = dict.fromkeys(text for d in documents for text in d.get("warnings", ()))
+    placed = dict.fromkeys(sentence(d["transductive"]) for d in documents if "transductive" in d)
     first = f"UF1 / UAR over all databases; in brackets UF1 of {', '.join(databases)}."
-    return "\n".join([first, *weights(documents), *map(sentence, said), *why])
+    return "\n".join([first, *warned, *weights(documents), *placed, *why])
 
 
 def weights(documents: Sequence[dict[str, Any]]) -> list[str]:

@@ -24,7 +24,7 @@ def page(run: Run) -> str:
     document = run.document
     sections = [
         heading(document),
-        *(f"<p class=warning>{escape(sentence(text))}</p>" for text in document.get("warnings", ())),
+        *(f"<p class=warning>{escape(text)}</p>" for text in document.get("warnings", ())),
         *(f"<p>{escape(text)}</p>" for text in remarks(document)),
         table_of_scores(document),
         *([comparison(document)] if "zero_shot_on_the_same_queries" in document else []),

@@ -68,4 +68,4 @@ def test_the_database_is_named_on_stderr_and_in_json_and_report(drawn, tmp_path,
     assert capsys.readouterr().err == f"Warning: {sentence}\n"
     assert main(["evaluate", "--protocol", "zero-shot", "--flows", str(index), "--json", str(out)]) == 0
     assert json.loads(out.read_text())["warnings"] == [sentence]
-    assert "seem to hold u, v, strain" in out.with_suffix(".html").read_text()
+    assert ">samm: its pictures seem to hold u, v, strain" in out.with_suffix(".html").read_text()
