@@ -11,9 +11,10 @@ strip of full crops for MERAU's training: onset, apex, and the apex's neighbours
 """
 
 import csv
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import cv2
@@ -66,19 +67,35 @@ class FlowSet:
         return np.unique(names, return_inverse=True)[1]
 
 
-def read(index: Path) -> FlowSet:
-    """The samples of `index` in its order. Raises UserError naming file and line of what is missing or misshapen."""
+def read(*indices: Path) -> FlowSet:
+    """The samples of `indices`, in their order. Names of data sets that differ in case only are one data set's.
+
+    Raises UserError naming file and line of what is missing, misshapen, or there twice, by its name and its picture.
+    """
+    parts, seen, spelling = [], dict[tuple[str | bytes, ...], str](), dict[str, str]()
+    for index in indices:
+        lines, part = read_one(index)
+        names = [spelling.setdefault(name.lower(), name) for name in part.dataset.tolist()]
+        for line, picture, *who in zip(lines, part.picture, names, part.subject, part.sample, strict=True):
+            where, same = f"{index}, line {line}", (*who, picture.tobytes())
+            if same in seen:
+                raise UserError(f"{where} names the sample {'/'.join(who)} of {seen[same]} again.")
+            seen[same] = where
+        parts.append(replace(part, dataset=np.array(names)))
+    return FlowSet(*(np.concatenate(column) for column in zip(*(vars(p).values() for p in parts), strict=True)))
+
+
+def read_one(index: Path) -> tuple[list[int], FlowSet]:
+    """The line of each sample, and the samples."""
     rows = read_index(index)
-    pictures = [
-        read_picture(index, row["flow_png"], line)
-        for line, row in tqdm(rows, desc="reading flows", unit="sample", leave=False)
-    ]
+    with tqdm(rows, desc="reading flows", unit="sample", leave=False, disable=None) as bar:
+        pictures = [read_picture(index, row["flow_png"], line) for line, row in bar]
     text = {name: np.array([row.get(name, "") for _, row in rows]) for name in (*COLUMNS, *EXTRA)}
     strips = {
         column: np.array([str(index.parent / name) if name else "" for name in text[column]])
         for column in ("frames_png", "crops_png")
     }
-    return FlowSet(
+    return [line for line, _ in rows], FlowSet(
         text["dataset"],
         text["subject"],
         text["sample"],
@@ -103,6 +120,19 @@ def read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
     if not rows:
         raise UserError(f"The flow set {index} holds no sample.")
     return rows
+
+
+def digest(data: FlowSet) -> str:
+    """sha256 of the samples, their pictures and strips, wherever these lie."""
+    total = hashlib.sha256()
+    for field in fields(data):
+        column = getattr(data, field.name)
+        if field.name in ("frames", "crops"):
+            column = [Path(path).read_bytes() if Path(path).is_file() else b"" for path in column]
+            total.update(str([hashlib.sha256(strip).hexdigest() for strip in column]).encode())
+        else:
+            total.update(str(column.tolist()).encode())
+    return total.hexdigest()
 
 
 def write(index: Path, rows: Sequence[Mapping[str, object]], pictures: Sequence[np.ndarray]) -> None:
@@ -228,7 +258,8 @@ def draw_picture(flow: np.ndarray) -> np.ndarray:
 
 def read_flows(data: FlowSet) -> np.ndarray:
     """`read_flow` of every sample, (N, 2, 32, 32) float32."""
-    return np.stack([read_flow(picture) for picture in tqdm(data.picture, desc="reading flow", leave=False)])
+    bar = tqdm(data.picture, desc="reading flow", unit="sample", leave=False, disable=None)
+    return np.stack([read_flow(picture) for picture in bar])
 
 
 def read_flow(picture: np.ndarray) -> np.ndarray:
@@ -250,19 +281,24 @@ def log_ratio(strain: np.ndarray, v: np.ndarray, u: np.ndarray) -> float:
     The strain of (exp(g) u, v) has no unknown but g and a unit, so it is compared with the picture's by correlation: g
     is the mean of what is then probable. Where the picture's channel turns out to be no strain, the usual ratio.
     """
-    u_y, u_x = np.gradient(u.astype(np.float64))
-    v_y, v_x = np.gradient(v.astype(np.float64))
-    ratio = np.exp(LOG_RATIOS)[:, None, None]
-    squared = (ratio * u_x) ** 2 + v_y**2 + 0.5 * (ratio * u_y + v_x) ** 2
-    explained = np.sqrt(squared).reshape(len(LOG_RATIOS), -1)
-    explained -= explained.mean(1, keepdims=True)
-    wanted = strain.ravel() - strain.mean(dtype=np.float64)
-    lengths = np.linalg.norm(explained, axis=1) * np.linalg.norm(wanted)
-    fit = np.clip(explained @ wanted / np.maximum(lengths, 1e-9), 0, 0.9999)
+    fit = np.clip(fits(strain, v, u, LOG_RATIOS), 0, 0.9999)
     usual, spread = USUAL_RATIO
     logarithm = -FREE_CELLS / 2 * np.log(1 - fit**2) - ((LOG_RATIOS - usual) / spread) ** 2 / 2
     probable = np.exp(logarithm - logarithm.max())
     return float(probable @ LOG_RATIOS / probable.sum())
+
+
+def fits(strain: np.ndarray, v: np.ndarray, u: np.ndarray, log_ratios: np.ndarray) -> np.ndarray:
+    """How well `strain` correlates with the strain of (exp(g) u, v), for each g of `log_ratios` (R,): (R,), -1..1."""
+    u_y, u_x = np.gradient(u.astype(np.float64))
+    v_y, v_x = np.gradient(v.astype(np.float64))
+    ratio = np.exp(log_ratios)[:, None, None]
+    squared = (ratio * u_x) ** 2 + v_y**2 + 0.5 * (ratio * u_y + v_x) ** 2
+    explained = np.sqrt(squared).reshape(len(log_ratios), -1)
+    explained -= explained.mean(1, keepdims=True)
+    wanted = strain.ravel() - strain.mean(dtype=np.float64)
+    lengths = np.linalg.norm(explained, axis=1) * np.linalg.norm(wanted)
+    return np.asarray(explained @ wanted / np.maximum(lengths, 1e-9))
 
 
 def without_head(field: np.ndarray) -> np.ndarray:

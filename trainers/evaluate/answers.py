@@ -23,7 +23,8 @@ BATCH = 256
 @dataclass(frozen=True)
 class Answers:
     """For N samples: `classes` (N, 3) over flow_set.CLASSES, rows sum to 1; `known` (N, C) over the bundle's own
-    classes; `aus` (N, A), 0..1; `embedding` (N, d) float32. `names` and `units` name the columns of known and aus."""
+    classes; `aus` (N, A), 0..1; `embedding` (N, d) float32. `names` and `units` name the columns of known and aus;
+    `placed` are the databases of which it was told from all their samples how faces lie."""
 
     classes: np.ndarray
     known: np.ndarray
@@ -31,6 +32,7 @@ class Answers:
     embedding: np.ndarray
     names: tuple[str, ...]
     units: tuple[str, ...]
+    placed: tuple[str, ...]
 
     def samples(self, labels: list[str]) -> list[Sample]:
         """The samples as `engine.teach` takes them, labelled."""
@@ -58,13 +60,14 @@ def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
 
     embedding: np.ndarray = np.empty((len(flow), recognizer.head.dimension), np.float32)
     au_logits = np.empty((len(flow), len(units)), np.float32)
+    placed = tuple(name for name in np.unique(data.dataset).tolist() if not all(data.crops[data.dataset == name]))
     for name in np.unique(data.dataset):
         rows = np.flatnonzero(data.dataset == name)
         trunk = partial(embed, recognizer, None if apex is None else apex[rows])
-        cut_here = all(data.crops[rows])
-        embedding[rows], au_logits[rows] = trunk(flow[rows]) if cut_here else placing.embed(flow[rows], trunk, clarity)
+        found = placing.embed(flow[rows], trunk, clarity) if name in placed else trunk(flow[rows])
+        embedding[rows], au_logits[rows] = found
     said = known(embedding)
-    return Answers(expressions(said, names), said, recognizer.units(au_logits), embedding, names, units)
+    return Answers(expressions(said, names), said, recognizer.units(au_logits), embedding, names, units, placed)
 
 
 def embed(recognizer: Recognizer, apex: np.ndarray | None, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,21 +2,29 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from trainers.data.flow_set import FlowSet
+    from trainers.evaluate.leaderboard import Cell
 
 SCORED_SEED = 2_000_003  # of evaluation samples; training uses small seeds
 SCORED_SAMPLES = 6000
 SYNTHETIC_CLIPS = 300
+INDICES = "index of a flow set (CSV), or several that count as one"
 
 
 def add_commands(commands: Any) -> None:
     """Add the parsers to argparse's subparsers `commands`."""
     predict = commands.add_parser("predict", help="what a bundle says of every sample of a flow set, as CSV")
-    predict.add_argument("--flows", type=Path, required=True, metavar="INDEX", help="index of a flow set (CSV)")
+    predict.add_argument("--flows", type=Path, nargs="+", required=True, metavar="INDEX", help=INDICES)
     predict.add_argument("--bundle", type=Path, help="default: the shipped bundle")
     predict.add_argument("--precision", choices=("int8", "fp32"), default="int8")
     predict.add_argument("--out", type=Path, required=True, help="CSV to write")
@@ -24,7 +32,7 @@ def add_commands(commands: Any) -> None:
 
     evaluate = commands.add_parser("evaluate", help="score on synthetic data, or by a protocol on a flow set")
     evaluate.add_argument("--protocol", help="zero-shot, few-shot, loso (CDE), lodo, lovo or k-fold; needs --flows")
-    evaluate.add_argument("--flows", type=Path, metavar="INDEX", help="index of a flow set (CSV)")
+    evaluate.add_argument("--flows", type=Path, nargs="+", metavar="INDEX", help=INDICES)
     evaluate.add_argument("--model", default="merau", help="merau or a baseline (default: %(default)s)")
     evaluate.add_argument("--task", default="cde", help="cde, 4-way, easy, hard or 5-class (default: %(default)s)")
     evaluate.add_argument("--shots", type=int, default=5, help="samples a class (default: %(default)s)")
@@ -40,11 +48,13 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--clips", type=Path, help="folder of synthetic clips with truth, scored as well")
     about_reliability = "picture of accuracy by confidence, on flows drawn with other settings than in training"
     evaluate.add_argument("--reliability", type=Path, metavar="SVG", help=about_reliability)
-    evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the scores there, do not print them")
+    about_json = "write the scores there, do not print them; the report of a protocol goes beside"
+    evaluate.add_argument("--json", type=Path, metavar="OUT", help=about_json)
     evaluate.set_defaults(run=choose_evaluation)
 
     board = commands.add_parser("leaderboard", help="a table of all models by all protocols on a flow set")
-    board.add_argument("--flows", type=Path, metavar="INDEX", help="default: a synthetic set, drawn anew (minutes)")
+    about_flows = f"{INDICES}; default: a synthetic set, drawn anew (minutes)"
+    board.add_argument("--flows", type=Path, nargs="+", metavar="INDEX", help=about_flows)
     board.add_argument("--bundle", type=Path, nargs="+", default=[], help="default: the shipped bundle")
     board.add_argument("--models", nargs="+", help="default: all")
     board.add_argument("--protocols", nargs="+", help="default: zero-shot few-shot lodo loso")
@@ -52,7 +62,8 @@ def add_commands(commands: Any) -> None:
     board.add_argument("--shots", type=int, default=5, help="samples a class (default: %(default)s)")
     board.add_argument("--draws", type=int, default=100, help="of the shots (default: %(default)s)")
     board.add_argument("--seeds", type=int, default=1, help="passes of the other protocols (default: %(default)s)")
-    board.add_argument("--json", type=Path, metavar="OUT", help="every run's document, as a list")
+    about_json = "every run's document, as soon as it has run; what OUT holds of the same set is not run again"
+    board.add_argument("--json", type=Path, metavar="OUT", help=about_json)
     board.add_argument("--report", type=Path, metavar="HTML", help="the table as a page")
     board.set_defaults(run=run_leaderboard)
 
@@ -63,7 +74,8 @@ def run_predict(options: argparse.Namespace) -> None:
     from trainers.evaluate import answers
 
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
-    data = flow_set.read(options.flows)
+    data = flow_set.read(*options.flows)
+    warn(data)
     answers.write(options.out, data, answers.answer(recognizer, data, flow_set.read_flows(data)))
 
 
@@ -87,12 +99,15 @@ def run_protocol(options: argparse.Namespace) -> None:
     settings = RunSettings(**{name: getattr(options, name) for name in names})
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     weights = options.bundle or DEFAULT
-    done = run(recognizer, flow_set.read(options.flows), settings, name=str(options.flows), weights=weights)
+    data = flow_set.read(*options.flows)
+    warnings = warn(data)
+    done = run(recognizer, data, settings, name=named(options.flows), weights=weights)
+    done.document.update(warnings)
     write_json(done.document, options.json)
-    page = options.report
-    if page is None and options.json is not None and options.json.suffix == ".json":
-        page = options.json.with_suffix(".html")
-    if page is not None:
+    page = options.report or (options.json and options.json.with_suffix(".html"))
+    if page is None:
+        print("No report was written: --json OUT.json writes OUT.html beside it, --report one alone.", file=sys.stderr)
+    else:
         write_text(page, report.page(done))
 
 
@@ -104,23 +119,59 @@ def run_leaderboard(options: argparse.Namespace) -> None:
     from trainers.evaluate.run import MODELS
     from trainers.export import DEFAULT
 
-    loaded = [(path, Recognizer.load(path, device="cpu")) for path in options.bundle or [DEFAULT]]
+    wanted = leaderboard.cells(
+        [(path, Recognizer.load(path, device="cpu")) for path in options.bundle or [DEFAULT]],
+        models=options.models or MODELS,
+        protocols=options.protocols or leaderboard.PROTOCOLS,
+        **{name: getattr(options, name) for name in ("tasks", "shots", "draws", "seeds")},
+    )
     with TemporaryDirectory() as folder:
-        index = options.flows or Path(folder) / "index.csv"
         if options.flows is None:
-            draw_set(index.parent, SYNTHETIC_CLIPS, SCORED_SEED)
-        documents = leaderboard.compare(
-            loaded,
-            flow_set.read(index),
-            models=options.models or MODELS,
-            protocols=options.protocols or leaderboard.PROTOCOLS,
-            **{name: getattr(options, name) for name in ("tasks", "shots", "draws", "seeds")},
-        )
+            draw_set(Path(folder), SYNTHETIC_CLIPS, SCORED_SEED)
+        data = flow_set.read(*(options.flows or [Path(folder) / "index.csv"]))
+        documents = run_missing(wanted, data, options.json, named(options.flows or []))
     print(leaderboard.markdown(documents), end="")
-    if options.json is not None:
-        write_text(options.json, json.dumps(documents, indent=2) + "\n")
     if options.report is not None:
         write_text(options.report, leaderboard.page(documents))
+
+
+def run_missing(wanted: "list[Cell]", data: "FlowSet", path: Path | None, name: str) -> list[dict[str, Any]]:
+    """The document of every cell; those that `path` holds of this set are not run again, each other one is written
+    there as soon as it has run."""
+    from trainers.data import flow_set
+    from trainers.evaluate import leaderboard
+
+    digest, warnings = flow_set.digest(data), warn(data)
+    stored = leaderboard.read(path, digest) if path else []
+    done = {cell: found for cell in wanted if (found := leaderboard.finished(cell, stored))}
+    others = [one for one in stored if not any(leaderboard.finished(cell, [one]) for cell in wanted)]
+    missing = [cell for cell in wanted if cell not in done]
+    try:
+        with tqdm(total=len(wanted), initial=len(done), desc="leaderboard", unit="run", disable=None) as bar:
+            for cell, document in leaderboard.compare(missing, data, name=name):
+                done[cell] = {**document, **warnings, "set_sha256": digest}
+                if path:
+                    leaderboard.write(path, [*(done[one] for one in wanted if one in done), *others])
+                bar.update()
+                tqdm.write(f"{len(done)} of {len(wanted)}: {leaderboard.line(document)}", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = f"are in {path}, and the same command goes on from there" if path else "are lost: --json OUT keeps them"
+        raise KeyboardInterrupt(f"Stopped: {len(done)} of {len(wanted)} runs {kept}.") from stop
+    return [done[cell] for cell in wanted]
+
+
+def named(indices: list[Path]) -> str:
+    return ", ".join(map(str, indices))
+
+
+def warn(data: "FlowSet") -> dict[str, list[str]]:
+    """What seems to be wrong with the set's pictures, on stderr, and as the field of a document; empty if nothing."""
+    from trainers.data import channels
+
+    warnings = channels.warnings(data)
+    for sentence in warnings:
+        print(f"Warning: {sentence}", file=sys.stderr)
+    return {"warnings": warnings} if warnings else {}
 
 
 def write_json(document: dict[str, Any], path: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,15 @@ FINE_TUNE = FusionSettings(
 
 @dataclass(frozen=True)
 class Merau:
-    """The shipped way: a head taught on the samples, times what the bundle knows (`engine.teach`)."""
+    """The shipped way: a head taught on the samples, times what the bundle knows (`engine.teach`).
+
+    `weights` notes how much each lesson's samples counted: 0 where the answers are the bundle's own, as in zero-shot.
+    """
 
     problem: Problem
     recognizer: Recognizer
     answers: Answers
+    weights: list[float] = field(default_factory=list)
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
@@ -47,6 +51,7 @@ class Merau:
         names = np.array(self.problem.classes)
         seen = self.answers.samples(names[self.problem.label].tolist())
         lesson = teach([seen[i] for i in train], self.recognizer)
+        self.weights.append(1.0 if lesson.weight is None else lesson.weight)
         said = np.zeros((len(test), len(names)))
         for row, i in enumerate(test):
             for name, p in lesson.probabilities(seen[i]).items():

@@ -14,6 +14,9 @@ from trainers.evaluate.problem import Problem
 from trainers.evaluate.run import Run
 
 SIDE = 300  # of a figure
+ZERO_WEIGHT = "0 means that they count nothing and the answers are the bundle's own, as in zero-shot; 1 is the most"
+CELLS = 100  # a side, of its shading
+LEAST_IN_BIN = 5  # answers; the accuracy of fewer is chance
 
 
 def page(run: Run) -> str:
@@ -21,6 +24,8 @@ def page(run: Run) -> str:
     document = run.document
     sections = [
         heading(document),
+        *(f"<p class=warning>{escape(text)}</p>" for text in document.get("warnings", ())),
+        *(f"<p>{escape(text)}</p>" for text in remarks(document)),
         table_of_scores(document),
         *([comparison(document)] if "zero_shot_on_the_same_queries" in document else []),
         "<h2>What is taken for what</h2><p>Rows are the truth, columns the answers, as shares of the row; counts below,"
@@ -64,6 +69,22 @@ def heading(document: dict[str, Any]) -> str:
     )
 
 
+def remarks(document: dict[str, Any]) -> list[str]:
+    """What the scores owe to more than the samples learned from."""
+    said = [sentence(document["transductive"])] if "transductive" in document else []
+    if "lesson_weight" in document:
+        weight = document["lesson_weight"]
+        said.append(
+            f"Mean weight of the samples shown: {weight['mean']:.2f}, and 0 in {weight['lessons_of_weight_0']} of "
+            f"{weight['lessons']} lessons; {ZERO_WEIGHT}."
+        )
+    return said
+
+
+def sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def table_of_scores(document: dict[str, Any]) -> str:
     names = [name for name in document["classes"] if name in document["full"]["classes"]]
     head = "".join(f"<th>F1 {escape(name)}" for name in names)
@@ -75,15 +96,15 @@ def table_of_scores(document: dict[str, Any]) -> str:
     )
     return (
         "<h2>Scores</h2><p>Answers of all folds pooled, then scored, as MEGC2019 does. In brackets the 95 % interval "
-        "over subjects (bootstrap); ± is the standard deviation over passes or draws.</p><div class=scroll><table>"
-        f"<tr><th>database<th>samples<th>subjects<th>UF1<th>UAR<th>ACC{head}{rows}</table></div>"
+        "over subjects (bootstrap); ± is the standard deviation over passes or draws.</p><table>"
+        f"<tr><th>database<th>samples<th>subjects<th>UF1<th>UAR<th>ACC{head}{rows}</table>"
     )
 
 
 def measured(part: dict[str, Any], score: str) -> str:
     low, high = part[f"{score}_interval"]
     spread = f" ± {part[f'{score}_sd']:.3f}" if part[f"{score}_sd"] else ""
-    return f"{part[score]:.3f}{spread} <small>[{low:.3f}, {high:.3f}]</small>"
+    return f"{part[score]:.3f}{spread}<br><small>[{low:.3f}, {high:.3f}]</small>"
 
 
 def cell(value: float | None) -> str:
@@ -115,17 +136,18 @@ def confusion(name: str, part: dict[str, Any], classes: Sequence[str]) -> str:
 
 
 def reliability(measured: dict[str, Any]) -> str:
-    columns = ("confidence", "accuracy", "share")
-    drawn = diagram(*(np.array([each[column] for each in measured["bins"]]) for column in columns))
+    bins = [each for each in measured["bins"] if each["samples"] >= LEAST_IN_BIN]
+    drawn = diagram(*(np.array([each[column] for each in bins]) for column in ("confidence", "accuracy", "share")))
     return (
         f"<figure><h3>Reliability: ECE {measured['ece']:.3f}</h3>{drawn}"
-        "<figcaption>Line: accuracy; bars: share of the answers.</figcaption></figure>"
+        "<figcaption>Line: accuracy; bars: share of the answers. Tenths of confidence with fewer than "
+        f"{LEAST_IN_BIN} answers are left out.</figcaption></figure>"
     )
 
 
 def scatter(embedding: np.ndarray, problem: Problem) -> str:
-    """The bundle's embeddings on their first two principal components, with the line of a linear SVM for two classes;
-    the text says how many samples it tells apart there (MERAU, figure 6)."""
+    """The bundle's embeddings on their first two principal components, and where a linear SVM tells which class there
+    (MERAU, figure 6)."""
     flat = PCA(2).fit_transform(embedding - embedding.mean(0))
     flat /= np.maximum(np.abs(flat).max(0), 1e-9)
     svm = LinearSVC(random_state=0, max_iter=5000).fit(flat, problem.label)
@@ -134,29 +156,34 @@ def scatter(embedding: np.ndarray, problem: Problem) -> str:
         f"<circle class=c{label} cx={middle + x * span:.1f} cy={middle - y * span:.1f} r=2.6 fill-opacity=.7 />"
         for (x, y), label in zip(flat, problem.label, strict=True)
     )
-    lines = "".join(
-        edge(w, b, middle, span) for w, b in zip(svm.coef_, svm.intercept_, strict=True) if len(svm.classes_) == 2
-    )
     key = "".join(
         f"<span><svg width=10 height=10><circle class=c{i} cx=5 cy=5 r=4 /></svg> {escape(name)}</span>"
         for i, name in enumerate(problem.classes)
     )
-    right = svm.score(flat, problem.label)
+    shaded, right = regions(svm, middle / span), svm.score(flat, problem.label)
     return (
-        f"<figure><h3>Embeddings, PCA + linear SVM: {100 * right:.0f} % apart</h3>"
-        f"<svg width={SIDE} height={SIDE}>{dots}{lines}</svg><div class=key>{key}</div></figure>"
+        f"<figure><h3>Where the samples lie</h3><svg width={SIDE} height={SIDE}>{shaded}{dots}</svg>"
+        f"<div class=key>{key}</div><figcaption>Two principal components of the bundle's embeddings. Shaded: what a "
+        "linear SVM says there that was fit to these very samples. "
+        f"It is right of {100 * right:.0f} % of them: a picture, no score.</figcaption></figure>"
     )
 
 
-def edge(weight: np.ndarray, bias: float, middle: float, span: float) -> str:
-    """The line weight x + bias = 0 across the square from -1 to 1."""
-    along = np.array([-weight[1], weight[0]]) / max(float(np.linalg.norm(weight)), 1e-9)
-    foot = -bias * weight / max(float(weight @ weight), 1e-9)
-    (x0, y0), (x1, y1) = foot - 2 * along, foot + 2 * along
-    return (
-        f"<line class=edge x1={middle + x0 * span:.1f} y1={middle - y0 * span:.1f} "
-        f"x2={middle + x1 * span:.1f} y2={middle - y1 * span:.1f} />"
-    )
+def regions(svm: LinearSVC, edge: float) -> str:
+    """The square from -`edge` to `edge` shaded by the class that `svm` says: row by row, runs of one class."""
+    cell = SIDE / CELLS
+    at = (np.arange(CELLS) + 0.5) / CELLS * 2 * edge - edge
+    x, y = np.meshgrid(at, -at)
+    said = svm.predict(np.column_stack([x.ravel(), y.ravel()])).reshape(CELLS, CELLS)
+    drawn = []
+    for row, classes in enumerate(said):
+        starts = np.flatnonzero(np.diff(classes, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], CELLS], strict=True):
+            drawn.append(
+                f"<rect class=c{classes[start]} x={start * cell:g} y={row * cell:g} width={(end - start) * cell:g} "
+                f"height={cell:g} />"
+            )
+    return f"<g class=regions>{''.join(drawn)}</g>"
 
 
 def action_units(scores: dict[str, float]) -> str:
@@ -164,7 +191,7 @@ def action_units(scores: dict[str, float]) -> str:
     row = "".join(f"<td>{value:.2f}" for value in scores.values())
     return (
         "<h2>Action Units</h2><p>AUC against the codes of the set, for those at least five samples have.</p>"
-        f"<div class=scroll><table><tr>{head}<tr>{row}</table></div>"
+        f"<table><tr>{head}<tr>{row}</table>"
     )
 
 

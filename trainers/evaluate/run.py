@@ -5,6 +5,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from joblib import cpu_count
 from tqdm import tqdm
 
 from calib.domain import LEAST, gap
@@ -20,7 +23,9 @@ from trainers.export import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)
+SLOW = (*TUNED, *NETWORKS)  # a fold takes seconds, not milliseconds
 MODELS = ("merau", *HEADS, *TUNED, *BASELINES, *NETWORKS)
+MOST_PROCESSES = 8  # each takes some 500 MB
 BEST_EPOCH = "best-epoch: each fold kept the epoch that did best on its own TEST samples, as some publications do"
 
 
@@ -67,22 +72,45 @@ def run(
     """
     problem = pose(data, settings.task)
     answers = answer(recognizer, problem.data, problem.flow)
+    return run_on(problem, answers, recognizer, settings, name=name, weights=weights)
+
+
+def run_on(
+    problem: Problem, answers: Answers, recognizer: Recognizer, settings: RunSettings, *, name: str, weights: Path
+) -> Run:
+    """The same where the `answers` of the recognizer to the problem are known."""
+    torch.set_num_threads(1)  # the nets are small: threads wait for each other longer than they work
     learner = make_learner(problem, recognizer, answers, settings, weights)
     document = head(recognizer, problem, settings, name)
+    if answers.placed and settings.model in ("merau", *HEADS):
+        document["transductive"] = (
+            f"how faces lie in the pictures of {', '.join(answers.placed)} was told from all samples of each database, "
+            "without labels"
+        )
     before: list[Trial] = []
     if settings.protocol == ZERO_SHOT:
         trials = [zero_shot(problem, learner)]
     elif settings.protocol == FEW_SHOT:
         pairs = [
             few_shot(problem, learner, shots=settings.shots, seed=seed)
-            for seed in tqdm(range(settings.draws), desc="drawing", unit="draw")
+            for seed in tqdm(range(settings.draws), desc="drawing", unit="draw", leave=False, disable=None)
         ]
         trials, before = [after for after, _ in pairs], [first for _, first in pairs if len(first.rows)]
     else:
-        trials = [crossed(problem, learner, settings.protocol, seed) for seed in range(settings.seeds)]
+        processes = min(cpu_count(), MOST_PROCESSES) if settings.model in SLOW else 1
+        trials = [
+            crossed(problem, learner, settings.protocol, seed, processes=processes) for seed in range(settings.seeds)
+        ]
     document |= summary.scores(problem, trials)
     if before:
         document["zero_shot_on_the_same_queries"] = summary.scores(problem, before)
+    if isinstance(learner, Merau) and learner.weights:
+        weight = np.array(learner.weights)
+        document["lesson_weight"] = {
+            "mean": summary.rounded(weight.mean()),
+            "lessons": len(weight),
+            "lessons_of_weight_0": int((weight == 0).sum()),
+        }
     document["domains"] = gaps(problem, answers)
     coded = summary.au_scores(problem.data.aus.tolist(), answers.aus, answers.units)
     if coded and settings.model == "merau":

@@ -68,14 +68,16 @@ def by_class(counts: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, 
 
 
 def reliability(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Expected calibration error, and per tenth of confidence: how often it was given, its mean, the accuracy."""
+    """Expected calibration error, and per tenth of confidence: the share of the answers, their number in a trial, their
+    mean confidence, the accuracy."""
     label = np.concatenate([problem.label[trial.rows] for trial in trials])
     said = np.concatenate([trial.probabilities for trial in trials])
     confidence, accuracy, count = probability.reliability(said.max(1), said.argmax(1) == label, bins=BINS)
-    columns = zip(count / count.sum(), confidence, accuracy, strict=True)
+    columns = ("share", "samples", "confidence", "accuracy")
+    rows = zip(count / count.sum(), count / len(trials), confidence, accuracy, strict=True)
     return {
         "ece": rounded(probability.expected_calibration_error(said, label)),
-        "bins": [{"share": rounded(n), "confidence": rounded(c), "accuracy": rounded(a)} for n, c, a in columns],
+        "bins": [dict(zip(columns, map(rounded, row), strict=True)) for row in rows],
     }
 
 

@@ -12,7 +12,6 @@ from engine import bundle as bundles
 from engine.errors import UserError
 
 if TYPE_CHECKING:
-    from trainers.data.flow_set import FlowSet
     from trainers.learn.settings import Setting
 
 RUN = "run.json"  # what a training was started with: it goes on with nothing else
@@ -29,6 +28,7 @@ def add_options(train: argparse.ArgumentParser) -> None:
 
 
 def run_staged(options: argparse.Namespace) -> None:
+    from trainers.data import flow_set
     from trainers.learn import settings
     from trainers.learn.bundle import write_bundle
     from trainers.learn.merau import beginning, train_merau
@@ -51,12 +51,12 @@ def run_staged(options: argparse.Namespace) -> None:
                 file=sys.stderr,
             )
     together.wait_for_everyone()
-    data = joined(options.data)
+    data = flow_set.read(*options.data)
     trained = train_merau(
         data,
         setting,
         flow,
-        frames=joined(options.frames) if options.frames else None,
+        frames=flow_set.read(*options.frames) if options.frames else None,
         folder=options.out / CHECKPOINTS,
     )
     if together.is_main_process:
@@ -102,13 +102,3 @@ def digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def joined(indices: list[Path]) -> "FlowSet":
-    """The samples of several sets."""
-    import numpy as np
-
-    from trainers.data import flow_set
-
-    columns = zip(*(vars(flow_set.read(index)).values() for index in indices), strict=True)
-    return flow_set.FlowSet(*(np.concatenate(column) for column in columns))

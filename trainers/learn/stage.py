@@ -9,6 +9,7 @@ import csv
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
         desc=stage.name,
         unit="epoch",
         leave=None,  # a bar within another one goes when it is full
-        disable=not accelerator.is_main_process,
+        disable=not accelerator.is_main_process or current_process().name != "MainProcess",  # others cover it
     ) as bar:
         for epoch in range(len(losses), stage.epochs):
             losses.append(run_epoch(stage, model, optimizer, accelerator, seed * 100_003 + epoch))

@@ -122,6 +122,24 @@ def test_units_that_the_coders_left_open_are_not_taken_for_coded(codes, sure, un
     assert (flow_set.unit_numbers(codes), flow_set.undecided_units(codes)) == (sure, undecided)
 
 
+def test_several_indices_are_one_set_and_no_sample_is_there_twice(tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    rows = "smic,01,c1,0,a.png\nSMIC,01,c2,1,b .png\n", "Smic,01,c3,2,a.png\nsamm,01,c1,0,a.png\n"
+    one, two = (write_set(folder, row) for folder, row in zip(folders, rows, strict=True))
+    data = flow_set.read(two, one)
+    assert list(data.sample) == ["c3", "c1", "c1", "c2"] and list(data.dataset) == ["Smic", "samm", "Smic", "Smic"]
+    assert flow_set.digest(data) != flow_set.digest(flow_set.read(one, two)) != flow_set.digest(flow_set.read(one))
+    twice = f"{two}, line 4 names the sample smic/01/c1 of {one}, line 2 again."
+    two.write_text(two.read_text() + "Smic,01,c1,2,b .png\n")
+    with pytest.raises(UserError) as error:
+        flow_set.read(one, two)
+    assert str(error.value) == twice
+    cv2.imwrite(str(folders[1] / "b .png"), flow_set.draw_picture(-smooth_flow()))
+    assert len(flow_set.read(one, two)) == 5  # another picture is another sample, whatever its name
+
+
 def test_predict_writes_a_row_for_each_sample(tmp_path, drawn):
     index, out = tmp_path / "set" / "index.csv", tmp_path / "new" / "pred.csv"
     rows = [{"dataset": "d", "subject": f"s{i % 7}", "sample": f"c{i}"} for i in range(60)]  # no label column
@@ -140,7 +158,12 @@ def test_predict_says_what_is_missing(tmp_path, capsys):
     arguments = ["predict", "--flows", str(tmp_path / "none.csv"), "--out", str(tmp_path / "pred.csv")]
     assert main(arguments) == 1
     assert main([*arguments[:3], "--bundle", str(tmp_path / "none"), *arguments[3:]]) == 1
+    grey = write_set(tmp_path, "d,s,c,0,a.png\nd,s,d,0,grey.png\n")
+    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((28, 28), np.uint8))
     first, second = capsys.readouterr().err.splitlines()
+    assert main(["predict", "--flows", str(grey), "--out", str(tmp_path / "pred.csv")]) == 1
+    told = capsys.readouterr().err
+    assert "grey.png is 28 x 28" in told and "\r" not in told and told.count("\n") == 1  # no bar on the sentence's line
     assert "none.csv cannot be read" in first and "There is no bundle" in second
 
 

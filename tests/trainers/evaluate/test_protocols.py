@@ -4,37 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from engine.errors import UserError
+from trainers.baselines.liu import Liu
+from trainers.baselines.network import Network, Training
 from trainers.cli import main
 from trainers.data import flow_set
-from trainers.data.synth.flows import FlowSettings, flows
 from trainers.evaluate import protocols, summary
 from trainers.evaluate.problem import pose
 from trainers.evaluate.protocols import SPLITS, Trial, crossed, episodes, few_shot
-
-SAMPLES = 90
-DATABASES = ("casme2", "samm")
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory):
-    """Two databases with subjects of the same names, three classes, five samples without a label."""
-    drawn = flows(np.random.default_rng(5), SAMPLES, FlowSettings(no_expression=0, peak_px=(1.5, 8)))
-    rows = [
-        {
-            "dataset": DATABASES[i % 2],
-            "subject": f"s{i % 10 // 2}",
-            "sample": f"c{i}",
-            "label": "" if i < 5 else drawn.label[i],
-            "emotion": ("Repression", "tense", "surprise")[drawn.label[i]],
-            "aus": "12" if drawn.label[i] == 1 else "4+L1",
-        }
-        for i in range(SAMPLES)
-    ]
-    path = tmp_path_factory.mktemp("set") / "index.csv"
-    flow_set.write(path, rows, [flow_set.draw_picture(flow) for flow in drawn.flow])
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +39,14 @@ def test_every_sample_is_tested_once_and_never_trained_on(problem, split):
     assert sorted(np.concatenate([test for _, test in learner.seen])) == list(range(len(problem)))
     assert all(not set(train) & set(test) for train, test in learner.seen)
     assert summary.scores(problem, [trial])["full"]["uf1"] == 1
+
+
+def test_folds_in_several_processes_give_the_same_numbers(problem):
+    few = pose(problem.data.take(np.arange(0, len(problem), 3)))
+    net = Network(few, torch.from_numpy(few.flow), Liu, training=Training(epochs=1))
+    torch.set_num_threads(1)
+    one, two = (crossed(few, net, "lodo", 3, processes=n).probabilities for n in (1, 2))
+    assert (one == two).all() and len(np.unique(one)) > len(few)
 
 
 def test_nobody_is_on_both_sides_of_leave_one_subject_out(problem):
@@ -119,11 +106,18 @@ def test_zero_and_few_shots_of_the_shipped_bundle(index, tmp_path):
     assert few["protocol"] == "few-shot" and few["left_out"] == {"no_class_of_the_task": 5}
     assert few["full"]["uf1"] > 0.7 and few["zero_shot_on_the_same_queries"]["full"]["uf1"] > 0.7
     assert few["au_auc"]["12"] > 0.9 and "warning" not in few
+    assert few["transductive"].startswith("how faces lie in the pictures of casme2, samm was told from all samples")
+    weight = few["lesson_weight"]
+    assert weight["lessons"] == 6 and 0 <= weight["mean"] <= 1
+    assert (weight["lessons_of_weight_0"] == 6) == (weight["mean"] == 0)
     page = (tmp_path / "few.html").read_text()
+    assert "How faces lie" in page and "Mean weight of the samples shown" in page
+    assert all(f"<rect class=c{c}" in page for c in range(3))  # each class has its region
     assert "<svg" in page and "negative" in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
 
     assert main([*arguments, "--protocol", "zero-shot"]) == 0
-    assert json.loads(out.read_text())["full"]["uf1"] > 0.7
+    zero = json.loads(out.read_text())
+    assert zero["full"]["uf1"] > 0.7 and "lesson_weight" not in zero
 
 
 def test_classes_the_bundle_does_not_know_are_taught(index, tmp_path, capsys):
@@ -136,8 +130,10 @@ def test_classes_the_bundle_does_not_know_are_taught(index, tmp_path, capsys):
 
 def test_a_baseline_is_trained_on_the_set_alone(index, capsys):
     assert main(["evaluate", "--flows", str(index), "--protocol", "lodo", "--model", "logistic"]) == 0
-    done = json.loads(capsys.readouterr().out)
-    assert done["bundle"] is None and done["full"]["uf1"] > 0.5
+    printed = capsys.readouterr()
+    done = json.loads(printed.out)
+    assert done["bundle"] is None and done["full"]["uf1"] > 0.5 and "transductive" not in done
+    assert printed.err.startswith("No report was written: --json")
     assert main(["evaluate", "--flows", str(index), "--protocol", "zero-shot", "--model", "logistic"]) == 1
 
 
