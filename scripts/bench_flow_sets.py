@@ -1,8 +1,8 @@
 """How the recognizer reads flow sets made by others: other flow methods, other crops, another strain. Prints JSON.
 
-    pip install scikit-image                  # for TV-L1, by which MEGC2019's composite set was made
     python scripts/bench_flow_sets.py         # ten minutes
 
+Needs what trains (pip install -e '.[train]'): TV-L1, by which MEGC2019's composite set was made, is scikit-image's.
 Portraits of six people whom no recognizer was trained on are animated, aligned, measured and written as flow sets in
 the public form, which `merau-lab predict` reads: UF1 of the three expressions among themselves, and the AUC of the
 Action Units; "twelve" are those that certified coders often see in CASME II and SAMM. One thing is changed at a time.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from calib import probability
-from trainers.data.flow_set import unit_numbers
+from trainers.data.flow_set import undecided_units, unit_numbers
 from trainers.evaluate.metrics import auc, counted_scores, intervals
 from trainers.evaluate.problem import Problem
 from trainers.evaluate.protocols import Trial
@@ -83,15 +83,16 @@ def reliability(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
 
 def au_scores(coded: Sequence[str], aus: np.ndarray, units: Sequence[str]) -> dict[str, float]:
     """AUC of each Action Unit in `units` that at least five of the samples coded have: `coded` (N,) like "1+2+R4",
-    `aus` (N, A) what was said."""
+    `aus` (N, A) what was said. A sample in which a unit was left open takes no part in that unit's."""
     known = np.array([bool(codes) for codes in coded])
-    present = [set(unit_numbers(codes)) for codes in np.asarray(coded)[known]]
-    truth = {unit: np.array([unit in codes for codes in present], int) for unit in units}
-    return {
-        unit: rounded(auc(truth[unit], aus[known, i]))
-        for i, unit in enumerate(units)
-        if min(truth[unit].sum(), (1 - truth[unit]).sum()) >= 5
-    }
+    present, undecided = zip(*((unit_numbers(codes), undecided_units(codes)) for codes in coded), strict=True)
+    scores = {}
+    for i, unit in enumerate(units):
+        rows = known & np.array([unit not in codes for codes in undecided])
+        truth = np.array([unit in codes for codes in present], int)[rows]
+        if min(truth.sum(), (1 - truth).sum()) >= 5:
+            scores[unit] = rounded(auc(truth, aus[rows, i]))
+    return scores
 
 
 def rounded(value: float) -> float:

@@ -98,6 +98,13 @@ def test_scores_are_pooled_over_folds_and_their_interval_is_over_people(problem)
     assert {name: part["subjects"] for name, part in done["by_database"].items()} == {"casme2": 5, "samm": 5}
 
 
+def test_a_sample_whose_unit_was_left_open_takes_no_part_in_its_score():
+    coded = [*["12"] * 5, *["4"] * 5, *["4/12"] * 3, ""]
+    said = np.array([*[0.9] * 5, *[0.1] * 5, *[0.95] * 3, 0.99])[:, None]
+    assert summary.au_scores(coded, said, ["12"]) == {"12": 1.0}
+    assert summary.au_scores(coded[1:], said[1:], ["12"]) == {}  # four are too few
+
+
 def test_zero_and_few_shots_of_the_shipped_bundle(index, tmp_path):
     out = tmp_path / "few.json"
     arguments = ["evaluate", "--flows", str(index), "--json", str(out), "--draws", "3", "--shots", "2"]
