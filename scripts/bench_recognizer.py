@@ -1,8 +1,9 @@
-"""Time of one onset-apex pair on one core: `python scripts/bench_recognizer.py` prints JSON.
+"""Time of one onset-apex pair on one core: `python scripts/bench_recognizer.py [--bundle FOLDER]` prints JSON.
 
 Milliseconds are processor time of this process (median and 95th percentile): a busy machine does not change them.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -27,6 +28,9 @@ REPEATS = 300
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--bundle", type=Path, help="default: the shipped bundle")
+    bundle = parser.parse_args().bundle
     cv2.setNumThreads(1)
     spec = CropSpec()
     onset = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, spec.full, dtype=np.uint8), (0, 0), 1.5)
@@ -37,7 +41,7 @@ def main() -> None:
         for method in METHODS
     }
     for precision in ("int8", "fp32"):
-        recognizer = Recognizer.load(device="cpu", precision=precision)
+        recognizer = Recognizer.load(bundle, device="cpu", precision=precision)
         times[f"trunk, {precision}"] = timed(lambda r=recognizer: r.trunk.embed(flow=pattern, magnitude=magnitude))
         times[f"predict, {precision}"] = timed(lambda r=recognizer: r.predict(onset, apex))
     host = {

@@ -4,13 +4,12 @@ Its public list, combined_3class_gt.csv, has no header and a line a clip, `casme
 not lead there: CASME II's fear and sadness are not in it, SAMM's are, nor are a few more clips of CASME II.
 """
 
-import csv
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import UserError
-from trainers.data.flow_set import CLASSES, UNLABELLED, read_label
+from trainers.data.flow_set import CLASSES, UNLABELLED, csv_lines, read_label
 from trainers.data.releases.release import Release, digits
 
 DATABASES = {"casme2": "casme2", "smic-hs": "smic", "samm": "samm"}  # release: its name in the list
@@ -44,20 +43,15 @@ def chosen(release: Release, path: Path) -> Release:
 def read_list(path: Path, database: str) -> dict[Key, tuple[str, str, str]]:
     """Subject, clip and class of each line on `database`."""
     named = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for line, cells in enumerate(csv.reader(file), start=1):
-                cells = [cell.strip() for cell in cells]
-                if not any(cells):
-                    continue
-                if len(cells) < 4 or (label := read_label(cells[3], path, line)) == UNLABELLED:
-                    raise UserError(f"{path}, line {line} is no line like {LINE}.")
-                if cells[0].lower() == database:
-                    named[key(*cells[1:3])] = (cells[1], cells[2], CLASSES[label])
-    except OSError as error:
-        raise UserError(f"The list {path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"The list {path} is no CSV in UTF-8: {error}.") from error
+    with csv_lines(path, f"The list {path}") as lines:
+        for line, cells in enumerate(lines, start=1):
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if len(cells) < 4 or (label := read_label(cells[3], path, line)) == UNLABELLED:
+                raise UserError(f"{path}, line {line} is no line like {LINE}.")
+            if cells[0].lower() == database:
+                named[key(*cells[1:3])] = (cells[1], cells[2], CLASSES[label])
     if not named:
         raise UserError(f"{path} names no clip of {database}: expected lines like {LINE}.")
     return named

@@ -14,6 +14,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -33,8 +34,8 @@ SIDE_PX = 28
 EXTRA = ("emotion", "aus", "frames_png", "crops_png")
 LOG_RATIOS = np.linspace(-3, 3, 61)  # what the ratio of u to v is looked for among
 USUAL_RATIO = (-0.3, 0.7)  # mean and standard deviation of log ratios in drawn flow and animated portraits
-UNIT, UNDECIDED = re.compile(r"\d+"), re.compile(r"[/?]")
 FREE_CELLS = 100  # so many independent cells the smooth strain of a picture counts for
+UNIT, UNDECIDED = re.compile(r"\d+"), re.compile(r"[/?]")
 
 
 @dataclass(frozen=True)
@@ -110,16 +111,23 @@ def read_one(index: Path) -> tuple[list[int], FlowSet]:
 
 def read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each sample, by column. Raises UserError as `read` does."""
-    try:
-        with index.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(read_rows(csv.reader(file, skipinitialspace=True), index))
-    except OSError as error:
-        raise UserError(f"The flow set {index} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"The flow set {index} is no CSV in UTF-8: {error}.") from error
+    with csv_lines(index, f"The flow set {index}") as lines:
+        rows = list(read_rows(lines, index))
     if not rows:
         raise UserError(f"The flow set {index} holds no sample.")
     return rows
+
+
+@contextmanager
+def csv_lines(path: Path, what: str) -> Iterator[Iterator[list[str]]]:
+    """The lines of a CSV, as their cells. Raises UserError about `what` where they cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield csv.reader(file, skipinitialspace=True)
+    except OSError as error:
+        raise UserError(f"{what} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{what} is no CSV in UTF-8: {error}.") from error
 
 
 def digest(data: FlowSet) -> str:
@@ -234,7 +242,7 @@ def undecided_units(codes: str) -> list[str]:
 
 def terms(codes: str) -> list[str]:
     """ "4 + 12 or 14" -> ["4", "12/14"]."""
-    joined = re.sub(r"\s+(?=[?])", "", re.sub(r"\s*(?:/|or)\s*", "/", codes.lower()))
+    joined = re.sub(r"\s+(?=[?])", "", re.sub(r"\s*(?:/|(?<![a-z])or(?![a-z]))\s*", "/", codes.lower()))
     return re.split(r"[+,\uff0c;&\s]+", joined)
 
 

@@ -53,13 +53,11 @@ RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
 CORRECTIONS = {  # of each release by name; the others have none
     **{
         name: tuple(correction.name for correction in sheet.CORRECTIONS)
-        for name, sheet in (
-            ("casme", casme), ("casme2", casme2), ("casme^3", casme_cubed), ("samm", samm), ("mmew", mmew)
-        )
+        for name, sheet in (("casme", casme), ("casme2", casme2), ("samm", samm))
     },
     "4dme": (fourdme.TENTATIVE, fourdme.SWAPPED),
-}  # fmt: skip
-READINGS = {"samm": tuple(reading.name for reading in samm.READINGS), "mmew": (mmew.OTHERS,)}
+}
+READINGS = {"mmew": (mmew.OTHERS,)}
 STEPS = 8  # frames of a strip, evenly from onset to apex
 STRIP_PX = 96  # their side
 BESIDE = 2  # frames on either side of the apex that training may take for it; MERAU's eq. 11 asks for four at most

@@ -17,7 +17,7 @@ from trainers.data.flow_set import FlowSet
 from trainers.evaluate.answers import Answers, answer
 from trainers.evaluate.learners import BASELINES, NETWORKS
 from trainers.evaluate.problem import pose
-from trainers.evaluate.report import ZERO_WEIGHT, html, sentence
+from trainers.evaluate.report import ZERO_WEIGHT, html
 from trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on
 
 PROTOCOLS = ("zero-shot", "few-shot", "lodo", "loso")
@@ -181,7 +181,7 @@ def legend(documents: Sequence[dict[str, Any]]) -> str:
     databases = next((list(d["by_database"]) for d in documents if "by_database" in d), [])
     why = dict.fromkeys(f"{d['title']}, {d['column']}: {d['skipped']}" for d in documents if "skipped" in d)
     warned = dict.fromkeys(text for d in documents for text in d.get("warnings", ()))
-    placed = dict.fromkeys(sentence(d["transductive"]) for d in documents if "transductive" in d)
+    placed = dict.fromkeys(d["transductive"] for d in documents if "transductive" in d)
     first = f"UF1 / UAR over all databases; in brackets UF1 of {', '.join(databases)}."
     return "\n".join([first, *warned, *weights(documents), *placed, *why])
 

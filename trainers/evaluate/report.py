@@ -71,7 +71,7 @@ def heading(document: dict[str, Any]) -> str:
 
 def remarks(document: dict[str, Any]) -> list[str]:
     """What the scores owe to more than the samples learned from."""
-    said = [sentence(document["transductive"])] if "transductive" in document else []
+    said = [document["transductive"]] if "transductive" in document else []
     if "lesson_weight" in document:
         weight = document["lesson_weight"]
         said.append(
@@ -79,10 +79,6 @@ def remarks(document: dict[str, Any]) -> list[str]:
             f"{weight['lessons']} lessons; {ZERO_WEIGHT}."
         )
     return said
-
-
-def sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def table_of_scores(document: dict[str, Any]) -> str:

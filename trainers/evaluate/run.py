@@ -84,8 +84,8 @@ def run_on(
     document = head(recognizer, problem, settings, name)
     if answers.placed and settings.model in ("merau", *HEADS):
         document["transductive"] = (
-            f"how faces lie in the pictures of {', '.join(answers.placed)} was told from all samples of each database, "
-            "without labels"
+            f"How faces lie in the pictures of {', '.join(answers.placed)} was told from all samples of each database, "
+            "without labels."
         )
     before: list[Trial] = []
     if settings.protocol == ZERO_SHOT:

@@ -116,6 +116,7 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
         ("7/4", [], ["7", "4"]),
         ("4+4/7+17 ?", ["4"], ["7", "17"]),
         ("?", [], []),
+        ("4 (corrugator)+12or14", ["4"], ["12", "14"]),
     ],
 )
 def test_units_that_the_coders_left_open_are_not_taken_for_coded(codes, sure, undecided):

@@ -113,7 +113,7 @@ def test_zero_and_few_shots_of_the_shipped_bundle(index, tmp_path):
     assert few["protocol"] == "few-shot" and few["left_out"] == {"no_class_of_the_task": 5}
     assert few["full"]["uf1"] > 0.7 and few["zero_shot_on_the_same_queries"]["full"]["uf1"] > 0.7
     assert few["au_auc"]["12"] > 0.9 and "warning" not in few
-    assert few["transductive"].startswith("how faces lie in the pictures of casme2, samm was told from all samples")
+    assert few["transductive"].startswith("How faces lie in the pictures of casme2, samm was told from all samples")
     weight = few["lesson_weight"]
     assert weight["lessons"] == 6 and 0 <= weight["mean"] <= 1
     assert (weight["lessons_of_weight_0"] == 6) == (weight["mean"] == 0)

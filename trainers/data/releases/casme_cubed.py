@@ -1,24 +1,20 @@
 """CAS(ME)^3: Li et al., IEEE TPAMI 2022. Parts A and C, micro-expressions at 30 frames/s; depth is not read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.errors import UserError
 from trainers.data.releases.release import (
-    Correction,
     Corrections,
     Entry,
     Release,
-    Row,
     annotated,
-    correct,
     digits,
     folders_by_name,
     gather,
     read_sheet,
 )
 
-PUBLISHED_ROWS = 860  # of part A
 PART_A = ("cas(me)3_part_A_ME*.xls*", "CAS(ME)3_part_A_ME*.xls*")
 PART_C = ("CAS(ME)3_part_C_ME*.xls*", "cas(me)3_part_C_ME*.xls*")
 A_COLUMNS = {
@@ -28,14 +24,6 @@ A_COLUMNS = {
 C_COLUMNS = {
     "subject": "sub", "name": "count", "onset": "onset", "offset": "offset", "aus": "au", "emotion": "emotion",
 }  # fmt: skip
-WHY = "as T. Varanka's loaders (meb) have it"
-CORRECTIONS = tuple(
-    Correction(row, column, str(value), WHY)
-    for row, column, value in (
-        (128, "apex", 160), (749, "onset", 2647), (750, "onset", 1), (750, "apex", 1), (708, "offset", 34),
-        (796, "offset", 1845), (798, "offset", 2403),
-    )
-)  # fmt: skip
 
 
 def load(root: Path, corrections: Corrections) -> Release:
@@ -47,18 +35,12 @@ def load(root: Path, corrections: Corrections) -> Release:
     present = [part for part in parts if any(any(root.rglob(pattern)) for pattern in part[0])]
     if not present:
         raise UserError(f"{root} holds no sheet {PART_A[0]} or {PART_C[0]}: is it the folder of CAS(ME)^3?")
-    entries, notes = list[Entry](), list[str]()
-    for patterns, sheet, columns, prefix in present:
-        rows = read_sheet(root, patterns, columns, sheet=sheet)
-        if patterns == PART_A:
-            rows, notes = correct(rows, CORRECTIONS, corrections, published=PUBLISHED_ROWS)
-        entries += clips(root, rows, prefix)
-    return gather("casme^3", entries, notes)
+    return gather("casme^3", (clip for part in present for clip in clips(root, *part)))
 
 
-def clips(root: Path, rows: Sequence[Row], prefix: str) -> Iterator[Entry]:
+def clips(root: Path, sheets: tuple[str, ...], sheet: str, columns: dict[str, str], prefix: str) -> Iterator[Entry]:
     colour = folders_by_name(root).get("color", [])
-    for row in rows:
+    for row in read_sheet(root, sheets, columns, sheet=sheet):
         mine = [
             folder
             for folder in colour

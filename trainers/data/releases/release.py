@@ -45,7 +45,7 @@ class Corrections:
     readings: frozenset[str] = frozenset()
 
     def makes(self, name: str) -> bool:
-        return name in self.readings or (self.made and name not in self.without)
+        return self.made and name not in self.without
 
 
 @dataclass(frozen=True)

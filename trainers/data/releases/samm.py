@@ -17,21 +17,16 @@ CORRECTIONS = (
     Correction(56, "offset", "5739", WHY),
     *(Correction(row, "apex", str(value), WHY) for row, value in ((125, 1105), (132, 4945), (133, 5130))),
 )
-READINGS = tuple(
-    Correction(row, "aus", value, f"the coders left open which; {WHY}, by optical flow")
-    for row, value in ((15, "R12+R15"), (18, "R12+R15"), (41, "L14"), (64, "R14"), (154, "R14A"))
-)
 
 
 def load(root: Path, corrections: Corrections) -> Release:
     """`root` holds SAMM_Micro_FACS_Codes_v2.xlsx and the folders 006/006_1_2 of frames, raw or cropped.
 
-    Five clips have one Action Unit "or" another. Which one is not known, and flow must not decide what flow is scored
-    by: they stay as they are, and `unit_numbers` takes neither for coded.
+    Five clips have one Action Unit "or" another. Which one is not known: they stay as they are, and `unit_numbers`
+    takes neither for coded.
     """
     published = read_sheet(root, SHEETS, COLUMNS, sheet="MICRO_ONLY", skip=PREAMBLE)
-    wanted = (*CORRECTIONS, *(reading for reading in READINGS if reading.name in corrections.readings))
-    rows, notes = correct(published, wanted, corrections, published=PUBLISHED_ROWS)
+    rows, notes = correct(published, CORRECTIONS, corrections, published=PUBLISHED_ROWS)
     undecided = sum(bool(undecided_units(row["aus"])) for row in rows)
     if undecided:
         notes.append(f"Action Units joined by 'or' are left open, neither coded nor absent, in {undecided} clips.")
