@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors.numpy import load as deserialize
 
-from engine.bundle import DOMAIN, Bundle
-from engine.errors import UserError
+from merau.engine.bundle import DOMAIN, Bundle
+from merau.engine.errors import UserError
 
 LEAST = 10  # samples; of fewer nothing can be said
 MOST = 300  # samples taken of either side

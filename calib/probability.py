@@ -5,8 +5,8 @@ Logits and probabilities are (N, C) float, labels (N,) integers. Fit on samples 
 
 import numpy as np
 
-from engine.errors import UserError
-from engine.heads import softmax
+from merau.engine.errors import UserError
+from merau.engine.heads import softmax
 
 SLOPE_SD, OFFSET_SD = 0.6, 1.0  # expected of a trunk's logits; the shipped ones ask for up to 1.5 and -1.5
 
@@ -33,7 +33,8 @@ def fit_bias_and_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, float]:
     """The b for the last class and the T for which softmax(biased(logits, b) / T) has the least negative
-    log-likelihood, each fit in turn; `weights` as in `fit_temperature`. b is looked for between -3 and 3."""
+    log-likelihood, each fit in turn; `weights` as in `fit_temperature`. b is looked for between -3 and 3.
+    """
     bias, temperature, rows = 0.0, 1.0, np.arange(len(labels))
     candidates = np.linspace(-3, 3, 121)
     for _ in range(5):
@@ -101,7 +102,8 @@ def reliability(
     probability: np.ndarray, happened: np.ndarray, *, bins: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each equal-width bin that holds any of `probability` (N,): its mean there, how often it `happened` (N,), and
-    how many samples that are."""
+    how many samples that are.
+    """
     index = np.minimum((probability * bins).astype(int), bins - 1)
     count = np.bincount(index, minlength=bins)
     held = count > 0
@@ -111,7 +113,8 @@ def reliability(
 
 def diagram(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray) -> str:
     """The reliability diagram of bins (B,) as an SVG: a line for the accuracy at each confidence, on the diagonal where
-    confidence is true, and a bar for the share of the answers."""
+    confidence is true, and a bar for the share of the answers.
+    """
     side, edge = 300, 30
     low, far, span = side - edge, edge, side - 2 * edge
     x = edge + span * confidence

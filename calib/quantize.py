@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from engine.errors import UserError
-from engine.runtimes.batcher import Answer
-from engine.runtimes.onnx import OnnxTrunk, session
+from merau.engine.errors import UserError
+from merau.engine.runtimes.batcher import Answer
+from merau.engine.runtimes.onnx import OnnxTrunk, session
 
 METHODS = ("minmax", "entropy", "percentile", "mse")
 OPERATORS = ("Conv", "Gemm", "MatMul")  # with constant weights
@@ -31,7 +31,8 @@ Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of embeddings (N
 @dataclass(frozen=True)
 class Cost:
     """What is left of a trunk's answers after rounding: mean cosine of the embeddings, `error` (`relative_error`), and
-    each score (before, after)."""
+    each score (before, after).
+    """
 
     cosine: float
     error: float
@@ -41,7 +42,8 @@ class Cost:
 @dataclass(frozen=True)
 class Gate:
     """What a quantised trunk must keep: mean cosine of embeddings with FP32's, and all but `most_drop` of each score
-    (0..1), such as UF1 or the AUC of the Action Units."""
+    (0..1), such as UF1 or the AUC of the Action Units.
+    """
 
     least_cosine: float = 0.98
     most_drop: float = 0.005

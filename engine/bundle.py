@@ -18,7 +18,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 SHIPPED = Path(__file__).with_name("bundles")  # default, farneback (its twin for the flow on a GPU), source
 FORMAT = 1
@@ -32,7 +32,8 @@ EXTRA_TRUNKS = {"fp8": "trunk.fp8.onnx"}
 @dataclass(frozen=True)
 class Bundle:
     """A bundle whose files are present and undamaged. `card` is model.json, `content` the bytes of each file it lists,
-    `sha256` one hash over all of them."""
+    `sha256` one hash over all of them.
+    """
 
     name: str
     card: dict[str, Any]
@@ -95,7 +96,8 @@ def read_checked(root: Traversable, name: str, digest: str, where: str) -> bytes
 
 def check_input(bundle: Bundle, feeds: dict[str, Any]) -> None:
     """Raise UserError listing every point in which `bundle` was made for another input than `feeds`, which is nested
-    like the card's "input"."""
+    like the card's "input".
+    """
     wanted, given = flatten(bundle.card["input"]), flatten(feeds)
     names = sorted(wanted.keys() | given.keys())
     differing = [

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 DIGEST = hashlib.sha256().digest_size
 

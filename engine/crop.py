@@ -12,7 +12,7 @@ import cv2
 import numba
 import numpy as np
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 LEFT_EYE = (33, 133)  # image left: outer and inner corner in the 468-point mesh
 RIGHT_EYE = (263, 362)

@@ -12,11 +12,11 @@ import cv2
 import numba
 import numpy as np
 
-from engine.crop import CropSpec
-from engine.errors import UserError
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
 
 if TYPE_CHECKING:
-    from engine.cuda.farneback import Farneback
+    from merau.engine.cuda.farneback import Farneback
 
 METHODS = ("dis", "farneback")
 CELL_PX = 4  # the head-motion fit samples the flow on this grid
@@ -45,8 +45,8 @@ def flow(onset: np.ndarray, apex: np.ndarray, *, method: str = "dis") -> np.ndar
 
 
 def _cuda(height: int, width: int) -> "Farneback":
-    from engine.cuda.device import device
-    from engine.cuda.farneback import Farneback
+    from merau.engine.cuda.device import device
+    from merau.engine.cuda.farneback import Farneback
 
     solvers, size = _of_this_thread.__dict__, f"cuda {height} x {width}"
     if size not in solvers:
@@ -91,7 +91,8 @@ def fit_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -
 
 def fit_motion(field: np.ndarray, trust: np.ndarray, basis: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """The same for any grid: `field` (2, R, C), `trust` (R, C), `basis` (4, R, C), all float32, and the `cells` (N, 2)
-    int32 of the grid that count."""
+    int32 of the grid that count.
+    """
     return _fit(field, trust, basis, cells)
 
 

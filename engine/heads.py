@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -50,7 +50,8 @@ class Linear:
         cls, known: np.ndarray, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, l2: float = 1.0
     ) -> "Linear":
         """What is to be added to the log of another's probabilities `known` (N, C), little where they are right:
-        logistic regression with these as offset, every class counting the same. Embeddings are taken as they come."""
+        logistic regression with these as offset, every class counting the same. Embeddings are taken as they come.
+        """
         check_samples(embeddings, labels, classes)
         target, offset = np.eye(len(classes))[labels], np.log(known + 1e-9)
         weight = regression(embeddings, target, l2, offset=offset, share=evenly(labels)).astype(np.float32)
@@ -137,7 +138,8 @@ def regression(
     x: np.ndarray, target: np.ndarray, l2: float, *, offset: np.ndarray | float = 0.0, share: np.ndarray | float = 1.0
 ) -> np.ndarray:
     """Slopes and, last, bias (C, d + 1) of ridge logistic regression from `x` (N, d) to `target` (N, C), one-hot, by
-    Nesterov's gradient descent. Logits `offset` (N, C) are there already; a sample counts by its `share` (N,)."""
+    Nesterov's gradient descent. Logits `offset` (N, C) are there already; a sample counts by its `share` (N,).
+    """
     x = np.column_stack([x, np.ones(len(x))]).astype(np.float64)
     counted = (x.T * share).T
     step = 1 / (0.5 * np.linalg.norm(x, 2) * np.linalg.norm(counted, 2) / len(x) + l2)

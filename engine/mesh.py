@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from engine.crop import warped
+from merau.engine.crop import warped
 
 # Points of the mesh, named from the person's own side.
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
@@ -224,7 +224,7 @@ class _Net:
     """One LiteRT net with one input picture: call it with (H, W, 3) float32, get its outputs."""
 
     def __init__(self, name: str, threads: int):
-        net = (files("engine") / "nets" / name).read_bytes()
+        net = (files("merau.engine") / "nets" / name).read_bytes()
         with _silent_stderr():  # LiteRT greets there, below Python, and has no switch for it
             self._interpreter = Interpreter(model_content=net, num_threads=threads)
             self._interpreter.allocate_tensors()

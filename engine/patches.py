@@ -42,7 +42,8 @@ def patched(grey: np.ndarray) -> Patched:
 
 def patch_flow(before: Patched, after: Patched) -> tuple[np.ndarray, np.ndarray]:
     """How far each patch moved, (2, rows, columns) float32 px of the picture, and how ill it fits there, (rows,
-    columns) float32, the standard deviation of what is left in grey levels."""
+    columns) float32, the standard deviation of what is left in grey levels.
+    """
     return _patch_flow(before, after)
 
 

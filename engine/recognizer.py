@@ -9,15 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engine import bundle as bundles
-from engine import heads
-from engine.crop import CropSpec
-from engine.cuda import driver
-from engine.errors import DeviceError, UserError
-from engine.flow import METHODS, pair_flow
-from engine.runtimes.batcher import Answer
-from engine.runtimes.choice import choose, on_cpu, takes_crops
-from engine.teach import Lesson, Sample, taught_to
+from merau.engine import bundle as bundles
+from merau.engine import heads
+from merau.engine.crop import CropSpec
+from merau.engine.cuda import driver
+from merau.engine.errors import DeviceError, UserError
+from merau.engine.flow import METHODS, pair_flow
+from merau.engine.runtimes.batcher import Answer
+from merau.engine.runtimes.choice import choose, on_cpu, takes_crops
+from merau.engine.teach import Lesson, Sample, taught_to
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
 APEX_PX = 64  # side of the apex picture, for trunks that look at one; 256 is what MERAU's authors take
@@ -39,7 +39,8 @@ class Judgement:
 @dataclass(frozen=True)
 class Prediction:
     """What one onset-apex pair shows. `aus` and `probabilities` are 0..1, the latter summing to 1; `prior` holds the
-    probabilities of the bundle's own classes, the same unless others were taught; `embedding` (d,) float32."""
+    probabilities of the bundle's own classes, the same unless others were taught; `embedding` (d,) float32.
+    """
 
     aus: dict[str, float]
     probabilities: dict[str, float]
@@ -52,7 +53,8 @@ class Prediction:
 class Recognizer:
     """A bundle ready to run. One `predict` at a time per object. `device` is the one asked for; `choice` says on
     what it runs, and why. `doubt`: below the first probability of "no expression" a face surely shows one, above the
-    second surely none."""
+    second surely none.
+    """
 
     def __init__(
         self, bundle: bundles.Bundle, *, spec: CropSpec | None = None, precision: str = "int8", device: str = "cpu"

@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
-from engine import heads
-from engine.bundle import DOMAIN, HEAD, Bundle, shipped
-from engine.errors import UserError
+from merau.engine import heads
+from merau.engine.bundle import DOMAIN, HEAD, Bundle, shipped
+from merau.engine.errors import UserError
 
 AUTO = "auto"
 FROM_ONE_SAMPLE_ON = ("cosine", "prototypes", "linear")  # the first is best where no sample can be left out
@@ -67,7 +67,8 @@ class Taught(Protocol):
 @dataclass(frozen=True)
 class Sample:
     """One labelled onset-apex pair as the trunk saw it: `embedding` (d,) float32, `probabilities` of the bundle's own
-    classes (the prior) and `aus`, both 0..1."""
+    classes (the prior) and `aus`, both 0..1.
+    """
 
     label: str
     embedding: np.ndarray
@@ -254,7 +255,8 @@ def spread(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
 
 def held_out(labels: np.ndarray) -> list[np.ndarray]:
     """Indices of the samples that are left out in turn, those whose class keeps another one: one by one, and where they
-    are many, so many at a time that there are FOLDS of them, of each class its share."""
+    are many, so many at a time that there are FOLDS of them, of each class its share.
+    """
     repeated = np.flatnonzero(np.bincount(labels)[labels] > 1)
     by_class = repeated[np.argsort(labels[repeated], kind="stable")]
     return [by_class[fold::FOLDS] for fold in range(min(FOLDS, len(by_class)))]
@@ -284,7 +286,8 @@ def left_out(
 def earned(logits: np.ndarray, labels: np.ndarray, known: np.ndarray) -> tuple[float, float]:
     """The weight of what was said of samples left out, `logits` (M, C), in the product with the prior `known`, and the
     accuracy with it. It is that one of WEIGHTS by which they become likelier most surely: 0 where the prior is right
-    about the samples, or they are too few to tell."""
+    about the samples, or they are too few to tell.
+    """
     if not len(labels):
         return 0.0, 0.0
     said = np.stack([mixed(logits, known, weight) for weight in WEIGHTS])

@@ -23,17 +23,17 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine.crop import CropSpec
-from engine.flow import flow
-from engine.recognizer import Recognizer
+from merau.engine.crop import CropSpec
+from merau.engine.flow import flow
+from merau.engine.recognizer import Recognizer
+from merau.trainers.data import flow_set
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.flows import EXPRESSIONS
+from merau.trainers.data.synth.pairs import draw_pairs
+from merau.trainers.evaluate.answers import answer
+from merau.trainers.evaluate.metrics import auc, class_scores
 from scripts.bench_spot import host
 from scripts.fetch_footage import footage
-from trainers.data import flow_set
-from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import EXPRESSIONS
-from trainers.data.synth.pairs import draw_pairs
-from trainers.evaluate.answers import answer
-from trainers.evaluate.metrics import auc, class_scores
 
 SIX = ("0-f1-su-ph.jpg", "0-f15-hao-ph.jpg", "15-f13-anc-ph.jpg", "45-m7-di-ph.jpg", "single_face.jpg")
 SIX += ("Tom_Hanks_54745.png",)
@@ -123,9 +123,7 @@ def main() -> int:
     sets["TV-L1, strain of the small flow"] = fields["TV-L1"], Layout(), strain_after
     sets["TV-L1, length in place of strain"] = fields["TV-L1"], Layout(), no_strain
     recognizer = Recognizer.load(device="cpu")
-    rows = {
-        name: scored(recognizer, made, drawn.label[shown], drawn.aus[shown]) for name, made in tqdm(sets.items())
-    }
+    rows = {name: scored(recognizer, made, drawn.label[shown], drawn.aus[shown]) for name, made in tqdm(sets.items())}
     document = {"host": host(), "bundle": recognizer.bundle.name, "sha256": recognizer.bundle.sha256}
     print(json.dumps(document | {"samples": int(shown.sum()), "sets": rows}, indent=1))
     return 0

@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import av
 import numpy as np
 
-from engine.mesh import FaceNets
-from engine.recognizer import Prediction, Recognizer
+from merau.engine.mesh import FaceNets
+from merau.engine.recognizer import Prediction, Recognizer
+from merau.trainers.data.synth.pairs import align
 from scripts.fetch_footage import footage
-from trainers.data.synth.pairs import align
 
 SMILE = ((10, 20), (10, 25), (10, 30), (10, 45), (5, 60))  # frames: neutral, and on the way up or at the top
 QUIET_S = (

@@ -38,20 +38,20 @@ import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from calib.quantize import answers, cost
-from engine import bundle as bundles
-from engine.crop import CropSpec
-from engine.cuda import compiler, driver
-from engine.cuda.device import Memory, device
-from engine.cuda.facial import Facial
-from engine.cuda.farneback import Farneback, FarnebackSettings, pyramid, smoothing
-from engine.cuda.patches import PatchFlow
-from engine.errors import UserError
-from engine.flow import face_cells, pair_flow
-from engine.patches import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
-from engine.recognizer import GRID, Recognizer, normalise, read_head, shrink
-from engine.runtimes import tensorrt
-from engine.runtimes.onnx import OnnxTrunk
+from merau.calib.quantize import answers, cost
+from merau.engine import bundle as bundles
+from merau.engine.crop import CropSpec
+from merau.engine.cuda import compiler, driver
+from merau.engine.cuda.device import Memory, device
+from merau.engine.cuda.facial import Facial
+from merau.engine.cuda.farneback import Farneback, FarnebackSettings, pyramid, smoothing
+from merau.engine.cuda.patches import PatchFlow
+from merau.engine.errors import UserError
+from merau.engine.flow import face_cells, pair_flow
+from merau.engine.patches import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
+from merau.engine.recognizer import GRID, Recognizer, normalise, read_head, shrink
+from merau.engine.runtimes import tensorrt
+from merau.engine.runtimes.onnx import OnnxTrunk
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
 DRAWN, DRAWN_SEED = 4000, 4242  # flows that each precision is judged on
@@ -65,7 +65,8 @@ WIDTH = {"fp16": 2, "int8": 1, "fp8": 1}  # bytes of a weight
 @dataclass(frozen=True)
 class Work:
     """What there is to do at least; the tensor cores' operations are `tensor` in FP16, `narrow` in INT8 or FP8, which
-    run at twice the rate."""
+    run at twice the rate.
+    """
 
     bytes: float = 0
     operations: float = 0
@@ -197,9 +198,9 @@ def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np
 
 def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     """UF1, AUC of the Action Units and cosine of the embedding of each precision, on drawn flow."""
-    from trainers.data.synth.flows import HARDER, draw
-    from trainers.evaluate.synthetic import kinds_of
-    from trainers.export import scoring, trunk_inputs
+    from merau.trainers.data.synth.flows import HARDER, draw
+    from merau.trainers.evaluate.synthetic import kinds_of
+    from merau.trainers.export import scoring, trunk_inputs
 
     settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=kinds_of(bundle))
     data = draw(DRAWN_SEED, DRAWN, settings)

@@ -30,20 +30,20 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from calib.baseline import Depth
-from engine.crop import CropSpec
-from engine.recognizer import Recognizer
+from merau.calib.baseline import Depth
+from merau.engine.crop import CropSpec
+from merau.engine.recognizer import Recognizer
+from merau.stream.align import Aligner, Crop
+from merau.stream.bench import bench
+from merau.stream.demo import CLIP
+from merau.stream.faces import FaceTracker
+from merau.stream.pipeline import Pipeline, PipelineSettings, Update
+from merau.stream.sources import Source, SourceSettings, open_source
+from merau.stream.spotter.motion import moment, motion, regions
+from merau.trainers.data.synth.clips import ClipPlan, Motion, make_clip
 from scripts.bench_rtsp import looped
 from scripts.fetch_footage import footage
-from stream.align import Aligner, Crop
-from stream.bench import bench
-from stream.demo import CLIP
-from stream.faces import FaceTracker
-from stream.pipeline import Pipeline, PipelineSettings, Update
-from stream.sources import Source, SourceSettings, open_source
-from stream.spotter.motion import moment, motion, regions
 from tests.rtsp_server import RtspServer
-from trainers.data.synth.clips import ClipPlan, Motion, make_clip
 
 LAG_S = 0.2
 SETTLED_S = 2.0  # of a clip before its residual counts

@@ -26,17 +26,17 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine.bundle import SHIPPED
-from engine.mesh import FaceNets
-from engine.recognizer import Recognizer
+from merau.engine.bundle import SHIPPED
+from merau.engine.mesh import FaceNets
+from merau.engine.recognizer import Recognizer
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.clips import STILL, Motion
+from merau.trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows, FlowSettings, draw
+from merau.trainers.data.synth.pairs import Pairs, align, measure
+from merau.trainers.evaluate.clips import frames_at, read_moments
+from merau.trainers.evaluate.synthetic import score
 from scripts.bench_spot import PORTRAITS, Clip, Heard, Said, animated, hear, host, match, rendered, share
 from scripts.fetch_footage import footage
-from trainers.data.synth.action_units import AUS
-from trainers.data.synth.clips import STILL, Motion
-from trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows, FlowSettings, draw
-from trainers.data.synth.pairs import Pairs, align, measure
-from trainers.evaluate.clips import frames_at, read_moments
-from trainers.evaluate.synthetic import score
 
 SEED = 3000
 DRAWN = 4000  # flows for each peak

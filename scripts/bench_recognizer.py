@@ -20,9 +20,9 @@ import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine.crop import CropSpec
-from engine.flow import METHODS, pair_flow
-from engine.recognizer import Recognizer, normalise, shrink
+from merau.engine.crop import CropSpec
+from merau.engine.flow import METHODS, pair_flow
+from merau.engine.recognizer import Recognizer, normalise, shrink
 
 REPEATS = 300
 

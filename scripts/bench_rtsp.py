@@ -27,10 +27,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from stream.demo import CLIP
-from stream.events import Event
-from stream.pipeline import Pipeline
-from stream.sources import Frame, Source, SourceSettings, open_source
+from merau.stream.demo import CLIP
+from merau.stream.events import Event
+from merau.stream.pipeline import Pipeline
+from merau.stream.sources import Frame, Source, SourceSettings, open_source
 from tests.rtsp_server import RtspServer
 
 DOWN_S = 3.0
@@ -105,7 +105,7 @@ def analyser(analyse: bool) -> tuple[Callable[[Frame], None], list[Event]]:
     """What is done with each frame, and where its events are put; compiled and warm, as a watch is once it runs."""
     if not analyse:
         return lambda frame: None, []
-    from engine.recognizer import Recognizer
+    from merau.engine.recognizer import Recognizer
 
     recognizer = Recognizer.load()
     with open_source(str(CLIP)) as warming:

@@ -34,11 +34,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine.recognizer import Recognizer
+from merau.engine.recognizer import Recognizer
+from merau.stream.pipeline import Pipeline
+from merau.stream.sources import open_source
+from merau.trainers.data.synth.clips import STILL, ClipPlan, make_clip, random_plan
 from scripts.fetch_footage import footage
-from stream.pipeline import Pipeline
-from stream.sources import open_source
-from trainers.data.synth.clips import STILL, ClipPlan, make_clip, random_plan
 
 IOU = 0.5
 PEAKS_PX = (0.5, 1.0, 2.0)
@@ -145,7 +145,8 @@ class Heard:
 
 def clips_of(split: str, rates: Sequence[float], count: int, seed: int) -> list[Clip]:
     """`count` clips for every set, rate and peak, faces in turn, every one with its own seed; of heads that only move
-    four times as many, for a rate of what is rare asks for minutes."""
+    four times as many, for a rate of what is rare asks for minutes.
+    """
     asked: list[tuple[str, float, float | None]] = []
     for rate in rates:
         asked += [("micro", rate, peak) for peak in PEAKS_PX]

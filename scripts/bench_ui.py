@@ -27,14 +27,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine.recognizer import Recognizer
+from merau.engine.recognizer import Recognizer
+from merau.stream.demo import CLIP
+from merau.stream.events import Event, read_events
+from merau.stream.pipeline import Pipeline
+from merau.stream.sources import File, SourceSettings
+from merau.stream.ui.app import App
+from merau.stream.ui.settings import UiSettings
 from scripts.bench_rtsp import looped
-from stream.demo import CLIP
-from stream.events import Event, read_events
-from stream.pipeline import Pipeline
-from stream.sources import File, SourceSettings
-from stream.ui.app import App
-from stream.ui.settings import UiSettings
 
 PASS_S = 28.0  # the clip's length: what comes later is seen for the second time
 CLIP_HZ = 30
@@ -134,7 +134,8 @@ def begin(page: Page) -> None:
 
 def camera_file(folder: Path, rate: int) -> Path:
     """The clip at `rate`, each picture's number in its corner: a made-up camera on a busy machine plays slowly, and the
-    number tells what the clip showed at a moment."""
+    number tells what the clip showed at a moment.
+    """
     path = folder / f"camera{rate}.y4m"
     with av.open(str(CLIP)) as source, path.open("wb") as out:
         out.write(f"YUV4MPEG2 W640 H480 F{rate}:1 Ip A1:1 C420jpeg\n".encode())
@@ -151,7 +152,8 @@ def camera_file(folder: Path, rate: int) -> Path:
 
 def of_file(video: Path) -> list[Event]:
     """What the analysis says of the very pictures that the camera shows: at 60 frames/s each of the clip's comes twice,
-    which moves an apex by itself."""
+    which moves an apex by itself.
+    """
     with File(str(video), SourceSettings()) as source:
         updates = list(Pipeline("file", Recognizer.load()).run(source))
     return [event for update in updates for event in update.events if event.final]

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engine.crop import CropSpec, apply, layout_transform
-from engine.flow import DEPTH_CELL_PX, DEPTH_FILE
-from engine.mesh import FaceNets
+from merau.engine.crop import CropSpec, apply, layout_transform
+from merau.engine.flow import DEPTH_CELL_PX, DEPTH_FILE
+from merau.engine.mesh import FaceNets
 
 KERNEL_PX = 6.0
 

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine import bundle as bundles
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from engine.teach import Sample
-from stream.align import Aligner, Crop
-from stream.events import read_labels
-from stream.faces import FaceTracker
-from stream.sources import File, Frame, SourceSettings
+from merau.engine import bundle as bundles
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.engine.teach import Sample
+from merau.stream.align import Aligner, Crop
+from merau.stream.events import read_labels
+from merau.stream.faces import FaceTracker
+from merau.stream.sources import File, Frame, SourceSettings
 
 CLIPS = ("label", "file", "onset_s", "apex_s")  # the columns of a CSV of moments in clips
 PICTURES = ("label", "onset", "apex")  # and of a CSV of picture pairs

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.crop import CropSpec, apply, compose, cut, layout_transform, similarity
-from engine.errors import UserError
-from stream.faces import Face, Quality
-from stream.sources import Frame
+from merau.engine.crop import CropSpec, apply, compose, cut, layout_transform, similarity
+from merau.engine.errors import UserError
+from merau.stream.faces import Face, Quality
+from merau.stream.sources import Frame
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from engine.bundle import Bundle
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from stream.events import Event, Store
-from stream.export import FORMATS, writing
-from stream.pipeline import Pipeline, PipelineSettings
-from stream.record import record
-from stream.report import render
-from stream.sources import File
-from stream.summary import Summary
-from stream.words import clock, count, line
+from merau.engine.bundle import Bundle
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.stream.events import Event, Store
+from merau.stream.export import FORMATS, writing
+from merau.stream.pipeline import Pipeline, PipelineSettings
+from merau.stream.record import record
+from merau.stream.report import render
+from merau.stream.sources import File
+from merau.stream.summary import Summary
+from merau.stream.words import clock, count, line
 
 
 @dataclass(frozen=True)

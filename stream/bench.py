@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from engine.recognizer import Recognizer
-from stream.align import Aligner
-from stream.demo import CLIP
-from stream.doctor import installed
-from stream.faces import FaceTracker
-from stream.flows import FrameFlow
-from stream.pipeline import Pipeline, PipelineSettings
-from stream.sources import File, SourceSettings
-from stream.spotter import Spotter
-from stream.turns import TURNS
+from merau.engine.recognizer import Recognizer
+from merau.stream.align import Aligner
+from merau.stream.demo import CLIP
+from merau.stream.doctor import installed
+from merau.stream.faces import FaceTracker
+from merau.stream.flows import FrameFlow
+from merau.stream.pipeline import Pipeline, PipelineSettings
+from merau.stream.sources import File, SourceSettings
+from merau.stream.spotter import Spotter
+from merau.stream.turns import TURNS
 
 FRAMES = 600
 VERSIONS = ("merau-live", "av", "opencv-python-headless", "ai-edge-litert", "onnxruntime", "numba")

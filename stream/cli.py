@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import UserError
-from stream.words import count
+from merau.engine.errors import UserError
+from merau.stream.words import count
 
 if TYPE_CHECKING:
-    from engine.recognizer import Recognizer
-    from stream.pipeline import PipelineSettings
+    from merau.engine.recognizer import Recognizer
+    from merau.stream.pipeline import PipelineSettings
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -137,8 +137,8 @@ def _add_pictures(command: argparse.ArgumentParser) -> None:
 
 
 def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSettings]":
-    from stream.faces import FaceSettings
-    from stream.pipeline import PipelineSettings
+    from merau.stream.faces import FaceSettings
+    from merau.stream.pipeline import PipelineSettings
 
     settings = PipelineSettings(faces=FaceSettings(detector=arguments.faces))
     return _warm(_load(arguments)), settings
@@ -146,7 +146,7 @@ def _recognizing(arguments: argparse.Namespace) -> "tuple[Recognizer, PipelineSe
 
 def _load(arguments: argparse.Namespace, bundle: Path | None = None) -> "Recognizer":
     """What the options ask for; `bundle`, as its classes are, instead of the one and the head that they name."""
-    from engine.recognizer import Recognizer
+    from merau.engine.recognizer import Recognizer
 
     return Recognizer.load(
         bundle or arguments.bundle,
@@ -164,7 +164,7 @@ def _warm(recognizer: "Recognizer") -> "Recognizer":
     import cv2
     import numpy as np
 
-    from stream.flows import FrameFlow, runs_on
+    from merau.stream.flows import FrameFlow, runs_on
 
     cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
     blank = np.zeros(recognizer.spec.full, np.uint8)
@@ -174,10 +174,10 @@ def _warm(recognizer: "Recognizer") -> "Recognizer":
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    from stream.events import Store
-    from stream.pipeline import Pipeline
-    from stream.sources import SourceSettings, open_source
-    from stream.watch import stop_on_signals, watch
+    from merau.stream.events import Store
+    from merau.stream.pipeline import Pipeline
+    from merau.stream.sources import SourceSettings, open_source
+    from merau.stream.watch import stop_on_signals, watch
 
     limits = SourceSettings(
         paced=True,
@@ -195,8 +195,8 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _analyse(arguments: argparse.Namespace) -> int:
-    from stream.analyse import Results, analyse, told
-    from stream.sources import File, SourceSettings
+    from merau.stream.analyse import Results, analyse, told
+    from merau.stream.sources import File, SourceSettings
 
     recognizer, settings = _recognizing(arguments)
     folder = arguments.out or (None if arguments.json else Path("merau-out"))
@@ -218,11 +218,11 @@ def _analyse(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from engine.recognizer import Recognizer
-    from stream import demo
-    from stream.analyse import Results, analyse
-    from stream.pipeline import PipelineSettings
-    from stream.sources import File, SourceSettings
+    from merau.engine.recognizer import Recognizer
+    from merau.stream import demo
+    from merau.stream.analyse import Results, analyse
+    from merau.stream.pipeline import PipelineSettings
+    from merau.stream.sources import File, SourceSettings
 
     recognizer, truth = _warm(Recognizer.load()), demo.truth()
     with (
@@ -244,10 +244,10 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _demo_page(store: Path) -> None:
     """The live page on the demo's clip: until Ctrl-C at a terminal, else just long enough to see that it answers."""
-    from engine.recognizer import Recognizer
-    from stream import demo
-    from stream.ui.app import App, until_stopped
-    from stream.ui.settings import UiSettings
+    from merau.engine.recognizer import Recognizer
+    from merau.stream import demo
+    from merau.stream.ui.app import App, until_stopped
+    from merau.stream.ui.settings import UiSettings
 
     app = App([str(demo.CLIP)], Recognizer.load, UiSettings(port=0), store=store)
     with until_stopped(app) as stopped:
@@ -261,7 +261,7 @@ def _demo_page(store: Path) -> None:
 
 
 def _ui(arguments: argparse.Namespace) -> int:
-    from stream.ui.settings import Login, UiSettings
+    from merau.stream.ui.settings import Login, UiSettings
 
     settings = UiSettings(
         host=arguments.host,
@@ -275,7 +275,7 @@ def _ui(arguments: argparse.Namespace) -> int:
         purpose=arguments.purpose,
     )
     _, pipeline = _recognizing(arguments)
-    from stream.ui.app import App, until_stopped
+    from merau.stream.ui.app import App, until_stopped
 
     app = App(arguments.sources, partial(_load, arguments), settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:
@@ -287,8 +287,8 @@ def _ui(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from stream.events import event_fields, read_events, read_sessions
-    from stream.export import FORMATS, OF_ONE_RECORDING, writing
+    from merau.stream.events import event_fields, read_events, read_sessions
+    from merau.stream.export import FORMATS, OF_ONE_RECORDING, writing
 
     sessions = [s for s in read_sessions(arguments.store) if arguments.session in (None, s.id)]
     if not sessions:
@@ -315,9 +315,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
-    from engine.recognizer import Recognizer
-    from engine.teach import teach
-    from stream.adapt import judge_of, once, read_samples
+    from merau.engine.recognizer import Recognizer
+    from merau.engine.teach import teach
+    from merau.stream.adapt import judge_of, once, read_samples
 
     bundle = arguments.bundle or (None if arguments.head else judge_of(arguments.samples))
     recognizer = _warm(Recognizer.load(bundle, head=arguments.head))
@@ -342,7 +342,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from stream import doctor
+    from merau.stream import doctor
 
     findings = doctor.examine(arguments.bundle, arguments.store)
     print(json.dumps(findings) if arguments.json else doctor.told(findings))
@@ -350,7 +350,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from stream import bench
+    from merau.stream import bench
 
     result = bench.bench(*_recognizing(arguments))
     print(json.dumps(result) if arguments.json else bench.told(result))

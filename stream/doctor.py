@@ -10,12 +10,12 @@ import av
 import numpy as np
 import onnxruntime
 
-from calib.domain import LEAST, gap, reference
-from engine import bundle as bundles
-from engine.cuda import driver
-from engine.recognizer import Recognizer
-from stream.events import read_events, read_sessions
-from stream.flows import FrameFlow
+from merau.calib.domain import LEAST, gap, reference
+from merau.engine import bundle as bundles
+from merau.engine.cuda import driver
+from merau.engine.recognizer import Recognizer
+from merau.stream.events import read_events, read_sessions
+from merau.stream.flows import FrameFlow
 
 RUNTIMES = ("merau-live", "av", "opencv-python-headless", "numpy", "numba", "ai-edge-litert", "onnxruntime", "pyarrow")
 OPTIONAL = ("insightface", "nvidia-cuda-nvrtc", "pycuda", "tensorrt", "tensorrt-rtx", "torch")
@@ -24,7 +24,8 @@ CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 
 def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, Any]:
     """Everything there is to know, as JSON, of the bundle that would run: the one at `bundle_path`, or the one that
-    `merau watch` would take. Raises UserError when it cannot run, or the store cannot be read."""
+    `merau watch` would take. Raises UserError when it cannot run, or the store cannot be read.
+    """
     recognizer = Recognizer.load(bundle_path)
     bundle, choice = recognizer.bundle, recognizer.choice
     probe = driver.probe()

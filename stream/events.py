@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 KINDS = ("micro", "macro", "blink", "head", "speech", "other")
 
@@ -70,7 +70,8 @@ class Consent:
 
 def event_fields(event: Event) -> dict[str, Any]:
     """The event as JSON fields, without its blobs: the one form that the JSON document, the live lines, the store
-    and every export share. Numbers are rounded to 4 decimals; a number that is not finite becomes None."""
+    and every export share. Numbers are rounded to 4 decimals; a number that is not finite becomes None.
+    """
     return {name: _plain(getattr(event, name)) for name in FIELDS}
 
 
@@ -241,7 +242,8 @@ class Label:
 @dataclass(frozen=True)
 class Curve:
     """Motion and noise floor of one face over a session: (N,) float32 px of the crop, each the largest of its `bin_s`;
-    NaN where the face was not analysed."""
+    NaN where the face was not analysed.
+    """
 
     track: int
     bin_s: float
@@ -298,7 +300,8 @@ class Store:
 
     def judge_anew(self, events: Iterable[tuple[int, Event]]) -> None:
         """From now on these events, each with its session, are taken for what is said here, all others for what was
-        first said of them, which is kept."""
+        first said of them, which is kept.
+        """
         self._queue.put(_Write("DELETE FROM judgements", ()))
         for session, event in events:
             said = (json.dumps(_plain(event.probabilities)), event.label, event.uncertain)
@@ -325,7 +328,8 @@ class Store:
 
     def forget(self, before: datetime) -> None:
         """Delete the events from before this time, also of sessions that still run, with their pictures and films, and
-        the sessions that ended before it with all they left; labels stay, they show nobody."""
+        the sessions that ended before it with all they left; labels stay, they show nobody.
+        """
         limit = (before.astimezone(UTC).isoformat(timespec="milliseconds"),)
         for sql in _FORGET:
             self._queue.put(_Write(sql, limit))
@@ -443,7 +447,8 @@ def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
 
 def read_firsts(path: Path, session: int) -> dict[str, dict[str, Any]]:
     """The fields `probabilities`, `label` and `uncertain` as first said of those events of a session that are judged
-    otherwise now. Raises UserError when the file is not a store."""
+    otherwise now. Raises UserError when the file is not a store.
+    """
     chosen = (
         f"SELECT event, {', '.join(f'events.{name}' for name in _JUDGED)} FROM events "
         f"JOIN judgements {_OF_EVENT} WHERE events.session = ?"

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from engine.errors import UserError
-from stream.events import FIELDS, Event, event_fields
-from stream.words import describe
+from merau.engine.errors import UserError
+from merau.stream.events import FIELDS, Event, event_fields
+from merau.stream.words import describe
 
 NESTED = ("aus", "probabilities")
 NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")

@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
-from engine.crop import CropSpec
-from engine.errors import DeviceError
-from engine.recognizer import Recognizer
-from stream.spotter.motion import Flow, Moment, on_cpu, on_gpu
-from stream.turns import aside
+from merau.engine.crop import CropSpec
+from merau.engine.errors import DeviceError
+from merau.engine.recognizer import Recognizer
+from merau.stream.spotter.motion import Flow, Moment, on_cpu, on_gpu
+from merau.stream.turns import aside
 
 NAMES = {"cpu": "the CPU", "cuda": "the GPU"}
 

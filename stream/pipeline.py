@@ -10,23 +10,24 @@ from datetime import datetime, timedelta
 import cv2
 import numpy as np
 
-from engine.errors import UserError
-from engine.flow import flow_picture
-from engine.recognizer import Judgement, Prediction, Recognizer
-from stream.align import Aligner, AlignSettings, Crop
-from stream.events import Event
-from stream.faces import Face, FaceSettings, FaceTracker
-from stream.flows import FrameFlow, runs_on
-from stream.sources import Frame, Source
-from stream.spotter import Span, Spotter, SpotterSettings
-from stream.turns import TURNS, aside
+from merau.engine.errors import UserError
+from merau.engine.flow import flow_picture
+from merau.engine.recognizer import Judgement, Prediction, Recognizer
+from merau.stream.align import Aligner, AlignSettings, Crop
+from merau.stream.events import Event
+from merau.stream.faces import Face, FaceSettings, FaceTracker
+from merau.stream.flows import FrameFlow, runs_on
+from merau.stream.sources import Frame, Source
+from merau.stream.spotter import Span, Spotter, SpotterSettings
+from merau.stream.turns import TURNS, aside
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 
 
 def unsure(said: Prediction | Judgement, recognizer: Recognizer) -> bool:
     """Whether what `recognizer` said of an event is uncertain: also where it sees no expression, for the spotter saw
-    one, unless it was taught on the spot what is none."""
+    one, unless it was taught on the spot what is none.
+    """
     return said.uncertain or (said.label == NO_EXPRESSION and recognizer.lesson is None)
 
 
@@ -246,7 +247,8 @@ class Pipeline:
 
     def _doubt(self, onset: Crop, apex: Crop) -> float | None:
         """Of the face expressing something: below 0 it surely does, above 1 it surely does not; None where the bundle
-        does not know faces that express nothing."""
+        does not know faces that express nothing.
+        """
         something, nothing = self.recognizer.doubt
         none = self._predict(onset, apex).prior.get(NO_EXPRESSION)
         return None if none is None else (none - something) / (nothing - something)

@@ -5,9 +5,9 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict
 
-from stream.events import Consent, Store
-from stream.pipeline import Pipeline, Update
-from stream.sources import Source
+from merau.stream.events import Consent, Store
+from merau.stream.pipeline import Pipeline, Update
+from merau.stream.sources import Source
 
 NOTE_EVERY_S = 10.0  # how much of a session's frame count and gaps a killed process loses
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.bundle import Bundle
-from stream.events import KINDS, Event
-from stream.summary import EXPRESSIONS, Summary, Trace, Track
-from stream.words import AU_NAMES, KIND_NAMES, clock
+from merau.engine.bundle import Bundle
+from merau.stream.events import KINDS, Event
+from merau.stream.summary import EXPRESSIONS, Summary, Trace, Track
+from merau.stream.words import AU_NAMES, KIND_NAMES, clock
 
 PX_PER_S = 1  # a timeline that would be denser than this scrolls sideways
 PLOT_PX = 150
@@ -46,7 +46,7 @@ def render(
         _others(others),
         _notes(bundle),
     ]
-    style = files("stream").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("merau.stream").joinpath("report.css").read_text(encoding="utf-8")
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stream.events import Curve, Event, by_onset, event_fields
-from stream.pipeline import Update
+from merau.stream.events import Curve, Event, by_onset, event_fields
+from merau.stream.pipeline import Update
 
 BINS = 2400
 FIRST_BIN_S = 0.02
@@ -16,7 +16,8 @@ EXPRESSIONS = ("micro", "macro")  # the kinds that the recognizer names, and who
 
 class Trace:
     """Motion and noise floor of one face over time, px of the crop, each the largest of its bin; NaN where the face was
-    not analysed. There are never more than `BINS` bins: they grow as the time does."""
+    not analysed. There are never more than `BINS` bins: they grow as the time does.
+    """
 
     def __init__(self) -> None:
         self.bin_s = FIRST_BIN_S

@@ -10,11 +10,11 @@ from collections import Counter
 from contextlib import closing
 from types import FrameType
 
-from stream.events import Store, event_fields
-from stream.pipeline import Pipeline, Update
-from stream.record import record
-from stream.sources import Source, SourceState
-from stream.words import count, line
+from merau.stream.events import Store, event_fields
+from merau.stream.pipeline import Pipeline, Update
+from merau.stream.record import record
+from merau.stream.sources import Source, SourceState
+from merau.stream.words import count, line
 
 STATUS_EVERY_S = 1.0
 

@@ -1,6 +1,6 @@
 """Events in words: for the screen, the exports and the report."""
 
-from stream.events import Event
+from merau.stream.events import Event
 
 LIKELY = 0.5  # from here on an Action Unit is named
 

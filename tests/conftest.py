@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.cuda import driver
+from merau.engine.cuda import driver
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,4 +1,4 @@
-"""The walls of the house: engine <- calib <- {stream, trainers}, and no torch on the live side."""
+"""The import rules: engine <- calib <- {stream, trainers}, one import name, and no torch on the live side."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-HOUSE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "engine": {"engine"},
     "calib": {"calib", "engine"},
@@ -20,37 +20,48 @@ MAY_IMPORT = {
 
 
 def imported(file: Path) -> set[str]:
-    """The top-level packages that a file imports, wherever in the file."""
+    """The dotted names of the modules that a file imports, wherever in the file."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative imports hide the room"
-            names.add(node.module or "")
-    return {name.split(".")[0] for name in names}
+            assert node.level == 0, f"{file}: a relative import hides the room"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def packages(file: Path) -> set[str]:
+    """The top-level packages that a file imports."""
+    return {name.split(".")[0] for name in imported(file)}
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_rooms_import_only_what_they_may(room):
-    files = sorted((HOUSE / room).rglob("*.py"))
+    files = sorted((ROOT / room).rglob("*.py"))
     assert files
     for file in files:
-        rooms = imported(file) & MAY_IMPORT.keys()
+        rooms = {name.split(".")[1] for name in imported(file) if name.startswith("merau.")}
         assert rooms <= MAY_IMPORT[room], f"{file} imports {rooms - MAY_IMPORT[room]}"
+
+
+def test_rooms_are_imported_as_merau():
+    tree = [file for folder in (*MAY_IMPORT, "tests", "scripts", "examples") for file in (ROOT / folder).rglob("*.py")]
+    for file in tree:
+        assert not packages(file) & MAY_IMPORT.keys(), f"{file} imports a room without merau"
 
 
 @pytest.mark.parametrize("room", ["engine", "calib", "stream"])
 def test_torch_stays_with_the_trainers(room):
-    for file in (HOUSE / room).rglob("*.py"):
-        assert not imported(file) & {"torch", "torchvision", "onnxscript"}, file
+    for file in (ROOT / room).rglob("*.py"):
+        assert not packages(file) & {"torch", "torchvision", "onnxscript"}, file
 
 
 WATCH = """
 import json, sys
-from stream.cli import main
+from merau.stream.cli import main
 code = main(["watch", sys.argv[1], "--store", sys.argv[2], "--json"])
-print(json.dumps([code, sorted({name.split(".")[0] for name in sys.modules})]))
+print(json.dumps([code, sorted({name for name in sys.modules})]))
 """
 
 
@@ -64,8 +75,8 @@ def test_watch_loads_no_torch(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     command = [sys.executable, "-c", WATCH, clip, tmp_path / "events.db"]
-    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     code, loaded = json.loads(done.stdout)
     assert code == 0, done.stderr
-    assert {"stream", "engine", "calib", "onnxruntime"} <= set(loaded)
-    assert not {"torch", "trainers"} & set(loaded)
+    assert {"merau.stream", "merau.engine", "merau.calib", "onnxruntime"} <= set(loaded)
+    assert not {"torch", "merau.trainers"} & set(loaded)

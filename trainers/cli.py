@@ -6,17 +6,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import UserError
-from trainers import precision
-from trainers.data import commands as dataset_commands
-from trainers.evaluate import commands as evaluation
-from trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
-from trainers.learn import commands as learning
+from merau.engine.errors import UserError
+from merau.trainers import precision
+from merau.trainers.data import commands as dataset_commands
+from merau.trainers.evaluate import commands as evaluation
+from merau.trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
+from merau.trainers.learn import commands as learning
 
 if TYPE_CHECKING:
-    from trainers.data.synth.action_units import Combinations
-    from trainers.data.synth.flows import Flows
-    from trainers.learn.fusion import FlowTraining
+    from merau.trainers.data.synth.action_units import Combinations
+    from merau.trainers.data.synth.flows import Flows
+    from merau.trainers.learn.fusion import FlowTraining
 
 KEPT_BACK_SEED = 1_000_003  # beyond the training seed: of what quantisation and calibration are fit to
 ANIMATED = 0.06  # pairs of the animated astronaut for each drawn flow
@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_clips(options: argparse.Namespace) -> None:
-    from trainers.data.synth import clips
+    from merau.trainers.data.synth import clips
 
     clips.main([options.what, *options.rest])
 
@@ -104,8 +104,8 @@ def run_clips(options: argparse.Namespace) -> None:
 def run_flows(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from trainers.data.synth import action_units
-    from trainers.data.synth.flows import HARDER, FlowSettings, draw
+    from merau.trainers.data.synth import action_units
+    from merau.trainers.data.synth.flows import HARDER, FlowSettings, draw
 
     base = HARDER if options.harder else FlowSettings()
     as_set = base.as_set if options.as_set is None else options.as_set
@@ -117,8 +117,8 @@ def run_flows(options: argparse.Namespace) -> None:
 def run_pairs(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from trainers.data.synth import action_units
-    from trainers.data.synth.pairs import draw_pairs
+    from merau.trainers.data.synth import action_units
+    from merau.trainers.data.synth.pairs import draw_pairs
 
     kinds = getattr(action_units, TABLES[options.classes])
     np.savez_compressed(options.out, **vars(draw_pairs(options.portraits, options.samples, options.seed, kinds)))
@@ -136,16 +136,16 @@ def run_train(options: argparse.Namespace) -> None:
 def run_synthetic(options: argparse.Namespace) -> None:
     import torch
 
-    from engine import bundle
-    from engine.recognizer import Recognizer
-    from trainers.data.synth import action_units
-    from trainers.data.synth.flows import HARDER, FlowSettings, draw
-    from trainers.data.synth.pairs import draw_pairs, measure, pictures
-    from trainers.evaluate.synthetic import KEPT_OUT, score
-    from trainers.export import export, load_model
-    from trainers.learn.apex import pretrain
-    from trainers.learn.fusion import FlowTraining, add_apex, train
-    from trainers.learn.settings import DetectorSettings, TcaeSettings
+    from merau.engine import bundle
+    from merau.engine.recognizer import Recognizer
+    from merau.trainers.data.synth import action_units
+    from merau.trainers.data.synth.flows import HARDER, FlowSettings, draw
+    from merau.trainers.data.synth.pairs import draw_pairs, measure, pictures
+    from merau.trainers.evaluate.synthetic import KEPT_OUT, score
+    from merau.trainers.export import export, load_model
+    from merau.trainers.learn.apex import pretrain
+    from merau.trainers.learn.fusion import FlowTraining, add_apex, train
+    from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
 
     settings = FlowTraining(samples=options.samples, epochs=options.epochs, seed=options.seed)
     kinds = getattr(action_units, TABLES[options.classes])
@@ -192,10 +192,11 @@ def training_flows(
     options: argparse.Namespace, settings: "FlowTraining", kinds: "Combinations", pairs: int, few: "Flows | None"
 ) -> "Flows":
     """Drawn flow as the live path and flow sets show it; among it the `few` labelled samples, or `pairs` of an animated
-    portrait, seen both ways: drawn flow imitates how a method errs, there it errs itself."""
-    from trainers.data.synth.flows import SET_SHARE, WIDER, FlowSettings, draw, joined
-    from trainers.data.synth.pairs import in_a_set
-    from trainers.learn.fusion import rehearsed
+    portrait, seen both ways: drawn flow imitates how a method errs, there it errs itself.
+    """
+    from merau.trainers.data.synth.flows import SET_SHARE, WIDER, FlowSettings, draw, joined
+    from merau.trainers.data.synth.pairs import in_a_set
+    from merau.trainers.learn.fusion import rehearsed
 
     seed, flow = settings.seed, options.flow
     live = draw(seed, settings.samples, FlowSettings(flow=flow, as_set=SET_SHARE, combinations=kinds))
@@ -208,15 +209,15 @@ def training_flows(
 
 
 def animated(seed: int, samples: int, kinds: "Combinations", flow: str) -> "Flows":
-    from trainers.data.synth.clips import ASTRONAUT
-    from trainers.data.synth.pairs import draw_pairs, measure
+    from merau.trainers.data.synth.clips import ASTRONAUT
+    from merau.trainers.data.synth.pairs import draw_pairs, measure
 
     return measure(draw_pairs([ASTRONAUT], samples, seed, kinds), method=flow)
 
 
 def shots(options: argparse.Namespace) -> "Flows":
     """The labelled samples of the flow set that --few-shot names; which Action Units they show is not known."""
-    from trainers.data import labelled
+    from merau.trainers.data import labelled
 
     if not options.start or options.classes != "coarse":
         raise UserError("--few-shot trains a bundle of negative, positive and surprise further: name it with --from.")

@@ -14,19 +14,19 @@ from safetensors.numpy import save as serialize
 from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model
 
-from calib import probability
-from calib.quantize import Report, Score, quantize
-from engine import bundle, heads
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import feeds, normalise
-from engine.runtimes.onnx import OUTPUTS, OnnxTrunk
-from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows, joined
-from trainers.evaluate.metrics import class_scores, mean_auc
-from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, FlowNet, FlowResNet, Judge, LinearNet, Merau, begin_anew
-from trainers.models.tcae import Encoder
+from merau.calib import probability
+from merau.calib.quantize import Report, Score, quantize
+from merau.engine import bundle, heads
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import feeds, normalise
+from merau.engine.runtimes.onnx import OUTPUTS, OnnxTrunk
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows, joined
+from merau.trainers.evaluate.metrics import class_scores, mean_auc
+from merau.trainers.models.au import AuModule
+from merau.trainers.models.merau import FlowModule, FlowNet, FlowResNet, Judge, LinearNet, Merau, begin_anew
+from merau.trainers.models.tcae import Encoder
 
 BATCH = 50
 MOST_RANGED = 1000  # samples of each set that quantisation ranges come from
@@ -113,7 +113,8 @@ def quantized(
 
 def scoring(head: heads.Head, data: Flows) -> Score:
     """UF1 of what is said to `data`, and mean AUC of the Action Units of those samples that have them coded; without
-    such, UF1 alone."""
+    such, UF1 alone.
+    """
     coded = ~np.isnan(data.aus).any(1)
 
     def score(embedding: np.ndarray, au_logits: np.ndarray) -> dict[str, float]:
@@ -195,7 +196,8 @@ def unit_calibration(
     names: Sequence[str], logits: np.ndarray, aus: np.ndarray, weights: np.ndarray
 ) -> dict[str, tuple[float, float]]:
     """Slope and offset of each Action Unit's logits (N, A), by its name, for the truth `aus` (N, A) where it was coded:
-    training weighs what is rare, a camera does not. A unit that was never seen there is left out: it stays as it is."""
+    training weighs what is rare, a camera does not. A unit that was never seen there is left out: it stays as it is.
+    """
     coded = ~np.isnan(aus).any(1)
     said, truth, weight = logits[coded], aus[coded], weights[coded]
     return {
@@ -248,7 +250,8 @@ def trunk_inputs(
     apex_px: int, flow: np.ndarray, apex: np.ndarray | None = None, known: np.ndarray | bool = True
 ) -> dict[str, np.ndarray]:
     """The trunk's inputs for flows (N, 2, 32, 32) px; one that sees pictures of `apex_px`, not 0, gets those
-    in `apex` (N, 1, S, S) or is told that there are none. `known` as in `normalise`."""
+    in `apex` (N, 1, S, S) or is told that there are none. `known` as in `normalise`.
+    """
     pattern, magnitude = normalise(flow, known)
     inputs = {"flow": pattern, "magnitude": magnitude}
     if apex_px:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 
 def add_commands(commands: Any) -> None:
@@ -34,16 +34,16 @@ def add_commands(commands: Any) -> None:
 
 def bundle_folder(name: str) -> Path:
     """A path, or the name of a bundle that ships."""
-    from engine.bundle import SHIPPED
+    from merau.engine.bundle import SHIPPED
 
     return SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
 
 
 def run_quantize(options: argparse.Namespace) -> None:
-    from calib.quantize import picture
-    from engine import bundle as bundles
-    from trainers.data import labelled
-    from trainers.export import RISK, quantized
+    from merau.calib.quantize import picture
+    from merau.engine import bundle as bundles
+    from merau.trainers.data import labelled
+    from merau.trainers.export import RISK, quantized
 
     if options.risk is not None and options.precision != "int8":
         raise UserError("--risk goes with --precision int8: confidence is fitted to what INT8 answers.")
@@ -77,9 +77,9 @@ def move(draft: Path, folder: Path) -> None:
 
 
 def run_build(options: argparse.Namespace) -> None:
-    from engine import bundle as bundles
-    from engine.cuda import driver
-    from engine.runtimes.tensorrt import cached_engine, called, library
+    from merau.engine import bundle as bundles
+    from merau.engine.cuda import driver
+    from merau.engine.runtimes.tensorrt import cached_engine, called, library
 
     probe = driver.probe()
     if not options.arch and not probe.gpus:

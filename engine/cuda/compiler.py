@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from engine import cache
-from engine.errors import DeviceError
+from merau.engine import cache
+from merau.engine.errors import DeviceError
 
 SOURCES = tuple(sorted(Path(__file__).parent.glob("*.cu")))
 OPTIONS = ("--std=c++17", "--ptxas-options=-v")

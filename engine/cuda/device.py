@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.cuda import compiler, driver
-from engine.errors import DeviceError
+from merau.engine.cuda import compiler, driver
+from merau.engine.errors import DeviceError
 
 BLOCK = (32, 8, 1)  # threads: TILE_X and TILE_Y of the kernels
 FOLDER = Path(__file__).parent

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from engine.crop import CropSpec
-from engine.cuda.device import BLOCK, Device, Memory, blocks
-from engine.cuda.farneback import Farneback
-from engine.errors import UserError
-from engine.flow import face_cells, motion_basis
-from engine.recognizer import FLOOR_PX, GRID
+from merau.engine.crop import CropSpec
+from merau.engine.cuda.device import BLOCK, Device, Memory, blocks
+from merau.engine.cuda.farneback import Farneback
+from merau.engine.errors import UserError
+from merau.engine.flow import face_cells, motion_basis
+from merau.engine.recognizer import FLOOR_PX, GRID
 
 MOST_CELLS = 1536
 KERNELS = {"fit_head": "PPPPPiii", "remove_head": "PPPPiiiii", "normalise": "PPPif"}

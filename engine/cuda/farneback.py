@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.cuda.device import BLOCK, Device, Memory, blocks
-from engine.errors import UserError
+from merau.engine.cuda.device import BLOCK, Device, Memory, blocks
+from merau.engine.errors import UserError
 
 TAPS = 16  # a filter's half, w[0] in its middle: struct Taps
 SMALLEST_PX = 32  # side of the smallest pyramid level
@@ -180,7 +180,7 @@ def gauss(reach: int, sigma: float) -> np.ndarray:
 
 
 def taps(half: Sequence[float] | np.ndarray) -> bytes:
-    """struct Taps."""
+    """Struct Taps."""
     packed = np.zeros(TAPS, np.float32)
     packed[: len(half)] = half
     return packed.tobytes()

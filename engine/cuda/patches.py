@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from engine.cuda.device import BLOCK, Device, Memory, blocks
-from engine.patches import FULL, SIDE, STRIDE
+from merau.engine.cuda.device import BLOCK, Device, Memory, blocks
+from merau.engine.patches import FULL, SIDE, STRIDE
 
 KERNELS = {"halve_picture": "PPii", "halve_level": "PPii", "follow": "PPPPiiiif"}
 
@@ -31,7 +31,8 @@ class PatchFlow:
 
     def __call__(self, *, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Flow (N, 2, rows, columns) and misfit (N, rows, columns) of pictures (N, H, W) uint8, N at most `pairs`: for
-        each pair what engine.patches.patch_flow gives."""
+        each pair what engine.patches.patch_flow gives.
+        """
         count, cuda, stream = len(before), self._device.cuda, self._memory.stream
         with self._device.current("the spotter's flow"):
             pictures, flow, misfit = (

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 Answer = tuple[np.ndarray, np.ndarray]
 
@@ -23,7 +23,8 @@ class Trunk(Protocol):
 
 def check_inputs(inputs: Mapping[str, np.ndarray], row: Mapping[str, tuple[int, ...]]) -> None:
     """Raises UserError where the `inputs` of an engine are not those of `row`, the shape of one row of each by name, or
-    have not all as many rows."""
+    have not all as many rows.
+    """
     count = max((len(value) for value in inputs.values()), default=1)
     wanted = {name: (count, *shape) for name, shape in row.items()}
     given = {name: value.shape for name, value in inputs.items()}

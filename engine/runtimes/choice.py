@@ -7,14 +7,14 @@ from functools import lru_cache
 
 import onnxruntime
 
-from engine.bundle import TRUNKS, Bundle
-from engine.crop import CropSpec
-from engine.cuda import driver
-from engine.cuda.device import device
-from engine.errors import DeviceError, UserError
-from engine.runtimes import tensorrt
-from engine.runtimes.batcher import Batcher, Trunk
-from engine.runtimes.onnx import OnnxTrunk
+from merau.engine.bundle import TRUNKS, Bundle
+from merau.engine.crop import CropSpec
+from merau.engine.cuda import driver
+from merau.engine.cuda.device import device
+from merau.engine.errors import DeviceError, UserError
+from merau.engine.runtimes import tensorrt
+from merau.engine.runtimes.batcher import Batcher, Trunk
+from merau.engine.runtimes.onnx import OnnxTrunk
 
 DEVICES = ("auto", "cpu", "cuda")
 MOST_SPOTTED = 32  # pairs in one run of the spotter's flow
@@ -60,7 +60,8 @@ def choose(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, Choice]:
 
 def on_cpu(bundle: Bundle, precision: str, why: str) -> tuple[Trunk, Choice]:
     """The trunk of `bundle` on the CPU, in INT8 where only a GPU has the precision, and that it runs there because of
-    `why`."""
+    `why`.
+    """
     precision = precision if precision in TRUNKS else "int8"
     trunk = OnnxTrunk(bundle.content[TRUNKS[precision]])
     return trunk, Choice("cpu", f"onnxruntime {onnxruntime.__version__}", precision, why)
@@ -93,7 +94,7 @@ def started(bundle: Bundle, precision: str) -> Trunk:
 def trunk_of(bundle: Bundle, plan: bytes) -> Trunk:
     if not takes_crops(bundle):
         return tensorrt.TensorRtTrunk(device(), plan)
-    from engine.runtimes.crops import CropTrunk
+    from merau.engine.runtimes.crops import CropTrunk
 
     return CropTrunk(device(), plan, CropSpec(**bundle.card["input"]["crop"]))
 
@@ -116,6 +117,6 @@ def patch_flow_on_gpu(height: int, width: int) -> Batcher:
 
 @lru_cache
 def _patch_flow(height: int, width: int) -> Batcher:
-    from engine.cuda.patches import PatchFlow
+    from merau.engine.cuda.patches import PatchFlow
 
     return Batcher(PatchFlow(device(), MOST_SPOTTED, height, width), wait_s=0, most=MOST_SPOTTED)

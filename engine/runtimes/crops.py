@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from engine.crop import CropSpec
-from engine.cuda.device import Device
-from engine.cuda.facial import Facial
-from engine.runtimes.batcher import Answer, check_inputs
-from engine.runtimes.tensorrt import TensorRtTrunk
+from merau.engine.crop import CropSpec
+from merau.engine.cuda.device import Device
+from merau.engine.cuda.facial import Facial
+from merau.engine.runtimes.batcher import Answer, check_inputs
+from merau.engine.runtimes.tensorrt import TensorRtTrunk
 
 MOST_PAIRS = 32  # in one run: about 100 MB of the device
 

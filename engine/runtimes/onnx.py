@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime as ort
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 OUTPUTS = ["embedding", "au_logits"]
 

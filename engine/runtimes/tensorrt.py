@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from engine import cache
-from engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
-from engine.cuda.device import Device, Memory
-from engine.errors import DeviceError, UserError
-from engine.runtimes.batcher import Answer, check_inputs
-from engine.runtimes.onnx import OUTPUTS
+from merau.engine import cache
+from merau.engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
+from merau.engine.cuda.device import Device, Memory
+from merau.engine.errors import DeviceError, UserError
+from merau.engine.runtimes.batcher import Answer, check_inputs
+from merau.engine.runtimes.onnx import OUTPUTS
 
 LIBRARIES = {"tensorrt": 11, "tensorrt_rtx": 1}  # and the version from which on graphs are typed as described above
 OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on TensorRT has the precision
@@ -169,7 +169,7 @@ def build(model: bytes, precision: str, arch: str) -> bytes:
 def _aim(trt: Any, config: Any, arch: str) -> None:
     """Build for `arch`, whatever GPU is here; TensorRT for servers builds for the one that is here only."""
     if not hasattr(trt, "ComputeCapability"):
-        from engine.cuda import driver
+        from merau.engine.cuda import driver
 
         here = [gpu.arch for gpu in driver.probe().gpus]
         if arch not in here[:1]:

@@ -13,10 +13,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stream.events import Event
-from stream.words import clock, describe, line
+from merau.stream.events import Event
+from merau.stream.words import clock, describe, line
 
-CLIP = Path(str(files("stream.demo"))) / "demo.mp4"
+CLIP = Path(str(files("merau.stream.demo"))) / "demo.mp4"
 IOU = 0.5  # a span counts as found from here on, as in the Micro-Expression Grand Challenge
 
 

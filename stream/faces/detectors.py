@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engine.errors import UserError
-from engine.mesh import Detection, FaceNets
+from merau.engine.errors import UserError
+from merau.engine.mesh import Detection, FaceNets
 
 Detector = Callable[[np.ndarray], list[Detection]]
 

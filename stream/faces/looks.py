@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.mesh import head_axes
+from merau.engine.mesh import head_axes
 
 GREY_PX = 16
 # Points that stay in place through expressions: the eyes' corners, the bridge and base of the nose, the outline
 # of the forehead and the cheeks.
 BONE = np.array(
     [33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 2, 151, 9, 8, 55, 285, 10, 109, 338, 67, 297, 103, 332]
-    + [54, 284, 21, 251, 162, 389, 127, 356, 234, 454, 93, 323]
+    + [54, 284, 21, 251, 162, 389, 127, 356, 234, 454, 93, 323]  # noqa: RUF005
 )
 # Each cue in units in which one person's varies by a few tenths; measured on 16 people, two of them on film.
 GREY_SCALE, COLOUR_SCALE, SHAPE_SCALE = 0.3, 0.2, 0.1
@@ -29,7 +29,8 @@ STRANGE_LOOK = 2.2  # not one person's, unless something is before the face
 @dataclass(frozen=True)
 class Look:
     """grey: (256,) float32, the 16 x 16 px grey face, mean 0, length 1. colour: (2,) float32, log blue and log red over
-    green. shape: (114,) float32, x, y, z of 38 bone points free of pose and size, of length 1."""
+    green. shape: (114,) float32, x, y, z of 38 bone points free of pose and size, of length 1.
+    """
 
     grey: np.ndarray
     colour: np.ndarray

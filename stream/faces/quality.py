@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from engine.mesh import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Mesh, head_axes
-from stream.faces.settings import FaceSettings
+from merau.engine.mesh import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Mesh, head_axes
+from merau.stream.faces.settings import FaceSettings
 
 THUMBNAIL_PX = 64
 # Outer eye corners in the thumbnail: it reaches from the middle of the forehead to the chin.

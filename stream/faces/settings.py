@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 DETECTORS = ("short", "wide", "insightface")
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.mesh import Mesh
-from stream.faces.looks import CERTAIN_LOOK, SAME_LOOK, STRANGE_LOOK, Look, look
-from stream.faces.quality import face_size, thumbnail
-from stream.sources import Frame
+from merau.engine.mesh import Mesh
+from merau.stream.faces.looks import CERTAIN_LOOK, SAME_LOOK, STRANGE_LOOK, Look, look
+from merau.stream.faces.quality import face_size, thumbnail
+from merau.stream.sources import Frame
 
 ONE_PLACE = 0.35  # two faces whose centres are nearer than this, in outer-eye distances, are one
 APART = 1.5  # further apart than this, neither covers the other

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.mesh import (
+from merau.engine.mesh import (
     LEFT_EYE_INNER,
     LEFT_EYE_OUTER,
     NOSE_TIP,
@@ -20,11 +20,22 @@ from engine.mesh import (
     FaceNets,
     Mesh,
 )
-from stream.faces.detectors import open_detector
-from stream.faces.quality import Quality, face_size, judge
-from stream.faces.settings import FaceSettings
-from stream.faces.track import APART, ONE_PLACE, STRANGE_S, USUAL_LOGIT, Sighting, Track, centre, crowded, gap, sight
-from stream.sources import Frame
+from merau.stream.faces.detectors import open_detector
+from merau.stream.faces.quality import Quality, face_size, judge
+from merau.stream.faces.settings import FaceSettings
+from merau.stream.faces.track import (
+    APART,
+    ONE_PLACE,
+    STRANGE_S,
+    USUAL_LOGIT,
+    Sighting,
+    Track,
+    centre,
+    crowded,
+    gap,
+    sight,
+)
+from merau.stream.sources import Frame
 
 SEARCH_S = 5.0  # a lost face counts as missing, and is looked for more often, this long
 

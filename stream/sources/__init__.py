@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 import re
 
-from engine.errors import UserError
-from stream.sources.browser import Browser
-from stream.sources.camera import Rtsp, Webcam, redact
-from stream.sources.file import File
-from stream.sources.source import DEFAULTS, Frame, Source, SourceSettings, SourceState
+from merau.engine.errors import UserError
+from merau.stream.sources.browser import Browser
+from merau.stream.sources.camera import Rtsp, Webcam, redact
+from merau.stream.sources.file import File
+from merau.stream.sources.source import DEFAULTS, Frame, Source, SourceSettings, SourceState
 
 __all__ = [
     "Browser",

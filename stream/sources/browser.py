@@ -17,8 +17,8 @@ from av.codec.context import Flags as CodecFlags
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
-from engine.errors import UserError
-from stream.sources.source import Frame, Source, SourceSettings, bgr, time_of
+from merau.engine.errors import UserError
+from merau.stream.sources.source import Frame, Source, SourceSettings, bgr, time_of
 
 MICROSECOND = Fraction(1, 1_000_000)
 MAX_PX = 1280 * 960  # larger pictures are refused: they would starve the other visitors

@@ -22,9 +22,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.errors import UserError
-from stream.sources.hardware import decoder, told
-from stream.sources.source import Frame, Source, SourceSettings, SourceState, time_of, upright
+from merau.engine.errors import UserError
+from merau.stream.sources.hardware import decoder, told
+from merau.stream.sources.source import Frame, Source, SourceSettings, SourceState, time_of, upright
 
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first
 CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours in one step was set, not slow

@@ -18,9 +18,9 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.errors import UserError
-from stream.sources.hardware import decoder, told
-from stream.sources.source import Frame, Source, SourceSettings, time_of, upright
+from merau.engine.errors import UserError
+from merau.stream.sources.hardware import decoder, told
+from merau.stream.sources.source import Frame, Source, SourceSettings, time_of, upright
 
 DECODED_AHEAD = 4
 

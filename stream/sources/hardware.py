@@ -7,7 +7,7 @@ import av.error
 from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
-from engine.cuda import driver
+from merau.engine.cuda import driver
 
 ON_GPU = "decoded on the GPU"
 

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 Phase = Literal["connecting", "live", "lost", "ended"]
 

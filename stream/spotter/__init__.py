@@ -15,16 +15,16 @@ from typing import Literal
 
 import numpy as np
 
-from calib.baseline import Depth, Neutral, NoiseFloor
-from engine.crop import CropSpec
-from engine.errors import UserError
-from stream.align import Crop
-from stream.spotter.course import ENDED, Course, Point
-from stream.spotter.motion import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
-from stream.spotter.pulse import undone
-from stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
-from stream.spotter.span import Span
-from stream.spotter.speech import Speech
+from merau.calib.baseline import Depth, Neutral, NoiseFloor
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.stream.align import Crop
+from merau.stream.spotter.course import ENDED, Course, Point
+from merau.stream.spotter.motion import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
+from merau.stream.spotter.pulse import undone
+from merau.stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
+from merau.stream.spotter.span import Span
+from merau.stream.spotter.speech import Speech
 
 __all__ = ["Evidence", "Judge", "Kind", "Span", "Spotter", "SpotterSettings"]
 
@@ -76,7 +76,8 @@ class _Seen:
 @dataclass(frozen=True)
 class _Short:
     """A pulse that is being decided on the eyes, the brows or the mouth, each their own, so that none hides another;
-    or a rise of the face that has turned."""
+    or a rise of the face that has turned.
+    """
 
     name: str
     course: Course
@@ -84,7 +85,8 @@ class _Short:
 
 def _mean(crops: list[Crop]) -> Crop:
     """The middle one of `crops`, with the mean of their times and of their grey pictures: only noise goes, for they are
-    aligned."""
+    aligned.
+    """
     middle = crops[len(crops) // 2]
     if len(crops) == 1:
         return middle
@@ -363,7 +365,8 @@ class Spotter:
 
     def _waits(self, short: _Short) -> bool:
         """Whether it is an expression that shows at the lids, and what brows or mouth show of it, which has its bounds
-        better, is not decided yet."""
+        better, is not decided yet.
+        """
         beside = [other.course.apex.t_s for other in self._short if other.name != "eyes"]
         if short.name != "eyes" or not any(self._near(apex_s, short.course.apex.t_s) for apex_s in beside):
             return False
@@ -477,7 +480,8 @@ class Spotter:
 
     def _wobbles(self, course: Course) -> bool:
         """Whether it is small beside an expression that is under way, a part of its rise, or what another part of the
-        face shows of a larger movement."""
+        face shows of a larger movement.
+        """
         began_s, apex_s = course.reference.crop.t_s, course.apex.t_s
         larger = [(c, self.PART if c.rose(began_s) else self.WOBBLE) for c in (self._held, self._lasting) if c]
         beside = [short.course for short in self._short if short.name != "eyes"]
@@ -486,7 +490,8 @@ class Spotter:
 
     def _pass_on(self, course: Course, kind: Kind) -> None:
         """A movement keeps the id under which it was first said, whichever of its courses is judged first: one that is
-        a micro-expression takes it, one that is nothing leaves it to those that are still open."""
+        a micro-expression takes it, one that is nothing leaves it to those that are still open.
+        """
         for twin in self._twins(course):
             takes, leaves = kind == "micro" and twin.id in self._said, kind == "other" and course.id in self._said
             if takes != leaves and (twin.id in self._said) != (course.id in self._said):
@@ -495,7 +500,8 @@ class Spotter:
 
     def _once(self, span: Span) -> Span:
         """A micro-expression is told once, whether its pulse or its rise was judged first, and so is a turn of the
-        head, whether brows or mouth showed it."""
+        head, whether brows or mouth showed it.
+        """
         if span.kind not in ("micro", "head"):
             return span
         told = self._told if span.kind == "micro" else self._turns
@@ -518,7 +524,8 @@ class Spotter:
 
     def _ask(self, course: Course, kind: Kind, seen: Evidence) -> Kind:
         """The kind in the end: what most of the five crops about the apex say, for no single one may convince; the
-        apex that surely shows nothing decides alone."""
+        apex that surely shows nothing decides alone.
+        """
         onset, apex = self._pair(course)
         middle = next(i for i, point in enumerate(course.points) if point.crop is apex)
         votes: list[Kind] = []

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.align import Crop
-from stream.spotter.motion import Moment, Motion
+from merau.stream.align import Crop
+from merau.stream.spotter.motion import Moment, Motion
 
 HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
 RETURNED, ENDED = 0.3, 0.25  # levels at which a short and a lasting movement are over

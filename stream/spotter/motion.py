@@ -9,11 +9,11 @@ import cv2
 import numba
 import numpy as np
 
-from engine.crop import LAYOUT, CropSpec, apply, compose
-from engine.flow import fit_motion, motion_basis, on_face
-from engine.patches import FULL, SIDE, STRIDE, Patched, patch_flow, patch_means, patch_texture, patched
-from engine.runtimes.choice import patch_flow_on_gpu
-from stream.align import Crop
+from merau.engine.crop import LAYOUT, CropSpec, apply, compose
+from merau.engine.flow import fit_motion, motion_basis, on_face
+from merau.engine.patches import FULL, SIDE, STRIDE, Patched, patch_flow, patch_means, patch_texture, patched
+from merau.engine.runtimes.choice import patch_flow_on_gpu
+from merau.stream.align import Crop
 
 CELLS = (15, 14)  # rows and columns that the full crop is averaged to; a patch is 2 x 2 cells
 PATCHES = (14, 13)

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from stream.spotter.course import Course
-from stream.spotter.motion import Regions
+from merau.stream.spotter.course import Course
+from merau.stream.spotter.motion import Regions
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
@@ -102,7 +102,8 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
 
 def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
     """Whether a judge of expressions may overrule the rules on a short movement: on what they take for a
-    micro-expression though it does not stand out, and on what might be one but for its strength, place or length."""
+    micro-expression though it does not stand out, and on what might be one but for its strength, place or length.
+    """
     if kind == "micro":
         return not _stands_out(seen)
     if seen.on_eyes and seen.aperture_drop > 0.08:
@@ -114,7 +115,8 @@ def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
 
 def _stands_out(seen: Evidence) -> bool:
     """Whether it is no noise, no speck, no flash, no flutter and no turn of the head: a judge knows the expressions it
-    was taught, and there are others."""
+    was taught, and there are others.
+    """
     turned = seen.strength_px < 0.5 * seen.parallax_px
     small = seen.spread < 0.05 or seen.duration_s < 0.15
     return seen.snr > 4 and seen.lobes == 1 and not small and not turned
@@ -122,7 +124,8 @@ def _stands_out(seen: Evidence) -> bool:
 
 def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
     """The kind of what was `seen`, where a judge's `doubt` says whether the face expresses something: below 0 it surely
-    does, above 1 it surely does not."""
+    does, above 1 it surely does not.
+    """
     if kind == "micro":
         carried = seen.head_px > 4 and seen.strength_px < 0.15 * seen.head_px
         most = CLEAR if carried or seen.strength_px > 0.65 else DOUBT

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from stream.align import Crop
-from stream.spotter.rules import Evidence, Kind
+from merau.stream.align import Crop
+from merau.stream.spotter.rules import Evidence, Kind
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from stream.spotter.rules import NOISE
-from stream.spotter.span import Span
+from merau.stream.spotter.rules import NOISE
+from merau.stream.spotter.span import Span
 
 
 class Speech:

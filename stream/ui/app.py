@@ -16,20 +16,20 @@ import gradio as gr
 from gradio.tunneling import CURRENT_TUNNELS
 from starlette.middleware import Middleware
 
-from engine.errors import UserError
-from stream.events import event_fields, read_events
-from stream.pipeline import PipelineSettings
-from stream.ui.configure import configure_page
-from stream.ui.desk import Load
-from stream.ui.doors import open_doors
-from stream.ui.gate import Gate
-from stream.ui.handlers import private, told
-from stream.ui.house import House
-from stream.ui.i18n import SENTENCES, WORDS, t, translations
-from stream.ui.live import add_source, live_page
-from stream.ui.review import review_page
-from stream.ui.settings import UiSettings
-from stream.ui.uploads import Uploads
+from merau.engine.errors import UserError
+from merau.stream.events import event_fields, read_events
+from merau.stream.pipeline import PipelineSettings
+from merau.stream.ui.configure import configure_page
+from merau.stream.ui.desk import Load
+from merau.stream.ui.doors import open_doors
+from merau.stream.ui.gate import Gate
+from merau.stream.ui.handlers import private, told
+from merau.stream.ui.house import House
+from merau.stream.ui.i18n import SENTENCES, WORDS, t, translations
+from merau.stream.ui.live import add_source, live_page
+from merau.stream.ui.review import review_page
+from merau.stream.ui.settings import UiSettings
+from merau.stream.ui.uploads import Uploads
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "configure.js")
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
@@ -202,4 +202,4 @@ def launching(settings: UiSettings) -> dict[str, Any]:
 
 
 def _text(name: str) -> str:
-    return files("stream.ui").joinpath(name).read_text(encoding="utf-8")
+    return files("merau.stream.ui").joinpath(name).read_text(encoding="utf-8")

@@ -8,15 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from stream.events import Consent, Event, Store, event_fields
-from stream.pipeline import Pipeline, PipelineSettings, Update
-from stream.record import begin, record
-from stream.sources import Browser, Source
-from stream.summary import Trace
-from stream.ui.film import Film, Sinks
-from stream.ui.mailbox import Shot
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.stream.events import Consent, Event, Store, event_fields
+from merau.stream.pipeline import Pipeline, PipelineSettings, Update
+from merau.stream.record import begin, record
+from merau.stream.sources import Browser, Source
+from merau.stream.summary import Trace
+from merau.stream.ui.film import Film, Sinks
+from merau.stream.ui.mailbox import Shot
 
 RATE_OVER_S = 0.9  # frame rates are measured over this time at least
 SAID = 20  # words on events that a page is told when it comes later

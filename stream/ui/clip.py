@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from stream.events import Event
+from merau.stream.events import Event
 
 MARGIN_S = 0.4  # before the onset and after the offset
 LONGEST_S = 6.0  # of a film; of a longer event the end is left out

@@ -4,12 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from engine.errors import UserError
-from stream.events import read_events, read_labels, read_sessions
-from stream.ui.desk import Desk, PrivateDesk
-from stream.ui.handlers import private, told
-from stream.ui.house import House
-from stream.ui.i18n import t
+from merau.engine.errors import UserError
+from merau.stream.events import read_events, read_labels, read_sessions
+from merau.stream.ui.desk import Desk, PrivateDesk
+from merau.stream.ui.handlers import private, told
+from merau.stream.ui.house import House
+from merau.stream.ui.i18n import t
 
 NUMBERS = {"samples": "samples", "uf1": "UF1", "uar": "UAR", "acc": "accuracy", "ece": "ECE"}
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from engine import bundle as bundles
-from engine.bundle import Bundle
-from engine.errors import UserError
-from engine.recognizer import Judgement, Recognizer
-from engine.teach import Lesson, Sample, taught_to, teach
-from stream.events import (
+from merau.engine import bundle as bundles
+from merau.engine.bundle import Bundle
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Judgement, Recognizer
+from merau.engine.teach import Lesson, Sample, taught_to, teach
+from merau.stream.events import (
     Consent,
     Curve,
     Event,
@@ -29,13 +29,13 @@ from stream.events import (
     read_labels,
     read_sessions,
 )
-from stream.flows import FrameFlow, runs_on
-from stream.pipeline import PipelineSettings, unsure
-from stream.sources import Source
-from stream.summary import Trace
-from stream.ui.camera import Camera, Wiring
-from stream.ui.film import Sinks
-from stream.ui.mailbox import Mailbox, Shot
+from merau.stream.flows import FrameFlow, runs_on
+from merau.stream.pipeline import PipelineSettings, unsure
+from merau.stream.sources import Source
+from merau.stream.summary import Trace
+from merau.stream.ui.camera import Camera, Wiring
+from merau.stream.ui.film import Sinks
+from merau.stream.ui.mailbox import Mailbox, Shot
 
 # Of the bundle at a path, or the one that this server was started with. Each camera has its own: a recognizer makes one
 # prediction at a time.
@@ -184,7 +184,8 @@ class Desk:
 
     def samples(self) -> list[Sample]:
         """What can be taught from: the samples of the head that was loaded last, and the labelled events that this
-        bundle's trunk has seen. What is in both counts once, by its label."""
+        bundle's trunk has seen. What is in both counts once, by its label.
+        """
         loaded = self._loaded[-1].samples if self._loaded else ()
         labelled = [
             Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)

@@ -19,13 +19,13 @@ from gradio.routes import App
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
-from engine.errors import UserError
-from stream.sources import Browser, SourceSettings
-from stream.sources.browser import Packet
-from stream.ui.desk import Desk
-from stream.ui.downloads import download
-from stream.ui.house import House, Visitor
-from stream.ui.mailbox import Mailbox
+from merau.engine.errors import UserError
+from merau.stream.sources import Browser, SourceSettings
+from merau.stream.sources.browser import Packet
+from merau.stream.ui.desk import Desk
+from merau.stream.ui.downloads import download
+from merau.stream.ui.house import House, Visitor
+from merau.stream.ui.mailbox import Mailbox
 
 REFUSED = 4403  # close codes of our own
 ENDED = 4400
@@ -49,7 +49,8 @@ def logged_in(app: App, connection: HTTPConnection) -> bool:
 
 def same_origin(connection: HTTPConnection) -> bool:
     """Whether the page that asks came from this very server, or by the proxy of a shared link: another site's script
-    can set neither header."""
+    can set neither header.
+    """
     origin = urlsplit(connection.headers.get("origin", ""))
     forwarded, _, _ = connection.headers.get("x-forwarded-host", "").partition(",")  # the first, as Gradio takes it
     return bool(origin.netloc) and origin.netloc in (connection.headers.get("host"), forwarded.strip())

@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 from starlette.responses import Response
 
-from engine.errors import UserError
-from stream.events import PICTURES, Event, read_clip, read_events, read_sessions
-from stream.export import FORMATS
-from stream.ui.clip import blurred
-from stream.ui.desk import Desk
-from stream.ui.house import House
+from merau.engine.errors import UserError
+from merau.stream.events import PICTURES, Event, read_clip, read_events, read_sessions
+from merau.stream.export import FORMATS
+from merau.stream.ui.clip import blurred
+from merau.stream.ui.desk import Desk
+from merau.stream.ui.house import House
 
 PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

@@ -14,11 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stream.events import Event
-from stream.pipeline import Update
-from stream.sources import Frame
-from stream.ui import clip
-from stream.ui.mailbox import Shot
+from merau.stream.events import Event
+from merau.stream.pipeline import Update
+from merau.stream.sources import Frame
+from merau.stream.ui import clip
+from merau.stream.ui.mailbox import Shot
 
 KEPT_S = clip.LONGEST_S + 2.0  # of stills
 BEHIND = 16  # updates that may wait to be coded; older ones are neither shown nor filmed

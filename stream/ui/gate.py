@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream.ui.settings import UiSettings
+from merau.stream.ui.settings import UiSettings
 
 FREE = 5  # passwords that an address may try at once
 WAIT_S = 2.0  # before each further one

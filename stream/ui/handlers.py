@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.errors import UserError
-from stream.events import Consent
-from stream.pipeline import PipelineSettings
-from stream.ui.desk import Desk, Load, PrivateDesk
-from stream.ui.settings import UiSettings
+from merau.engine.errors import UserError
+from merau.stream.events import Consent
+from merau.stream.pipeline import PipelineSettings
+from merau.stream.ui.desk import Desk, Load, PrivateDesk
+from merau.stream.ui.settings import UiSettings
 
 PAGES = 100  # open at one time
 TICK_S = 1.0  # between status lines

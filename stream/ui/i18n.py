@@ -12,7 +12,7 @@ import gradio as gr
 
 
 def _read(name: str) -> Any:
-    return json.loads(files("stream.ui").joinpath(name).read_text(encoding="utf-8"))
+    return json.loads(files("merau.stream.ui").joinpath(name).read_text(encoding="utf-8"))
 
 
 WORDS: dict[str, dict[str, str]] = _read("words.json")

@@ -5,13 +5,13 @@ from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 
-from engine.errors import UserError
-from stream.sources import File, Source, SourceSettings, open_source, redact
-from stream.ui.desk import Desk
-from stream.ui.handlers import private, told
-from stream.ui.house import House
-from stream.ui.i18n import t
-from stream.ui.slow import slow_webcam
+from merau.engine.errors import UserError
+from merau.stream.sources import File, Source, SourceSettings, open_source, redact
+from merau.stream.ui.desk import Desk
+from merau.stream.ui.handlers import private, told
+from merau.stream.ui.house import House
+from merau.stream.ui.i18n import t
+from merau.stream.ui.slow import slow_webcam
 
 
 def add_source(desk: Desk, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:

@@ -10,16 +10,16 @@ from typing import Any
 
 import gradio as gr
 
-from engine.errors import UserError
-from stream.events import Curve, event_fields, read_events, read_film_ids, read_firsts, read_sessions
-from stream.export import FORMATS
-from stream.pipeline import NO_EXPRESSION
-from stream.sources import File, SourceSettings
-from stream.ui.desk import Desk, PrivateDesk
-from stream.ui.handlers import private, told
-from stream.ui.house import House
-from stream.ui.i18n import t
-from stream.ui.uploads import HEADS, VIDEOS
+from merau.engine.errors import UserError
+from merau.stream.events import Curve, event_fields, read_events, read_film_ids, read_firsts, read_sessions
+from merau.stream.export import FORMATS
+from merau.stream.pipeline import NO_EXPRESSION
+from merau.stream.sources import File, SourceSettings
+from merau.stream.ui.desk import Desk, PrivateDesk
+from merau.stream.ui.handlers import private, told
+from merau.stream.ui.house import House
+from merau.stream.ui.i18n import t
+from merau.stream.ui.uploads import HEADS, VIDEOS
 
 SHOWN = 1000  # events of a session at most
 ENOUGH = 5  # samples of a class

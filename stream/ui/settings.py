@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

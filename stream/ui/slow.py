@@ -14,14 +14,14 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from engine.errors import UserError
-from stream.sources import Browser
-from stream.sources.browser import Packet
-from stream.ui.camera import Camera
-from stream.ui.doors import WEBCAM
-from stream.ui.handlers import private
-from stream.ui.house import House, Visitor
-from stream.ui.i18n import t
+from merau.engine.errors import UserError
+from merau.stream.sources import Browser
+from merau.stream.sources.browser import Packet
+from merau.stream.ui.camera import Camera
+from merau.stream.ui.doors import WEBCAM
+from merau.stream.ui.handlers import private
+from merau.stream.ui.house import House, Visitor
+from merau.stream.ui.i18n import t
 
 EVERY_S = 0.05  # asked of the browser, which sends when it can
 SILENT_S = 5.0  # without a picture the webcam is let go

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calib.baseline import Depth, Neutral, NoiseFloor
+from merau.calib.baseline import Depth, Neutral, NoiseFloor
 
 
 def noise(seconds: float, rate: float, seed: int = 0) -> np.ndarray:

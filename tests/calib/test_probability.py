@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from calib import probability
-from engine.errors import UserError
-from engine.heads import softmax
+from merau.calib import probability
+from merau.engine.errors import UserError
+from merau.engine.heads import softmax
 
 
 def honest(samples: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +23,8 @@ def test_the_temperature_that_was_put_in_is_found():
 def test_a_bias_and_a_temperature_that_were_put_in_are_found():
     logits, labels = honest(20_000)
     bias, temperature = probability.fit_bias_and_temperature(2 * probability.biased(logits, 0.5), labels)
-    assert bias == pytest.approx(-1, abs=0.1) and temperature == pytest.approx(2, rel=0.05)
+    assert bias == pytest.approx(-1, abs=0.1)
+    assert temperature == pytest.approx(2, rel=0.05)
 
 
 def test_a_slope_and_an_offset_that_were_put_in_are_found_where_little_is_true():
@@ -32,19 +33,23 @@ def test_a_slope_and_an_offset_that_were_put_in_are_found_where_little_is_true()
     truth = (rng.random(40_000) < 1 / (1 + np.exp(-logits))).astype(np.float32)
     weights = np.where(rng.random(40_000) < 0.3, 2.0, 0.5)
     slope, offset = probability.fit_slope_and_offset(2 * logits + 1, truth, weights)
-    assert slope == pytest.approx(0.5, rel=0.05) and offset == pytest.approx(-0.5, abs=0.1)
+    assert slope == pytest.approx(0.5, rel=0.05)
+    assert offset == pytest.approx(-0.5, abs=0.1)
     confident = probability.calibration_gap(1 / (1 + np.exp(-(2 * logits + 1))), truth)
     scaled = probability.calibration_gap(1 / (1 + np.exp(-(slope * (2 * logits + 1) + offset))), truth)
-    assert confident > 0.05 and scaled < 0.01
+    assert confident > 0.05
+    assert scaled < 0.01
 
 
 def test_a_few_samples_move_slope_and_offset_little():
     logits, weights = np.linspace(-4, 4, 40), np.full(40, 0.01)
     upside_down, told = (np.isin(np.arange(40), rows) for rows in ((3, 5), (38, 39)))
     slope, offset = probability.fit_slope_and_offset(logits, upside_down, weights)
-    assert abs(slope) < 0.5 and -3 < offset < -1
+    assert abs(slope) < 0.5
+    assert -3 < offset < -1
     slope, offset = probability.fit_slope_and_offset(logits, told, weights)
-    assert 0.3 < slope < 1.5 and -3 < offset < -1  # the likelihood alone has no end
+    assert 0.3 < slope < 1.5
+    assert -3 < offset < -1
     assert probability.fit_slope_and_offset(logits, told, 7 * weights) == pytest.approx((slope, offset))
 
 
@@ -68,7 +73,9 @@ def test_calibration_error_is_small_for_the_truth_and_large_for_overconfidence()
 
 def test_reliability_is_said_and_seen_by_bin_without_those_that_are_empty():
     said, seen, count = probability.reliability(np.array([0.1, 0.2, 0.9, 1.0]), np.array([0, 1, 1, 1]), bins=3)
-    assert said == pytest.approx([0.15, 0.95]) and seen.tolist() == [0.5, 1] and count.tolist() == [2, 2]
+    assert said == pytest.approx([0.15, 0.95])
+    assert seen.tolist() == [0.5, 1]
+    assert count.tolist() == [2, 2]
     assert probability.diagram(said, seen, count / 4).count("<rect") == 2
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import onnx
 import pytest
 
-from calib.quantize import METHODS, Gate, answers, best_limit, cost, picture, quantisable, quantize
-from engine.errors import UserError
+from merau.calib.quantize import METHODS, Gate, answers, best_limit, cost, picture, quantisable, quantize
+from merau.engine.errors import UserError
 
-FP32 = Path(str(files("engine"))) / "bundles" / "default" / "trunk.fp32.onnx"
+FP32 = Path(str(files("merau.engine"))) / "bundles" / "default" / "trunk.fp32.onnx"
 
 
 def batch(seed: int) -> dict[str, np.ndarray]:
@@ -25,12 +25,14 @@ def test_int8_keeps_the_embedding(method, tmp_path):
     report = quantize(FP32, tmp_path / "int8.onnx", BATCHES, method=method, held_out=batch(8))
     assert not any(layer.kept for layer in report.layers)
     exact, rounded = (answers(onnx.load(path), batch(9)) for path in (FP32, tmp_path / "int8.onnx"))
-    assert report.cost.cosine > 0.99 and cost(exact, rounded).cosine == pytest.approx(report.cost.cosine, abs=0.005)
+    assert report.cost.cosine > 0.99
+    assert cost(exact, rounded).cosine == pytest.approx(report.cost.cosine, abs=0.005)
 
 
 def test_fp8_keeps_the_embedding(tmp_path):
     report = quantize(FP32, tmp_path / "fp8.onnx", BATCHES, precision="fp8", held_out=batch(8))
-    assert report.cost.cosine > 0.99 and not any(layer.kept for layer in report.layers)
+    assert report.cost.cosine > 0.99
+    assert not any(layer.kept for layer in report.layers)
     assert "FLOAT8E4M3FN" in onnx.printer.to_text(onnx.load(tmp_path / "fp8.onnx")).upper()
 
 
@@ -40,7 +42,9 @@ def test_weights_are_symmetric_per_channel_and_biases_stay(tmp_path):
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in after.graph.initializer}
     for node in quantisable(before):
         weights, scale = constants[f"{node.input[1]}_q"], constants[f"{node.input[1]}_scale"]
-        assert weights.dtype == np.int8 and abs(weights).max() == 127 and len(scale) in weights.shape
+        assert weights.dtype == np.int8
+        assert abs(weights).max() == 127
+        assert len(scale) in weights.shape
         assert all(constants[bias].dtype == np.float32 for bias in node.input[2:])
     assert not any(constants[name].any() for name in constants if name.endswith("_zero"))
 
@@ -49,7 +53,8 @@ def test_sensitive_layers_stay_in_fp32_until_the_gate_is_passed(tmp_path):
     free = quantize(FP32, tmp_path / "free.onnx", BATCHES)
     strict = quantize(FP32, tmp_path / "strict.onnx", BATCHES, limits=Gate(least_cosine=1 - (1 - free.cost.cosine) / 2))
     kept = {layer.name: layer.error for layer in strict.layers if layer.kept}
-    assert kept and min(kept.values()) >= max(layer.error for layer in strict.layers if not layer.kept)
+    assert kept
+    assert min(kept.values()) >= max(layer.error for layer in strict.layers if not layer.kept)
     assert strict.cost.cosine > free.cost.cosine
     assert "kept in FP32" in picture(strict)
 

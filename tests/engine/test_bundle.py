@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import bundle
-from engine.errors import UserError
+from merau.engine import bundle
+from merau.engine.errors import UserError
 
-SHIPPED = Path(str(files("engine"))) / "bundles" / "default"
+SHIPPED = Path(str(files("merau.engine"))) / "bundles" / "default"
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine import cache
-from engine.errors import UserError
+from merau.engine import cache
+from merau.engine.errors import UserError
 
 DATA = b"an engine" * 1000
 
@@ -28,7 +28,8 @@ def small_disk():
 
 
 def check_kept(path):
-    assert cache.read(path) == DATA and list(path.parent.iterdir()) == [path]
+    assert cache.read(path) == DATA
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_write_that_ends_half_way_leaves_the_old_file(path):

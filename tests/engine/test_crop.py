@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec, anchors, apply, compose, cut, layout_transform, similarity
-from engine.errors import UserError
-from trainers.data.synth.clips import ASTRONAUT
+from merau.engine.crop import CropSpec, anchors, apply, compose, cut, layout_transform, similarity
+from merau.engine.errors import UserError
+from merau.trainers.data.synth.clips import ASTRONAUT
 
 SPEC = CropSpec()
 

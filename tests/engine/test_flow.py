@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.flow import flow, flow_picture, motion_basis, pair_flow, remove_global_motion, strain, texture
-from trainers.data.synth.clips import ASTRONAUT
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.flow import flow, flow_picture, motion_basis, pair_flow, remove_global_motion, strain, texture
+from merau.trainers.data.synth.clips import ASTRONAUT
 
 SPEC = CropSpec()
 HEAD = np.array([[1.4, 0.6, -0.3, 0.8], [-0.7, 0.2, 0.5, -0.4]])  # px of [1, x, y, z] for u and v

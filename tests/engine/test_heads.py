@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from engine import heads
-from engine.errors import UserError
+from merau.engine import heads
+from merau.engine.errors import UserError
 
 
 def clusters(rng: np.random.Generator, per_class: int, *, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +21,8 @@ def test_five_samples_a_class_teach_separable_classes(kind, tmp_path):
 
     heads.save(head, tmp_path / "head.safetensors")
     again = heads.load((tmp_path / "head.safetensors").read_bytes())
-    assert type(again) is kind and again.classes == head.classes
+    assert type(again) is kind
+    assert again.classes == head.classes
     assert np.array_equal(again.logits(seen), head.logits(seen))
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.mesh import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER, FaceNets, head_axes, weighted_suppression
+from merau.engine.mesh import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER, FaceNets, head_axes, weighted_suppression
 from scripts.fetch_footage import footage
 
 
@@ -25,7 +25,8 @@ def nets():
 def test_the_nets_are_the_ones_that_the_notice_names():
     notice = (Path(__file__).parents[2] / "NOTICE").read_text()
     named = dict(re.findall(r"engine/nets/(\S+\.tflite).*?sha256 (\w{64})", notice, flags=re.DOTALL))
-    found = {net.name: hashlib.sha256(net.read_bytes()).hexdigest() for net in (files("engine") / "nets").iterdir()}
+    nets = (files("merau.engine") / "nets").iterdir()
+    found = {net.name: hashlib.sha256(net.read_bytes()).hexdigest() for net in nets}
     assert found == named
 
 
@@ -36,8 +37,10 @@ def test_detector_and_mesh_agree_on_a_face(astronaut, detector):
     assert detection.score > 0.8
     np.testing.assert_allclose(detection.box, [177, 76, 275, 175], atol=7)
     mesh = nets.mesh(astronaut, detection)
-    assert mesh.landmarks.shape == (468, 3) and mesh.landmarks.dtype == np.float32
-    assert mesh.logit > 20 and mesh.presence > 0.999
+    assert mesh.landmarks.shape == (468, 3)
+    assert mesh.landmarks.dtype == np.float32
+    assert mesh.logit > 20
+    assert mesh.presence > 0.999
     eye_middles = mesh.landmarks[[33, 362], :2] / 2 + mesh.landmarks[[133, 263], :2] / 2
     np.testing.assert_allclose(detection.keypoints[:2], eye_middles, atol=4)
     np.testing.assert_allclose(detection.keypoints[2], mesh.landmarks[NOSE_TIP, :2], atol=8)

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.patches import patch_flow, patch_means, patch_texture, patched
+from merau.engine.patches import patch_flow, patch_means, patch_texture, patched
 
 
 def moved(picture: np.ndarray, u: float, v: float) -> np.ndarray:

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import DOUBT, GRID, Recognizer, normalise, shrink
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import DOUBT, GRID, Recognizer, normalise, shrink
 
-SHIPPED = Path(str(files("engine"))) / "bundles" / "default"
+SHIPPED = Path(str(files("merau.engine"))) / "bundles" / "default"
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,15 @@ def skin(seed: int) -> np.ndarray:
 
 def test_a_crop_against_itself_is_no_expression(recognizer):
     prediction = recognizer.predict(skin(0), skin(0))
-    assert prediction.label == "no expression" and not prediction.uncertain
+    assert prediction.label == "no expression"
+    assert not prediction.uncertain
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert list(prediction.aus) == recognizer.bundle.card["aus"]
     field = recognizer.facial_flow(skin(0), skin(0))
-    assert field.shape == (2, 128, 128) and field.dtype == np.float32
-    assert prediction.embedding.ndim == 1 and prediction.embedding.dtype == np.float32
+    assert field.shape == (2, 128, 128)
+    assert field.dtype == np.float32
+    assert prediction.embedding.ndim == 1
+    assert prediction.embedding.dtype == np.float32
 
 
 def test_int8_agrees_with_fp32(recognizer):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from engine.bundle import SHIPPED
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from engine.teach import Lesson, Sample, held_out, read, teach
+from merau.engine.bundle import SHIPPED
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.engine.teach import Lesson, Sample, held_out, read, teach
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,8 @@ def test_new_classes_are_told_from_five_samples(recognizer, kind):
     lesson = teach([s for i, s in enumerate(samples) if i % 2], recognizer, kind=kind)
     assert named(lesson, samples[::2]) == [s.label for s in samples[::2]]
     assert lesson.kind == kind or kind == "auto"
-    assert lesson.estimate == 1 and "100% right" in lesson.explanation
+    assert lesson.estimate == 1
+    assert "100% right" in lesson.explanation
 
 
 def test_where_the_samples_say_nothing_the_bundle_is_believed(recognizer):
@@ -67,7 +68,8 @@ def test_samples_that_the_bundle_names_rightly_change_nothing(recognizer):
     for seen in samples:
         strange = replace(seen, probabilities=OTHER)  # whatever it looks like
         assert lesson.probabilities(strange)["surprise"] == pytest.approx(0.94 / 0.96, abs=1e-6)
-    assert lesson.estimate == 1 and "its answers stay" in lesson.explanation
+    assert lesson.estimate == 1
+    assert "its answers stay" in lesson.explanation
 
 
 def test_one_sample_against_the_bundle_does_not_make_the_case(recognizer):
@@ -88,20 +90,24 @@ def test_of_many_samples_all_are_left_out_and_each_class_stays():
     labels = np.repeat([0, 1, 2, 3], [1, 2, 40, 100])
     folds = held_out(labels)
     assert sorted(np.concatenate(folds)) == list(range(1, 143))  # the only one of its class stays
-    assert len(folds) == 30 and all(set(np.delete(labels, out)) == {0, 1, 2, 3} for out in folds)
+    assert len(folds) == 30
+    assert all(set(np.delete(labels, out)) == {0, 1, 2, 3} for out in folds)
 
 
 def test_one_sample_a_class_is_no_evidence_against_the_bundle(recognizer):
     samples = [replace(s, probabilities=SURE) for s in shots(recognizer, ("positive", "surprise"), 1)]
     lesson = teach(samples, recognizer)
-    assert named(lesson, samples) == ["positive", "positive"] and lesson.estimate is None
+    assert named(lesson, samples) == ["positive", "positive"]
+    assert lesson.estimate is None
 
 
 @pytest.mark.parametrize("new", ["wink", "positive"])
 def test_one_sample_of_a_class_is_too_few_for_an_estimate(recognizer, new):
     samples = [*shots(recognizer, ("surprise",), 5), *shots(recognizer, (new,), 1)]
     lesson = teach(samples, recognizer)
-    assert lesson.estimate is None and "too few samples" in lesson.explanation and "%" not in lesson.explanation
+    assert lesson.estimate is None
+    assert "too few samples" in lesson.explanation
+    assert "%" not in lesson.explanation
 
 
 def test_a_class_named_by_action_units_has_their_probability(recognizer):
@@ -114,7 +120,8 @@ def test_old_classes_stay_when_a_new_one_is_taught(recognizer):
     samples = shots(recognizer, ("tense", "repression", "surprise"), 5)
     before = teach(samples[:10], recognizer)
     after = teach([*before.samples, *samples[10:]], recognizer)
-    assert before.classes == ("repression", "tense") and named(before, samples[:10]) == named(after, samples[:10])
+    assert before.classes == ("repression", "tense")
+    assert named(before, samples[:10]) == named(after, samples[:10])
     assert named(after, samples[10:]) == ["surprise"] * 5
 
 
@@ -123,8 +130,10 @@ def test_a_recognizer_answers_with_what_it_was_taught_and_goes_back(recognizer):
     own = recognizer.predict(crop, crop)
     recognizer.teach(teach(shots(recognizer, ("tense", "repression"), 3), recognizer))
     taught = recognizer.predict(crop, crop)
-    assert set(taught.probabilities) == {"tense", "repression"} and taught.label in taught.probabilities
-    assert taught.prior == own.probabilities and taught.aus == own.aus
+    assert set(taught.probabilities) == {"tense", "repression"}
+    assert taught.label in taught.probabilities
+    assert taught.prior == own.probabilities
+    assert taught.aus == own.aus
     recognizer.teach(None)
     assert recognizer.predict(crop, crop).probabilities == own.probabilities
 
@@ -186,7 +195,9 @@ def test_a_head_brings_the_shipped_bundle_that_it_was_taught_to_unless_another_i
     twin, head = Recognizer.load(SHIPPED / "farneback", device="cpu"), tmp_path / "head"
     teach(shots(twin, ("tense", "positive"), 4), twin).save(head)
     taught = Recognizer.load(head=head, device="cpu")
-    assert taught.bundle == twin.bundle and taught.lesson and taught.lesson.classes == ("positive", "tense")
+    assert taught.bundle == twin.bundle
+    assert taught.lesson
+    assert taught.lesson.classes == ("positive", "tense")
     with pytest.raises(UserError, match="taught to another bundle than merau-default: start merau with this --head"):
         Recognizer.load(SHIPPED / "default", head=head, device="cpu")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from merau.trainers.data.synth.clips import ClipPlan
+from merau.trainers.data.synth.courses import Act
 from scripts.bench_recognition import CONDITIONS, clips_of, displaced, found
 from scripts.bench_spot import Clip, Heard, Said
-from trainers.data.synth.clips import ClipPlan
-from trainers.data.synth.courses import Act
 
 
 def micro(onset_s: float, label: str) -> dict[str, object]:
@@ -22,7 +22,8 @@ def test_an_event_is_right_where_it_overlaps_and_has_the_class():
     spans = (micro(1.0, "positive"), micro(3.0, "negative"), micro(6.0, "surprise"))
     figures = found([Heard(Clip("micro", 30.0, 1.0, "face.png", ClipPlan(()), 0), spans, tuple(said), 20.0)])
     assert (figures["true"], figures["said"], figures["found"]) == (3, 3, 2)
-    assert figures["f1"] == pytest.approx(0.667) and figures["f1_with_class"] == pytest.approx(0.333)
+    assert figures["f1"] == pytest.approx(0.667)
+    assert figures["f1_with_class"] == pytest.approx(0.333)
     assert (figures["right_of_found"], figures["certain_of_found"], figures["right_of_certain"]) == (0.5, 0.5, 1.0)
 
 
@@ -32,9 +33,11 @@ def test_conditions_differ_in_one_thing_alone():
 
     usual, *others = (clips_of(condition, 1)[0].plan for condition in CONDITIONS)
     for plan, condition in zip(others, CONDITIONS[1:], strict=True):
-        assert moments(plan.acts) == moments(usual.acts) and plan.person == usual.person
+        assert moments(plan.acts) == moments(usual.acts)
+        assert plan.person == usual.person
         differing = {name for name in vars(plan) if getattr(plan, name) != getattr(usual, name)} - {"acts"}
-        assert differing <= {*condition.changes, "rate"} and len(differing) <= 1
+        assert differing <= {*condition.changes, "rate"}
+        assert len(differing) <= 1
 
 
 def test_a_displaced_crop_shows_its_content_elsewhere():

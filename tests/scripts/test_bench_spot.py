@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from merau.trainers.data.synth.clips import ClipPlan
 from scripts.bench_spot import Clip, Heard, Said, clips_of, kinds, score
-from trainers.data.synth.clips import ClipPlan
 
 
 def span(kind: str, onset_s: float, apex_s: float, offset_s: float) -> dict[str, Any]:
@@ -24,8 +24,10 @@ def test_one_event_finds_one_micro_expression():
     figures = score(HEARD)
     assert (figures["true"], figures["said"], figures["found"]) == (2, 3, 1)
     assert (figures["precision"], figures["recall"], figures["f1"]) == (0.333, 0.5, 0.4)
-    assert figures["false_per_minute"] == 4.0 and figures["false_during"] == {"micro": 1, "blink": 1}
-    assert figures["apex_error_ms"]["median"] == 20.0 and figures["final_after_apex_ms"]["median"] == 400.0
+    assert figures["false_per_minute"] == 4.0
+    assert figures["false_during"] == {"micro": 1, "blink": 1}
+    assert figures["apex_error_ms"]["median"] == 20.0
+    assert figures["final_after_apex_ms"]["median"] == 400.0
 
 
 def test_kinds_tell_what_was_named_what():
@@ -35,4 +37,5 @@ def test_kinds_tell_what_was_named_what():
 def test_test_clips_show_no_face_of_the_tuning_clips():
     tuning, test = ({(clip.file, clip.plan.face) for clip in clips_of(split, [30.0], 6, 0)}
                     for split in ("tuning", "test"))  # fmt: skip
-    assert len(tuning) == len(test) == 6 and not tuning & test
+    assert len(tuning) == len(test) == 6
+    assert not tuning & test

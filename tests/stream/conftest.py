@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from stream.events import Event
+from merau.stream.events import Event
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from engine import bundle as bundles
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from engine.teach import Lesson, taught_to
-from stream import demo
-from stream.adapt import read_samples
-from stream.cli import main
-from stream.events import Store
+from merau.engine import bundle as bundles
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.engine.teach import Lesson, taught_to
+from merau.stream import demo
+from merau.stream.adapt import read_samples
+from merau.stream.cli import main
+from merau.stream.events import Store
 
 TAUGHT = {3.2: "startled", 5.4: "tense"}  # two micro-expressions of the demo clip, by their true onset
 
@@ -38,7 +38,9 @@ def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make
     moments = write(tmp_path / "moments.csv", ("label", "file", "onset_s", "apex_s"), *demo_rows())
     assert main(["adapt", str(moments), "--out", str(tmp_path / "head"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["classes"] == ["startled", "tense"] and said["samples"] == 2 and said["estimate"] is None
+    assert said["classes"] == ["startled", "tense"]
+    assert said["samples"] == 2
+    assert said["estimate"] is None
     lesson = Lesson.load(tmp_path / "head", recognizer)
     for sample in lesson.samples:  # what the bundle says of them shows that these moments were seen
         answer = lesson.probabilities(sample)
@@ -58,7 +60,8 @@ def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make
     for again in ((), (moments, moments)):  # what is known, or was given twice, counts once
         assert main(["adapt", str(tmp_path / "merau.db"), *map(str, again), *more]) == 0
     told = capsys.readouterr()
-    assert told.out.count("3 samples of startled, tense") == 2 and "4 of 7 samples were given before" in told.err
+    assert told.out.count("3 samples of startled, tense") == 2
+    assert "4 of 7 samples were given before" in told.err
     assert len(Lesson.load(tmp_path / "more", recognizer).samples) == 3
 
 

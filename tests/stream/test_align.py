@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec, anchors
-from engine.errors import UserError
-from engine.mesh import FaceNets
-from stream.align import Aligner, AlignSettings, Crop
-from stream.faces import Face, FaceTracker, Quality
-from stream.sources import Frame
-from stream.spotter.motion import moment, motion, regions
-from trainers.data.synth.clips import ASTRONAUT
-from trainers.data.synth.portrait import Portrait, Pose, find_face
+from merau.engine.crop import CropSpec, anchors
+from merau.engine.errors import UserError
+from merau.engine.mesh import FaceNets
+from merau.stream.align import Aligner, AlignSettings, Crop
+from merau.stream.faces import Face, FaceTracker, Quality
+from merau.stream.sources import Frame
+from merau.stream.spotter.motion import moment, motion, regions
+from merau.trainers.data.synth.clips import ASTRONAUT
+from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 
 RATE = 30
 GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0)

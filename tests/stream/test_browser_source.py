@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.errors import UserError
-from stream.sources import Browser, SourceSettings
-from stream.sources.browser import AHEAD, Packet
+from merau.engine.errors import UserError
+from merau.stream.sources import Browser, SourceSettings
+from merau.stream.sources.browser import AHEAD, Packet
 
 ZERO = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TIMES_S = [1.5, 1.516, 1.533, 1.7, 1.733]  # with a gap, as a busy page makes them
@@ -38,7 +38,8 @@ def test_frames_carry_the_times_at_which_they_were_taken():
     assert [frame.t_s for frame in frames] == pytest.approx([t_s - 1.5 for t_s in TIMES_S], abs=1e-6)
     assert [round(frame.image.mean() / 40) for frame in frames] == [0, 1, 2, 3, 4]
     assert source.wall_zero == datetime(2026, 3, 1, 9, 0, 1, 500_000, tzinfo=UTC)
-    assert source.state().reason == "the page closed" and source.state().frames == 5
+    assert source.state().reason == "the page closed"
+    assert source.state().frames == 5
 
 
 def test_jpegs_are_frames_too_and_a_picture_too_large_is_refused():

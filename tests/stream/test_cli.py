@@ -13,12 +13,12 @@ from pathlib import Path
 import av
 import pytest
 
-from stream.bench import bench
-from stream.cli import main
-from stream.demo import CLIP, pairs, table, truth
-from stream.events import FIELDS, Store, event_fields, read_events, read_sessions
-from stream.export import FORMATS
-from stream.pipeline import PipelineSettings
+from merau.stream.bench import bench
+from merau.stream.cli import main
+from merau.stream.demo import CLIP, pairs, table, truth
+from merau.stream.events import FIELDS, Store, event_fields, read_events, read_sessions
+from merau.stream.export import FORMATS
+from merau.stream.pipeline import PipelineSettings
 from tests.rtsp_server import RtspServer
 
 SECONDS = 4.5
@@ -56,7 +56,7 @@ def merau(*arguments, **options) -> subprocess.CompletedProcess[str]:
 
 
 def command(*arguments) -> list[str]:
-    return [sys.executable, "-m", "stream.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "merau.stream.cli", *map(str, arguments)]
 
 
 def said(text: str) -> list[str]:
@@ -77,15 +77,19 @@ def test_analyse_writes_store_exports_and_report(analysed):
     folder, done = analysed
     assert {path.name for path in folder.iterdir()} >= {"merau.db", *(f"short.{name}" for name in (*FORMATS, "html"))}
     events = list(read_events(folder / "merau.db"))
-    assert {"blink", "micro"} <= {event.kind for event in events} and all(event.final for event in events)
+    assert {"blink", "micro"} <= {event.kind for event in events}
+    assert all(event.final for event in events)
     told = [json.loads(line) for line in (folder / "short.jsonl").read_text().splitlines()]
     assert told == [event_fields(event) for event in events]
     assert all(event.apex_jpeg and event.apex_jpeg[:2] == b"\xff\xd8" for event in events)
-    assert f"short.mp4: {SECONDS * 30:.0f} frames" in done.stdout and "short.html" in done.stdout
+    assert f"short.mp4: {SECONDS * 30:.0f} frames" in done.stdout
+    assert "short.html" in done.stdout
     runs, flows = r"onnxruntime [\d.]+, int8, on the CPU: .+", "dis on the CPU, the spotter's on the CPU"
     assert re.search(rf"^Recognizer: {runs}\. Optical flow: {flows}\.$", done.stderr, re.MULTILINE)
     (session,) = read_sessions(folder / "merau.db")
-    assert session.ended and session.frames == SECONDS * 30 and session.settings["faces"]["detector"] == "short"
+    assert session.ended
+    assert session.frames == SECONDS * 30
+    assert session.settings["faces"]["detector"] == "short"
 
 
 def test_analyse_json_is_one_document_and_writes_nothing(clip, analysed, tmp_path, monkeypatch, capsys):
@@ -93,7 +97,8 @@ def test_analyse_json_is_one_document_and_writes_nothing(clip, analysed, tmp_pat
     assert main(["analyse", "--json", str(clip)]) == 0
     document = json.loads(capsys.readouterr().out)
     assert list(document) == ["source", "frames", "duration_s", "elapsed_s", "tracks", "events"]
-    assert document["frames"] == SECONDS * 30 and document["duration_s"] == SECONDS
+    assert document["frames"] == SECONDS * 30
+    assert document["duration_s"] == SECONDS
     assert [tuple(event) for event in document["events"]] == [FIELDS] * len(document["events"])
     assert document["events"] == [event_fields(event) for event in read_events(analysed[0] / "merau.db")]
     assert list(tmp_path.iterdir()) == []
@@ -106,7 +111,9 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path, capsys):
     files = [str(path) for path in (first, text, tmp_path / "gone.mp4", last)]
     assert main(["analyse", *files, "--out", str(tmp_path / "out")]) == 1
     sentences = said(capsys.readouterr().err)
-    assert len(sentences) == 2 and "short.txt' is not a video" in sentences[0] and "no file" in sentences[1]
+    assert len(sentences) == 2
+    assert "short.txt' is not a video" in sentences[0]
+    assert "no file" in sentences[1]
     assert {path.name for path in (tmp_path / "out").glob("*.html")} == {"short.html", "short-2.html"}
     assert [session.source for session in read_sessions(tmp_path / "out/merau.db")] == [str(first), str(last)]
 
@@ -146,13 +153,17 @@ def test_watch_a_camera_that_is_lost_and_comes_back(tmp_path):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         heard += process.communicate(timeout=30)
-    assert process.returncode == 0 and "1 gap." in heard[-1] and "face 1" in first
+    assert process.returncode == 0
+    assert "1 gap." in heard[-1]
+    assert "face 1" in first
     (session,) = read_sessions(store)
     ((from_s, to_s),) = session.gaps
     events = list(read_events(store))
-    assert events[0].onset_s < from_s < to_s < events[-1].onset_s and events[0].onset_wall
+    assert events[0].onset_s < from_s < to_s < events[-1].onset_s
+    assert events[0].onset_wall
     assert session.source == f"rtsp://127.0.0.1:{server.port}/cam"
-    assert b"se:cr" not in store.read_bytes() and "cr%40et" not in "".join(heard)
+    assert b"se:cr" not in store.read_bytes()
+    assert "cr%40et" not in "".join(heard)
 
 
 def await_line(stream, words: str) -> str:
@@ -187,16 +198,19 @@ def test_wrong_input_is_one_sentence(tmp_path, capsys, monkeypatch):
 def test_usage_errors_are_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
-    assert ended.value.code == 2 and "usage: merau" in capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "usage: merau" in capsys.readouterr().err
 
 
 def test_a_disk_that_fills_up_is_one_sentence(clip, tmp_path):
     done = merau(
         "analyse", clip, "--out", tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000,) * 2)
     )
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
     assert re.search(r"^merau: .*(cannot be written|full|more data)", done.stderr, re.MULTILINE)
-    assert not list(tmp_path.glob(".*.part")) and not (tmp_path / "short.html").exists()
+    assert not list(tmp_path.glob(".*.part"))
+    assert not (tmp_path / "short.html").exists()
 
 
 @pytest.fixture
@@ -246,15 +260,19 @@ def test_a_closed_pipe_is_quiet(store):
 def test_doctor(capsys):
     assert main(["doctor", "--json"]) == 0
     findings = json.loads(capsys.readouterr().out)
-    assert findings["codecs"]["h264"] and findings["runtimes"]["av"] and findings["gpu"]["why"]
-    assert findings["bundle"]["card"]["classes"] and re.fullmatch("[0-9a-f]{64}", findings["bundle"]["sha256"])
+    assert findings["codecs"]["h264"]
+    assert findings["runtimes"]["av"]
+    assert findings["gpu"]["why"]
+    assert findings["bundle"]["card"]["classes"]
+    assert re.fullmatch("[0-9a-f]{64}", findings["bundle"]["sha256"])
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    assert findings["gpu"]["why"] in printed and "optical flow dis on cpu, the spotter's on cpu\n" in printed
+    assert findings["gpu"]["why"] in printed
+    assert "optical flow dis on cpu, the spotter's on cpu\n" in printed
 
 
 def test_bench_times_every_stage(clip):
-    from engine.recognizer import Recognizer
+    from merau.engine.recognizer import Recognizer
 
     result = bench(Recognizer.load(), PipelineSettings(), clip)
     assert list(result["stages"]) == ["faces", "align", "spot", "recognize"]
@@ -275,11 +293,15 @@ def test_demo_pairs_truth_with_events(make_event):
         "missed",
         "not in the clip",
     ]
-    assert len(table(found).splitlines()) == 6 and found[0].fields()["event"] == events[0].id
+    assert len(table(found).splitlines()) == 6
+    assert found[0].fields()["event"] == events[0].id
 
 
 def test_demo_truth_is_what_the_clip_is_for():
     kinds = [span["kind"] for span in truth()]
-    assert kinds.count("macro") == 2 and kinds.count("micro") >= 3 and "blink" in kinds
+    assert kinds.count("macro") == 2
+    assert kinds.count("micro") >= 3
+    assert "blink" in kinds
     assert all(span["aus"] for span in truth() if span["kind"] in ("micro", "macro"))
-    assert CLIP.exists() and os.path.getsize(CLIP) < 5_000_000
+    assert CLIP.exists()
+    assert os.path.getsize(CLIP) < 5_000_000

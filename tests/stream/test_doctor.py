@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from calib.domain import reference
-from engine import bundle
-from stream.doctor import domain
-from stream.events import Store
+from merau.calib.domain import reference
+from merau.engine import bundle
+from merau.stream.doctor import domain
+from merau.stream.events import Store
 
 
 @pytest.mark.parametrize(("shift", "far"), [(0.0, False), (2.0, True)])
@@ -17,5 +17,7 @@ def test_the_gauge_tells_a_session_from_another_domain(make_event, tmp_path, shi
             store.put(first, make_event(1.0 + i, bundle_sha256=shipped.sha256, embedding=embedding.tobytes()))
         store.put(second, make_event(bundle_sha256="0" * 64, embedding=seen[0].tobytes()))
     door, desk = domain(tmp_path / "merau.db", shipped)
-    assert door["samples"] == len(seen) and (door["p_value"] < 0.05) == far
-    assert desk["samples"] == 0 and "p_value" not in desk  # another bundle's embeddings mean something else
+    assert door["samples"] == len(seen)
+    assert (door["p_value"] < 0.05) == far
+    assert desk["samples"] == 0
+    assert "p_value" not in desk

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from engine.errors import UserError
-from stream.events import (
+from merau.engine.errors import UserError
+from merau.stream.events import (
     FIELDS,
     MIGRATIONS,
     Consent,
@@ -49,7 +49,9 @@ def test_fields_are_json_without_pictures(make_event):
     fields = event_fields(make_event(quality=float("nan"), apex_jpeg=b"picture"))
     assert tuple(fields) == FIELDS
     assert json.loads(json.dumps(fields, allow_nan=False)) == fields
-    assert fields["strength"] == 0.8123 and fields["quality"] is None and fields["aus"]["12"] == 0.93
+    assert fields["strength"] == 0.8123
+    assert fields["quality"] is None
+    assert fields["aus"]["12"] == 0.93
 
 
 def test_final_replaces_provisional(tmp_path, make_event):
@@ -66,7 +68,8 @@ def test_final_replaces_provisional(tmp_path, make_event):
     ]
     (stored,) = read_sessions(path)
     assert (stored.source, stored.frames, stored.dropped, stored.gaps) == ("camera", 90, 2, [(3.0, 4.5)])
-    assert stored.settings == {"faces": "short"} and stored.started <= stored.ended
+    assert stored.settings == {"faces": "short"}
+    assert stored.started <= stored.ended
 
 
 def test_sessions_share_a_file_and_stay_apart(tmp_path, make_event):
@@ -125,7 +128,7 @@ def test_a_lock_to_the_end_is_said(tmp_path, make_event):
 FILL = """
 import resource, sys
 from pathlib import Path
-from stream.events import Event, Store
+from merau.stream.events import Event, Store
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 event = lambda n: Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "x" * 100, False, 1, True, "b", "s")
 store = Store(Path(sys.argv[1]))
@@ -147,13 +150,14 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_recorded(tmp_path):
     assert said.stderr == ""
     assert re.match(r"UserError The disk .* What was recorded before is safe; \d+ changes are lost\.\n$", said.stdout)
     stored = [int(event.id) for event in read_events(path)]
-    assert stored and stored == list(range(len(stored)))
+    assert stored
+    assert stored == list(range(len(stored)))
 
 
 KILLED = """
 import sys, time
 from pathlib import Path
-from stream.events import Event, Store, read_events
+from merau.stream.events import Event, Store, read_events
 store = Store(Path(sys.argv[1]))
 session = store.begin("camera", settings={}, bundle="b", bundle_sha256="s")
 for n in range(50):
@@ -177,7 +181,8 @@ def test_a_killed_process_leaves_its_events(tmp_path):
         store.flush()
         assert read_sessions(path)[0].ended
         store.forget(datetime.now(UTC) + timedelta(hours=1))
-    assert not read_sessions(path) and not list(read_events(path))
+    assert not read_sessions(path)
+    assert not list(read_events(path))
 
 
 def test_files_that_are_not_ours_are_refused_and_untouched(tmp_path):
@@ -234,9 +239,14 @@ def test_labels_outlive_their_events_and_the_newest_counts(tmp_path, make_event)
         end(store, session)
         store.forget(datetime.now(UTC) + timedelta(seconds=1))
         store.flush()
-        assert not read_sessions(path) and not list(read_events(path)) and not read_clip(path, session, seen.id)
+        assert not read_sessions(path)
+        assert not list(read_events(path))
+        assert not read_clip(path, session, seen.id)
         label, *more = read_labels(path)
-        assert not more and label.label == "smirk" and label.embedding == seen.embedding and label.aus == seen.aus
+        assert not more
+        assert label.label == "smirk"
+        assert label.embedding == seen.embedding
+        assert label.aus == seen.aus
         store.delete_all()
         assert not read_labels(path)
 
@@ -306,7 +316,8 @@ def test_what_older_versions_left_of_forgotten_sessions_belongs_to_no_other(tmp_
         assert [session.id for session in read_sessions(path)] == [later, 8]
         assert len(list(read_events(path))) == 1
         (label,) = read_labels(path)
-        assert label.label == "smirk" and label.session not in (later, 8)
+        assert label.label == "smirk"
+        assert label.session not in (later, 8)
 
 
 def test_an_older_store_is_brought_up_to_date_when_read(tmp_path, make_event):

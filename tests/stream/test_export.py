@@ -9,8 +9,8 @@ import pytest
 import webvtt
 from pympi.Elan import Eaf
 
-from stream.events import FIELDS, event_fields
-from stream.export import FORMATS
+from merau.stream.events import FIELDS, event_fields
+from merau.stream.export import FORMATS
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def test_csv_flattens_the_nested_fields(events):
     assert list(rows[0])[:10] == [*FIELDS[:9], "aus.4"]
     assert [row["aus.12"] for row in rows] == ["0.93", "", "0.93"]
     assert [row["uncertain"] for row in rows] == ["false", "true", "false"]
-    assert rows[2]["source"] == events[2].source and float(rows[0]["probabilities.positive"]) == 0.83
+    assert rows[2]["source"] == events[2].source
+    assert float(rows[0]["probabilities.positive"]) == 0.83
     assert list(rows[0]).index("aus.6") < list(rows[0]).index("aus.12")
 
 

@@ -10,13 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.errors import UserError
-from engine.mesh import FaceNets
-from stream.faces import Face, FaceSettings, FaceTracker
-from stream.faces.detectors import open_detector
-from stream.faces.quality import pose_deg
-from stream.faces.tracker import best_pairs
-from stream.sources import Frame
+from merau.engine.errors import UserError
+from merau.engine.mesh import FaceNets
+from merau.stream.faces import Face, FaceSettings, FaceTracker
+from merau.stream.faces.detectors import open_detector
+from merau.stream.faces.quality import pose_deg
+from merau.stream.faces.tracker import best_pairs
+from merau.stream.sources import Frame
 from tests.stream.people import clip, scene
 
 MAN, WOMAN, GIRL, BOY = ("single_face.mp4", 0), ("0-f15-hao-ph.jpg", 0), ("15-f13-anc-ph.jpg", 0), ("multi_face.jpg", 1)
@@ -89,7 +89,8 @@ def test_people_who_pass_before_each_other_keep_their_ids(meeting, front, back):
             who = 0 if away[0] < 0.5 else 1  # where both are, the one in front is seen
             if not face.quality.reason:
                 ids.setdefault(who, set()).add(face.track_id)
-    assert len(ids[0]) == len(ids[1]) == 1 and ids[0] != ids[1]
+    assert len(ids[0]) == len(ids[1]) == 1
+    assert ids[0] != ids[1]
     assert len(seen[0][1]) == len(seen[-1][1]) == 2
     assert np.mean([len(faces) == 2 for _, faces in seen]) > 0.6
 
@@ -101,7 +102,8 @@ def test_a_short_loss_behind_a_passing_board_keeps_the_id():
 
     seen = track(map(boarded, scene([(*MAN, lambda t_s: (200 + 40 * t_s, 240, 70))], 3)))
     assert {face.track_id for _, faces in seen for face in faces} == {1}
-    assert any(not faces for _, faces in seen) and len(seen[-1][1]) == 1
+    assert any(not faces for _, faces in seen)
+    assert len(seen[-1][1]) == 1
 
 
 def test_who_comes_back_gets_the_old_id_until_the_track_has_ended():
@@ -156,7 +158,8 @@ def test_a_poor_face_is_followed_and_the_reason_said(spoil, reason):
 
 def test_a_face_turned_away_is_not_analysed():
     (reason,) = reasons(clip("45-m7-di-ph.jpg"))
-    assert reason.startswith("turned away 4") and reason.endswith(" degrees")
+    assert reason.startswith("turned away 4")
+    assert reason.endswith(" degrees")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,9 @@ def test_pose_of_portraits_taken_at_known_angles(name, yaw_deg):
     (picture,) = clip(name)
     landmarks = nets.mesh(picture, nets.mesh(picture, nets.detect(picture)[0]).landmarks).landmarks
     yaw, pitch, roll = pose_deg(landmarks)
-    assert abs(yaw - yaw_deg) < 6 and abs(pitch) < 12 and abs(roll) < 6
+    assert abs(yaw - yaw_deg) < 6
+    assert abs(pitch) < 12
+    assert abs(roll) < 6
 
 
 @pytest.mark.parametrize(("light", "bit_rate"), [(1.0, 300_000), (0.3, 1_500_000)])

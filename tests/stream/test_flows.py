@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import DeviceError
-from engine.recognizer import Recognizer
-from stream import flows
-from stream.flows import FrameFlow, runs_on
+from merau.engine.errors import DeviceError
+from merau.engine.recognizer import Recognizer
+from merau.stream import flows
+from merau.stream.flows import FrameFlow, runs_on
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
@@ -21,7 +21,8 @@ def test_a_gpu_without_room_for_the_spotters_flow_leaves_it_to_the_cpu_unless_de
             FrameFlow(recognizer, recognizer.spec)
     else:
         flow = FrameFlow(recognizer, recognizer.spec)
-        assert flow.device == "cpu" and runs_on(recognizer, flow).endswith(", the spotter's on the CPU")
+        assert flow.device == "cpu"
+        assert runs_on(recognizer, flow).endswith(", the spotter's on the CPU")
         why = "a GPU failed at preparing the spotter's flow: out of memory."
         told = f"The CPU takes over the spotter's flow: {why} Recognizer: {runs_on(recognizer, flow)}."
         assert caplog.messages == [told]

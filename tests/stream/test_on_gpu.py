@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from engine import bundle as bundles
-from engine.cuda import driver
-from engine.errors import DeviceError
-from engine.recognizer import Recognizer
-from engine.teach import Sample, teach
-from stream.cli import main
-from stream.demo import CLIP
-from stream.pipeline import Pipeline
-from stream.sources import SourceSettings, open_source
+from merau.engine import bundle as bundles
+from merau.engine.cuda import driver
+from merau.engine.errors import DeviceError
+from merau.engine.recognizer import Recognizer
+from merau.engine.teach import Sample, teach
+from merau.stream.cli import main
+from merau.stream.demo import CLIP
+from merau.stream.pipeline import Pipeline
+from merau.stream.sources import SourceSettings, open_source
 from tests.clips import demo_start
 from tests.engine.cuda.test_device import LAUNCH_FAILED
 
@@ -34,9 +34,8 @@ def test_doctor_examines_the_bundle_that_runs_on_the_gpu(capsys):
 @pytest.mark.gpu
 def test_doctor_examines_the_cpus_bundle_where_the_gpu_cannot_run_it(stub, tmp_path):
     environment = os.environ | {"STUB_ARCH": "60", "XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "stream.cli", "doctor"], capture_output=True, text=True, env=environment, timeout=300
-    )
+    command = [sys.executable, "-m", "merau.stream.cli", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert ", int8: TensorRT has no INT8 for sm_60: it begins with sm_75\n" in done.stdout, done.stderr
     assert f"sha256 {bundles.load().sha256[:16]}\n" in done.stdout
 

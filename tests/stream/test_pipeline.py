@@ -4,18 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.bundle import SHIPPED
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from stream.demo import CLIP, pairs, truth
-from stream.events import Event
-from stream.pipeline import Pipeline, PipelineSettings, Update, unsure
-from stream.sources import SourceSettings, open_source
-from stream.spotter import SpotterSettings
+from merau.engine.bundle import SHIPPED
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.stream.demo import CLIP, pairs, truth
+from merau.stream.events import Event
+from merau.stream.pipeline import Pipeline, PipelineSettings, Update, unsure
+from merau.stream.sources import SourceSettings, open_source
+from merau.stream.spotter import SpotterSettings
+from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
+from merau.trainers.data.synth.courses import Act, Pulse
 from tests.clips import demo_start
-from trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
-from trainers.data.synth.courses import Act, Pulse
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,8 @@ def test_most_of_the_demos_micro_expressions_are_found_where_they_are(updates):
     right = [pair for pair in found if pair.verdict.startswith("found")]
     assert len(right) >= 0.8 * len(found)
     for pair in right:
-        assert pair.event and pair.span
+        assert pair.event
+        assert pair.span
         assert pair.event.apex_s == pytest.approx(pair.span["apex_s"], abs=0.07)
 
 
@@ -77,7 +78,8 @@ def test_what_is_said_at_an_apex_is_not_taken_back(updates):
     """Nor is the way back from a micro-expression called another one: at 5.8 and 27.2 s."""
     said = [event for update in updates for event in update.events if event.kind == "micro" and not event.final]
     last = {event.id: event for event in finals(updates)}
-    assert said and [event.apex_s for event in said if last[event.id].kind != "micro"] == []
+    assert said
+    assert [event.apex_s for event in said if last[event.id].kind != "micro"] == []
 
 
 def test_nothing_stays_provisional(updates):
@@ -110,7 +112,8 @@ def test_another_recognizer_judges_from_the_next_frame_on(short_clip, recognizer
             if any(event.kind == "micro" for event in events):  # provisional: its final word is the other's
                 pipeline.use(twin)
     judges = [event.bundle_sha256 for event in events if event.kind == "micro"]
-    assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)] and len(judges) > 1
+    assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)]
+    assert len(judges) > 1
     words = [event.embedding for event in events if event.kind == "micro"]
     assert words[0] != words[1]
 
@@ -132,7 +135,8 @@ def test_a_nod_is_one_event_though_brows_and_mouth_both_show_it(tmp_path, recogn
 def test_an_expression_in_which_the_recognizer_sees_none_is_uncertain(recognizer):
     still = np.random.default_rng(0).integers(0, 255, recognizer.spec.full, np.uint8)
     said = recognizer.predict(still, still)
-    assert said.label == "no expression" and not said.uncertain
+    assert said.label == "no expression"
+    assert not said.uncertain
     assert unsure(said, recognizer)
 
 

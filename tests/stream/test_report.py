@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from engine.bundle import Bundle
-from stream.faces import Face, Quality
-from stream.pipeline import Update
-from stream.report import render
-from stream.sources import Frame
-from stream.summary import BINS, Summary, Trace
+from merau.engine.bundle import Bundle
+from merau.stream.faces import Face, Quality
+from merau.stream.pipeline import Update
+from merau.stream.report import render
+from merau.stream.sources import Frame
+from merau.stream.summary import BINS, Summary, Trace
 
 BUNDLE = Bundle("default", {}, {}, "ab" * 32)
 VOID = {"meta", "img", "path"}
@@ -98,7 +98,9 @@ def test_report_shows_each_expression_once(summary):
     page = Page(render(summary, elapsed_s=1.0, bundle=BUNDLE))
     assert page.values("id") == ["event-1-0", "event-1-1"]
     assert len(page.values("src")) == 6  # three pictures each; a blink has none
-    assert "micro-expression" in page.text and "uncertain" in page.text and "AU12 lip corner puller" in page.text
+    assert "micro-expression" in page.text
+    assert "uncertain" in page.text
+    assert "AU12 lip corner puller" in page.text
     assert "9 frames: the face is turned away" in page.text
     assert page.text.count("<script src=x> & Söhne.mp4") == 2  # title and heading, as text and not as a tag
     assert "/home/ann" not in page.text
@@ -108,19 +110,22 @@ def test_report_draws_the_curve_and_the_truth(summary):
     truth = [{"kind": "micro", "label": "positive", "onset_s": 1.8, "apex_s": 2.0, "offset_s": 2.2, "aus": ["12"]}]
     page = Page(render(summary, elapsed_s=1.0, bundle=BUNDLE, truth=truth))
     motion, noise = page.values("d")
-    assert motion.count("M") == noise.count("M") == 1 and motion.count("L") == 80
+    assert motion.count("M") == noise.count("M") == 1
+    assert motion.count("L") == 80
     assert "micro AU12 at 0:02.000" in page.values("title")
 
 
 def test_report_of_nobody():
     page = Page(render(Summary("empty.mp4", 2.0), elapsed_s=1.0, bundle=BUNDLE))
-    assert "No face was seen" in page.text and "Expressions" not in page.text
+    assert "No face was seen" in page.text
+    assert "Expressions" not in page.text
 
 
 def test_trace_keeps_every_peak_in_bounded_memory():
     trace = Trace()
     for t_s in range(36_000):
         trace.add(t_s, 5.0 if t_s == 20_000 else 0.1, 0.05)
-    assert trace.motion_px.shape == (BINS,) and BINS * trace.bin_s >= 36_000
+    assert trace.motion_px.shape == (BINS,)
+    assert BINS * trace.bin_s >= 36_000
     assert trace.motion_px[int(20_000 / trace.bin_s)] == 5.0
     assert np.nanmedian(trace.motion_px) == np.float32(0.1)

@@ -1,6 +1,6 @@
 from contextlib import ExitStack
 
-from stream.turns import TURNS, aside
+from merau.stream.turns import TURNS, aside
 
 
 def free() -> int:

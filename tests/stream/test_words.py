@@ -1,4 +1,4 @@
-from stream.words import clock, describe, line
+from merau.stream.words import clock, describe, line
 
 
 def test_describe_says_kind_verdict_and_units(make_event):

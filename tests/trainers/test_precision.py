@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from engine import bundle as bundles
-from engine import cache
-from engine.cuda import driver
-from engine.recognizer import Recognizer
-from trainers.cli import main
-from trainers.data import labelled
-from trainers.data.synth.pairs import Pairs
+from merau.engine import bundle as bundles
+from merau.engine import cache
+from merau.engine.cuda import driver
+from merau.engine.recognizer import Recognizer
+from merau.trainers.cli import main
+from merau.trainers.data import labelled
+from merau.trainers.data.synth.pairs import Pairs
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,8 @@ def test_a_changed_copy_passes_the_gate_and_runs(flows, tmp_path, capsys, precis
         assert after >= before - 0.005
     old, new = bundles.load().card["calibration"], bundles.load(out).card["calibration"]
     assert (new["temperature"] != old["temperature"]) == (precision == "int8")  # which is what runs
-    assert report.read_text().startswith("<svg") and Recognizer.load(out, device="cpu").threshold == new["threshold"]
+    assert report.read_text().startswith("<svg")
+    assert Recognizer.load(out, device="cpu").threshold == new["threshold"]
 
 
 def test_the_risk_chosen_is_kept_and_one_that_cannot_be_leaves_the_bundle_as_it_was(flows, tmp_path, capsys):
@@ -40,12 +41,16 @@ def test_the_risk_chosen_is_kept_and_one_that_cannot_be_leaves_the_bundle_as_it_
     said = ["quantize", "default", "--data", str(flows), "--out", str(copy), "--risk", "0.02"]
     assert main(said) == 0
     fitted = bundles.load(copy).card["calibration"]
-    assert fitted["risk"] == 0.02 and fitted["threshold"] > bundles.load().card["calibration"]["threshold"]
+    assert fitted["risk"] == 0.02
+    assert fitted["threshold"] > bundles.load().card["calibration"]["threshold"]
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
     again = ["quantize", str(copy), "--data", str(flows), "--method", "minmax"]
-    assert main([*again, "--risk", "2"]) == 1 and main([*again, "--precision", "fp8", "--risk", "0.1"]) == 1
-    assert "risk is 2.0" in (told := capsys.readouterr().err) and "--risk goes with --precision int8" in told
-    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before and list(tmp_path.iterdir()) == [copy]
+    assert main([*again, "--risk", "2"]) == 1
+    assert main([*again, "--precision", "fp8", "--risk", "0.1"]) == 1
+    assert "risk is 2.0" in (told := capsys.readouterr().err)
+    assert "--risk goes with --precision int8" in told
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [copy]
 
 
 def test_pairs_are_measured_and_what_holds_no_flow_is_refused(tmp_path, capsys):
@@ -53,7 +58,9 @@ def test_pairs_are_measured_and_what_holds_no_flow_is_refused(tmp_path, capsys):
     columns = np.zeros(2, int), np.zeros((2, 17), np.float32), np.ones(2), np.zeros(2, int)
     np.savez(tmp_path / "pairs.npz", **vars(Pairs(crops, crops, *columns)))
     data = labelled.read(tmp_path / "pairs.npz", method="farneback")
-    assert data.flow.shape == (2, 2, 32, 32) and data.known.all() and np.abs(data.flow).max() < 0.05
+    assert data.flow.shape == (2, 2, 32, 32)
+    assert data.known.all()
+    assert np.abs(data.flow).max() < 0.05
     (tmp_path / "none.npz").write_text("nothing")
     assert main(["quantize", "default", "--data", str(tmp_path / "none.npz"), "--out", str(tmp_path / "copy")]) == 1
     assert "none.npz holds no labelled flows" in capsys.readouterr().err
@@ -64,8 +71,10 @@ def test_build_writes_an_engine_and_names_what_runs_it(tmp_path, capsys, monkeyp
     assert main(["build", "default", "--precision", "fp16", *where]) == 0
     said = json.loads(capsys.readouterr().out)
     (written,) = tmp_path.iterdir()
-    assert said["engine"] == str(written) and len(cache.read(written)) == said["bytes"]
-    assert said["runtime"].startswith("tensorrt") and (said["precision"], said["arch"]) == ("fp16", "sm_89")
+    assert said["engine"] == str(written)
+    assert len(cache.read(written)) == said["bytes"]
+    assert said["runtime"].startswith("tensorrt")
+    assert (said["precision"], said["arch"]) == ("fp16", "sm_89")
     monkeypatch.setattr(driver, "probe", lambda: driver.Probe([], "no NVIDIA driver"))
     assert main(["build", "default"]) == 1
     assert "Say for which GPU with --arch: no NVIDIA driver." in capsys.readouterr().err

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from calib.probability import biased, fit_temperature
-from engine.crop import CropSpec
-from engine.heads import softmax
-from engine.recognizer import APEX_PX, GRID, Recognizer, normalise
-from trainers.cli import main
-from trainers.data.synth.action_units import TARGET
-from trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings, flows
-from trainers.evaluate.synthetic import score
-from trainers.export import FALSE_NOTHING, FALSE_SOMETHING, RISK, calibration, export, load_model
-from trainers.learn.apex import pretrain
-from trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
-from trainers.learn.settings import DetectorSettings, TcaeSettings
-from trainers.models.merau import Merau
-from trainers.models.tcae import Tcae
+from merau.calib.probability import biased, fit_temperature
+from merau.engine.crop import CropSpec
+from merau.engine.heads import softmax
+from merau.engine.recognizer import APEX_PX, GRID, Recognizer, normalise
+from merau.trainers.cli import main
+from merau.trainers.data.synth.action_units import TARGET
+from merau.trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings, flows
+from merau.trainers.evaluate.synthetic import score
+from merau.trainers.export import FALSE_NOTHING, FALSE_SOMETHING, RISK, calibration, export, load_model
+from merau.trainers.learn.apex import pretrain
+from merau.trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
+from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
+from merau.trainers.models.merau import Merau
+from merau.trainers.models.tcae import Tcae
 
 EASY = FlowSettings(peak_px=(3, 6), noise_px=(0.01, 0.02), head_px=(0.01, 0.02))
 FEW = FlowTraining(samples=800, epochs=12, batch=64, nets=1)
@@ -41,10 +41,12 @@ def test_a_bundle_of_easy_flows_answers_easy_flows(model, tmp_path):
     recognizer = Recognizer.load(tmp_path)
     same = flows(np.random.default_rng(2), 300, EASY)
     scores = score(recognizer, same)
-    assert scores["acc"] > 0.8 and scores["au_auc"]["12"] > 0.9
+    assert scores["acc"] > 0.8
+    assert scores["au_auc"]["12"] > 0.9
     assert recognizer.bundle.card["calibration"]["int8_cosine"] > 0.99
     upside_down = score(recognizer, replace(same, flow=-same.flow))["domain"]
-    assert scores["domain"]["p"] > 0.01 and upside_down["p"] < 0.01
+    assert scores["domain"]["p"] > 0.01
+    assert upside_down["p"] < 0.01
     assert upside_down["mmd2"] > 5 * abs(scores["domain"]["mmd2"])
 
 
@@ -83,7 +85,8 @@ def test_a_bundle_with_the_apex_branch_runs_with_and_without_a_picture(model, da
     with_picture = recognizer.predict(crop, crop)
     assert with_picture.embedding.shape == (128,)  # two judges of the flow, the code of the apex picture, its units
     alone = score(recognizer, few)
-    assert alone["samples"] == 64 and alone["acc"] > 0.8  # the flow branch alone is a valid input
+    assert alone["samples"] == 64
+    assert alone["acc"] > 0.8
 
 
 def test_the_judges_of_the_flow_speak_with_one_voice(model):
@@ -92,7 +95,8 @@ def test_the_judges_of_the_flow_speak_with_one_voice(model):
         e, aus = model(flow, magnitude)
         alone = [judge.classify(judge(flow, magnitude)) for judge in model.flow.judges]
         together = model.classify(e)
-    assert e.shape == (3, 80) and aus.shape == (3, 17)
+    assert e.shape == (3, 80)
+    assert aus.shape == (3, 17)
     assert torch.allclose(together, (2 * alone[0] + alone[1]) / 3, atol=1e-5)
 
 

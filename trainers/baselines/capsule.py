@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.baselines.frames import apex_pictures
-from trainers.baselines.network import Baseline, Network
-from trainers.evaluate.problem import Problem
+from merau.trainers.baselines.frames import apex_pictures
+from merau.trainers.baselines.network import Baseline, Network
+from merau.trainers.evaluate.problem import Problem
 
 SIZE_PX = 64
 ROUTINGS = 3

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from engine.errors import UserError
-from trainers.data.flow_set import FlowSet
+from merau.engine.errors import UserError
+from merau.trainers.data.flow_set import FlowSet
 
 
 def read_strip(path: str) -> np.ndarray:

@@ -4,11 +4,11 @@ import numba
 import numpy as np
 from sklearn.svm import SVC
 
-from engine.errors import UserError
-from engine.heads import softmax
-from trainers.baselines.frames import strips
-from trainers.evaluate.problem import Problem
-from trainers.evaluate.protocols import NeedsSamples
+from merau.engine.errors import UserError
+from merau.engine.heads import softmax
+from merau.trainers.baselines.frames import strips
+from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.protocols import NeedsSamples
 
 BLOCKS = 5  # a side
 LEAST_FRAMES = 3
@@ -32,7 +32,8 @@ AROUND = np.array([[-1, -1], [-1, 0], [-1, 1], [0, 1], [1, 1], [1, 0], [1, -1], 
 @numba.njit(cache=True)
 def lbp_top(frames, blocks, index):  # type: ignore[no-untyped-def]
     """Histograms (blocks, blocks, 3, 59) float64, counts, of (T, H, W) uint8: planes XY, XT, YT; radius 1,
-    eight neighbours on the square."""
+    eight neighbours on the square.
+    """
     count, height, width = frames.shape
     histograms = np.zeros((blocks, blocks, 3, index.max() + 1))
     codes = np.empty(3, np.int64)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine import heads
-from trainers.evaluate.metrics import class_scores
-from trainers.evaluate.problem import Problem
-from trainers.evaluate.protocols import NeedsSamples
+from merau.engine import heads
+from merau.trainers.evaluate.metrics import class_scores
+from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.protocols import NeedsSamples
 
 
 class Baseline(nn.Module):
@@ -68,7 +68,8 @@ class Network:
         self, rows: np.ndarray, label: np.ndarray, classes: int, seed: int, *, test: np.ndarray | None = None
     ) -> tuple[Baseline, np.ndarray]:
         """The network trained on `rows` with their `label` (n,) in 0..classes-1, and its answers (m, classes) to
-        `test`."""
+        `test`.
+        """
         torch.manual_seed(seed)
         net, to_learn = self.build(classes), torch.from_numpy(label)
         domain = torch.from_numpy(np.unique(self.problem.data.dataset, return_inverse=True)[1])

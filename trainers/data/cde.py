@@ -8,9 +8,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from engine.errors import UserError
-from trainers.data.flow_set import CLASSES, UNLABELLED, csv_lines, read_label
-from trainers.data.releases.release import Release, digits
+from merau.engine.errors import UserError
+from merau.trainers.data.flow_set import CLASSES, UNLABELLED, csv_lines, read_label
+from merau.trainers.data.releases.release import Release, digits
 
 DATABASES = {"casme2": "casme2", "smic-hs": "smic", "samm": "samm"}  # release: its name in the list
 LINE = "casme2,sub01,EP02_01f,1"

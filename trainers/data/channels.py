@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 
-from trainers.data.flow_set import FlowSet, fits
+from merau.trainers.data.flow_set import FlowSet, fits
 
 STATED = ("strain", "v", "u")
 ORDERS = tuple(permutations(range(3)))  # which channels are tried as strain, v, u; the first is the stated order

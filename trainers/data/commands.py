@@ -23,8 +23,8 @@ def add_commands(commands: Any) -> None:
 
 
 def run_prepare(options: argparse.Namespace) -> None:
-    from trainers.data import cde, prepare
-    from trainers.data.releases.release import Corrections
+    from merau.trainers.data import cde, prepare
+    from merau.trainers.data.releases.release import Corrections
 
     corrections = Corrections(not options.as_published, frozenset(options.without), frozenset(options.readings))
     settings = prepare.PrepareSettings(options.kind, options.flow)
@@ -49,6 +49,6 @@ def add_synth(synth: Any) -> None:
 
 
 def run_set(options: argparse.Namespace) -> None:
-    from trainers.data.synthetic_set import draw_set
+    from merau.trainers.data.synthetic_set import draw_set
 
     draw_set(options.out, options.samples, options.seed, options.portraits)

@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine import flow as engine_flow
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import GRID
+from merau.engine import flow as engine_flow
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import GRID
 
 CLASSES = ("negative", "positive", "surprise")
 UNLABELLED = -1
@@ -42,7 +42,8 @@ UNIT, UNDECIDED = re.compile(r"\d+"), re.compile(r"[/?]")
 class FlowSet:
     """N samples. `dataset`, `subject`, `sample`, `emotion`, `aus` (N,) str, the last two empty where not known; `label`
     (N,) int index into CLASSES or UNLABELLED; `picture` (N, 28, 28, 3) uint8, channels strain, v, u; `frames` and
-    `crops` (N,) str, paths of strips, or empty."""
+    `crops` (N,) str, paths of strips, or empty.
+    """
 
     dataset: np.ndarray
     subject: np.ndarray

@@ -5,11 +5,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from engine.errors import UserError
-from trainers.data import flow_set
-from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import Flows
-from trainers.data.synth.pairs import Pairs, measure
+from merau.engine.errors import UserError
+from merau.trainers.data import flow_set
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.flows import Flows
+from merau.trainers.data.synth.pairs import Pairs, measure
 
 
 def read(path: Path, *, method: str = "dis") -> Flows:

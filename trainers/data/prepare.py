@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.flow import METHODS, pair_flow
-from engine.mesh import FaceNets
-from trainers.data import flow_set
-from trainers.data.releases import (
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.flow import METHODS, pair_flow
+from merau.engine.mesh import FaceNets
+from merau.trainers.data import flow_set
+from merau.trainers.data.releases import (
     casme,
     casme2,
     casme_cubed,
@@ -31,8 +31,8 @@ from trainers.data.releases import (
     samm_lv,
     smic,
 )
-from trainers.data.releases.release import Corrections, Release, Sample, digits
-from trainers.data.synth.pairs import align
+from merau.trainers.data.releases.release import Corrections, Release, Sample, digits
+from merau.trainers.data.synth.pairs import align
 
 RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
     "casme": casme.load,
@@ -82,7 +82,8 @@ class PrepareSettings:
 
 def load(name: str, root: Path, corrections: Corrections) -> Release:
     """The release `name` in the folder `root`. Raises UserError for one, or for a correction or reading, that is not
-    known."""
+    known.
+    """
     if name not in RELEASES:
         raise UserError(f"Release is {name!r}: choose one of {', '.join(RELEASES)}.")
     for asked, known, what, verb in (
@@ -164,7 +165,8 @@ def row_of(sample: Sample, picture: str) -> dict[str, object]:
 
 def cropped(sample: Sample, nets: FaceNets) -> tuple[list[np.ndarray], list[np.ndarray]] | str:
     """Full crops (180, 168) uint8, held on the onset's face: STEPS or fewer from onset to apex, and those beside the
-    apex; or why not."""
+    apex; or why not.
+    """
     which = np.unique(np.linspace(0, sample.apex, min(STEPS, sample.apex + 1)).round().astype(int))
     frames = [cv2.imread(str(sample.frames[i])) for i in (*which, *beside(sample))]
     if any(frame is None for frame in frames):

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import heads
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import Recognizer, apex_picture
-from engine.teach import Sample
-from trainers.data.emotions import coarse
-from trainers.data.flow_set import CLASSES, FlowSet, read_crops
-from trainers.evaluate import placing
-from trainers.export import trunk_inputs
+from merau.engine import heads
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer, apex_picture
+from merau.engine.teach import Sample
+from merau.trainers.data.emotions import coarse
+from merau.trainers.data.flow_set import CLASSES, FlowSet, read_crops
+from merau.trainers.evaluate import placing
+from merau.trainers.export import trunk_inputs
 
 BATCH = 256
 
@@ -24,7 +24,8 @@ BATCH = 256
 class Answers:
     """For N samples: `classes` (N, 3) over flow_set.CLASSES, rows sum to 1; `known` (N, C) over the bundle's own
     classes; `aus` (N, A), 0..1; `embedding` (N, d) float32. `names` and `units` name the columns of known and aus;
-    `placed` are the databases of which it was told from all their samples how faces lie."""
+    `placed` are the databases of which it was told from all their samples how faces lie.
+    """
 
     classes: np.ndarray
     known: np.ndarray
@@ -90,14 +91,16 @@ def apexes(data: FlowSet, apex_px: int) -> np.ndarray | None:
 
 def expressions(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """Probabilities (N, 3) over CLASSES from those (N, C) of a bundle's classes `names`: what belongs to none of the
-    three, as "no expression", is left out."""
+    three, as "no expression", is left out.
+    """
     three = known @ belonging(names) + 1e-12
     return three / three.sum(1, keepdims=True)
 
 
 def belonging(names: tuple[str, ...]) -> np.ndarray:
     """(C, 3) of 0 and 1: which of CLASSES each of a bundle's classes `names` belongs to. UserError where one of the
-    three has none."""
+    three has none.
+    """
     belongs = np.array([[coarse(name) == kind for kind in CLASSES] for name in names], float)
     if not belongs.any(0).all():
         raise UserError(f"The bundle answers {', '.join(names)}: not negative, positive and surprise.")

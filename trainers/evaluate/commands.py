@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 if TYPE_CHECKING:
-    from trainers.data.flow_set import FlowSet
-    from trainers.evaluate.leaderboard import Cell
+    from merau.trainers.data.flow_set import FlowSet
+    from merau.trainers.evaluate.leaderboard import Cell
 
 SCORED_SEED = 2_000_003  # of evaluation samples; training uses small seeds
 SCORED_SAMPLES = 6000
@@ -69,9 +69,9 @@ def add_commands(commands: Any) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    from engine.recognizer import Recognizer
-    from trainers.data import flow_set
-    from trainers.evaluate import answers
+    from merau.engine.recognizer import Recognizer
+    from merau.trainers.data import flow_set
+    from merau.trainers.evaluate import answers
 
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(*options.flows)
@@ -89,11 +89,11 @@ def choose_evaluation(options: argparse.Namespace) -> None:
 
 
 def run_protocol(options: argparse.Namespace) -> None:
-    from engine.recognizer import Recognizer
-    from trainers.data import flow_set
-    from trainers.evaluate import report
-    from trainers.evaluate.run import RunSettings, run
-    from trainers.export import DEFAULT
+    from merau.engine.recognizer import Recognizer
+    from merau.trainers.data import flow_set
+    from merau.trainers.evaluate import report
+    from merau.trainers.evaluate.run import RunSettings, run
+    from merau.trainers.export import DEFAULT
 
     names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch")
     settings = RunSettings(**{name: getattr(options, name) for name in names})
@@ -112,12 +112,12 @@ def run_protocol(options: argparse.Namespace) -> None:
 
 
 def run_leaderboard(options: argparse.Namespace) -> None:
-    from engine.recognizer import Recognizer
-    from trainers.data import flow_set
-    from trainers.data.synthetic_set import draw_set
-    from trainers.evaluate import leaderboard
-    from trainers.evaluate.run import MODELS
-    from trainers.export import DEFAULT
+    from merau.engine.recognizer import Recognizer
+    from merau.trainers.data import flow_set
+    from merau.trainers.data.synthetic_set import draw_set
+    from merau.trainers.evaluate import leaderboard
+    from merau.trainers.evaluate.run import MODELS
+    from merau.trainers.export import DEFAULT
 
     wanted = leaderboard.cells(
         [(path, Recognizer.load(path, device="cpu")) for path in options.bundle or [DEFAULT]],
@@ -137,9 +137,10 @@ def run_leaderboard(options: argparse.Namespace) -> None:
 
 def run_missing(wanted: "list[Cell]", data: "FlowSet", path: Path | None, name: str) -> list[dict[str, Any]]:
     """The document of every cell; those that `path` holds of this set are not run again, each other one is written
-    there as soon as it has run."""
-    from trainers.data import flow_set
-    from trainers.evaluate import leaderboard
+    there as soon as it has run.
+    """
+    from merau.trainers.data import flow_set
+    from merau.trainers.evaluate import leaderboard
 
     digest, warnings = flow_set.digest(data), warn(data)
     stored = leaderboard.read(path, digest) if path else []
@@ -166,7 +167,7 @@ def named(indices: list[Path]) -> str:
 
 def warn(data: "FlowSet") -> dict[str, list[str]]:
     """What seems to be wrong with the set's pictures, on stderr, and as the field of a document; empty if nothing."""
-    from trainers.data import channels
+    from merau.trainers.data import channels
 
     warnings = channels.warnings(data)
     for sentence in warnings:
@@ -191,11 +192,11 @@ def write_text(path: Path, text: str) -> None:
 def run_evaluate(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from engine.recognizer import Recognizer
-    from trainers.data.synth.flows import LIVE_SHARE, FlowSettings, draw
-    from trainers.data.synth.pairs import draw_pairs, measure, pictures
-    from trainers.evaluate.clips import score_clips
-    from trainers.evaluate.synthetic import KEPT_OUT, kinds_of, picture, score
+    from merau.engine.recognizer import Recognizer
+    from merau.trainers.data.synth.flows import LIVE_SHARE, FlowSettings, draw
+    from merau.trainers.data.synth.pairs import draw_pairs, measure, pictures
+    from merau.trainers.evaluate.clips import score_clips
+    from merau.trainers.evaluate.synthetic import KEPT_OUT, kinds_of, picture, score
 
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     bundle, kinds = recognizer.bundle, kinds_of(recognizer.bundle)

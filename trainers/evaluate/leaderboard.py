@@ -11,14 +11,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from trainers.data.flow_set import FlowSet
-from trainers.evaluate.answers import Answers, answer
-from trainers.evaluate.learners import BASELINES, NETWORKS
-from trainers.evaluate.problem import pose
-from trainers.evaluate.report import ZERO_WEIGHT, html
-from trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.trainers.data.flow_set import FlowSet
+from merau.trainers.evaluate.answers import Answers, answer
+from merau.trainers.evaluate.learners import BASELINES, NETWORKS
+from merau.trainers.evaluate.problem import pose
+from merau.trainers.evaluate.report import ZERO_WEIGHT, html
+from merau.trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on
 
 PROTOCOLS = ("zero-shot", "few-shot", "lodo", "loso")
 TITLES = {
@@ -78,7 +78,8 @@ def cells(
 
 def compare(wanted: Sequence[Cell], data: FlowSet, *, name: str = "") -> Iterator[tuple[Cell, dict[str, Any]]]:
     """Each cell and its document as soon as it has run, the quick models first; where a model cannot run, one with the
-    reason as "skipped"."""
+    reason as "skipped".
+    """
     posed = cache(lambda task: pose(data, task))
 
     @cache

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine import heads
-from engine.recognizer import Recognizer
-from engine.teach import prior, teach
-from trainers.baselines import capsule, lbp_top, liu, logistic, vgg
-from trainers.data.flow_set import CLASSES
-from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import Flows
-from trainers.evaluate.answers import Answers, apexes
-from trainers.evaluate.problem import Problem
-from trainers.evaluate.protocols import Learner, NeedsSamples
-from trainers.export import load_model, trunk_inputs
-from trainers.learn.fusion import fuse
-from trainers.learn.settings import FusionSettings
-from trainers.models.merau import Merau as Model
-from trainers.models.merau import begin_anew
+from merau.engine import heads
+from merau.engine.recognizer import Recognizer
+from merau.engine.teach import prior, teach
+from merau.trainers.baselines import capsule, lbp_top, liu, logistic, vgg
+from merau.trainers.data.flow_set import CLASSES
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.flows import Flows
+from merau.trainers.evaluate.answers import Answers, apexes
+from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.protocols import Learner, NeedsSamples
+from merau.trainers.export import load_model, trunk_inputs
+from merau.trainers.learn.fusion import fuse
+from merau.trainers.learn.settings import FusionSettings
+from merau.trainers.models.merau import Merau as Model
+from merau.trainers.models.merau import begin_anew
 
 # Table 2, column Fine-tune. The shots' Action Units are not known; epochs are ours.
 FINE_TUNE = FusionSettings(
@@ -96,7 +96,8 @@ def head_on(embedding: np.ndarray, problem: Problem, kind: str, train: np.ndarra
 @dataclass(frozen=True)
 class Tuned:
     """MERAU as published (section 4.3): the layers of `model` and a new classifier learn from the samples shown, at the
-    rates of table 2. `inputs` are those of its trunk for every sample of the problem, in PyTorch's tensors."""
+    rates of table 2. `inputs` are those of its trunk for every sample of the problem, in PyTorch's tensors.
+    """
 
     problem: Problem
     model: Model

@@ -32,7 +32,8 @@ def counted_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 def intervals(by_person: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
     """95 % intervals of UF1, UAR and ACC over people, by bootstrap: `by_person` (T, P, C, C) are the confusions of P
-    people in T trials; each draw takes one trial and P people with replacement."""
+    people in T trials; each draw takes one trial and P people with replacement.
+    """
     trials, people = by_person.shape[:2]
     often = rng.multinomial(people, np.full(people, 1 / people), DRAWS)  # (draws, P)
     which = rng.integers(trials, size=DRAWS)

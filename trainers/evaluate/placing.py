@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from trainers.data.flow_set import placed
+from merau.trainers.data.flow_set import placed
 
 ZOOMS = (0.8, 0.9, 1.0, 1.12, 1.25)  # across, and as many down
 DROPS = (-0.06, 0.0, 0.06)  # how much lower, crop widths

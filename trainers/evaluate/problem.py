@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.errors import UserError
-from trainers.data.emotions import emotion
-from trainers.data.flow_set import CLASSES, UNLABELLED, FlowSet, read_flows
+from merau.engine.errors import UserError
+from merau.trainers.data.emotions import emotion
+from merau.trainers.data.flow_set import CLASSES, UNLABELLED, FlowSet, read_flows
 
 # The tasks of MERAU (section 5.1) on CASME, beside MEGC2019's three classes. SMIC's 3-way is "cde" on SMIC.
 TASKS = {

@@ -12,8 +12,8 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
-from engine.errors import UserError
-from trainers.evaluate.problem import Problem
+from merau.engine.errors import UserError
+from merau.trainers.evaluate.problem import Problem
 
 
 class Learner(Protocol):
@@ -76,7 +76,8 @@ SPLITS: dict[str, Callable[[Problem, int], Iterator[np.ndarray]]] = {
 
 def crossed(problem: Problem, learner: Learner, split: str, seed: int, *, processes: int = 1) -> Trial:
     """Every fold tested once by a learner that was trained on the others, so many `processes` at once: to the same
-    numbers, but what a learner notes in itself is then lost. UserError where nothing is left to train."""
+    numbers, but what a learner notes in itself is then lost. UserError where nothing is left to train.
+    """
     folds = list(SPLITS[split](problem, seed))
     if len(folds) < 2:
         raise UserError("All samples are of one subject: leave-one-subject-out needs two.")

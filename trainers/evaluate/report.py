@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.svm import LinearSVC
 
-from calib.probability import diagram
-from trainers.evaluate.problem import Problem
-from trainers.evaluate.run import Run
+from merau.calib.probability import diagram
+from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.run import Run
 
 SIDE = 300  # of a figure
 ZERO_WEIGHT = "0 means that they count nothing and the answers are the bundle's own, as in zero-shot; 1 is the most"
@@ -43,7 +43,7 @@ def page(run: Run) -> str:
 
 
 def html(title: str, body: str) -> str:
-    css = (files("trainers.evaluate") / "report.css").read_text(encoding="utf-8")
+    css = (files("merau.trainers.evaluate") / "report.css").read_text(encoding="utf-8")
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(title)}</title><style>{css}</style><main>{body}</main></html>\n"
@@ -143,7 +143,8 @@ def reliability(measured: dict[str, Any]) -> str:
 
 def scatter(embedding: np.ndarray, problem: Problem) -> str:
     """The bundle's embeddings on their first two principal components, and where a linear SVM tells which class there
-    (MERAU, figure 6)."""
+    (MERAU, figure 6).
+    """
     flat = PCA(2).fit_transform(embedding - embedding.mean(0))
     flat /= np.maximum(np.abs(flat).max(0), 1e-9)
     svm = LinearSVC(random_state=0, max_iter=5000).fit(flat, problem.label)

@@ -10,16 +10,16 @@ import torch
 from joblib import cpu_count
 from tqdm import tqdm
 
-from calib.domain import LEAST, gap
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from trainers.data.flow_set import FlowSet
-from trainers.evaluate import summary
-from trainers.evaluate.answers import Answers, answer
-from trainers.evaluate.learners import BASELINES, HEADS, NETWORKS, TUNED, Embedded, Merau, tuned
-from trainers.evaluate.problem import TASKS, Problem, pose
-from trainers.evaluate.protocols import SPLITS, Learner, Trial, crossed, few_shot, zero_shot
-from trainers.export import DEFAULT
+from merau.calib.domain import LEAST, gap
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.trainers.data.flow_set import FlowSet
+from merau.trainers.evaluate import summary
+from merau.trainers.evaluate.answers import Answers, answer
+from merau.trainers.evaluate.learners import BASELINES, HEADS, NETWORKS, TUNED, Embedded, Merau, tuned
+from merau.trainers.evaluate.problem import TASKS, Problem, pose
+from merau.trainers.evaluate.protocols import SPLITS, Learner, Trial, crossed, few_shot, zero_shot
+from merau.trainers.export import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)

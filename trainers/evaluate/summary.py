@@ -5,18 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from calib import probability
-from trainers.data.flow_set import undecided_units, unit_numbers
-from trainers.evaluate.metrics import auc, counted_scores, intervals
-from trainers.evaluate.problem import Problem
-from trainers.evaluate.protocols import Trial
+from merau.calib import probability
+from merau.trainers.data.flow_set import undecided_units, unit_numbers
+from merau.trainers.evaluate.metrics import auc, counted_scores, intervals
+from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.protocols import Trial
 
 BINS = 10
 
 
 def scores(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
     """ "full" over all samples pooled and "by_database". Each has UF1, UAR and ACC as the mean over `trials`, their
-    standard deviation `_sd` over trials and 95 % interval `_interval` over subjects, per class and as confusion."""
+    standard deviation `_sd` over trials and 95 % interval `_interval` over subjects, per class and as confusion.
+    """
     every = np.arange(len(problem))
     return {
         "full": part(problem, trials, every),
@@ -69,7 +70,8 @@ def by_class(counts: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, 
 
 def reliability(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
     """Expected calibration error, and per tenth of confidence: the share of the answers, their number in a trial, their
-    mean confidence, the accuracy."""
+    mean confidence, the accuracy.
+    """
     label = np.concatenate([problem.label[trial.rows] for trial in trials])
     said = np.concatenate([trial.probabilities for trial in trials])
     confidence, accuracy, count = probability.reliability(said.max(1), said.argmax(1) == label, bins=BINS)
@@ -83,7 +85,8 @@ def reliability(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
 
 def au_scores(coded: Sequence[str], aus: np.ndarray, units: Sequence[str]) -> dict[str, float]:
     """AUC of each Action Unit in `units` that at least five of the samples coded have: `coded` (N,) like "1+2+R4",
-    `aus` (N, A) what was said. A sample in which a unit was left open takes no part in that unit's."""
+    `aus` (N, A) what was said. A sample in which a unit was left open takes no part in that unit's.
+    """
     known = np.array([bool(codes) for codes in coded])
     present, undecided = zip(*((unit_numbers(codes), undecided_units(codes)) for codes in coded), strict=True)
     scores = {}

@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from calib.domain import LEAST, gap, reference
-from calib.probability import calibration_gap, diagram, expected_calibration_error, reliability
-from engine import heads
-from engine.bundle import DOMAIN, Bundle
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from trainers.data.synth.action_units import COMBINATIONS, SOURCE, TARGET, Combinations, Variation
-from trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings
-from trainers.evaluate.metrics import auc, class_scores, f1
-from trainers.export import trunk_inputs
+from merau.calib.domain import LEAST, gap, reference
+from merau.calib.probability import calibration_gap, diagram, expected_calibration_error, reliability
+from merau.engine import heads
+from merau.engine.bundle import DOMAIN, Bundle
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.trainers.data.synth.action_units import COMBINATIONS, SOURCE, TARGET, Combinations, Variation
+from merau.trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings
+from merau.trainers.evaluate.metrics import auc, class_scores, f1
+from merau.trainers.export import trunk_inputs
 
 # Stronger variation and nuisance than in training, so that the score is not that of the training distribution.
 KEPT_OUT = FlowSettings(
@@ -83,7 +83,8 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
 
 def distance(expressions: np.ndarray, bundle: Bundle) -> dict[str, float]:
     """MMD^2 and its p-value between the embeddings (n, d) of `expressions` and those that `bundle` holds of its own
-    domain, expressions too; empty without such samples, or of fewer than can be compared."""
+    domain, expressions too; empty without such samples, or of fewer than can be compared.
+    """
     if DOMAIN not in bundle.content or len(expressions) < LEAST:
         return {}
     apart = gap(expressions, reference(bundle))

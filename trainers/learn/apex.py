@@ -9,16 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.learn.settings import DetectorSettings, TcaeSettings
-from trainers.learn.stage import Stage, fit, shuffled
-from trainers.models.au import AuModule
-from trainers.models.tcae import Encoder, Tcae
+from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
+from merau.trainers.learn.stage import Stage, fit, shuffled
+from merau.trainers.models.au import AuModule
+from merau.trainers.models.tcae import Encoder, Tcae
 
 
 @dataclass(frozen=True)
 class Frames:
     """Frames of N clips, one clip after the other: `picture` (M, 1, S, S) uint8; the clip's `first` (N,) and how many
-    it has, `count` (N,), two or more."""
+    it has, `count` (N,), two or more.
+    """
 
     picture: Tensor
     first: Tensor
@@ -75,7 +76,8 @@ def train_detector(
     folder: Path | None = None,
 ) -> AuModule:
     """Stage 2: the frozen module of `encoder` and a detector trained on `apex` (N, 1, S, S) in 0..1 and `aus` (N, A)
-    of 0 or 1, in the order of the settings."""
+    of 0 or 1, in the order of the settings.
+    """
     torch.manual_seed(seed)
     module = AuModule(encoder, aus=aus.shape[1]).eval()
     with torch.no_grad():

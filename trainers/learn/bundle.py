@@ -9,17 +9,17 @@ from safetensors.numpy import save as serialize
 from safetensors.torch import save_model
 from torch import nn
 
-from calib import probability
-from calib.quantize import quantize
-from engine import bundle, heads
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import feeds
-from engine.runtimes.onnx import OnnxTrunk
-from trainers.data.synth.action_units import AUS
-from trainers.export import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, unit_calibration, write_onnx
-from trainers.learn.merau import Pairs, Trained
-from trainers.models.merau import CosineClassifier, Merau
+from merau.calib import probability
+from merau.calib.quantize import quantize
+from merau.engine import bundle, heads
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import feeds
+from merau.engine.runtimes.onnx import OnnxTrunk
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.export import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, unit_calibration, write_onnx
+from merau.trainers.learn.merau import Pairs, Trained
+from merau.trainers.models.merau import CosineClassifier, Merau
 
 BATCH = 50
 GATED = 256  # samples kept back by which INT8 is judged, layer by layer: with ResNet18 minutes, and a gigabyte

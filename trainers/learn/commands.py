@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import bundle as bundles
-from engine.errors import UserError
+from merau.engine import bundle as bundles
+from merau.engine.errors import UserError
 
 if TYPE_CHECKING:
-    from trainers.learn.settings import Setting
+    from merau.trainers.learn.settings import Setting
 
 RUN = "run.json"  # what a training was started with: it goes on with nothing else
 CHECKPOINTS = "checkpoints"
@@ -28,11 +28,11 @@ def add_options(train: argparse.ArgumentParser) -> None:
 
 
 def run_staged(options: argparse.Namespace) -> None:
-    from trainers.data import flow_set
-    from trainers.learn import settings
-    from trainers.learn.bundle import write_bundle
-    from trainers.learn.merau import beginning, train_merau
-    from trainers.learn.stage import processes
+    from merau.trainers.data import flow_set
+    from merau.trainers.learn import settings
+    from merau.trainers.learn.bundle import write_bundle
+    from merau.trainers.learn.merau import beginning, train_merau
+    from merau.trainers.learn.stage import processes
 
     if not options.data:
         raise UserError("--setting trains on prepared sets: name them with --data.")
@@ -69,7 +69,7 @@ def begin(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
 
     Raises UserError where there is a training that is not to be resumed, or another one.
     """
-    from trainers.data.flow_set import make_folder
+    from merau.trainers.data.flow_set import make_folder
 
     make_folder(folder / CHECKPOINTS)
     note = folder / CHECKPOINTS / RUN
@@ -88,8 +88,9 @@ def begin(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
 
 def origin(setting: "Setting", start: Path | None) -> str | None:
     """sha256 of what the flow branch begins as: the bundle `start`, by default the shipped one, or the weights of a
-    ResNet18; None for random values."""
-    from trainers.export import DEFAULT
+    ResNet18; None for random values.
+    """
+    from merau.trainers.export import DEFAULT
 
     if start or setting.encoder == "ours":
         return bundles.load(start or DEFAULT).sha256

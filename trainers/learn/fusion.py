@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from engine.errors import UserError
-from engine.recognizer import UNKNOWN_MAGNITUDE, normalise
-from trainers.data.synth.flows import Flows, joined
-from trainers.learn.settings import FusionSettings
-from trainers.learn.stage import Stage, fit, shuffled
-from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, FlowNet, Judge, LinearNet, Merau
+from merau.engine.errors import UserError
+from merau.engine.recognizer import UNKNOWN_MAGNITUDE, normalise
+from merau.trainers.data.synth.flows import Flows, joined
+from merau.trainers.learn.settings import FusionSettings
+from merau.trainers.learn.stage import Stage, fit, shuffled
+from merau.trainers.models.au import AuModule
+from merau.trainers.models.merau import FlowModule, FlowNet, Judge, LinearNet, Merau
 
 # Of the apex branch beside a flow branch that stays as it is: in table 2 that has a hundredth of the other rates.
 BESIDE_THE_FLOW = FusionSettings(encoder_rate=0, batch=256, augment=False, unknown=0)
@@ -218,7 +218,8 @@ class Fusion(nn.Module):
 
 def prototype_loss(e: Tensor, classes: int, shots: int) -> Tensor:
     """Eq. 10 of an episode's embeddings (n, d), class by class, the first `shots` of each to show. The printed sign is
-    a slip: the softmax is over negative squared distances (Snell et al. 2017)."""
+    a slip: the softmax is over negative squared distances (Snell et al. 2017).
+    """
     by_class = e.view(classes, -1, e.shape[1])
     prototypes, asked = by_class[:, :shots].mean(1), by_class[:, shots:].flatten(0, 1)
     truth = torch.arange(classes, device=e.device).repeat_interleave(by_class.shape[1] - shots)

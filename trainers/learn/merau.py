@@ -13,22 +13,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.flow import pair_flow
-from engine.recognizer import apex_picture, shrink
-from trainers.baselines.frames import strips
-from trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, undecided_units, unit_numbers
-from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import Flows
-from trainers.evaluate.problem import TASKS, labels
-from trainers.export import DEFAULT, load_model
-from trainers.learn.apex import Frames, train_detector, train_tcae
-from trainers.learn.fusion import fuse
-from trainers.learn.settings import Setting
-from trainers.models.au import AuModule
-from trainers.models.merau import FlowModule, FlowResNet, Merau, begin_anew
-from trainers.models.resnet import load_weights
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.flow import pair_flow
+from merau.engine.recognizer import apex_picture, shrink
+from merau.trainers.baselines.frames import strips
+from merau.trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, undecided_units, unit_numbers
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.flows import Flows
+from merau.trainers.evaluate.problem import TASKS, labels
+from merau.trainers.export import DEFAULT, load_model
+from merau.trainers.learn.apex import Frames, train_detector, train_tcae
+from merau.trainers.learn.fusion import fuse
+from merau.trainers.learn.settings import Setting
+from merau.trainers.models.au import AuModule
+from merau.trainers.models.merau import FlowModule, FlowResNet, Merau, begin_anew
+from merau.trainers.models.resnet import load_weights
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def neighbours(label: np.ndarray) -> np.ndarray:
 
 def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, apex_px: int) -> Pairs:
     """Every clip's pair of onset and apex, and of onset and each of `beside` (N,) neighbours of the apex, as far as it
-    has them. Raises UserError for sets without crops."""
+    has them. Raises UserError for sets without crops.
+    """
     flow, pictures, which = [], [], []
     for i, path in enumerate(tqdm(data.crops, desc="measuring flow", unit="clip", leave=False)):
         onset, *apexes = read_crops(str(path))
@@ -154,7 +155,8 @@ def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, 
 
 def coded_units(data: FlowSet) -> np.ndarray:
     """(N, 17) float32, 1 where an Action Unit was coded, in the order of AUS; NaN for samples without any code, and for
-    a unit that the coders left open: no Action Unit is learned from such a sample."""
+    a unit that the coders left open: no Action Unit is learned from such a sample.
+    """
     table = np.zeros((len(data), len(AUS)), np.float32)
     for row, codes in zip(table, data.aus.tolist(), strict=True):
         seen, open_ = unit_numbers(codes), undecided_units(codes)

@@ -8,15 +8,15 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-from engine.errors import UserError
-from engine.flow import METHODS
-from trainers.data.synth.action_units import AUS
-from trainers.evaluate.problem import TASKS
+from merau.engine.errors import UserError
+from merau.engine.flow import METHODS
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.evaluate.problem import TASKS
 
 CLASSIFIERS = ("linear", "cosine", "prototypes")
 OPTIMIZERS = ("adam", "sgd")
 ENCODERS = ("ours", "resnet18")
-SHIPPED = files("trainers") / "settings"
+SHIPPED = files("merau.trainers") / "settings"
 
 
 def check(settings: object, name: str, holds: bool, wanted: str) -> None:

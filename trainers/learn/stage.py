@@ -19,7 +19,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 LOG = "losses.csv"
 
@@ -27,7 +27,8 @@ LOG = "losses.csv"
 @dataclass(frozen=True)
 class Stage:
     """`model(*take(rows))` is the loss of one batch; `batches()` draws those of an epoch, each the `rows` of its
-    samples. Both may draw from torch's generator."""
+    samples. Both may draw from torch's generator.
+    """
 
     name: str
     model: nn.Module

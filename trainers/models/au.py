@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from trainers.models.tcae import Encoder
+from merau.trainers.models.tcae import Encoder
 
 
 class AuModule(nn.Module):

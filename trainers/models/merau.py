@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.recognizer import GRID, UNKNOWN_MAGNITUDE
-from trainers.models.au import AuModule
-from trainers.models.resnet import FEATURES, ResNet18
+from merau.engine.recognizer import GRID, UNKNOWN_MAGNITUDE
+from merau.trainers.models.au import AuModule
+from merau.trainers.models.resnet import FEATURES, ResNet18
 
 
 class FlowNet(nn.Module):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.errors import UserError
+from merau.engine.errors import UserError
 
 SIZE_PX = 224  # of the paper's pictures
 FEATURES = 512

@@ -5,6 +5,8 @@ the other frame's, must give the displacement that turns the first frame into th
 authors' code; `base` 32 and `size_px` 256 are theirs, smaller ones make a net for one CPU core.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +19,7 @@ class Encoder(nn.Module):
         super().__init__()
         depth = size_px.bit_length() - 1  # stride-2 layers down to 1 x 1; the last three apart for units and pose
         widths = [1] + [min(2**i, 8) * base for i in range(depth)]
-        layers = [_down(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        layers = [_down(a, b) for a, b in itertools.pairwise(widths)]
         self.shared = nn.Sequential(*layers[:-3])
         self.aus = nn.Sequential(*layers[-3:])
         self.pose = nn.Sequential(*(_down(a, b) for a, b in zip(widths[-4:], widths[-3:], strict=False)))
@@ -35,7 +37,7 @@ class Decoder(nn.Module):
         super().__init__()
         depth = size_px.bit_length() - 1
         widths = [2 * features] + [min(2 ** (depth - 2 - i), 8) * base for i in range(depth - 1)]
-        self.layers = nn.Sequential(*(_up(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.layers = nn.Sequential(*(_up(a, b) for a, b in itertools.pairwise(widths)))
         self.last = nn.Conv2d(widths[-1], 2, 3, padding=1)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.cuda.device import Device
+from merau.engine.cuda.device import Device
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import ctypes
 
 import pytest
 
-from engine import cache
-from engine.cuda import compiler
-from engine.cuda.compiler import SOURCES, UnknownArch, compile_source, compiled, newest_ptx
-from engine.errors import DeviceError
+from merau.engine import cache
+from merau.engine.cuda import compiler
+from merau.engine.cuda.compiler import SOURCES, UnknownArch, compile_source, compiled, newest_ptx
+from merau.engine.errors import DeviceError
 from tests.engine.cuda.stub.build import kernels
 
 ARCHS = (75, 80, 86, 89, 90, 120)
@@ -18,7 +18,8 @@ ARCHS = (75, 80, 86, 89, 90, 120)
 def test_kernels_compile_without_spills(source, arch):
     code, usage = compile_source(source, f"sm_{arch}")
     assert code.startswith(b"\x7fELF")
-    assert set(usage) == set(kernels(source)) and len(usage) == source.read_text().count("__global__")
+    assert set(usage) == set(kernels(source))
+    assert len(usage) == source.read_text().count("__global__")
     assert not [name for name, kernel in usage.items() if kernel.spill_bytes or kernel.stack_bytes]
     assert max(kernel.registers for kernel in usage.values()) <= 64  # four blocks of 256 threads to a multiprocessor
 
@@ -26,7 +27,8 @@ def test_kernels_compile_without_spills(source, arch):
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 def test_no_kernel_computes_in_double_precision(source):
     ptx, _ = compile_source(source, "compute_75")
-    assert b".f32" in ptx and b".f64" not in ptx
+    assert b".f32" in ptx
+    assert b".f64" not in ptx
 
 
 def test_code_is_kept_and_a_damaged_copy_is_made_again(tmp_path, monkeypatch):
@@ -34,7 +36,8 @@ def test_code_is_kept_and_a_damaged_copy_is_made_again(tmp_path, monkeypatch):
     code = compiled(SOURCES[0], "sm_89")
     (kept,) = (cache.folder() / "cuda").iterdir()
     made = kept.stat().st_mtime_ns
-    assert compiled(SOURCES[0], "sm_89") == code and kept.stat().st_mtime_ns == made
+    assert compiled(SOURCES[0], "sm_89") == code
+    assert kept.stat().st_mtime_ns == made
     kept.write_bytes(kept.read_bytes()[:-100])
     assert compiled(SOURCES[0], "sm_89") == code
     assert cache.read(kept) == code

@@ -8,14 +8,14 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec
-from engine.cuda.compiler import compile_source
-from engine.cuda.device import Device, Memory
-from engine.cuda.facial import Facial
-from engine.cuda.farneback import Farneback
-from engine.cuda.patches import PatchFlow
-from engine.errors import DeviceError
-from engine.recognizer import GRID
+from merau.engine.crop import CropSpec
+from merau.engine.cuda.compiler import compile_source
+from merau.engine.cuda.device import Device, Memory
+from merau.engine.cuda.facial import Facial
+from merau.engine.cuda.farneback import Farneback
+from merau.engine.cuda.patches import PatchFlow
+from merau.engine.errors import DeviceError
+from merau.engine.recognizer import GRID
 from tests.engine.cuda.stub.build import FAULTS
 
 NO_BINARY, LAUNCH_FAILED = 209, 719  # no lack of memory: pycuda collects garbage and asks again
@@ -25,8 +25,15 @@ PICTURES = np.random.default_rng(0).integers(0, 255, (2, 1, *SPEC.full), dtype=n
 STARTING = {
     **{
         call: f"There is no GPU to use: the NVIDIA driver fails at {call}: unspecified launch failure (719)."
-        for call in ("cuInit", "cuDriverGetVersion", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName")
-        + ("cuDeviceGetAttribute", "cuDeviceTotalMem")
+        for call in (
+            "cuInit",
+            "cuDriverGetVersion",
+            "cuDeviceGetCount",
+            "cuDeviceGet",
+            "cuDeviceGetName",
+            "cuDeviceGetAttribute",
+            "cuDeviceTotalMem",
+        )
     },
     "cuDevicePrimaryCtxRetain": "failed at starting: cuDevicePrimaryCtxRetain failed: unspecified launch failure.",
 }

@@ -1,5 +1,6 @@
 """The tests marked `gpu` on the real pycuda over a stub driver, which carries launches out on the CPU, and a stub of
-TensorRT; in a process of their own, since a process has one libcuda."""
+TensorRT; in a process of their own, since a process has one libcuda.
+"""
 
 import os
 import subprocess

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from engine.errors import DeviceError
-from engine.runtimes.batcher import Batcher
+from merau.engine.errors import DeviceError
+from merau.engine.runtimes.batcher import Batcher
 
 
 class Noting:
@@ -48,7 +48,9 @@ def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own
         assert first.result()[0] == 0
         for value, other in enumerate(others, 1):
             embedding, au_logits = other.result()
-            assert embedding.shape == (1, 1) and embedding == value and au_logits == 2 * value
+            assert embedding.shape == (1, 1)
+            assert embedding == value
+            assert au_logits == 2 * value
     assert trunk.rows == [1, 8, 8]
     batcher.close()
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from engine import bundle as bundles
-from engine import cache
-from engine.crop import CropSpec
-from engine.cuda import driver
-from engine.errors import DeviceError, UserError
-from engine.recognizer import Recognizer
-from engine.runtimes import choice as choice_of_runtime
-from engine.runtimes import tensorrt
-from engine.runtimes.choice import choose
+from merau.engine import bundle as bundles
+from merau.engine import cache
+from merau.engine.crop import CropSpec
+from merau.engine.cuda import driver
+from merau.engine.errors import DeviceError, UserError
+from merau.engine.recognizer import Recognizer
+from merau.engine.runtimes import choice as choice_of_runtime
+from merau.engine.runtimes import tensorrt
+from merau.engine.runtimes.choice import choose
 from tests.engine.cuda.test_device import LAUNCH_FAILED
 from tests.engine.cuda.test_farneback import pair
 
@@ -26,9 +26,8 @@ def no_gpu(monkeypatch):
 def test_without_a_gpu_the_cpu_runs_and_says_why(no_gpu):
     _, choice = choose(bundles.load(), "auto", "int8")
     assert choice.device == "cpu"
-    assert str(choice).startswith("onnxruntime ") and "int8, on the CPU: There is no GPU to use: no NVIDIA" in str(
-        choice
-    )
+    assert str(choice).startswith("onnxruntime ")
+    assert "int8, on the CPU: There is no GPU to use: no NVIDIA" in str(choice)
 
 
 def test_a_gpu_that_was_demanded_and_is_not_there_is_one_sentence(no_gpu):
@@ -73,7 +72,8 @@ def test_the_cpu_takes_over_from_a_gpu_that_fails_at_work_unless_it_was_demanded
     expected = recognizer.predict(grey, grey)
     recognizer.trunk = Failing()
     seen = recognizer.predict(grey, grey)
-    assert np.allclose(seen.embedding, expected.embedding) and recognizer.choice.device == "cpu"
+    assert np.allclose(seen.embedding, expected.embedding)
+    assert recognizer.choice.device == "cpu"
     assert f"The CPU takes over: {recognizer.choice}." in caplog.text
     assert str(recognizer.choice).endswith("int8, on the CPU: The GPU fell out")
     recognizer.trunk, recognizer.device = Failing(), "cuda"

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import tensorrt_rtx
 
-from engine import bundle as bundles
-from engine import cache
-from engine.crop import CropSpec
-from engine.cuda.device import Device
-from engine.errors import DeviceError, UserError
-from engine.recognizer import Recognizer
-from engine.runtimes import tensorrt
-from engine.runtimes.crops import CropTrunk
-from engine.runtimes.onnx import OnnxTrunk
-from engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
+from merau.engine import bundle as bundles
+from merau.engine import cache
+from merau.engine.crop import CropSpec
+from merau.engine.cuda.device import Device
+from merau.engine.errors import DeviceError, UserError
+from merau.engine.recognizer import Recognizer
+from merau.engine.runtimes import tensorrt
+from merau.engine.runtimes.crops import CropTrunk
+from merau.engine.runtimes.onnx import OnnxTrunk
+from merau.engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
 from tests.calib.test_quantize import BATCHES
 from tests.engine.cuda.test_farneback import pair
 
@@ -106,7 +106,8 @@ def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkey
     with pytest.raises(UserError, match=r"\.engine cannot be written: File exists\."):
         cached_engine(bundle, "fp16", "sm_89", folder=path)
     other, _ = cached_engine(replace(bundle, sha256="0" * 64), "fp16", "sm_89", folder=tmp_path)
-    assert other != path and {other, path} == set(tmp_path.iterdir())
+    assert other != path
+    assert {other, path} == set(tmp_path.iterdir())
 
 
 def test_an_engine_is_built_again_where_its_recipe_changed(bundle, tmp_path):
@@ -148,7 +149,8 @@ def test_both_tensorrts_have_every_name_that_is_called():
     names -= {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}  # asked for with hasattr
     tails = {"Builder", "Runtime"}  # which the linker keeps as the ends of longer names
     spec = find_spec("tensorrt_bindings")
-    assert spec and spec.submodule_search_locations
+    assert spec
+    assert spec.submodule_search_locations
     library = (Path(spec.submodule_search_locations[0]) / "tensorrt.so").read_bytes()
     assert len(names) > 20
     assert not [name for name in names - tails if f"\0{name}\0".encode() not in library]

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec, apply, cut, layout_transform
-from engine.mesh import FaceNets
-from stream.align import Crop
-from stream.faces import Quality
-from trainers.data.synth.clips import ASTRONAUT
-from trainers.data.synth.courses import Act, drives_at
-from trainers.data.synth.portrait import Portrait, find_face
+from merau.engine.crop import CropSpec, apply, cut, layout_transform
+from merau.engine.mesh import FaceNets
+from merau.stream.align import Crop
+from merau.stream.faces import Quality
+from merau.trainers.data.synth.clips import ASTRONAUT
+from merau.trainers.data.synth.courses import Act, drives_at
+from merau.trainers.data.synth.portrait import Portrait, find_face
 
 GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0)
 Film = Callable[[Sequence[Act], Iterable[float]], list[Crop]]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stream.spotter.course import Course, Point
-from stream.spotter.motion import Motion, moment
+from merau.stream.spotter.course import Course, Point
+from merau.stream.spotter.motion import Motion, moment
 
 MASK = np.zeros((14, 13), bool)
 MASK[8:10, 3:5] = True

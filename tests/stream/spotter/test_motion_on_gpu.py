@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec
-from stream.spotter.motion import moment, motion, on_gpu
-from trainers.data.synth.courses import Act, Pulse
+from merau.engine.crop import CropSpec
+from merau.stream.spotter.motion import moment, motion, on_gpu
+from merau.trainers.data.synth.courses import Act, Pulse
 
 
 @pytest.mark.gpu
@@ -20,5 +20,6 @@ def test_cameras_that_ask_together_get_what_the_cpu_gives(film):
     for now, found in zip(others, seen, strict=True):
         now.motions.clear()
         true = motion(first, now, CropSpec())
-        assert np.abs(found.patches - true.patches).max() < 0.01 and np.abs(found.turn - true.turn).max() < 0.01
+        assert np.abs(found.patches - true.patches).max() < 0.01
+        assert np.abs(found.turn - true.turn).max() < 0.01
     assert np.hypot(*seen[-1].patches).max() > 0.5

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stream.spotter.pulse import undone
+from merau.stream.spotter.pulse import undone
 
 FLOOR = np.full((14, 13), 0.1)
 PART = np.zeros((14, 13), bool)

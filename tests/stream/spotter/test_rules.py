@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from stream.spotter.rules import Evidence, in_question, judged
+from merau.stream.spotter.rules import Evidence, in_question, judged
 
 NOTHING = Evidence(**{field.name: 0 for field in fields(Evidence)})
 

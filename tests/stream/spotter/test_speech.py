@@ -2,9 +2,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from stream.spotter.rules import Evidence
-from stream.spotter.span import Span
-from stream.spotter.speech import Speech
+from merau.stream.spotter.rules import Evidence
+from merau.stream.spotter.span import Span
+from merau.stream.spotter.speech import Speech
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def test_three_in_a_row_are_speech_under_the_id_of_the_first_and_the_others_are_
     told = {span.id: span for span in speech.hear(syllable(3, 1.6))}
     assert {id: span.kind for id, span in told.items()} == {1: "speech", 2: "other", 3: "other"}
     assert not told[1].final
-    assert speech.goes_on(syllable(4, 1.9)) and not speech.goes_on(syllable(4, 1.9, mouth_share=0.1))
+    assert speech.goes_on(syllable(4, 1.9))
+    assert not speech.goes_on(syllable(4, 1.9, mouth_share=0.1))
     speech.hear(syllable(4, 1.9))
     assert speech.end(2.2) == []
     (stretch,) = speech.end(3.3)

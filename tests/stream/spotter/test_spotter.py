@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stream.spotter import Span, Spotter, SpotterSettings
-from trainers.data.synth.courses import Act, Pulse, expression, macro, micro, speech
+from merau.stream.spotter import Span, Spotter, SpotterSettings
+from merau.trainers.data.synth.courses import Act, Pulse, expression, macro, micro, speech
 
 
 def smile(onset_s: float, px: float = 2.0) -> Act:
@@ -51,7 +51,8 @@ def test_what_still_rises_is_not_said_yet(film):
     spotter = Spotter()
     heard = [(crop.t_s, span) for crop in film([quick], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
     first_s, first = heard[0]
-    assert first.kind == "micro" and first_s > quick.apex_s
+    assert first.kind == "micro"
+    assert first_s > quick.apex_s
     assert first.apex_s == pytest.approx(quick.apex_s, abs=0.02)
 
 
@@ -73,7 +74,8 @@ def test_the_rules_stand_where_the_judge_cannot_tell(film):
             for spotter in (Spotter(), Spotter(judge=lambda onset, apex: None))
         ]
         words = [[(span.kind, span.onset_s, span.final) for span in spans] for spans in told]
-        assert words[0] == words[1] and len(last_words(told[1], "micro")) == count
+        assert words[0] == words[1]
+        assert len(last_words(told[1], "micro")) == count
 
 
 def test_no_single_frame_convinces_the_judge(film):
@@ -96,7 +98,8 @@ def test_what_shows_at_the_lids_alone_is_a_micro_expression_if_a_judge_believes_
         spotter = Spotter(judge=judge)
         spans = [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
         found = last_words(spans, "micro")
-        assert len(found) == count and all(overlap(span, act) > 0.5 for span in found)
+        assert len(found) == count
+        assert all(overlap(span, act) > 0.5 for span in found)
         assert not last_words(spans, "blink")
 
 
@@ -106,7 +109,8 @@ def test_what_brows_and_lids_show_together_is_said_of_the_brows(film):
     spotter = Spotter(judge=lambda onset, apex: 0.05)
     spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
     (found,) = last_words(spans + spotter.finish(), "micro")
-    assert not found.evidence.on_eyes and overlap(found, act) > 0.8
+    assert not found.evidence.on_eyes
+    assert overlap(found, act) > 0.8
 
 
 def test_a_judge_may_deny_a_macro_unless_it_is_large_and_not_of_the_mouth_alone(film):

@@ -8,10 +8,10 @@ import cv2
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from engine.recognizer import Recognizer
-from stream.demo import CLIP
-from stream.ui.app import App
-from stream.ui.settings import UiSettings
+from merau.engine.recognizer import Recognizer
+from merau.stream.demo import CLIP
+from merau.stream.ui.app import App
+from merau.stream.ui.settings import UiSettings
 from tests.clips import demo_start
 
 CHROMIUM = shutil.which("chromium") or "chromium (scripts/debian_packages.sh installs it)"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.ui.clip import Still, blurred, bounds_s, cut, shown
+from merau.stream.ui.clip import Still, blurred, bounds_s, cut, shown
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def test_a_film_has_every_picture_of_the_event_at_its_own_time(stills, make_even
     film = pictures(cut(shown(stills, event), event))
     assert [t_s for t_s, _ in film] == pytest.approx([t_s - wanted[0] for t_s in wanted], abs=2e-4)
     height, width = film[0][1].shape[:2]
-    assert 150 < width < 180 and 150 < height < 180  # the face with room around it
+    assert 150 < width < 180
+    assert 150 < height < 180
 
 
 def test_there_is_no_film_of_a_face_that_was_not_there(stills, make_event):

@@ -8,9 +8,9 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from stream.cli import main
+from merau.stream.cli import main
 
-UI = [sys.executable, "-m", "stream.cli", "ui", "--json"]
+UI = [sys.executable, "-m", "merau.stream.cli", "ui", "--json"]
 
 
 def test_it_serves_until_it_is_told_to_end(tmp_path):

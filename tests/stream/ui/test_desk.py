@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.bundle import SHIPPED
-from engine.recognizer import Recognizer
-from engine.teach import Sample, teach
-from stream.demo import CLIP
-from stream.events import event_fields, read_events, read_firsts
-from stream.pipeline import PipelineSettings
-from stream.sources import File, SourceSettings
-from stream.ui.desk import Desk
-from stream.ui.live import add_source
+from merau.engine.bundle import SHIPPED
+from merau.engine.recognizer import Recognizer
+from merau.engine.teach import Sample, teach
+from merau.stream.demo import CLIP
+from merau.stream.events import event_fields, read_events, read_firsts
+from merau.stream.pipeline import PipelineSettings
+from merau.stream.sources import File, SourceSettings
+from merau.stream.ui.desk import Desk
+from merau.stream.ui.live import add_source
 from tests.stream.ui.waiting import wait_for
 
 
@@ -122,7 +122,8 @@ def test_a_saved_head_brings_its_bundle_to_the_cameras_and_undo_takes_it_away(de
     teach([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], twin).save(tmp_path / "head")
     camera = desk.add("clip", lambda: File(str(CLIP), SourceSettings(paced=True)), replay=True)
     desk.use_saved(tmp_path / "head")
-    assert desk.bundle == camera.wiring.recognizer.bundle == twin.bundle and camera.running
+    assert desk.bundle == camera.wiring.recognizer.bundle == twin.bundle
+    assert camera.running
     later = desk.add("other", lambda: File(str(CLIP), SourceSettings(paced=True)), replay=True)
     assert later.wiring.recognizer.lesson is desk.lessons[-1]
     desk.unteach()

@@ -17,11 +17,11 @@ from gradio.utils import get_upload_folder
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from engine.errors import UserError
-from stream.ui.app import App
-from stream.ui.gate import FREE, WAIT_S
-from stream.ui.house import ARRIVING_S, House
-from stream.ui.settings import Login, UiSettings
+from merau.engine.errors import UserError
+from merau.stream.ui.app import App
+from merau.stream.ui.gate import FREE, WAIT_S
+from merau.stream.ui.house import ARRIVING_S, House
+from merau.stream.ui.settings import Login, UiSettings
 from tests.stream.ui.waiting import wait_for
 
 PASSWORD = "correct horse"
@@ -95,7 +95,8 @@ def test_guessing_the_password_is_slow_and_the_right_one_still_gets_in(serve):
     began_s = time.monotonic()
     with ThreadPoolExecutor(12) as guessers:
         answers = list(guessers.map(guess, map(str, range(12))))
-    assert answers.count(400) == FREE + 1 and answers.count(429) == 11 - FREE
+    assert answers.count(400) == FREE + 1
+    assert answers.count(429) == 11 - FREE
     assert guess(PASSWORD) == 200
     assert time.monotonic() - began_s > 2 * WAIT_S - 0.1
 
@@ -264,7 +265,8 @@ def test_the_password_comes_from_a_file_and_is_never_shown(tmp_path):
     path = tmp_path / "password"
     path.write_text(f"{PASSWORD}\nsecond line\n")
     login = Login.read(f"anna:{path}")
-    assert login.password == PASSWORD and PASSWORD not in repr(UiSettings(login=login))
+    assert login.password == PASSWORD
+    assert PASSWORD not in repr(UiSettings(login=login))
     for text, reason in (("anna", "USER:FILE"), (f"anna:{tmp_path}/none", "cannot be read")):
         with pytest.raises(UserError, match=reason):
             Login.read(text)

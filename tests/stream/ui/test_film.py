@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from stream.faces import Face, Quality
-from stream.pipeline import Update
-from stream.sources import Frame
-from stream.ui.film import UNCUT, Film, Sinks
+from merau.stream.faces import Face, Quality
+from merau.stream.pipeline import Update
+from merau.stream.sources import Frame
+from merau.stream.ui.film import UNCUT, Film, Sinks
 
 EVENTS = 3 * UNCUT
 

@@ -10,12 +10,12 @@ from importlib.resources import files
 import av
 import pytest
 
-from stream.ui.i18n import SENTENCES, WORDS
+from merau.stream.ui.i18n import SENTENCES, WORDS
 
 SAYING = {"UserError", "Failure"}  # the calls whose first argument a page may come to show
 SAID_BY = {
-    "stream.ui": ("camera", "configure", "desk", "doors", "downloads", "live", "review", "slow"),
-    "stream.sources": ("file", "camera", "browser"),
+    "merau.stream.ui": ("camera", "configure", "desk", "doors", "downloads", "live", "review", "slow"),
+    "merau.stream.sources": ("file", "camera", "browser"),
 }
 
 
@@ -32,7 +32,7 @@ def said() -> Iterator[str]:
             for node in ast.walk(ast.parse(files(package).joinpath(f"{module}.py").read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYING:
                     yield template(node.args[0])
-    quality = ast.parse(files("stream.faces").joinpath("quality.py").read_text(encoding="utf-8"))
+    quality = ast.parse(files("merau.stream.faces").joinpath("quality.py").read_text(encoding="utf-8"))
     for node in ast.walk(quality):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:  # a margin and what is said below it
             yield template(node.elts[1])
@@ -64,7 +64,7 @@ def test_sentences_keep_what_fills_them_in():
 
 def test_every_word_of_the_scripts_is_known_in_both_languages():
     assert WORDS["en"].keys() == WORDS["de"].keys()
-    for script in files("stream.ui").iterdir():
+    for script in files("merau.stream.ui").iterdir():
         if script.name.endswith(".js"):
             for word in re.findall(r'm(?:erau)?\.say\("((?:[^"])+)"', script.read_text(encoding="utf-8")):
                 assert word in WORDS["en"], (script.name, word)

@@ -1,7 +1,7 @@
 import asyncio
 import json
 
-from stream.ui.mailbox import Mailbox, Shot
+from merau.stream.ui.mailbox import Mailbox, Shot
 
 
 def shot(number, camera=1):
@@ -25,7 +25,11 @@ def test_a_slow_page_loses_old_pictures_but_no_word_and_no_motion():
     first, second = asyncio.run(scene())
     assert [json.loads(word)["said"] for word in first[:5]] == list(range(5))
     (header, rest), (other, _) = map(unpacked, first[5:])
-    assert header["t_s"] == 3 and [point[0] for point in header["points"]] == [0, 1, 2, 3]
-    assert header["mesh"] == 0 and rest == b"jpeg" and other["camera"] == 2
+    assert header["t_s"] == 3
+    assert [point[0] for point in header["points"]] == [0, 1, 2, 3]
+    assert header["mesh"] == 0
+    assert rest == b"jpeg"
+    assert other["camera"] == 2
     (last, _), *more = map(unpacked, second)
-    assert last["t_s"] == 4 and not more
+    assert last["t_s"] == 4
+    assert not more

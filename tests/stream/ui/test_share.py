@@ -31,7 +31,7 @@ class Shared:
         frpc.write_text(f"#!{sys.executable}\n{Path(tunnel.__file__).read_text()}")
         frpc.chmod(0o755)
         self.at = frpc.with_suffix(".at")
-        command = [sys.executable, "-m", "stream.cli", "ui", "--share", "--port", "0", *arguments]
+        command = [sys.executable, "-m", "merau.stream.cli", "ui", "--share", "--port", "0", *arguments]
         self.process = subprocess.Popen(
             [*command, "--store", str(folder / "page.db")],
             stdout=subprocess.PIPE,
@@ -111,14 +111,16 @@ def test_guests_come_by_the_link_and_bring_their_own_cameras(share):
     assert json.loads(shared.process.stdout.readline())["public"] == f"https://{LINK}"
     assert b"merau-live" in shared.ask("")
     entered = shared.arrive()
-    assert not entered["trusted"] and not shared.has_camera_field()
+    assert not entered["trusted"]
+    assert not shared.has_camera_field()
     with pytest.raises(HTTPError, match="404"):
         shared.ask(f"merau/get/events?visitor={entered['token']}&desk=server&session=1&format=csv")
     with shared.live(entered["token"], f"https://{LINK}") as live:
         assert json.loads(live.recv(timeout=20))["desk"] == "mine"
     with pytest.raises(InvalidStatus, match="403"):
         shared.live(entered["token"], "https://evil.example")
-    assert ended(shared)[0] == "" and shared.process.returncode == 0
+    assert ended(shared)[0] == ""
+    assert shared.process.returncode == 0
     wait_for(lambda: not shared.tunnel_runs, "the tunnel to end", deadline_s=10)
 
 
@@ -130,7 +132,8 @@ def test_who_logged_in_by_the_link_sees_the_cameras_of_this_machine(share, clip,
         shared.ask("config")
     shared.log_in("anna", "geheim")
     entered = shared.arrive()
-    assert entered["trusted"] and shared.has_camera_field()
+    assert entered["trusted"]
+    assert shared.has_camera_field()
     with shared.live(entered["token"], f"https://{LINK}") as live:
         assert json.loads(live.recv(timeout=20))["cameras"][0]["name"] == str(clip)
 
@@ -138,6 +141,7 @@ def test_who_logged_in_by_the_link_sees_the_cameras_of_this_machine(share, clip,
 def test_without_a_link_nothing_is_served(share):
     shared = share("--json", NO_LINK="1")
     said, why = shared.process.communicate(timeout=60)
-    assert shared.process.returncode == 1 and said == ""
+    assert shared.process.returncode == 1
+    assert said == ""
     assert why.splitlines()[-1].startswith("merau: The public link could not be made")
     wait_for(lambda: not shared.tunnel_runs, "the tunnel to end", deadline_s=10)

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.baselines.capsule import CapsuleNet
-from trainers.baselines.lbp_top import INDEX, UNIFORM, lbp_top
-from trainers.baselines.liu import Liu
-from trainers.baselines.network import Network, Training
-from trainers.baselines.vgg import Vgg
-from trainers.cli import main
-from trainers.data import flow_set
-from trainers.evaluate.learners import BASELINES, NETWORKS
-from trainers.evaluate.problem import pose
-from trainers.evaluate.protocols import crossed, few_shot
+from merau.trainers.baselines.capsule import CapsuleNet
+from merau.trainers.baselines.lbp_top import INDEX, UNIFORM, lbp_top
+from merau.trainers.baselines.liu import Liu
+from merau.trainers.baselines.network import Network, Training
+from merau.trainers.baselines.vgg import Vgg
+from merau.trainers.cli import main
+from merau.trainers.data import flow_set
+from merau.trainers.evaluate.learners import BASELINES, NETWORKS
+from merau.trainers.evaluate.problem import pose
+from merau.trainers.evaluate.protocols import crossed, few_shot
 
 
 def frames(rng: np.random.Generator, label: int) -> np.ndarray:
@@ -64,7 +64,8 @@ def test_it_learns_one_database_for_the_other(model, problem):
 def test_a_network_shown_few_samples_learns_from_the_source_first(problem):
     learner = Network(problem, torch.from_numpy(problem.flow), Liu, training=Training(epochs=10))
     after, before = few_shot(problem, learner, shots=2, seed=0)
-    assert not len(before.rows) and len(learner.pretrained) == 2
+    assert not len(before.rows)
+    assert len(learner.pretrained) == 2
     assert (after.probabilities.argmax(1) == problem.label[after.rows]).mean() > 0.8
 
 
@@ -94,11 +95,13 @@ def test_the_best_epoch_on_the_test_rows_is_never_worse_and_is_stamped(problem, 
 )
 def test_shapes(net, inputs, features):
     embedding, logits = net(3)(torch.randn(inputs))
-    assert embedding.shape == (2, features) and logits.shape == (2, 3)
+    assert embedding.shape == (2, features)
+    assert logits.shape == (2, 3)
 
 
 def test_lbp_top_of_a_flat_clip_by_hand():
-    assert INDEX.max() == UNIFORM - 1 and len(np.unique(INDEX)) == UNIFORM
+    assert INDEX.max() == UNIFORM - 1
+    assert len(np.unique(INDEX)) == UNIFORM
     histograms = lbp_top(np.full((3, 10, 10), 7, np.uint8), 2, INDEX)
     assert histograms.shape == (2, 2, 3, UNIFORM)
     assert histograms[..., INDEX[255]].sum() == histograms.sum() == 3 * 8 * 8  # every neighbour is as bright
@@ -109,7 +112,8 @@ def test_the_leaderboard_has_a_row_for_each_model_and_says_what_cannot_run(index
     arguments = ["leaderboard", "--flows", str(index), "--json", str(out), "--report", str(page), "--draws", "2"]
     assert main([*arguments, "--models", "merau", "protonet", "logistic", "--protocols", "zero-shot", "few-shot"]) == 0
     table = capsys.readouterr().out
-    assert table.startswith("| model | zero-shot | few-shot |") and "| logistic regression on raw flow | - | " in table
+    assert table.startswith("| model | zero-shot | few-shot |")
+    assert "| logistic regression on raw flow | - | " in table
     assert [d["model"] for d in json.loads(out.read_text())] == ["merau"] * 2 + ["protonet"] * 2 + ["logistic"] * 2
     assert "ProtoNet" in page.read_text()
     assert main(["leaderboard", "--flows", str(index), "--models", "none"]) == 1
@@ -119,7 +123,8 @@ def test_the_leaderboard_has_a_column_for_each_task(index, capsys):
     arguments = ["leaderboard", "--flows", str(index), "--models", "protonet", "--draws", "2", "--tasks", "cde", "hard"]
     assert main([*arguments, "--protocols", "few-shot"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("| model | few-shot, cde | few-shot, hard |") and "few-shot, hard: Task hard needs" in told
+    assert told.startswith("| model | few-shot, cde | few-shot, hard |")
+    assert "few-shot, hard: Task hard needs" in told
 
 
 def test_a_set_without_frames_is_refused_by_those_who_look_at_them(problem, capsys):

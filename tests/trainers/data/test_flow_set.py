@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.errors import UserError
-from engine.recognizer import normalise
-from trainers.cli import main
-from trainers.data import flow_set
-from trainers.data.synth.flows import FlowSettings, flows
+from merau.engine.errors import UserError
+from merau.engine.recognizer import normalise
+from merau.trainers.cli import main
+from merau.trainers.data import flow_set
+from merau.trainers.data.synth.flows import FlowSettings, flows
 
 HEADER = "dataset,subject,sample,label,flow_png\n"
 
@@ -48,7 +48,8 @@ def test_where_the_channel_is_no_strain_the_usual_ratio_stands(spread, drawn):
 def test_a_picture_gives_the_pattern_of_its_flow_back(drawn):
     pattern, _ = normalise(drawn.flow)
     read = np.stack([flow_set.read_flow(flow_set.draw_picture(flow)) for flow in drawn.flow])
-    assert read.shape == (60, 2, 32, 32) and read.dtype == np.float32
+    assert read.shape == (60, 2, 32, 32)
+    assert read.dtype == np.float32
     alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(pattern, read, strict=True)]
     assert np.median(alike) > 0.93
 
@@ -79,8 +80,10 @@ def test_an_odd_but_valid_index_is_read(tmp_path):
     rows = '"a.png",2.0,"x, y",casme2,01,EP02_01f\r\n\r\n,,,,,\r\nb .png,,,samm,01,006_1_2\r\n'
     data = flow_set.read(write_set(tmp_path, rows, header=header))
     assert list(data.label) == [2, flow_set.UNLABELLED]
-    assert list(data.subject) == ["01", "01"] and len(set(data.person)) == 2  # one name, two people
-    assert data.picture.shape == (2, 28, 28, 3) and data.picture.dtype == np.uint8
+    assert list(data.subject) == ["01", "01"]
+    assert len(set(data.person)) == 2
+    assert data.picture.shape == (2, 28, 28, 3)
+    assert data.picture.dtype == np.uint8
 
 
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
@@ -130,7 +133,8 @@ def test_several_indices_are_one_set_and_no_sample_is_there_twice(tmp_path):
     rows = "smic,01,c1,0,a.png\nSMIC,01,c2,1,b .png\n", "Smic,01,c3,2,a.png\nsamm,01,c1,0,a.png\n"
     one, two = (write_set(folder, row) for folder, row in zip(folders, rows, strict=True))
     data = flow_set.read(two, one)
-    assert list(data.sample) == ["c3", "c1", "c1", "c2"] and list(data.dataset) == ["Smic", "samm", "Smic", "Smic"]
+    assert list(data.sample) == ["c3", "c1", "c1", "c2"]
+    assert list(data.dataset) == ["Smic", "samm", "Smic", "Smic"]
     assert flow_set.digest(data) != flow_set.digest(flow_set.read(one, two)) != flow_set.digest(flow_set.read(one))
     twice = f"{two}, line 4 names the sample smic/01/c1 of {one}, line 2 again."
     two.write_text(two.read_text() + "Smic,01,c1,2,b .png\n")
@@ -152,7 +156,8 @@ def test_predict_writes_a_row_for_each_sample(tmp_path, drawn):
     three = np.array([[float(r[f"p_{name}"]) for name in flow_set.CLASSES] for r in said])
     assert np.allclose(three.sum(1), 1, atol=1e-4)
     assert (three.argmax(1) == drawn.label).mean() > 0.8
-    assert {"au_1", "au_26", "e_0"} <= set(said[0]) and all(0 <= float(r["au_12"]) <= 1 for r in said)
+    assert {"au_1", "au_26", "e_0"} <= set(said[0])
+    assert all(0 <= float(r["au_12"]) <= 1 for r in said)
 
 
 def test_predict_says_what_is_missing(tmp_path, capsys):
@@ -164,8 +169,11 @@ def test_predict_says_what_is_missing(tmp_path, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert main(["predict", "--flows", str(grey), "--out", str(tmp_path / "pred.csv")]) == 1
     told = capsys.readouterr().err
-    assert "grey.png is 28 x 28" in told and "\r" not in told and told.count("\n") == 1  # no bar on the sentence's line
-    assert "none.csv cannot be read" in first and "There is no bundle" in second
+    assert "grey.png is 28 x 28" in told
+    assert "\r" not in told
+    assert told.count("\n") == 1
+    assert "none.csv cannot be read" in first
+    assert "There is no bundle" in second
 
 
 def test_a_placement_moves_and_enlarges():

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from openpyxl import Workbook
 
-from engine.errors import UserError
-from trainers.cli import main
-from trainers.data import cde, flow_set, prepare
-from trainers.data.prepare import RELEASES, load
-from trainers.data.releases.release import Corrections
-from trainers.data.synth import clips as synth_clips
-from trainers.data.synth.pairs import read_faces
-from trainers.data.synth.portrait import Portrait
+from merau.engine.errors import UserError
+from merau.trainers.cli import main
+from merau.trainers.data import cde, flow_set, prepare
+from merau.trainers.data.prepare import RELEASES, load
+from merau.trainers.data.releases.release import Corrections
+from merau.trainers.data.synth import clips as synth_clips
+from merau.trainers.data.synth.pairs import read_faces
+from merau.trainers.data.synth.portrait import Portrait
 
 MAKE = Corrections()
 DOT = cv2.imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()
@@ -239,9 +239,11 @@ def test_corrections_are_told_and_can_be_left_out(tmp_path):
     sheets(tmp_path / "CASME2-coding.xlsx", Sheet1=[head, *rows])
     frames(tmp_path / "sub04/EP29", range(270, 300), "img{}.jpg")
     made = load("casme2", tmp_path, MAKE)
-    assert any("Correction 29:apex: / -> 279" in note for note in made.notes) and len(made.notes) == 22
+    assert any("Correction 29:apex: / -> 279" in note for note in made.notes)
+    assert len(made.notes) == 22
     reasons = dict(made.skipped)
-    assert len(reasons) == 255 and reasons["01/EP00"] == "its frames are not there"
+    assert len(reasons) == 255
+    assert reasons["01/EP00"] == "its frames are not there"
     assert "279" in reasons["04/EP29"]  # 5, 279, 12: the correction was made
     without = load("casme2", tmp_path, Corrections(without=frozenset({"29:apex"})))
     assert len([note for note in without.notes if note.startswith("Correction")]) == 21
@@ -261,7 +263,8 @@ def test_units_that_samm_leaves_open_are_told(tmp_path):
     sheets(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx", MICRO_ONLY=[["preamble"]] * 13 + [head, *rows])
     frames(tmp_path / "006/006_15", (1, 2, 3), "006_{}.jpg")
     left = load("samm", tmp_path, MAKE)
-    assert one(left).aus == "R12 or R14" and any("left open, neither coded nor absent, in 2" in n for n in left.notes)
+    assert one(left).aus == "R12 or R14"
+    assert any("left open, neither coded nor absent, in 2" in n for n in left.notes)
 
 
 def test_others_of_mmew_are_repression_only_where_asked(tmp_path):
@@ -272,7 +275,8 @@ def test_others_of_mmew_are_repression_only_where_asked(tmp_path):
     sample = one(load("mmew", tmp_path, MAKE))
     assert (sample.emotion, sample.label) == ("others", None)
     read = load("mmew", tmp_path, Corrections(readings=frozenset({"others-as-repression"})))
-    assert one(read).label == "negative" and any("of 3 clips" in note for note in read.notes)
+    assert one(read).label == "negative"
+    assert any("of 3 clips" in note for note in read.notes)
 
 
 def test_two_rows_of_4dme_have_each_others_action_units(tmp_path):
@@ -292,8 +296,8 @@ def test_tentative_action_units_stay_where_that_correction_is_left_out(tmp_path)
 @pytest.fixture(scope="module")
 def animated(tmp_path_factory):
     """CASME II with two subjects of moving faces, and one of no face."""
-    from engine.mesh import FaceNets
-    from trainers.data.synth.action_units import BUMPS
+    from merau.engine.mesh import FaceNets
+    from merau.trainers.data.synth.action_units import BUMPS
 
     root = tmp_path_factory.mktemp("release")
     face = read_faces([synth_clips.ASTRONAUT], FaceNets())[0]
@@ -320,12 +324,14 @@ def test_a_release_becomes_a_flow_set_that_predict_and_evaluate_read(animated, t
     assert "casme2: 2 clips, 1 left out" in capsys.readouterr().out
     assert "no face was found" in (out / "report.txt").read_text()
     data = flow_set.read(out / "index.csv")
-    assert list(data.emotion) == ["happiness", "surprise"] and list(data.label) == [1, 2]
+    assert list(data.emotion) == ["happiness", "surprise"]
+    assert list(data.label) == [1, 2]
     assert cv2.imread(data.crops[0]).shape[:2] == (3 * 180, 168)  # onset, apex, and the frame before it
     evaluate = ["evaluate", "--protocol", "zero-shot", "--flows", str(out / "index.csv")]
     assert main([*evaluate, "--json", str(tmp_path / "z.json")]) == 0
     written = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    assert len(written) == 6 and main(command) == 0
+    assert len(written) == 6
+    assert main(command) == 0
     assert written == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}  # what is there stays
     release = load("casme2", animated, MAKE)  # with another apex it is measured anew
     release.samples[:] = [replace(sample, apex=2) for sample in release.samples[:2]]
@@ -362,7 +368,8 @@ def test_the_list_of_cde_pads_numbers_as_it_likes(name, line, tmp_path):
     LAYOUTS[name][0](tmp_path)
     (tmp_path / "list.csv").write_text(f"{line},2\nother,sub01,EP02_01f,0\n")
     sample = one(cde.chosen(load(name, tmp_path, MAKE), tmp_path / "list.csv"))
-    assert ",".join((sample.dataset, sample.subject, sample.name)) == line and sample.label == "surprise"
+    assert ",".join((sample.dataset, sample.subject, sample.name)) == line
+    assert sample.label == "surprise"
 
 
 def test_a_list_that_is_not_cdes_is_one_sentence(tmp_path):

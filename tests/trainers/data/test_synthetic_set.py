@@ -2,23 +2,26 @@
 
 import numpy as np
 
-from engine.recognizer import Recognizer
-from trainers.baselines.frames import read_strip
-from trainers.cli import main
-from trainers.data import flow_set
-from trainers.data.synthetic_set import DATABASES
-from trainers.evaluate.answers import answer
+from merau.engine.recognizer import Recognizer
+from merau.trainers.baselines.frames import read_strip
+from merau.trainers.cli import main
+from merau.trainers.data import flow_set
+from merau.trainers.data.synthetic_set import DATABASES
+from merau.trainers.evaluate.answers import answer
 
 
 def test_a_set_of_animated_portraits(tmp_path):
     for folder, samples in (("one", 17), ("again", 2)):
         assert main(["synth", "set", "--out", str(tmp_path / folder), "--samples", str(samples), "--seed", "7"]) == 0
     data, again = (flow_set.read(tmp_path / folder / "index.csv") for folder in ("one", "again"))
-    assert len(data) == 17 and np.array_equal(data.picture[:2], again.picture)
-    assert set(data.dataset) == set(DATABASES) and all(data.aus)
+    assert len(data) == 17
+    assert np.array_equal(data.picture[:2], again.picture)
+    assert set(data.dataset) == set(DATABASES)
+    assert all(data.aus)
     unlabelled = data.label == flow_set.UNLABELLED
     assert set(data.emotion[unlabelled]) <= {"others", "tense"}
     strip = read_strip(data.frames[0])
-    assert strip.shape == (8, 96, 96) and np.abs(np.diff(strip.astype(int), axis=0)).mean() > 0.5
+    assert strip.shape == (8, 96, 96)
+    assert np.abs(np.diff(strip.astype(int), axis=0)).mean() > 0.5
     said = answer(Recognizer.load(), data, flow_set.read_flows(data)).classes.argmax(1)
     assert (said == data.label)[~unlabelled].mean() > 0.6

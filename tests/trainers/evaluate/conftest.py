@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from trainers.data import flow_set
-from trainers.data.synth.flows import FlowSettings, flows
+from merau.trainers.data import flow_set
+from merau.trainers.data.synth.flows import FlowSettings, flows
 
 SAMPLES = 90
 DATABASES = ("casme2", "samm")

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip, person_bumps
-from trainers.data.synth.courses import expression, micro
-from trainers.evaluate.clips import frames_at, read_moments, score_clips
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip, person_bumps
+from merau.trainers.data.synth.courses import expression, micro
+from merau.trainers.evaluate.clips import frames_at, read_moments, score_clips
 
 
 def test_a_clip_is_scored_at_its_own_moments(tmp_path):
@@ -18,7 +18,8 @@ def test_a_clip_is_scored_at_its_own_moments(tmp_path):
     assert (moments[0].kind, moments[0].label) == ("micro", "positive")
     assert abs(moments[0].apex_s - smile.apex_s) < 0.001
     onset, apex = frames_at(clip, [moments[0].onset_s, moments[0].apex_s])
-    assert onset.shape == apex.shape and not np.array_equal(onset, apex)
+    assert onset.shape == apex.shape
+    assert not np.array_equal(onset, apex)
 
     scores = score_clips(Recognizer.load(), tmp_path)
     assert scores["micro 2 px"] == {"pairs": 1, "right": 1.0}

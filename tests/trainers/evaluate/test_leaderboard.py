@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from trainers.cli import main
-from trainers.evaluate import leaderboard
+from merau.trainers.cli import main
+from merau.trainers.evaluate import leaderboard
 
 MODELS = ("merau-cd", "liu", "logistic")
 
@@ -31,7 +31,8 @@ def test_a_stopped_leaderboard_goes_on_with_what_is_missing(index, tmp_path, cap
     arguments = ["leaderboard", "--flows", str(index), "--protocols", "lodo", "--json", str(out)]
     assert main([*arguments, "--models", *MODELS]) == 130
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("1 of 3: MERAU (CD), cosine head alone, lodo: UF1 0.") and len(told) == 3
+    assert told[0].startswith("1 of 3: MERAU (CD), cosine head alone, lodo: UF1 0.")
+    assert len(told) == 3
     assert told[-1] == f"Stopped: 2 of 3 runs are in {out}, and the same command goes on from there."
     assert ran == ["merau-cd", "logistic", "liu"]  # the quick ones first
     assert [each["model"] for each in json.loads(out.read_text())] == ["merau-cd", "logistic"]
@@ -39,7 +40,8 @@ def test_a_stopped_leaderboard_goes_on_with_what_is_missing(index, tmp_path, cap
     ran.clear(), stops.clear()
     assert main([*arguments, "--models", *MODELS[:1], "vgg", *MODELS[2:], "--report", str(page)]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert ran == ["vgg"] and [line[2:7] for line in table[2:5]] == ["MERAU", "VGG o", "logis"]
+    assert ran == ["vgg"]
+    assert [line[2:7] for line in table[2:5]] == ["MERAU", "VGG o", "logis"]
     assert "VGG on the apex frame, lodo: vgg looks at frames" in page.read_text()
 
     assert main([*arguments, "--models", "merau-cd", "--protocols", "lodo", "few-shot", "--draws", "2"]) == 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainers.evaluate import metrics
+from merau.trainers.evaluate import metrics
 
 
 def test_unweighted_scores_of_a_small_case_by_hand():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from engine.recognizer import Recognizer
-from trainers.data import flow_set
-from trainers.data.synth.flows import FlowSettings, flows
-from trainers.evaluate.answers import answer, embed, expressions
+from merau.engine.recognizer import Recognizer
+from merau.trainers.data import flow_set
+from merau.trainers.data.synth.flows import FlowSettings, flows
+from merau.trainers.evaluate.answers import answer, embed, expressions
 
 HOW_MANY = 150
 

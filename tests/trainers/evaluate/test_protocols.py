@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import UserError
-from trainers.baselines.liu import Liu
-from trainers.baselines.network import Network, Training
-from trainers.cli import main
-from trainers.data import flow_set
-from trainers.evaluate import protocols, summary
-from trainers.evaluate.problem import pose
-from trainers.evaluate.protocols import SPLITS, Trial, crossed, episodes, few_shot
+from merau.engine.errors import UserError
+from merau.trainers.baselines.liu import Liu
+from merau.trainers.baselines.network import Network, Training
+from merau.trainers.cli import main
+from merau.trainers.data import flow_set
+from merau.trainers.evaluate import protocols, summary
+from merau.trainers.evaluate.problem import pose
+from merau.trainers.evaluate.protocols import SPLITS, Trial, crossed, episodes, few_shot
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,8 @@ def test_folds_in_several_processes_give_the_same_numbers(problem):
     net = Network(few, torch.from_numpy(few.flow), Liu, training=Training(epochs=1))
     torch.set_num_threads(1)
     one, two = (crossed(few, net, "lodo", 3, processes=n).probabilities for n in (1, 2))
-    assert (one == two).all() and len(np.unique(one)) > len(few)
+    assert (one == two).all()
+    assert len(np.unique(one)) > len(few)
 
 
 def test_nobody_is_on_both_sides_of_leave_one_subject_out(problem):
@@ -62,7 +63,8 @@ def test_an_episode_shows_so_many_of_each_class_and_asks_the_rest_of_the_databas
         shown = problem.label[episode.support]
         assert list(np.bincount(shown)) == [3, 3, 3]
         database = set(problem.data.dataset[episode.support])
-        assert database == set(problem.data.dataset[episode.query]) and len(database) == 1
+        assert database == set(problem.data.dataset[episode.query])
+        assert len(database) == 1
         assert not database & set(problem.data.dataset[episode.source])
         assert not set(episode.support) & set(episode.query)
     first, again, other = (episodes(problem, 3, seed=s)[0].support for s in (1, 1, 2))
@@ -88,7 +90,8 @@ def test_scores_are_pooled_over_folds_and_their_interval_is_over_people(problem)
     said[wrong] = np.eye(3)[(problem.label[wrong] + 1) % 3]
     done = summary.scores(problem, [Trial(np.arange(len(problem)), said)] * 2)
     full = done["full"]
-    assert full["acc"] == pytest.approx(1 - wrong.mean(), abs=1e-4) and full["acc_sd"] == 0
+    assert full["acc"] == pytest.approx(1 - wrong.mean(), abs=1e-4)
+    assert full["acc_sd"] == 0
     low, high = full["acc_interval"]
     assert low < full["acc"] < high == 1
     assert np.array(full["confusion"]).sum() == len(problem)
@@ -110,21 +113,29 @@ def test_zero_and_few_shots_of_the_shipped_bundle(index, tmp_path):
     arguments = ["evaluate", "--flows", str(index), "--json", str(out), "--draws", "3", "--shots", "2"]
     assert main([*arguments, "--protocol", "few-shot"]) == 0
     few = json.loads(out.read_text())
-    assert few["protocol"] == "few-shot" and few["left_out"] == {"no_class_of_the_task": 5}
-    assert few["full"]["uf1"] > 0.7 and few["zero_shot_on_the_same_queries"]["full"]["uf1"] > 0.7
-    assert few["au_auc"]["12"] > 0.9 and "warning" not in few
+    assert few["protocol"] == "few-shot"
+    assert few["left_out"] == {"no_class_of_the_task": 5}
+    assert few["full"]["uf1"] > 0.7
+    assert few["zero_shot_on_the_same_queries"]["full"]["uf1"] > 0.7
+    assert few["au_auc"]["12"] > 0.9
+    assert "warning" not in few
     assert few["transductive"].startswith("How faces lie in the pictures of casme2, samm was told from all samples")
     weight = few["lesson_weight"]
-    assert weight["lessons"] == 6 and 0 <= weight["mean"] <= 1
+    assert weight["lessons"] == 6
+    assert 0 <= weight["mean"] <= 1
     assert (weight["lessons_of_weight_0"] == 6) == (weight["mean"] == 0)
     page = (tmp_path / "few.html").read_text()
-    assert "How faces lie" in page and "Mean weight of the samples shown" in page
+    assert "How faces lie" in page
+    assert "Mean weight of the samples shown" in page
     assert all(f"<rect class=c{c}" in page for c in range(3))  # each class has its region
-    assert "<svg" in page and "negative" in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "<svg" in page
+    assert "negative" in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
 
     assert main([*arguments, "--protocol", "zero-shot"]) == 0
     zero = json.loads(out.read_text())
-    assert zero["full"]["uf1"] > 0.7 and "lesson_weight" not in zero
+    assert zero["full"]["uf1"] > 0.7
+    assert "lesson_weight" not in zero
 
 
 def test_classes_the_bundle_does_not_know_are_taught(index, tmp_path, capsys):
@@ -132,14 +143,17 @@ def test_classes_the_bundle_does_not_know_are_taught(index, tmp_path, capsys):
     for model in ("merau", "merau-cd"):
         assert main([*arguments, "--model", model]) == 0
         done = json.loads(capsys.readouterr().out)
-        assert done["classes"] == ["repression", "tense"] and done["full"]["acc"] > 0.7
+        assert done["classes"] == ["repression", "tense"]
+        assert done["full"]["acc"] > 0.7
 
 
 def test_a_baseline_is_trained_on_the_set_alone(index, capsys):
     assert main(["evaluate", "--flows", str(index), "--protocol", "lodo", "--model", "logistic"]) == 0
     printed = capsys.readouterr()
     done = json.loads(printed.out)
-    assert done["bundle"] is None and done["full"]["uf1"] > 0.5 and "transductive" not in done
+    assert done["bundle"] is None
+    assert done["full"]["uf1"] > 0.5
+    assert "transductive" not in done
     assert printed.err.startswith("No report was written: --json")
     assert main(["evaluate", "--flows", str(index), "--protocol", "zero-shot", "--model", "logistic"]) == 1
 

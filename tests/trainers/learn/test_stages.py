@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 import torch
 
-from calib.probability import calibration_gap
-from engine import bundle, heads
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.recognizer import Recognizer
-from trainers.cli import main
-from trainers.data import flow_set
-from trainers.data.prepare import strip
-from trainers.data.synth.action_units import AUS
-from trainers.data.synth.flows import FlowSettings, flows
-from trainers.export import load_model, trunk_inputs
-from trainers.learn import settings
-from trainers.learn.apex import Frames
-from trainers.learn.bundle import head_of, write_bundle
-from trainers.learn.fusion import prototype_loss, varied
-from trainers.learn.merau import Pairs, coded_units, neighbours, train_merau
-from trainers.learn.settings import DetectorSettings, FusionSettings, Setting, TcaeSettings
-from trainers.learn.stage import LOG
+from merau.calib.probability import calibration_gap
+from merau.engine import bundle, heads
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.trainers.cli import main
+from merau.trainers.data import flow_set
+from merau.trainers.data.prepare import strip
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.flows import FlowSettings, flows
+from merau.trainers.export import load_model, trunk_inputs
+from merau.trainers.learn import settings
+from merau.trainers.learn.apex import Frames
+from merau.trainers.learn.bundle import head_of, write_bundle
+from merau.trainers.learn.fusion import prototype_loss, varied
+from merau.trainers.learn.merau import Pairs, coded_units, neighbours, train_merau
+from merau.trainers.learn.settings import DetectorSettings, FusionSettings, Setting, TcaeSettings
+from merau.trainers.learn.stage import LOG
 
 HEIGHT, WIDTH = CropSpec().full
 WHERE = {"disgust": (0.2, 0.25), "happiness": (0.75, 0.3), "surprise": (0.12, 0.7)}  # row and column of what moves up
@@ -136,9 +136,11 @@ def test_rare_classes_bring_neighbours_of_their_apex_and_nobody_is_on_both_sides
     assert [set(neighbours(label)[label == c]) for c in range(3)] == [{4}, {0}, {3}]  # eq. 11
     without_au = replace(SMALL, tcae=None, detector=None, fusion=replace(SMALL.fusion, epochs=1))
     trained = train_merau(data, without_au, start)
-    assert trained.model.au is None and trained.classes == ("disgust", "happiness", "surprise")
+    assert trained.model.au is None
+    assert trained.classes == ("disgust", "happiness", "surprise")
     people = {str(person) for person in data.subject}
-    assert len(people) == 6 and len(trained.kept_back) == 8  # two of six people
+    assert len(people) == 6
+    assert len(trained.kept_back) == 8
     assert len(trained.shown) > len(data) - 8  # and neighbours
 
 
@@ -148,7 +150,8 @@ def test_pairs_of_frames_are_two_of_one_clip():
     ]
     frames = Frames.of([*clips, clips[0][:1]])
     one, other = (255 * part[:, 0, 0, 0] for part in frames.pairs(torch.tensor([0, 1] * 50)))
-    assert (one.round() != other.round()).all() and ((one / 10).floor() == (other / 10).floor()).all()
+    assert (one.round() != other.round()).all()
+    assert ((one / 10).floor() == (other / 10).floor()).all()
 
 
 def test_flow_and_picture_are_varied_alike():
@@ -171,7 +174,7 @@ def test_prototype_loss_by_hand():
 
 WORKER = """
 import sys, torch
-from trainers.learn.stage import Stage, fit
+from merau.trainers.learn.stage import Stage, fit
 class Loss(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -199,7 +202,8 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size():
         for batch, env in (("4", ranks[0]), ("4", ranks[1]), ("8", {}))
     ]
     one, other, alone = (json.loads(run.communicate(timeout=120)[0]) for run in runs)
-    assert one == other and np.allclose(one, alone, atol=1e-6)
+    assert one == other
+    assert np.allclose(one, alone, atol=1e-6)
 
 
 def test_from_a_prepared_set_to_a_bundle_that_runs_and_is_evaluated(index, tmp_path, capsys):
@@ -218,7 +222,8 @@ def test_from_a_prepared_set_to_a_bundle_that_runs_and_is_evaluated(index, tmp_p
     assert recognizer.bundle.card["trained_on"]["setting"]["fusion"]["encoder_rate"] == 1e-5
 
     capsys.readouterr()
-    assert main(command) == 1 and "--resume goes on with it" in capsys.readouterr().err
+    assert main(command) == 1
+    assert "--resume goes on with it" in capsys.readouterr().err
     assert main([*command, "--resume", "--seed", "5"]) == 1
     assert "setting.seed was 0 and is 5" in capsys.readouterr().err
     asked = [
@@ -240,8 +245,11 @@ def test_a_unit_that_the_coders_left_open_is_neither_present_nor_absent(data):
     codes = np.array(["4+12 or 14", "4", ""])
     units = coded_units(replace(data.take(np.arange(3)), aus=codes))
     left_open = [AUS.index(au) for au in (12, 14)]
-    assert np.isnan(units[0, left_open]).all() and np.isnan(units[0]).sum() == 2
-    assert units[0, AUS.index(4)] == 1 and units[1].sum() == 1 and np.isnan(units[2]).all()
+    assert np.isnan(units[0, left_open]).all()
+    assert np.isnan(units[0]).sum() == 2
+    assert units[0, AUS.index(4)] == 1
+    assert units[1].sum() == 1
+    assert np.isnan(units[2]).all()
 
 
 def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data, start, tmp_path):
@@ -252,7 +260,8 @@ def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data
     held.aus[500:] = np.nan  # not coded
     write_bundle(replace(trained, kept_back=Pairs(held, None)), tmp_path, name="units", flow="dis", trained_on={})
     recognizer = Recognizer.load(tmp_path, device="cpu")
-    assert "12" in (fitted := recognizer.bundle.card["calibration"]["units"]) and "26" not in fitted
+    assert "12" in (fitted := recognizer.bundle.card["calibration"]["units"])
+    assert "26" not in fitted
     logits = recognizer.trunk.embed(**trunk_inputs(0, asked.flow))[1]
     raw, told = (
         calibration_gap(said.ravel(), asked.aus.ravel())
@@ -270,7 +279,8 @@ def test_every_shipped_setting_is_whole_and_has_the_papers_rates():
     assert [found[f"merau{kind}"].fusion.classifier for kind in ("", "-cd", "-protonet")] == list(settings.CLASSIFIERS)
     rates = found["merau"].fusion
     assert (rates.encoder_rate, rates.projection_rate, rates.classifier_rate) == (1e-5, 1.2e-3, 1.2e-3)  # table 2
-    assert found["merau"].detector.rate == 1.2e-3 and len(found["merau"].detector.aus) == 10
+    assert found["merau"].detector.rate == 1.2e-3
+    assert len(found["merau"].detector.aus) == 10
 
 
 @pytest.mark.parametrize(
@@ -297,8 +307,10 @@ def test_what_is_missing_is_said(index, tmp_path, capsys):
     command = ["train", "--out", str(tmp_path / "o")]
     assert main([*command, "--setting", "merou", "--data", str(index)]) == 1
     assert "There is no setting merou: choose merau, merau-cd" in capsys.readouterr().err
-    assert main([*command, "--resume"]) == 1 and "choose one with --setting" in capsys.readouterr().err
-    assert main([*command, "--setting", "merau-cpu"]) == 1 and "name them with --data" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 1
+    assert "choose one with --setting" in capsys.readouterr().err
+    assert main([*command, "--setting", "merau-cpu"]) == 1
+    assert "name them with --data" in capsys.readouterr().err
     bare = flow_set.read(index)
     bare = flow_set.FlowSet(**{**vars(bare), "crops": np.full(len(bare), "")})
     with pytest.raises(UserError, match="crops_png is no strip of crops"):

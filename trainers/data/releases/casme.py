@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainers.data.releases.release import Correction, Corrections, Release, correct, entries, gather, read_sheet
+from merau.trainers.data.releases.release import Correction, Corrections, Release, correct, entries, gather, read_sheet
 
 PUBLISHED_ROWS = 189
 COLUMNS = {

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.errors import UserError
-from trainers.data.releases.release import (
+from merau.engine.errors import UserError
+from merau.trainers.data.releases.release import (
     Corrections,
     Entry,
     Release,

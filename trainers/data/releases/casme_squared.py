@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
 
 SHEETS = ("CAS(ME)*code_final.xls*", "code_final.xls*", "*code_final*.xls*")
 COLUMNS = {"subject": 0, "name": 1, "onset": 2, "apex": 3, "offset": 4, "aus": 5, "emotion": 6, "kind": 7}

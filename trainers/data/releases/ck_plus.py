@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from engine.errors import UserError
-from trainers.data.releases.release import Corrections, Entry, Release, folders_by_name, frames_in, gather
+from merau.engine.errors import UserError
+from merau.trainers.data.releases.release import Corrections, Entry, Release, folders_by_name, frames_in, gather
 
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
 
 def load(root: Path, corrections: Corrections) -> Release:
     """`root` holds cohn-kanade-images/S011/001 of frames, Emotion/ and FACS/ of text files in the same tree; sequences
-    without an emotion file have none."""
+    without an emotion file have none.
+    """
     folders = [f for many in folders_by_name(root).values() for f in many if f.parent.name.upper().startswith("S")]
     if not folders:
         raise UserError(f"{root} holds no sequence like cohn-kanade-images/S011/001: is it the folder of CK+?")

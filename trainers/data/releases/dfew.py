@@ -6,7 +6,7 @@ The first frame is taken for the onset and the middle one for the apex; each cli
 import csv
 from pathlib import Path
 
-from trainers.data.releases.release import Corrections, Entry, Release, find, folders_by_name, gather
+from merau.trainers.data.releases.release import Corrections, Entry, Release, find, folders_by_name, gather
 
 EMOTIONS = {
     "1": "happiness", "2": "sadness", "3": "neutral", "4": "anger", "5": "surprise", "6": "disgust", "7": "fear",

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from engine.errors import UserError
-from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.engine.errors import UserError
+from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
 
 SHEETS = ("training*.xls*", "testA*.xls*", "testB*.xls*")
 COLUMNS = {

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
 
 COLUMNS = {
     "subject": "sub_ID", "name": "fold_name", "onset": "Onset", "apex": "Apex", "offset": "Offset", "aus": "AUs",

@@ -5,8 +5,8 @@ meb's corrections of sixteen rows are not made: their values are not published a
 
 from pathlib import Path
 
-from trainers.data.emotions import emotion
-from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.trainers.data.emotions import emotion
+from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
 
 COLUMNS = {
     "subject": "Subject", "name": "Filename", "onset": "OnsetFrame", "apex": "ApexFrame", "offset": "OffsetFrame",

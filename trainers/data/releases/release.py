@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from python_calamine import CalamineError, CalamineWorkbook
 
-from engine.errors import UserError
-from trainers.data.emotions import coarse, emotion
+from merau.engine.errors import UserError
+from merau.trainers.data.emotions import coarse, emotion
 
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png"}
 Row = dict[str, str]
@@ -66,7 +66,8 @@ class Entry:
 @dataclass(frozen=True)
 class Sample:
     """A clip that can be used: `frames` from onset to offset in order, `apex` an index into them, `aus` like "4+L10",
-    `emotion` in one spelling, `label` negative, positive, surprise or None; `kind` micro or macro."""
+    `emotion` in one spelling, `label` negative, positive, surprise or None; `kind` micro or macro.
+    """
 
     dataset: str
     subject: str
@@ -183,14 +184,16 @@ def folders_by_name(root: Path) -> dict[str, list[Path]]:
 
 def clip_folder(found: Mapping[str, Sequence[Path]], name: str, subject: str) -> Path | None:
     """The folder called `name` in one whose number is the subject's: 1, 01, s1, sub01 are the same. Where there are
-    several, as of a raw and a cropped release, the first in alphabetical order."""
+    several, as of a raw and a cropped release, the first in alphabetical order.
+    """
     mine = (f for f in found.get(name.lower(), []) if digits(f.parent.name) == digits(subject))
     return next(mine, None)
 
 
 def entries(rows: Iterable[Row], root: Path) -> Iterator[Entry]:
     """The clips of `rows` with subject, name, onset, apex, offset, aus and emotion, where the folder of frames has the
-    clip's name and lies in the subject's."""
+    clip's name and lies in the subject's.
+    """
     found = folders_by_name(root)
     for row in rows:
         yield annotated(row, row["subject"].zfill(2), clip_folder(found, row["name"], row["subject"]))

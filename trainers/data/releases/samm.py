@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from trainers.data.flow_set import undecided_units
-from trainers.data.releases.release import Correction, Corrections, Release, correct, entries, gather, read_sheet
+from merau.trainers.data.flow_set import undecided_units
+from merau.trainers.data.releases.release import Correction, Corrections, Release, correct, entries, gather, read_sheet
 
 PUBLISHED_ROWS = 159
 SHEETS = ("SAMM*Micro*FACS*.xls*",)

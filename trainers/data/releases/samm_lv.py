@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from trainers.data.releases import samm
-from trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.trainers.data.releases import samm
+from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
 
 COLUMNS = {
     "name": "Filename", "onset": "Onset", "apex": "Apex", "offset": "Offset", "kind": "Type", "aus": "Action Units",

@@ -5,8 +5,8 @@ apex, no Action Units: subject and class stand in the name of a clip.
 import re
 from pathlib import Path
 
-from engine.errors import UserError
-from trainers.data.releases.release import Corrections, Entry, Release, folders_by_name, gather
+from merau.engine.errors import UserError
+from merau.trainers.data.releases.release import Corrections, Entry, Release, folders_by_name, gather
 
 CLIP = re.compile(r"s0*(\d+)_(ne|po|sur)_(\d+)", re.IGNORECASE)
 EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
@@ -26,7 +26,8 @@ def load_nir(root: Path, corrections: Corrections) -> Release:
 
 def load(root: Path, camera: str) -> Release:
     """`root` holds HS/s20/micro/negative/s20_ne_01 (or VIS, NIR) of frames, raw or cropped; the folder `camera` may be
-    `root` itself. Long clips (SMIC-E) and non_micro are passed over."""
+    `root` itself. Long clips (SMIC-E) and non_micro are passed over.
+    """
     found = clips(root, camera)
     if not found:
         raise UserError(f"{root} holds no clip like {camera}/s20/micro/negative/s20_ne_01: is it SMIC's folder?")

@@ -1,8 +1,8 @@
 """Clips of a face that moves as told, with the truth beside them: for demos, tests and benches.
 
-    python -m trainers.data.synth.clips demo                     # re-makes the clip that `merau demo` plays
-    python -m trainers.data.synth.clips clips PORTRAIT --out DIR --count 8 --kind mixed --peak-px 1 --seed 0
-    python -m trainers.data.synth.clips sheet PORTRAIT OUT.png   # every Action Unit at three intensities
+    python -m merau.trainers.data.synth.clips demo                     # re-makes the clip that `merau demo` plays
+    python -m merau.trainers.data.synth.clips clips PORTRAIT --out DIR --count 8 --kind mixed --peak-px 1 --seed 0
+    python -m merau.trainers.data.synth.clips sheet PORTRAIT OUT.png   # every Action Unit at three intensities
 
 `main` takes these arguments, so `merau-lab synth` can hand its own over. The truth is OUT.truth.json: the plan's
 settings and "spans", each with kind, label, onset_s, apex_s, offset_s, peak_px (at a 128-px crop), "aus" (see
@@ -26,12 +26,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine.errors import UserError
-from engine.mesh import FaceNets
-from trainers.data.synth import action_units, courses
-from trainers.data.synth.action_units import AUS, SIDES, Bumps, Variation
-from trainers.data.synth.courses import CROP_PX, Act, Drift, Drives, drives_at
-from trainers.data.synth.portrait import REST, Mouth, Portrait, Pose, find_face
+from merau.engine.errors import UserError
+from merau.engine.mesh import FaceNets
+from merau.trainers.data.synth import action_units, courses
+from merau.trainers.data.synth.action_units import AUS, SIDES, Bumps, Variation
+from merau.trainers.data.synth.courses import CROP_PX, Act, Drift, Drives, drives_at
+from merau.trainers.data.synth.portrait import REST, Mouth, Portrait, Pose, find_face
 
 ASTRONAUT = Path(__file__).with_name("astronaut.png")  # NASA, public domain; the upper part of scikit-image's picture
 DEMO = Path(__file__).parents[3] / "stream" / "demo" / "demo.mp4"
@@ -173,7 +173,8 @@ def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
 
 def aus_of(act: Act, bumps: Bumps) -> dict[str, dict[str, float]]:
     """{"12": {"left": 1.1, "right": 0.9}}: how far each Action Unit of an act, on each side of the image, alone moves
-    the skin at most, in pixels at a 128-px crop; empty where nothing but lids, eyes or head moves."""
+    the skin at most, in pixels at a 128-px crop; empty where nothing but lids, eyes or head moves.
+    """
     strongest: Drives = {}
     for pulse in act.pulses:
         for name, amount in pulse.amounts.items():

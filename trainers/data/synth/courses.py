@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainers.data.synth.action_units import BLINK, BUMPS, COMBINATIONS, SIDES, Bumps, field
+from merau.trainers.data.synth.action_units import BLINK, BUMPS, COMBINATIONS, SIDES, Bumps, field
 
 CROP_PX = 128
 MICRO_S = (0.16, 0.50)  # onset to offset

@@ -13,11 +13,11 @@ from functools import lru_cache
 import numpy as np
 from tqdm import tqdm
 
-from engine import flow as engine_flow
-from engine.crop import CropSpec
-from engine.errors import UserError
-from trainers.data import flow_set
-from trainers.data.synth import action_units as table
+from merau.engine import flow as engine_flow
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.trainers.data import flow_set
+from merau.trainers.data.synth import action_units as table
 
 EXPRESSIONS = tuple(table.COMBINATIONS)
 NO_EXPRESSION = "no expression"
@@ -133,7 +133,8 @@ WIDER = FlowSettings(
 class Flows:
     """N samples: `flow` (N, 2, 32, 32) float32 px, `label` (N,) index into the settings' classes, `aus` (N, 17) float32
     0 or 1 in the order of action_units.AUS, `peak_px` (N,) true peak displacement of the face's own motion. Where
-    `known` (N,) is False the flow is of unit spread: how large the motion was is not known, as in flow sets."""
+    `known` (N,) is False the flow is of unit spread: how large the motion was is not known, as in flow sets.
+    """
 
     flow: np.ndarray
     label: np.ndarray
@@ -266,7 +267,8 @@ def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -
 
 def eyes(rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps, most_px: np.ndarray) -> np.ndarray:
     """Blinks and gaze shifts (N, 2, rows, columns) px, at most `most_px` (N,): always in samples of that name, now and
-    then in the others."""
+    then in the others.
+    """
     samples = len(nothing)
     blink = np.where(nothing == "blink", 1, rng.random(samples) < 0.3)
     gain = blink * np.minimum(log_uniform(rng, (0.4, 8.0), samples), most_px) * rng.choice((1, 1, 1, -0.7), samples)
@@ -301,7 +303,8 @@ def garbage(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:
 
 def head(rng: np.random.Generator, size: np.ndarray) -> np.ndarray:
     """Head motion the alignment left over (N, 2, rows, columns), of about `size` (N,) px: affine, and the parallax of a
-    head of its own depth; the background goes its own way."""
+    head of its own depth; the background goes its own way.
+    """
     samples, size = len(size), size[:, None, None]
     part = rng.normal(0, 1, (samples, 2, 4)) * (1, 0.8, 0.8, 0.7) * size  # px per unit of [1, x, y, z]
     flat = np.tensordot(part[:, :, :3], cell_basis()[0][:3], axes=(2, 0))
@@ -312,7 +315,8 @@ def head(rng: np.random.Generator, size: np.ndarray) -> np.ndarray:
 
 def depth(rng: np.random.Generator, samples: int) -> np.ndarray:
     """How far each cell of a head stands out, (N, 1, rows, columns): the generic depth of the fit, and what is this
-    head's own: cropped a little aside, rounder or flatter, its nose, brows, cheeks, mouth and chin."""
+    head's own: cropped a little aside, rounder or flatter, its nose, brows, cheeks, mouth and chin.
+    """
     generic = cell_basis()[0][3]
     down, across = np.gradient(generic)
     x, y = XS - 0.5, YS[:, None] - 0.5

@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from engine.crop import CropSpec, compose, cut, layout_transform, similarity
-from engine.errors import UserError
-from engine.flow import pair_flow
-from engine.mesh import FaceNets
-from engine.recognizer import apex_picture, shrink
-from trainers.data.flow_set import placed
-from trainers.data.synth import action_units as table
-from trainers.data.synth.courses import Drives, peak_px
-from trainers.data.synth.flows import SPOKEN_PX, Flows, draw_intensities, log_uniform, seen_as_set
-from trainers.data.synth.portrait import Portrait, Pose, find_face
+from merau.engine.crop import CropSpec, compose, cut, layout_transform, similarity
+from merau.engine.errors import UserError
+from merau.engine.flow import pair_flow
+from merau.engine.mesh import FaceNets
+from merau.engine.recognizer import apex_picture, shrink
+from merau.trainers.data.flow_set import placed
+from merau.trainers.data.synth import action_units as table
+from merau.trainers.data.synth.courses import Drives, peak_px
+from merau.trainers.data.synth.flows import SPOKEN_PX, Flows, draw_intensities, log_uniform, seen_as_set
+from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 
 FRAME = (360, 320)
 PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
@@ -45,7 +45,8 @@ class Face:
 @dataclass(frozen=True)
 class Pairs:
     """N pairs: `onset`, `apex` (N, 180, 168) uint8 full crops; `label`, `aus`, `peak_px` as in `flows.Flows`;
-    `face` (N,) which of the faces it was."""
+    `face` (N,) which of the faces it was.
+    """
 
     onset: np.ndarray
     apex: np.ndarray

@@ -14,11 +14,11 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from engine.crop import CropSpec, layout_transform
-from engine.errors import UserError
-from engine.mesh import FaceNets
-from trainers.data.synth.action_units import BLINK, BUMPS, SIDES, Bumps, displacement
-from trainers.data.synth.courses import CROP_PX, Drives, action_units
+from merau.engine.crop import CropSpec, layout_transform
+from merau.engine.errors import UserError
+from merau.engine.mesh import FaceNets
+from merau.trainers.data.synth.action_units import BLINK, BUMPS, SIDES, Bumps, displacement
+from merau.trainers.data.synth.courses import CROP_PX, Drives, action_units
 
 OVERSAMPLING = 2
 GRID_PX = 4

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.cuda.compiler import SOURCES
+from merau.engine.cuda.compiler import SOURCES
 
 HERE = Path(__file__).parent
 FAULTS = HERE / "faults.cu"
@@ -36,7 +36,8 @@ def kernels(source: Path) -> list[str]:
 
 def rest() -> str:
     """The driver functions that pycuda is linked to, or FFmpeg looks for, and driver.cpp does not have:
-    CUDA_ERROR_NOT_SUPPORTED."""
+    CUDA_ERROR_NOT_SUPPORTED.
+    """
     import av
     import pycuda
 

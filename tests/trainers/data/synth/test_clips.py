@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from engine import crop
-from engine.errors import UserError
-from engine.flow import pair_flow
-from engine.mesh import FaceNets
-from trainers.data.synth import action_units, courses
-from trainers.data.synth.clips import (
+from merau.engine import crop
+from merau.engine.errors import UserError
+from merau.engine.flow import pair_flow
+from merau.engine.mesh import FaceNets
+from merau.trainers.data.synth import action_units, courses
+from merau.trainers.data.synth.clips import (
     ASTRONAUT,
     DEMO,
     STILL,
@@ -25,7 +25,7 @@ from trainers.data.synth.clips import (
     person_bumps,
     random_plan,
 )
-from trainers.data.synth.portrait import LOWER_LID, UPPER_LID, find_face
+from merau.trainers.data.synth.portrait import LOWER_LID, UPPER_LID, find_face
 
 SPEC = crop.CropSpec()
 
@@ -55,8 +55,10 @@ def test_course_rises_from_onset_to_apex_and_falls_to_offset():
         assert 0.16 <= act.offset_s - act.onset_s <= 0.5
         times = np.linspace(act.onset_s - 0.1, act.offset_s + 0.1, 2001)
         level = np.array([courses.drives_at([act], t_s).get("12 left", 0.0) for t_s in times])
-        assert abs(times[level.argmax()] - act.apex_s) < 1e-3 and level.max() == pytest.approx(2.0, abs=1e-3)
-        assert np.all(np.diff(level[: level.argmax()]) >= 0) and np.all(np.diff(level[level.argmax() :]) <= 0)
+        assert abs(times[level.argmax()] - act.apex_s) < 1e-3
+        assert level.max() == pytest.approx(2.0, abs=1e-3)
+        assert np.all(np.diff(level[: level.argmax()]) >= 0)
+        assert np.all(np.diff(level[level.argmax() :]) <= 0)
 
 
 def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
@@ -82,7 +84,8 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
     blink = truth["spans"][3]
     openness = [eye_opening(nets.mesh(picture, landmarks).landmarks) for picture in pictures]
     closed = int(np.argmin(openness))
-    assert blink["onset_s"] < times_s[closed] < blink["offset_s"] and openness[closed] < 0.8 * openness[0]
+    assert blink["onset_s"] < times_s[closed] < blink["offset_s"]
+    assert openness[closed] < 0.8 * openness[0]
 
 
 def test_frames_are_lossless_and_the_flow_leads_from_onset_to_apex(tmp_path: Path):
@@ -99,12 +102,16 @@ def test_frames_are_lossless_and_the_flow_leads_from_onset_to_apex(tmp_path: Pat
     assert np.abs(cv2.imread(str(files[9])).astype(int) - filmed[9]).mean() < 4
 
     span, blink = truth["spans"]
-    assert list(span["aus"]) == ["6", "12"] and set(span["aus"]["12"]) == {"left"} and not blink["aus"]
+    assert list(span["aus"]) == ["6", "12"]
+    assert set(span["aus"]["12"]) == {"left"}
+    assert not blink["aus"]
     assert 0.5 < max(px["left"] for px in span["aus"].values()) < 2.5
     with np.load(tmp_path / truth["flow"]) as fields:
-        assert list(fields) == [span["flow"]["array"]] and "flow" not in blink
+        assert list(fields) == [span["flow"]["array"]]
+        assert "flow" not in blink
         flow = fields[span["flow"]["array"]]
-    assert flow.shape == (2, 480, 640) and flow.dtype == np.float32
+    assert flow.shape == (2, 480, 640)
+    assert flow.dtype == np.float32
     onset, apex = (cv2.imread(str(files[span["flow"][end]])) for end in ("from_frame", "to_frame"))
     y, x = np.mgrid[:480, :640].astype(np.float32)
     back = cv2.remap(apex, x + flow[0], y + flow[1], cv2.INTER_CUBIC)
@@ -136,9 +143,12 @@ def test_same_seed_same_clip_and_variable_rate_keeps_time(tmp_path: Path):
     plans = [random_plan(np.random.default_rng(4), "mixed", duration_s=1.2, jitter=0.2) for _ in range(2)]
     files = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     truths = [make_clip(ASTRONAUT, plan, file, seed=4) for plan, file in zip(plans, files, strict=True)]
-    assert truths[0] == truths[1] and files[0].read_bytes() == files[1].read_bytes()
+    assert truths[0] == truths[1]
+    assert files[0].read_bytes() == files[1].read_bytes()
     steps = np.diff(decode(files[0])[1])
-    assert steps.min() > 0 and steps.std() > 0.003 and len(steps) < 36
+    assert steps.min() > 0
+    assert steps.std() > 0.003
+    assert len(steps) < 36
 
 
 def test_a_picture_without_a_face_is_one_sentence(tmp_path: Path):

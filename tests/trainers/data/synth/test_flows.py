@@ -1,17 +1,19 @@
 import numpy as np
 import pytest
 
-from engine.errors import UserError
-from trainers.data.synth.action_units import AUS, SOURCE
-from trainers.data.synth.flows import CLASSES, GRID, FlowSettings, cell_basis, flows, remove_head
+from merau.engine.errors import UserError
+from merau.trainers.data.synth.action_units import AUS, SOURCE
+from merau.trainers.data.synth.flows import CLASSES, GRID, FlowSettings, cell_basis, flows, remove_head
 
 CLEAN = FlowSettings(noise_px=(1e-3, 1e-3), head_px=(1e-3, 1e-3), no_expression=0)
 
 
 def test_the_same_seed_gives_the_same_flows():
     first, second = (flows(np.random.default_rng(5), 40, FlowSettings()) for _ in range(2))
-    assert np.array_equal(first.flow, second.flow) and np.array_equal(first.aus, second.aus)
-    assert first.flow.shape == (40, 2, GRID, GRID) and first.flow.dtype == np.float32
+    assert np.array_equal(first.flow, second.flow)
+    assert np.array_equal(first.aus, second.aus)
+    assert first.flow.shape == (40, 2, GRID, GRID)
+    assert first.flow.dtype == np.float32
     assert first.aus.shape == (40, len(AUS))
     assert np.isfinite(first.flow).all()
 
@@ -20,7 +22,8 @@ def test_classes_show_their_action_units():
     drawn = flows(np.random.default_rng(0), 400, FlowSettings())
     smiles = drawn.aus[:, AUS.index(12)][drawn.label == CLASSES.index("positive")]
     brows = drawn.aus[:, AUS.index(2)][drawn.label == CLASSES.index("surprise")]
-    assert smiles.mean() > 0.7 and brows.mean() > 0.6
+    assert smiles.mean() > 0.7
+    assert brows.mean() > 0.6
     resting = drawn.label == CLASSES.index("no expression")
     assert 0.37 < resting.mean() < 0.53
     assert drawn.aus[resting][:, AUS.index(12)].max() == 0

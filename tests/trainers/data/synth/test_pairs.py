@@ -5,14 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.crop import CropSpec
-from engine.errors import UserError
-from engine.mesh import FaceNets
-from trainers.data.synth.action_units import both_sides
-from trainers.data.synth.clips import ASTRONAUT
-from trainers.data.synth.flows import CLASSES, FlowSettings, draw
-from trainers.data.synth.pairs import align, draw_pairs, in_a_set, measure, pictures, read_faces
-from trainers.data.synth.portrait import Portrait
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.mesh import FaceNets
+from merau.trainers.data.synth.action_units import both_sides
+from merau.trainers.data.synth.clips import ASTRONAUT
+from merau.trainers.data.synth.flows import CLASSES, FlowSettings, draw
+from merau.trainers.data.synth.pairs import align, draw_pairs, in_a_set, measure, pictures, read_faces
+from merau.trainers.data.synth.portrait import Portrait
 
 
 def test_a_raised_brow_is_measured_where_and_as_it_moved():
@@ -30,16 +30,19 @@ def test_a_raised_brow_is_measured_where_and_as_it_moved():
 
 def test_the_same_seed_gives_the_same_pairs():
     first, second = (draw_pairs([ASTRONAUT], 3, seed=4) for _ in range(2))
-    assert np.array_equal(first.onset, second.onset) and np.array_equal(first.aus, second.aus)
+    assert np.array_equal(first.onset, second.onset)
+    assert np.array_equal(first.aus, second.aus)
     assert set(first.label) <= set(range(len(CLASSES)))
     seen = pictures(first.apex)
-    assert seen.shape == (3, 1, 64, 64) and 0 <= seen.min() < seen.max() <= 1
+    assert seen.shape == (3, 1, 64, 64)
+    assert 0 <= seen.min() < seen.max() <= 1
 
 
 def test_a_flow_set_shows_the_movement_of_a_pair_but_not_how_large_it_is():
     live = draw(0, 40, FlowSettings(peak_px=(3, 6), no_expression=0))
     seen = in_a_set(live, seed=0)
-    assert not seen.known.any() and np.array_equal(seen.label, live.label)
+    assert not seen.known.any()
+    assert np.array_equal(seen.label, live.label)
     assert seen.flow.std((1, 2, 3)) == pytest.approx(np.ones(40), abs=1e-4)
     alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(live.flow, seen.flow, strict=True)]
     assert 0.5 < np.median(alike) < 0.95  # it lies elsewhere, too

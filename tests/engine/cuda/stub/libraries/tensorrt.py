@@ -1,12 +1,13 @@
 """What engine/runtimes/tensorrt.py calls of TensorRT for servers, on the stub driver: an engine is the ONNX that it was
-built from, which onnxruntime runs on what lies in the stub's memory."""
+built from, which onnxruntime runs on what lies in the stub's memory.
+"""
 
 import ctypes
 from types import SimpleNamespace
 
 import numpy as np
 
-from engine.runtimes.onnx import session
+from merau.engine.runtimes.onnx import session
 
 __version__ = "11.0"
 MemoryPoolType = SimpleNamespace(WORKSPACE=0)

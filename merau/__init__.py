@@ -1,0 +1,1 @@
+"""Real-time micro-expression recognition."""
