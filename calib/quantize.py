@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from merau.engine.errors import UserError
-from merau.engine.runtimes.batcher import Answer
+from merau.engine.runtimes.batching import Answer
 from merau.engine.runtimes.onnx import OnnxTrunk, session
 
 METHODS = ("minmax", "entropy", "percentile", "mse")

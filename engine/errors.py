@@ -1,8 +1,36 @@
-"""The exceptions that a person sees: their text is a complete sentence and is printed as it stands."""
+"""Messages and exceptions that a person sees: each is a complete sentence and is shown as it stands."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence with values to fill in.
+
+    Attributes:
+        template: The English sentence with a `{name}` for each value; it is also the id of its translations.
+        values: What is filled in, by name. A value may be a Message itself.
+    """
+
+    template: str
+    values: dict[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The sentence in English."""
+        return self.template.format(**self.values) if self.values else self.template
 
 
 class UserError(Exception):
-    """Something the user can mend: a wrong path, a wrong password, a value out of range. Never shown as a traceback."""
+    """Something the user can fix: a wrong path, a wrong password, a value out of range. Never shown as a traceback.
+
+    A sentence that a page may show is given as a template with values, so that it can be translated:
+    `UserError("There is no file '{name}'.", name=path)`.
+    """
+
+    def __init__(self, template: str, **values: object) -> None:
+        """Fill `values` into `template`."""
+        self.message = Message(template, values)
+        super().__init__(str(self.message))
 
 
 class DeviceError(UserError):

@@ -14,10 +14,10 @@ from merau.engine import heads
 from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver
 from merau.engine.errors import DeviceError, UserError
+from merau.engine.few_shot import Lesson, Sample, taught_to
 from merau.engine.flow import METHODS, pair_flow
-from merau.engine.runtimes.batcher import Answer
-from merau.engine.runtimes.choice import choose, on_cpu, takes_crops
-from merau.engine.teach import Lesson, Sample, taught_to
+from merau.engine.runtimes.batching import Answer
+from merau.engine.runtimes.select import choose, on_cpu, takes_crops
 
 GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
 APEX_PX = 64  # side of the apex picture, for trunks that look at one; 256 is what MERAU's authors take

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from merau.engine.flow import flow, texture
 from merau.trainers.data.synth import action_units as table
-from merau.trainers.data.synth import flows
+from merau.trainers.data.synth import flow_fields as flows
 from merau.trainers.data.synth.clips import ASTRONAUT
-from merau.trainers.data.synth.pairs import draw_pairs
+from merau.trainers.data.synth.image_pairs import draw_pairs
 
 PAIRS, SEED = 300, 5
 WIDTHS = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5])  # cells

@@ -28,10 +28,10 @@ from merau.engine.flow import flow
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.data.synth.flows import EXPRESSIONS
-from merau.trainers.data.synth.pairs import draw_pairs
-from merau.trainers.evaluate.answers import answer
+from merau.trainers.data.synth.flow_fields import EXPRESSIONS
+from merau.trainers.data.synth.image_pairs import draw_pairs
 from merau.trainers.evaluate.metrics import auc, class_scores
+from merau.trainers.evaluate.predict import answer
 from scripts.bench_spot import host
 from scripts.fetch_footage import footage
 

@@ -41,14 +41,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from merau.calib.quantize import answers, cost
 from merau.engine import bundle as bundles
 from merau.engine.crop import CropSpec
-from merau.engine.cuda import compiler, driver
+from merau.engine.cuda import driver, nvrtc
 from merau.engine.cuda.device import Memory, device
-from merau.engine.cuda.facial import Facial
 from merau.engine.cuda.farneback import Farneback, FarnebackSettings, pyramid, smoothing
-from merau.engine.cuda.patches import PatchFlow
+from merau.engine.cuda.patch_flow import PatchFlow
+from merau.engine.cuda.preprocess import Facial
 from merau.engine.errors import UserError
 from merau.engine.flow import face_cells, pair_flow
-from merau.engine.patches import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
+from merau.engine.patch_flow import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
 from merau.engine.recognizer import GRID, Recognizer, normalise, read_head, shrink
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
@@ -111,7 +111,7 @@ def main() -> None:
 
 def kernels(arch: str) -> dict[str, dict[str, int]]:
     """Registers, spills, stack and shared memory of each kernel."""
-    used = [compiler.compile_source(source, arch)[1] for source in compiler.SOURCES]
+    used = [nvrtc.compile_source(source, arch)[1] for source in nvrtc.SOURCES]
     return {name: asdict(usage) for each in used for name, usage in each.items()}
 
 
@@ -140,8 +140,8 @@ def differences_on_stub() -> dict[str, Any]:
 
 def differences() -> dict[str, Any]:
     """Of what the device computes from what the CPU does, on the pictures and sizes that the tests hold to account."""
-    from tests.engine.cuda.test_facial import SPECS
     from tests.engine.cuda.test_farneback import CASES, opencv, pair
+    from tests.engine.cuda.test_preprocess import SPECS
 
     def crops(count: int, size: tuple[int, int]) -> np.ndarray:
         return np.stack([pair(seed, *size) for seed in range(count)], axis=1)
@@ -198,9 +198,9 @@ def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np
 
 def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     """UF1, AUC of the Action Units and cosine of the embedding of each precision, on drawn flow."""
-    from merau.trainers.data.synth.flows import HARDER, draw
+    from merau.trainers.data.synth.flow_fields import HARDER, draw
     from merau.trainers.evaluate.synthetic import kinds_of
-    from merau.trainers.export import scoring, trunk_inputs
+    from merau.trainers.export.bundle import scoring, trunk_inputs
 
     settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=kinds_of(bundle))
     data = draw(DRAWN_SEED, DRAWN, settings)

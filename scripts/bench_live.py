@@ -30,20 +30,20 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from merau.calib.baseline import Depth
 from merau.engine.crop import CropSpec
 from merau.engine.recognizer import Recognizer
 from merau.stream.align import Aligner, Crop
-from merau.stream.bench import bench
-from merau.stream.demo import CLIP
+from merau.stream.commands.bench import bench
+from merau.stream.commands.demo import CLIP
 from merau.stream.faces import FaceTracker
 from merau.stream.pipeline import Pipeline, PipelineSettings, Update
 from merau.stream.sources import Source, SourceSettings, open_source
-from merau.stream.spotter.motion import moment, motion, regions
+from merau.stream.spotter.baseline import Depth
+from merau.stream.spotter.features import moment, motion, regions
 from merau.trainers.data.synth.clips import ClipPlan, Motion, make_clip
 from scripts.bench_rtsp import looped
 from scripts.fetch_footage import footage
-from tests.rtsp_server import RtspServer
+from scripts.support.rtsp_server import RtspServer
 
 LAG_S = 0.2
 SETTLED_S = 2.0  # of a clip before its residual counts

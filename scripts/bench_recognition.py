@@ -27,12 +27,12 @@ import numpy as np
 from tqdm import tqdm
 
 from merau.engine.bundle import SHIPPED
-from merau.engine.mesh import FaceNets
+from merau.engine.face_mesh import FaceNets
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.clips import STILL, Motion
-from merau.trainers.data.synth.flows import CLASSES, LIVE_SHARE, Flows, FlowSettings, draw
-from merau.trainers.data.synth.pairs import Pairs, align, measure
+from merau.trainers.data.synth.flow_fields import CLASSES, LIVE_SHARE, Flows, FlowSettings, draw
+from merau.trainers.data.synth.image_pairs import Pairs, align, measure
 from merau.trainers.evaluate.clips import frames_at, read_moments
 from merau.trainers.evaluate.synthetic import score
 from scripts.bench_spot import PORTRAITS, Clip, Heard, Said, animated, hear, host, match, rendered, share

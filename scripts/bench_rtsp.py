@@ -27,11 +27,11 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from merau.stream.demo import CLIP
+from merau.stream.commands.demo import CLIP
 from merau.stream.events import Event
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import Frame, Source, SourceSettings, open_source
-from tests.rtsp_server import RtspServer
+from scripts.support.rtsp_server import RtspServer
 
 DOWN_S = 3.0
 BACK_WITHIN_S = 30.0

@@ -28,12 +28,12 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from merau.engine.recognizer import Recognizer
-from merau.stream.demo import CLIP
+from merau.stream.commands.demo import CLIP
 from merau.stream.events import Event, read_events
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import File, SourceSettings
-from merau.stream.ui.app import App
-from merau.stream.ui.settings import UiSettings
+from merau.stream.ui.config import UiSettings
+from merau.stream.ui.server import App
 from scripts.bench_rtsp import looped
 
 PASS_S = 28.0  # the clip's length: what comes later is seen for the second time

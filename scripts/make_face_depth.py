@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from merau.engine.crop import CropSpec, apply, layout_transform
+from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import DEPTH_CELL_PX, DEPTH_FILE
-from merau.engine.mesh import FaceNets
 
 KERNEL_PX = 6.0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merau.engine.errors import UserError
-from merau.stream.words import count
+from merau.stream.formatting import count
 
 if TYPE_CHECKING:
     from merau.engine.recognizer import Recognizer
@@ -164,7 +164,7 @@ def _warm(recognizer: "Recognizer") -> "Recognizer":
     import cv2
     import numpy as np
 
-    from merau.stream.flows import FrameFlow, runs_on
+    from merau.stream.spotter.flow_backend import FrameFlow, runs_on
 
     cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
     blank = np.zeros(recognizer.spec.full, np.uint8)
@@ -174,10 +174,10 @@ def _warm(recognizer: "Recognizer") -> "Recognizer":
 
 
 def _watch(arguments: argparse.Namespace) -> int:
+    from merau.stream.commands.watch import stop_on_signals, watch
     from merau.stream.events import Store
     from merau.stream.pipeline import Pipeline
     from merau.stream.sources import SourceSettings, open_source
-    from merau.stream.watch import stop_on_signals, watch
 
     limits = SourceSettings(
         paced=True,
@@ -195,7 +195,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _analyse(arguments: argparse.Namespace) -> int:
-    from merau.stream.analyse import Results, analyse, told
+    from merau.stream.commands.analyse import Results, analyse, told
     from merau.stream.sources import File, SourceSettings
 
     recognizer, settings = _recognizing(arguments)
@@ -219,8 +219,8 @@ def _analyse(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from merau.engine.recognizer import Recognizer
-    from merau.stream import demo
-    from merau.stream.analyse import Results, analyse
+    from merau.stream.commands import demo
+    from merau.stream.commands.analyse import Results, analyse
     from merau.stream.pipeline import PipelineSettings
     from merau.stream.sources import File, SourceSettings
 
@@ -245,9 +245,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _demo_page(store: Path) -> None:
     """The live page on the demo's clip: until Ctrl-C at a terminal, else just long enough to see that it answers."""
     from merau.engine.recognizer import Recognizer
-    from merau.stream import demo
-    from merau.stream.ui.app import App, until_stopped
-    from merau.stream.ui.settings import UiSettings
+    from merau.stream.commands import demo
+    from merau.stream.ui.config import UiSettings
+    from merau.stream.ui.server import App, until_stopped
 
     app = App([str(demo.CLIP)], Recognizer.load, UiSettings(port=0), store=store)
     with until_stopped(app) as stopped:
@@ -261,7 +261,7 @@ def _demo_page(store: Path) -> None:
 
 
 def _ui(arguments: argparse.Namespace) -> int:
-    from merau.stream.ui.settings import Login, UiSettings
+    from merau.stream.ui.config import Login, UiSettings
 
     settings = UiSettings(
         host=arguments.host,
@@ -275,7 +275,7 @@ def _ui(arguments: argparse.Namespace) -> int:
         purpose=arguments.purpose,
     )
     _, pipeline = _recognizing(arguments)
-    from merau.stream.ui.app import App, until_stopped
+    from merau.stream.ui.server import App, until_stopped
 
     app = App(arguments.sources, partial(_load, arguments), settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:
@@ -315,9 +315,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
+    from merau.engine.few_shot import teach
     from merau.engine.recognizer import Recognizer
-    from merau.engine.teach import teach
-    from merau.stream.adapt import judge_of, once, read_samples
+    from merau.stream.commands.adapt import judge_of, once, read_samples
 
     bundle = arguments.bundle or (None if arguments.head else judge_of(arguments.samples))
     recognizer = _warm(Recognizer.load(bundle, head=arguments.head))
@@ -342,7 +342,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from merau.stream import doctor
+    from merau.stream.commands import doctor
 
     findings = doctor.examine(arguments.bundle, arguments.store)
     print(json.dumps(findings) if arguments.json else doctor.told(findings))
@@ -350,7 +350,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from merau.stream import bench
+    from merau.stream.commands import bench
 
     result = bench.bench(*_recognizing(arguments))
     print(json.dumps(result) if arguments.json else bench.told(result))

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from merau.engine.errors import UserError
 from merau.stream.events import FIELDS, Event, event_fields
-from merau.stream.words import describe
+from merau.stream.formatting import describe
 
 NESTED = ("aus", "probabilities")
 NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")

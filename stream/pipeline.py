@@ -16,10 +16,10 @@ from merau.engine.recognizer import Judgement, Prediction, Recognizer
 from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.events import Event
 from merau.stream.faces import Face, FaceSettings, FaceTracker
-from merau.stream.flows import FrameFlow, runs_on
+from merau.stream.scheduling import TURNS, aside
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings
-from merau.stream.turns import TURNS, aside
+from merau.stream.spotter.flow_backend import FrameFlow, runs_on
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from merau.engine.bundle import Bundle
 from merau.stream.events import KINDS, Event
+from merau.stream.formatting import AU_NAMES, KIND_NAMES, clock
 from merau.stream.summary import EXPRESSIONS, Summary, Trace, Track
-from merau.stream.words import AU_NAMES, KIND_NAMES, clock
 
 PX_PER_S = 1  # a timeline that would be denser than this scrolls sideways
 PLOT_PX = 150

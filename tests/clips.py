@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 
-from merau.stream.demo import CLIP
+from merau.stream.commands.demo import CLIP
 
 
 def demo_start(path: Path, seconds: float) -> Path:

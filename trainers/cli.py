@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merau.engine.errors import UserError
-from merau.trainers import precision
 from merau.trainers.data import commands as dataset_commands
 from merau.trainers.evaluate import commands as evaluation
 from merau.trainers.evaluate.commands import SCORED_SAMPLES, SCORED_SEED
+from merau.trainers.export import commands as precision
 from merau.trainers.learn import commands as learning
 
 if TYPE_CHECKING:
     from merau.trainers.data.synth.action_units import Combinations
-    from merau.trainers.data.synth.flows import Flows
+    from merau.trainers.data.synth.flow_fields import Flows
     from merau.trainers.learn.fusion import FlowTraining
 
 KEPT_BACK_SEED = 1_000_003  # beyond the training seed: of what quantisation and calibration are fit to
@@ -105,7 +105,7 @@ def run_flows(options: argparse.Namespace) -> None:
     import numpy as np
 
     from merau.trainers.data.synth import action_units
-    from merau.trainers.data.synth.flows import HARDER, FlowSettings, draw
+    from merau.trainers.data.synth.flow_fields import HARDER, FlowSettings, draw
 
     base = HARDER if options.harder else FlowSettings()
     as_set = base.as_set if options.as_set is None else options.as_set
@@ -118,7 +118,7 @@ def run_pairs(options: argparse.Namespace) -> None:
     import numpy as np
 
     from merau.trainers.data.synth import action_units
-    from merau.trainers.data.synth.pairs import draw_pairs
+    from merau.trainers.data.synth.image_pairs import draw_pairs
 
     kinds = getattr(action_units, TABLES[options.classes])
     np.savez_compressed(options.out, **vars(draw_pairs(options.portraits, options.samples, options.seed, kinds)))
@@ -139,11 +139,11 @@ def run_synthetic(options: argparse.Namespace) -> None:
     from merau.engine import bundle
     from merau.engine.recognizer import Recognizer
     from merau.trainers.data.synth import action_units
-    from merau.trainers.data.synth.flows import HARDER, FlowSettings, draw
-    from merau.trainers.data.synth.pairs import draw_pairs, measure, pictures
+    from merau.trainers.data.synth.flow_fields import HARDER, FlowSettings, draw
+    from merau.trainers.data.synth.image_pairs import draw_pairs, measure, pictures
     from merau.trainers.evaluate.synthetic import KEPT_OUT, score
-    from merau.trainers.export import export, load_model
-    from merau.trainers.learn.apex import pretrain
+    from merau.trainers.export.bundle import export, load_model
+    from merau.trainers.learn.apex_branch import pretrain
     from merau.trainers.learn.fusion import FlowTraining, add_apex, train
     from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
 
@@ -194,8 +194,8 @@ def training_flows(
     """Drawn flow as the live path and flow sets show it; among it the `few` labelled samples, or `pairs` of an animated
     portrait, seen both ways: drawn flow imitates how a method errs, there it errs itself.
     """
-    from merau.trainers.data.synth.flows import SET_SHARE, WIDER, FlowSettings, draw, joined
-    from merau.trainers.data.synth.pairs import in_a_set
+    from merau.trainers.data.synth.flow_fields import SET_SHARE, WIDER, FlowSettings, draw, joined
+    from merau.trainers.data.synth.image_pairs import in_a_set
     from merau.trainers.learn.fusion import rehearsed
 
     seed, flow = settings.seed, options.flow
@@ -210,7 +210,7 @@ def training_flows(
 
 def animated(seed: int, samples: int, kinds: "Combinations", flow: str) -> "Flows":
     from merau.trainers.data.synth.clips import ASTRONAUT
-    from merau.trainers.data.synth.pairs import draw_pairs, measure
+    from merau.trainers.data.synth.image_pairs import draw_pairs, measure
 
     return measure(draw_pairs([ASTRONAUT], samples, seed, kinds), method=flow)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from merau.engine.cuda import compiler, driver
+from merau.engine.cuda import driver, nvrtc
 from merau.engine.errors import DeviceError
 
 BLOCK = (32, 8, 1)  # threads: TILE_X and TILE_Y of the kernels
@@ -84,9 +84,9 @@ class Device:
 
     def _load(self, source: Path) -> Any:
         try:
-            return self.cuda.module_from_buffer(compiler.compiled(source, self.gpu.arch))
-        except (compiler.UnknownArch, self.cuda.Error):
-            ptx = compiler.compiled(source, compiler.newest_ptx(self.gpu.arch))
+            return self.cuda.module_from_buffer(nvrtc.compiled(source, self.gpu.arch))
+        except (nvrtc.UnknownArch, self.cuda.Error):
+            ptx = nvrtc.compiled(source, nvrtc.newest_ptx(self.gpu.arch))
             return self.cuda.module_from_buffer(ptx + b"\0")
 
 

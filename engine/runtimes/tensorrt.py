@@ -18,7 +18,7 @@ from merau.engine import cache
 from merau.engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
 from merau.engine.cuda.device import Device, Memory
 from merau.engine.errors import DeviceError, UserError
-from merau.engine.runtimes.batcher import Answer, check_inputs
+from merau.engine.runtimes.batching import Answer, check_inputs
 from merau.engine.runtimes.onnx import OUTPUTS
 
 LIBRARIES = {"tensorrt": 11, "tensorrt_rtx": 1}  # and the version from which on graphs are typed as described above

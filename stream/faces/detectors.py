@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from merau.engine.errors import UserError
-from merau.engine.mesh import Detection, FaceNets
+from merau.engine.face_mesh import Detection, FaceNets
 
 Detector = Callable[[np.ndarray], list[Detection]]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from merau.engine.mesh import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Mesh, head_axes
+from merau.engine.face_mesh import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Mesh, head_axes
 from merau.stream.faces.settings import FaceSettings
 
 THUMBNAIL_PX = 64

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merau.engine.mesh import Mesh
-from merau.stream.faces.looks import CERTAIN_LOOK, SAME_LOOK, STRANGE_LOOK, Look, look
+from merau.engine.face_mesh import Mesh
+from merau.stream.faces.appearance import CERTAIN_LOOK, SAME_LOOK, STRANGE_LOOK, Look, look
 from merau.stream.faces.quality import face_size, thumbnail
 from merau.stream.sources import Frame
 

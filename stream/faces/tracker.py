@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merau.engine.mesh import (
+from merau.engine.face_mesh import (
     LEFT_EYE_INNER,
     LEFT_EYE_OUTER,
     NOSE_TIP,

@@ -23,7 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from merau.engine.errors import UserError
-from merau.stream.sources.hardware import decoder, told
+from merau.stream.sources.hwaccel import decoder, told
 from merau.stream.sources.source import Frame, Source, SourceSettings, SourceState, time_of, upright
 
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from merau.engine.errors import UserError
-from merau.stream.sources.hardware import decoder, told
+from merau.stream.sources.hwaccel import decoder, told
 from merau.stream.sources.source import Frame, Source, SourceSettings, time_of, upright
 
 DECODED_AHEAD = 4

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from merau.stream.spotter.course import Course
-from merau.stream.spotter.motion import Regions
+from merau.stream.spotter.features import Regions
+from merau.stream.spotter.trajectory import Course
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from merau.engine.errors import UserError
 from merau.stream.events import PICTURES, Event, read_clip, read_events, read_sessions
 from merau.stream.export import FORMATS
-from merau.stream.ui.clip import blurred
-from merau.stream.ui.desk import Desk
-from merau.stream.ui.house import House
+from merau.stream.ui.event_clip import blurred
+from merau.stream.ui.server_state import House
+from merau.stream.ui.workspace import Desk
 
 PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

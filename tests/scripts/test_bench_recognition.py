@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from merau.trainers.data.synth.clips import ClipPlan
-from merau.trainers.data.synth.courses import Act
+from merau.trainers.data.synth.timelines import Act
 from scripts.bench_recognition import CONDITIONS, clips_of, displaced, found
 from scripts.bench_spot import Clip, Heard, Said
 

@@ -7,7 +7,7 @@ import av
 import cv2
 import numpy as np
 
-from merau.engine.mesh import FaceNets
+from merau.engine.face_mesh import FaceNets
 from merau.stream.sources import Frame
 from scripts.fetch_footage import footage
 

@@ -6,11 +6,11 @@ import pytest
 
 from merau.engine.crop import CropSpec, anchors
 from merau.engine.errors import UserError
-from merau.engine.mesh import FaceNets
+from merau.engine.face_mesh import FaceNets
 from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.faces import Face, FaceTracker, Quality
 from merau.stream.sources import Frame
-from merau.stream.spotter.motion import moment, motion, regions
+from merau.stream.spotter.features import moment, motion, regions
 from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import av
 import pytest
 
-from merau.stream.bench import bench
 from merau.stream.cli import main
-from merau.stream.demo import CLIP, pairs, table, truth
+from merau.stream.commands.bench import bench
+from merau.stream.commands.demo import CLIP, pairs, table, truth
 from merau.stream.events import FIELDS, Store, event_fields, read_events, read_sessions
 from merau.stream.export import FORMATS
 from merau.stream.pipeline import PipelineSettings
-from tests.rtsp_server import RtspServer
+from scripts.support.rtsp_server import RtspServer
 
 SECONDS = 4.5
 

@@ -11,10 +11,10 @@ import pytest
 from merau.engine import bundle as bundles
 from merau.engine.cuda import driver
 from merau.engine.errors import DeviceError
+from merau.engine.few_shot import Sample, teach
 from merau.engine.recognizer import Recognizer
-from merau.engine.teach import Sample, teach
 from merau.stream.cli import main
-from merau.stream.demo import CLIP
+from merau.stream.commands.demo import CLIP
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import SourceSettings, open_source
 from tests.clips import demo_start

@@ -8,13 +8,13 @@ from merau.engine.bundle import SHIPPED
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
-from merau.stream.demo import CLIP, pairs, truth
+from merau.stream.commands.demo import CLIP, pairs, truth
 from merau.stream.events import Event
 from merau.stream.pipeline import Pipeline, PipelineSettings, Update, unsure
 from merau.stream.sources import SourceSettings, open_source
 from merau.stream.spotter import SpotterSettings
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
-from merau.trainers.data.synth.courses import Act, Pulse
+from merau.trainers.data.synth.timelines import Act, Pulse
 from tests.clips import demo_start
 
 

@@ -12,10 +12,10 @@ from merau.engine.heads import softmax
 from merau.engine.recognizer import APEX_PX, GRID, Recognizer, normalise
 from merau.trainers.cli import main
 from merau.trainers.data.synth.action_units import TARGET
-from merau.trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings, flows
+from merau.trainers.data.synth.flow_fields import LIVE_SHARE, Flows, FlowSettings, flows
 from merau.trainers.evaluate.synthetic import score
-from merau.trainers.export import FALSE_NOTHING, FALSE_SOMETHING, RISK, calibration, export, load_model
-from merau.trainers.learn.apex import pretrain
+from merau.trainers.export.bundle import FALSE_NOTHING, FALSE_SOMETHING, RISK, calibration, export, load_model
+from merau.trainers.learn.apex_branch import pretrain
 from merau.trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
 from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
 from merau.trainers.models.merau import Merau

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from merau.trainers.baselines.frames import apex_pictures
 from merau.trainers.baselines.network import Baseline, Network
-from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.task import Problem
 
 SIZE_PX = 64
 ROUTINGS = 3

@@ -7,8 +7,8 @@ from sklearn.svm import SVC
 from merau.engine.errors import UserError
 from merau.engine.heads import softmax
 from merau.trainers.baselines.frames import strips
-from merau.trainers.evaluate.problem import Problem
 from merau.trainers.evaluate.protocols import NeedsSamples
+from merau.trainers.evaluate.task import Problem
 
 BLOCKS = 5  # a side
 LEAST_FRAMES = 3

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from merau.trainers.baselines.network import Baseline, Network
-from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.task import Problem
 
 WIDTHS = (16, 32, 64, 128)  # a quarter of ResNet18's: 32 x 32 flow, some hundred samples
 ADVERSARY = 0.1  # weight of the domain loss

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from merau.trainers.evaluate.problem import Problem
 from merau.trainers.evaluate.protocols import NeedsSamples
+from merau.trainers.evaluate.task import Problem
 
 CELLS = 16  # a side: halves the 32 x 32 grid
 STRENGTH = 0.003  # inverse of the L2 penalty, on flow of unit spread

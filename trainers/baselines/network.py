@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from merau.engine import heads
 from merau.trainers.evaluate.metrics import class_scores
-from merau.trainers.evaluate.problem import Problem
 from merau.trainers.evaluate.protocols import NeedsSamples
+from merau.trainers.evaluate.task import Problem
 
 
 class Baseline(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from merau.trainers.baselines.frames import apex_pictures
 from merau.trainers.baselines.network import Baseline, Network, Training
-from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.task import Problem
 
 SIZE_PX = 64
 WIDTHS = (16, "pool", 32, "pool", 64, 64, "pool", 128, 128, "pool", 128, 128, "pool")  # a quarter of the paper's

@@ -8,8 +8,8 @@ import numpy as np
 from merau.engine.errors import UserError
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.data.synth.flows import Flows
-from merau.trainers.data.synth.pairs import Pairs, measure
+from merau.trainers.data.synth.flow_fields import Flows
+from merau.trainers.data.synth.image_pairs import Pairs, measure
 
 
 def read(path: Path, *, method: str = "dis") -> Flows:

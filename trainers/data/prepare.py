@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
+from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import METHODS, pair_flow
-from merau.engine.mesh import FaceNets
 from merau.trainers.data import flow_set
 from merau.trainers.data.releases import (
     casme,
@@ -32,7 +32,7 @@ from merau.trainers.data.releases import (
     smic,
 )
 from merau.trainers.data.releases.release import Corrections, Release, Sample, digits
-from merau.trainers.data.synth.pairs import align
+from merau.trainers.data.synth.image_pairs import align
 
 RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
     "casme": casme.load,

@@ -14,16 +14,16 @@ from tqdm import tqdm
 
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
+from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
-from merau.engine.mesh import FaceNets
 from merau.trainers.data import flow_set
 from merau.trainers.data.emotions import coarse
 from merau.trainers.data.prepare import BESIDE, STEPS, strip
 from merau.trainers.data.synth import action_units as table
-from merau.trainers.data.synth.courses import Drives
-from merau.trainers.data.synth.flows import log_uniform
-from merau.trainers.data.synth.pairs import FRAME, TURN_DEG, align, degrade, draw_drives, draw_poses, read_faces
+from merau.trainers.data.synth.flow_fields import log_uniform
+from merau.trainers.data.synth.image_pairs import FRAME, TURN_DEG, align, degrade, draw_drives, draw_poses, read_faces
 from merau.trainers.data.synth.portrait import Portrait, Pose
+from merau.trainers.data.synth.timelines import Drives
 
 ASTRONAUT = Path(__file__).with_name("synth") / "astronaut.png"
 PER_SITTING = 8  # samples of one made-up person

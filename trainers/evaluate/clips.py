@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from merau.engine.errors import UserError
-from merau.engine.mesh import FaceNets
+from merau.engine.face_mesh import FaceNets
 from merau.engine.recognizer import Recognizer
-from merau.trainers.data.synth.courses import action_units
-from merau.trainers.data.synth.pairs import align
+from merau.trainers.data.synth.image_pairs import align
+from merau.trainers.data.synth.timelines import action_units
 
 QUIET_PAIRS = 40  # of each clip, 0.08 to 0.35 s apart, where nothing is said to happen
 EXPRESSIVE = ("micro", "macro")

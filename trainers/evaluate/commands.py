@@ -71,7 +71,7 @@ def add_commands(commands: Any) -> None:
 def run_predict(options: argparse.Namespace) -> None:
     from merau.engine.recognizer import Recognizer
     from merau.trainers.data import flow_set
-    from merau.trainers.evaluate import answers
+    from merau.trainers.evaluate import predict as answers
 
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(*options.flows)
@@ -93,7 +93,7 @@ def run_protocol(options: argparse.Namespace) -> None:
     from merau.trainers.data import flow_set
     from merau.trainers.evaluate import report
     from merau.trainers.evaluate.run import RunSettings, run
-    from merau.trainers.export import DEFAULT
+    from merau.trainers.export.bundle import DEFAULT
 
     names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch")
     settings = RunSettings(**{name: getattr(options, name) for name in names})
@@ -117,7 +117,7 @@ def run_leaderboard(options: argparse.Namespace) -> None:
     from merau.trainers.data.synthetic_set import draw_set
     from merau.trainers.evaluate import leaderboard
     from merau.trainers.evaluate.run import MODELS
-    from merau.trainers.export import DEFAULT
+    from merau.trainers.export.bundle import DEFAULT
 
     wanted = leaderboard.cells(
         [(path, Recognizer.load(path, device="cpu")) for path in options.bundle or [DEFAULT]],
@@ -193,8 +193,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from merau.engine.recognizer import Recognizer
-    from merau.trainers.data.synth.flows import LIVE_SHARE, FlowSettings, draw
-    from merau.trainers.data.synth.pairs import draw_pairs, measure, pictures
+    from merau.trainers.data.synth.flow_fields import LIVE_SHARE, FlowSettings, draw
+    from merau.trainers.data.synth.image_pairs import draw_pairs, measure, pictures
     from merau.trainers.evaluate.clips import score_clips
     from merau.trainers.evaluate.synthetic import KEPT_OUT, kinds_of, picture, score
 

@@ -14,11 +14,11 @@ from typing import Any
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
-from merau.trainers.evaluate.answers import Answers, answer
-from merau.trainers.evaluate.learners import BASELINES, NETWORKS
-from merau.trainers.evaluate.problem import pose
+from merau.trainers.evaluate.models import BASELINES, NETWORKS
+from merau.trainers.evaluate.predict import Answers, answer
 from merau.trainers.evaluate.report import ZERO_WEIGHT, html
 from merau.trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on
+from merau.trainers.evaluate.task import pose
 
 PROTOCOLS = ("zero-shot", "few-shot", "lodo", "loso")
 TITLES = {

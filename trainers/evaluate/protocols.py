@@ -13,7 +13,7 @@ from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
 from merau.engine.errors import UserError
-from merau.trainers.evaluate.problem import Problem
+from merau.trainers.evaluate.task import Problem
 
 
 class Learner(Protocol):

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.svm import LinearSVC
 
 from merau.calib.probability import diagram
-from merau.trainers.evaluate.problem import Problem
 from merau.trainers.evaluate.run import Run
+from merau.trainers.evaluate.task import Problem
 
 SIDE = 300  # of a figure
 ZERO_WEIGHT = "0 means that they count nothing and the answers are the bundle's own, as in zero-shot; 1 is the most"

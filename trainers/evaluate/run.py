@@ -15,11 +15,11 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate import summary
-from merau.trainers.evaluate.answers import Answers, answer
-from merau.trainers.evaluate.learners import BASELINES, HEADS, NETWORKS, TUNED, Embedded, Merau, tuned
-from merau.trainers.evaluate.problem import TASKS, Problem, pose
+from merau.trainers.evaluate.models import BASELINES, HEADS, NETWORKS, TUNED, Embedded, Merau, tuned
+from merau.trainers.evaluate.predict import Answers, answer
 from merau.trainers.evaluate.protocols import SPLITS, Learner, Trial, crossed, few_shot, zero_shot
-from merau.trainers.export import DEFAULT
+from merau.trainers.evaluate.task import TASKS, Problem, pose
+from merau.trainers.export.bundle import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)

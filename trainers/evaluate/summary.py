@@ -8,8 +8,8 @@ import numpy as np
 from merau.calib import probability
 from merau.trainers.data.flow_set import undecided_units, unit_numbers
 from merau.trainers.evaluate.metrics import auc, counted_scores, intervals
-from merau.trainers.evaluate.problem import Problem
 from merau.trainers.evaluate.protocols import Trial
+from merau.trainers.evaluate.task import Problem
 
 BINS = 10
 

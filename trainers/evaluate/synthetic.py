@@ -11,9 +11,9 @@ from merau.engine.bundle import DOMAIN, Bundle
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.synth.action_units import COMBINATIONS, SOURCE, TARGET, Combinations, Variation
-from merau.trainers.data.synth.flows import LIVE_SHARE, Flows, FlowSettings
+from merau.trainers.data.synth.flow_fields import LIVE_SHARE, Flows, FlowSettings
 from merau.trainers.evaluate.metrics import auc, class_scores, f1
-from merau.trainers.export import trunk_inputs
+from merau.trainers.export.bundle import trunk_inputs
 
 # Stronger variation and nuisance than in training, so that the score is not that of the training distribution.
 KEPT_OUT = FlowSettings(

@@ -17,7 +17,7 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import feeds
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.export import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, unit_calibration, write_onnx
+from merau.trainers.export.bundle import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, unit_calibration, write_onnx
 from merau.trainers.learn.merau import Pairs, Trained
 from merau.trainers.models.merau import CosineClassifier, Merau
 

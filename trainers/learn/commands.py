@@ -31,8 +31,8 @@ def run_staged(options: argparse.Namespace) -> None:
     from merau.trainers.data import flow_set
     from merau.trainers.learn import settings
     from merau.trainers.learn.bundle import write_bundle
+    from merau.trainers.learn.loop import processes
     from merau.trainers.learn.merau import beginning, train_merau
-    from merau.trainers.learn.stage import processes
 
     if not options.data:
         raise UserError("--setting trains on prepared sets: name them with --data.")
@@ -90,7 +90,7 @@ def origin(setting: "Setting", start: Path | None) -> str | None:
     """sha256 of what the flow branch begins as: the bundle `start`, by default the shipped one, or the weights of a
     ResNet18; None for random values.
     """
-    from merau.trainers.export import DEFAULT
+    from merau.trainers.export.bundle import DEFAULT
 
     if start or setting.encoder == "ours":
         return bundles.load(start or DEFAULT).sha256

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from merau.engine.errors import UserError
 from merau.engine.recognizer import UNKNOWN_MAGNITUDE, normalise
-from merau.trainers.data.synth.flows import Flows, joined
+from merau.trainers.data.synth.flow_fields import Flows, joined
+from merau.trainers.learn.loop import Stage, fit, shuffled
 from merau.trainers.learn.settings import FusionSettings
-from merau.trainers.learn.stage import Stage, fit, shuffled
 from merau.trainers.models.au import AuModule
 from merau.trainers.models.merau import FlowModule, FlowNet, Judge, LinearNet, Merau
 

@@ -20,10 +20,10 @@ from merau.engine.recognizer import apex_picture, shrink
 from merau.trainers.baselines.frames import strips
 from merau.trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, undecided_units, unit_numbers
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.data.synth.flows import Flows
-from merau.trainers.evaluate.problem import TASKS, labels
-from merau.trainers.export import DEFAULT, load_model
-from merau.trainers.learn.apex import Frames, train_detector, train_tcae
+from merau.trainers.data.synth.flow_fields import Flows
+from merau.trainers.evaluate.task import TASKS, labels
+from merau.trainers.export.bundle import DEFAULT, load_model
+from merau.trainers.learn.apex_branch import Frames, train_detector, train_tcae
 from merau.trainers.learn.fusion import fuse
 from merau.trainers.learn.settings import Setting
 from merau.trainers.models.au import AuModule

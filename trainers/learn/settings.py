@@ -11,7 +11,7 @@ import yaml
 from merau.engine.errors import UserError
 from merau.engine.flow import METHODS
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.evaluate.problem import TASKS
+from merau.trainers.evaluate.task import TASKS
 
 CLASSIFIERS = ("linear", "cosine", "prototypes")
 OPTIMIZERS = ("adam", "sgd")

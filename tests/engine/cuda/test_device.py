@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from merau.engine.crop import CropSpec
-from merau.engine.cuda.compiler import compile_source
 from merau.engine.cuda.device import Device, Memory
-from merau.engine.cuda.facial import Facial
 from merau.engine.cuda.farneback import Farneback
-from merau.engine.cuda.patches import PatchFlow
+from merau.engine.cuda.nvrtc import compile_source
+from merau.engine.cuda.patch_flow import PatchFlow
+from merau.engine.cuda.preprocess import Facial
 from merau.engine.errors import DeviceError
 from merau.engine.recognizer import GRID
 from tests.engine.cuda.stub.build import FAULTS

@@ -4,7 +4,7 @@ import pytest
 from merau.engine import bundle as bundles
 from merau.engine.recognizer import normalise
 from merau.engine.runtimes.onnx import OnnxTrunk
-from merau.trainers.data.synth.flows import HARDER, draw
+from merau.trainers.data.synth.flow_fields import HARDER, draw
 
 
 @pytest.mark.parametrize("name", ["default", "farneback", "source"])

@@ -18,9 +18,9 @@ from merau.engine.cuda.device import Device
 from merau.engine.errors import DeviceError, UserError
 from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import tensorrt
-from merau.engine.runtimes.crops import CropTrunk
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
+from merau.engine.runtimes.tensorrt_crops import CropTrunk
 from tests.calib.test_quantize import BATCHES
 from tests.engine.cuda.test_farneback import pair
 

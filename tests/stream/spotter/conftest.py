@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from merau.engine.crop import CropSpec, apply, cut, layout_transform
-from merau.engine.mesh import FaceNets
+from merau.engine.face_mesh import FaceNets
 from merau.stream.align import Crop
 from merau.stream.faces import Quality
 from merau.trainers.data.synth.clips import ASTRONAUT
-from merau.trainers.data.synth.courses import Act, drives_at
 from merau.trainers.data.synth.portrait import Portrait, find_face
+from merau.trainers.data.synth.timelines import Act, drives_at
 
 GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0)
 Film = Callable[[Sequence[Act], Iterable[float]], list[Crop]]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from merau.stream.spotter import Span, Spotter, SpotterSettings
-from merau.trainers.data.synth.courses import Act, Pulse, expression, macro, micro, speech
+from merau.trainers.data.synth.timelines import Act, Pulse, expression, macro, micro, speech
 
 
 def smile(onset_s: float, px: float = 2.0) -> Act:

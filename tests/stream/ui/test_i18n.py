@@ -14,7 +14,16 @@ from merau.stream.ui.i18n import SENTENCES, WORDS
 
 SAYING = {"UserError", "Failure"}  # the calls whose first argument a page may come to show
 SAID_BY = {
-    "merau.stream.ui": ("camera", "configure", "desk", "doors", "downloads", "live", "review", "slow"),
+    "merau.stream.ui": (
+        "camera_worker",
+        "settings_page",
+        "workspace",
+        "routes",
+        "downloads",
+        "live_page",
+        "review_page",
+        "fallback_webcam",
+    ),
     "merau.stream.sources": ("file", "camera", "browser"),
 }
 
@@ -64,7 +73,7 @@ def test_sentences_keep_what_fills_them_in():
 
 def test_every_word_of_the_scripts_is_known_in_both_languages():
     assert WORDS["en"].keys() == WORDS["de"].keys()
-    for script in files("merau.stream.ui").iterdir():
+    for script in files("merau.stream.ui").joinpath("static").iterdir():
         if script.name.endswith(".js"):
             for word in re.findall(r'm(?:erau)?\.say\("((?:[^"])+)"', script.read_text(encoding="utf-8")):
                 assert word in WORDS["en"], (script.name, word)

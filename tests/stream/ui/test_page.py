@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 
 from merau.stream.events import read_events, read_labels, read_sessions
 from merau.stream.export import FORMATS
-from merau.stream.ui.settings import Login
+from merau.stream.ui.config import Login
+from scripts.support.rtsp_server import RtspServer
 from tests.clips import demo_start
-from tests.rtsp_server import RtspServer
 from tests.stream.ui.waiting import wait_for
 
 LIT = """() => {

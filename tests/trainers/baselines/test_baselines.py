@@ -14,9 +14,9 @@ from merau.trainers.baselines.network import Network, Training
 from merau.trainers.baselines.vgg import Vgg
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
-from merau.trainers.evaluate.learners import BASELINES, NETWORKS
-from merau.trainers.evaluate.problem import pose
+from merau.trainers.evaluate.models import BASELINES, NETWORKS
 from merau.trainers.evaluate.protocols import crossed, few_shot
+from merau.trainers.evaluate.task import pose
 
 
 def frames(rng: np.random.Generator, label: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from merau.engine import flow as engine_flow
 from merau.trainers.cli import main
 from merau.trainers.data import channels, flow_set
-from merau.trainers.data.synth.flows import FlowSettings, flows
+from merau.trainers.data.synth.flow_fields import FlowSettings, flows
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import normalise
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
-from merau.trainers.data.synth.flows import FlowSettings, flows
+from merau.trainers.data.synth.flow_fields import FlowSettings, flows
 
 HEADER = "dataset,subject,sample,label,flow_png\n"
 

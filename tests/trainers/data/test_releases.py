@@ -15,7 +15,7 @@ from merau.trainers.data import cde, flow_set, prepare
 from merau.trainers.data.prepare import RELEASES, load
 from merau.trainers.data.releases.release import Corrections
 from merau.trainers.data.synth import clips as synth_clips
-from merau.trainers.data.synth.pairs import read_faces
+from merau.trainers.data.synth.image_pairs import read_faces
 from merau.trainers.data.synth.portrait import Portrait
 
 MAKE = Corrections()
@@ -296,7 +296,7 @@ def test_tentative_action_units_stay_where_that_correction_is_left_out(tmp_path)
 @pytest.fixture(scope="module")
 def animated(tmp_path_factory):
     """CASME II with two subjects of moving faces, and one of no face."""
-    from merau.engine.mesh import FaceNets
+    from merau.engine.face_mesh import FaceNets
     from merau.trainers.data.synth.action_units import BUMPS
 
     root = tmp_path_factory.mktemp("release")

@@ -7,7 +7,7 @@ from merau.trainers.baselines.frames import read_strip
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
 from merau.trainers.data.synthetic_set import DATABASES
-from merau.trainers.evaluate.answers import answer
+from merau.trainers.evaluate.predict import answer
 
 
 def test_a_set_of_animated_portraits(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from merau.trainers.data import flow_set
-from merau.trainers.data.synth.flows import FlowSettings, flows
+from merau.trainers.data.synth.flow_fields import FlowSettings, flows
 
 SAMPLES = 90
 DATABASES = ("casme2", "samm")

@@ -4,7 +4,7 @@ import pytest
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip, person_bumps
-from merau.trainers.data.synth.courses import expression, micro
+from merau.trainers.data.synth.timelines import expression, micro
 from merau.trainers.evaluate.clips import frames_at, read_moments, score_clips
 
 

@@ -12,8 +12,8 @@ from merau.trainers.baselines.network import Network, Training
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
 from merau.trainers.evaluate import protocols, summary
-from merau.trainers.evaluate.problem import pose
 from merau.trainers.evaluate.protocols import SPLITS, Trial, crossed, episodes, few_shot
+from merau.trainers.evaluate.task import pose
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 from merau.engine.recognizer import normalise
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set, labelled
-from merau.trainers.data.synth.flows import FlowSettings, flows
-from merau.trainers.export import DEFAULT, load_model
+from merau.trainers.data.synth.flow_fields import FlowSettings, flows
+from merau.trainers.export.bundle import DEFAULT, load_model
 from merau.trainers.learn.fusion import FlowTraining, rehearsed, train
 
 AS_SET = FlowSettings(no_expression=0, peak_px=(2, 8))
@@ -46,7 +46,7 @@ def test_a_trunk_learns_a_domain_from_ten_samples_a_class_and_forgets_nothing(se
 
 
 def test_what_is_wrong_with_few_shots_is_told_before_anything_is_drawn(sets, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("merau.trainers.data.synth.flows.draw", lambda *_: pytest.fail("flows were drawn first"))
+    monkeypatch.setattr("merau.trainers.data.synth.flow_fields.draw", lambda *_: pytest.fail("flows were drawn first"))
     (tmp_path / "broken.csv").write_text("dataset,subject\n")
     for shots, start, sentence in (
         (sets[0], [], "name it with --from"),

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from merau.engine.errors import UserError
 from merau.engine.recognizer import GRID, Recognizer
 from merau.trainers.cli import main
-from merau.trainers.data.synth.flows import FlowSettings, flows
-from merau.trainers.export import load_model, trunk_inputs
+from merau.trainers.data.synth.flow_fields import FlowSettings, flows
+from merau.trainers.export.bundle import load_model, trunk_inputs
 from merau.trainers.learn import settings
 from merau.trainers.learn.bundle import write_bundle
 from merau.trainers.learn.fusion import fuse

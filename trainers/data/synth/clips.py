@@ -27,11 +27,11 @@ import numpy as np
 from tqdm import tqdm
 
 from merau.engine.errors import UserError
-from merau.engine.mesh import FaceNets
-from merau.trainers.data.synth import action_units, courses
+from merau.engine.face_mesh import FaceNets
+from merau.trainers.data.synth import action_units, timelines
 from merau.trainers.data.synth.action_units import AUS, SIDES, Bumps, Variation
-from merau.trainers.data.synth.courses import CROP_PX, Act, Drift, Drives, drives_at
 from merau.trainers.data.synth.portrait import REST, Mouth, Portrait, Pose, find_face
+from merau.trainers.data.synth.timelines import CROP_PX, Act, Drift, Drives, drives_at
 
 ASTRONAUT = Path(__file__).with_name("astronaut.png")  # NASA, public domain; the upper part of scikit-image's picture
 DEMO = Path(__file__).parents[3] / "stream" / "demo" / "demo.mp4"
@@ -180,15 +180,15 @@ def aus_of(act: Act, bumps: Bumps) -> dict[str, dict[str, float]]:
         for name, amount in pulse.amounts.items():
             strongest[name] = max(strongest.get(name, 0.0), amount, key=abs)
     aus: dict[str, dict[str, float]] = {}
-    for (au, side), amount in sorted(courses.action_units(strongest).items()):
-        aus.setdefault(str(au), {})[side] = courses.peak_px({f"{au} {side}": amount}, bumps)
+    for (au, side), amount in sorted(timelines.action_units(strongest).items()):
+        aus.setdefault(str(au), {})[side] = timelines.peak_px({f"{au} {side}": amount}, bumps)
     return aus
 
 
 def acts_of(truth: dict[str, Any]) -> tuple[Act, ...]:
     """The acts that a truth tells of."""
     return tuple(
-        Act(span["kind"], tuple(courses.Pulse(**pulse) for pulse in span["pulses"]), span["label"], span["peak_px"])
+        Act(span["kind"], tuple(timelines.Pulse(**pulse) for pulse in span["pulses"]), span["label"], span["peak_px"])
         for span in truth["spans"]
     )
 
@@ -199,7 +199,7 @@ def dense_flow(truth: dict[str, Any], from_s: float, to_s: float, size_px: int =
     Lids, gaze and the inside of the mouth are not in it.
     """
     acts, axis = acts_of(truth), (np.arange(size_px) + 0.5) / size_px
-    weights = [action_units.weights(courses.action_units(drives_at(acts, t_s))) for t_s in (from_s, to_s)]
+    weights = [action_units.weights(timelines.action_units(drives_at(acts, t_s))) for t_s in (from_s, to_s)]
     points = Mouth(**truth["mouth"]).closed(np.stack(np.meshgrid(axis, axis), axis=-1))
     change = (weights[1] - weights[0]) * size_px / CROP_PX
     return np.moveaxis(action_units.displacement(points, change, person_bumps(truth["person"])), -1, 0)
@@ -254,15 +254,15 @@ def random_plan(
 
 def _random_act(rng: np.random.Generator, kind: str, t_s: float, peak: float, bumps: Bumps) -> Act | None:
     if kind in ("micro", "macro"):
-        label, aus = courses.draw_expression(rng)
+        label, aus = timelines.draw_expression(rng)
         side = str(rng.choice(SIDES)) if rng.random() < 0.12 else None
         most = 2.5 if set(aus) <= LIDS else 7.0  # lids have no further to go
         to_px = peak * rng.uniform(0.9, 1.1) if kind == "micro" else rng.uniform(2, most)
-        drives = courses.expression(rng, aus, to_px, bumps=bumps, side=side)
-        return (courses.micro if kind == "micro" else courses.macro)(rng, t_s, drives, label, to_px)
+        drives = timelines.expression(rng, aus, to_px, bumps=bumps, side=side)
+        return (timelines.micro if kind == "micro" else timelines.macro)(rng, t_s, drives, label, to_px)
     if kind == "speech":
-        return courses.speech(rng, t_s, rng.uniform(1, 6))
-    return {"gaze": courses.gaze, "head": courses.head}[kind](rng, t_s) if kind != "rest" else None
+        return timelines.speech(rng, t_s, rng.uniform(1, 6))
+    return {"gaze": timelines.gaze, "head": timelines.head}[kind](rng, t_s) if kind != "rest" else None
 
 
 def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Act]) -> list[Act]:
@@ -270,7 +270,7 @@ def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Act
     blinks: list[Act] = []
     t_s = rng.uniform(0.5, 4)
     while t_s < duration_s - 0.5:
-        blink = courses.blink(rng, t_s)
+        blink = timelines.blink(rng, t_s)
         clash = any(micro.onset_s - 0.15 < blink.offset_s and blink.onset_s < micro.offset_s + 0.15 for micro in micros)
         if clash and rng.random() < 0.85:
             t_s += 0.2
@@ -381,7 +381,7 @@ def sheet(source: Path, out: Path, face: int = 0) -> None:
 
     rng = np.random.default_rng(0)
     strips = [
-        [cell(f"AU {au}, {px} px", courses.expression(rng, (au,), px, asymmetry=0)) for px in (1, 3, 6)] for au in AUS
+        [cell(f"AU {au}, {px} px", timelines.expression(rng, (au,), px, asymmetry=0)) for px in (1, 3, 6)] for au in AUS
     ]
     strips.append([cell(f"lids {part:.0%} shut", {f"45 {side}": part for side in SIDES}) for part in (0.3, 0.6, 1.0)])
     gazes = ({"gaze_x": -0.03}, {"gaze_x": 0.03}, {"gaze_x": 0.02, "gaze_y": -0.01})
@@ -400,22 +400,22 @@ def demo_plan(duration_s: float = 28.0) -> ClipPlan:
     bumps = person_bumps(person)
 
     def show(make: Any, onset_s: float, aus: tuple[int, ...], label: str, to_px: float, side: str | None = None) -> Act:
-        return make(rng, onset_s, courses.expression(rng, aus, to_px, bumps=bumps, side=side), label, to_px)
+        return make(rng, onset_s, timelines.expression(rng, aus, to_px, bumps=bumps, side=side), label, to_px)
 
     acts = (
-        courses.blink(rng, 1.6),
-        show(courses.micro, 3.2, (1, 2), "surprise", 2.0),
-        show(courses.micro, 5.4, (4,), "negative", 1.8),
-        show(courses.macro, 7.4, (6, 12), "positive", 5.0),
-        courses.blink(rng, 11.2),
-        show(courses.micro, 12.8, (12,), "positive", 1.6),
-        show(courses.micro, 16.8, (17,), "negative", 1.8),
-        courses.blink(rng, 18.2),
-        show(courses.micro, 19.4, (14,), "negative", 1.5, "right"),
-        show(courses.macro, 21.0, (1, 2, 5), "surprise", 4.0),
-        courses.blink(rng, 24.4),
-        show(courses.micro, 25.3, (15,), "negative", 1.6),
-        show(courses.micro, 26.7, (6, 12), "positive", 2.2),
+        timelines.blink(rng, 1.6),
+        show(timelines.micro, 3.2, (1, 2), "surprise", 2.0),
+        show(timelines.micro, 5.4, (4,), "negative", 1.8),
+        show(timelines.macro, 7.4, (6, 12), "positive", 5.0),
+        timelines.blink(rng, 11.2),
+        show(timelines.micro, 12.8, (12,), "positive", 1.6),
+        show(timelines.micro, 16.8, (17,), "negative", 1.8),
+        timelines.blink(rng, 18.2),
+        show(timelines.micro, 19.4, (14,), "negative", 1.5, "right"),
+        show(timelines.macro, 21.0, (1, 2, 5), "surprise", 4.0),
+        timelines.blink(rng, 24.4),
+        show(timelines.micro, 25.3, (15,), "negative", 1.6),
+        show(timelines.micro, 26.7, (6, 12), "positive", 2.2),
     )
     return ClipPlan(acts, duration_s=duration_s, person=person, bit_rate=750_000)
 

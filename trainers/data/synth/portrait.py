@@ -16,9 +16,9 @@ import numpy as np
 
 from merau.engine.crop import CropSpec, layout_transform
 from merau.engine.errors import UserError
-from merau.engine.mesh import FaceNets
+from merau.engine.face_mesh import FaceNets
 from merau.trainers.data.synth.action_units import BLINK, BUMPS, SIDES, Bumps, displacement
-from merau.trainers.data.synth.courses import CROP_PX, Drives, action_units
+from merau.trainers.data.synth.timelines import CROP_PX, Drives, action_units
 
 OVERSAMPLING = 2
 GRID_PX = 4

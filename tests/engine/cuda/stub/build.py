@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from merau.engine.cuda.compiler import SOURCES
+from merau.engine.cuda.nvrtc import SOURCES
 
 HERE = Path(__file__).parent
 FAULTS = HERE / "faults.cu"

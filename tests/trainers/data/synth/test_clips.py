@@ -10,9 +10,9 @@ import pytest
 
 from merau.engine import crop
 from merau.engine.errors import UserError
+from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
-from merau.engine.mesh import FaceNets
-from merau.trainers.data.synth import action_units, courses
+from merau.trainers.data.synth import action_units, timelines
 from merau.trainers.data.synth.clips import (
     ASTRONAUT,
     DEMO,
@@ -51,10 +51,10 @@ def test_grid_and_points_agree_for_many_faces():
 def test_course_rises_from_onset_to_apex_and_falls_to_offset():
     rng = np.random.default_rng(1)
     for _ in range(50):
-        act = courses.micro(rng, 1.0, {"12 left": 2.0}, "positive", 2.0)
+        act = timelines.micro(rng, 1.0, {"12 left": 2.0}, "positive", 2.0)
         assert 0.16 <= act.offset_s - act.onset_s <= 0.5
         times = np.linspace(act.onset_s - 0.1, act.offset_s + 0.1, 2001)
-        level = np.array([courses.drives_at([act], t_s).get("12 left", 0.0) for t_s in times])
+        level = np.array([timelines.drives_at([act], t_s).get("12 left", 0.0) for t_s in times])
         assert abs(times[level.argmax()] - act.apex_s) < 1e-3
         assert level.max() == pytest.approx(2.0, abs=1e-3)
         assert np.all(np.diff(level[: level.argmax()]) >= 0)
@@ -65,8 +65,10 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
     bumps = person_bumps(3)
     rng = np.random.default_rng(2)
     shown = [("surprise", (1, 2), 0.2), ("positive", (12,), 0.9), ("negative", (15,), 1.6)]
-    acts = tuple(courses.micro(rng, at, courses.expression(rng, aus, 2.0, bumps=bumps), c, 2.0) for c, aus, at in shown)
-    plan = ClipPlan((*acts, courses.blink(rng, 2.2)), duration_s=2.7, person=3, motion=STILL)
+    acts = tuple(
+        timelines.micro(rng, at, timelines.expression(rng, aus, 2.0, bumps=bumps), c, 2.0) for c, aus, at in shown
+    )
+    plan = ClipPlan((*acts, timelines.blink(rng, 2.2)), duration_s=2.7, person=3, motion=STILL)
     truth = make_clip(ASTRONAUT, plan, tmp_path / "clip.mp4", seed=0)
     assert json.loads((tmp_path / "clip.truth.json").read_text()) == truth
 
@@ -90,9 +92,9 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
 
 def test_frames_are_lossless_and_the_flow_leads_from_onset_to_apex(tmp_path: Path):
     rng = np.random.default_rng(5)
-    act = courses.micro(rng, 0.1, courses.expression(rng, (6, 12), 2.0, side="left"), "positive", 2.0)
+    act = timelines.micro(rng, 0.1, timelines.expression(rng, (6, 12), 2.0, side="left"), "positive", 2.0)
     aside = Motion(shift=0.15, roll_deg=4)  # far from where the portrait rests
-    plan = ClipPlan((act, courses.blink(rng, 0.7)), duration_s=0.9, noise=0.0, motion=aside)
+    plan = ClipPlan((act, timelines.blink(rng, 0.7)), duration_s=0.9, noise=0.0, motion=aside)
     truth = make_clip(ASTRONAUT, plan, tmp_path / "clip.mp4", seed=1, frames=True, flow=True)
     assert json.loads((tmp_path / "clip.truth.json").read_text()) == truth
     files = sorted((tmp_path / truth["frames"]["folder"]).iterdir())
@@ -125,8 +127,8 @@ def test_the_flow_of_a_videos_own_frames_is_not_claimed(tmp_path: Path):
 
 
 def test_motion_is_painted_onto_real_frames(tmp_path: Path):
-    drives = courses.expression(np.random.default_rng(0), (1, 2), 2.0, bumps=person_bumps(0))
-    act = courses.micro(np.random.default_rng(0), 0.1, drives, "surprise", 2.0)
+    drives = timelines.expression(np.random.default_rng(0), (1, 2), 2.0, bumps=person_bumps(0))
+    act = timelines.micro(np.random.default_rng(0), 0.1, drives, "surprise", 2.0)
     settings = {"duration_s": 0.5, "motion": STILL, "face_px": None, "noise": 0.0, "light": 0.0, "stop_s": 0.3}
     truth = make_clip(DEMO, ClipPlan((act,), **settings), tmp_path / "painted.mp4", seed=0)
     make_clip(DEMO, ClipPlan((), **settings), tmp_path / "plain.mp4", seed=0)

@@ -1,0 +1,121 @@
+"""The live page: the wall of cameras, the consent that comes before it, and what adds and removes cameras."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import gradio as gr
+
+from merau.engine.errors import UserError
+from merau.stream.sources import File, Source, SourceSettings, open_source, redact
+from merau.stream.ui.fallback_webcam import slow_webcam
+from merau.stream.ui.handlers import private, told
+from merau.stream.ui.i18n import t
+from merau.stream.ui.server_state import House
+from merau.stream.ui.workspace import Desk
+
+
+def add_source(desk: Desk, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:
+    """Put what the user typed on the wall. Raises UserError where it is no source."""
+    settings = SourceSettings(paced=True, wait_for_camera=True, decode=decode)
+    first = open_source(spec, settings)  # a file that cannot be read is told at once
+    openers = [lambda: first]
+
+    def opened() -> Source:
+        return openers.pop()() if openers else open_source(spec, settings)
+
+    desk.add(redact(spec.strip()), opened, replay=isinstance(first, File))
+
+
+class Opening(NamedTuple):
+    """What the live page shows of the consent when it is opened: `show` of a page's token, for these `outputs`."""
+
+    show: Callable[[str], tuple[object, object]]
+    outputs: tuple[Any, Any]
+
+
+def live_page(house: House, token: gr.State) -> Opening:
+    """Build it inside its tab."""
+    trusted = house.settings.trusted
+    with gr.Column(elem_id="consent", elem_classes="card", visible=False) as form:
+        gr.Markdown(t("Before a camera is analysed"), elem_classes="title")
+        purpose = gr.Textbox(
+            label=t("Purpose of the analysis"),
+            placeholder=t("for example: training, research study 12, my own face"),
+            elem_id="purpose",
+            max_lines=1,
+            max_length=200,
+        )
+        agreed = gr.Checkbox(label=t("Everyone in view has been told and agrees"), elem_id="agreed")
+        begin = gr.Button(t("Begin the analysis"), variant="primary", elem_id="begin")
+    recorded = gr.HTML(
+        html_template='<p class="m faint"></p>',
+        js_on_load="watch('value', () => merau.agreed(element, props.value))",
+        elem_id="recorded",
+        apply_default_css=False,
+    )
+    wall = gr.HTML(
+        html_template='<div class="m"><div class="empty"></div><div class="wall"></div></div>',
+        js_on_load="merau.wall(element, trigger); // 'remove' 'again'",
+        elem_id="wall",
+        apply_default_css=False,
+    )
+    with gr.Row(elem_id="sources", elem_classes="card"):
+        door = gr.HTML(
+            html_template='<div class="m door"><button class="main" hidden></button><span class="said" role="status">'
+            "</span></div>",
+            js_on_load="merau.webcam.door(element, trigger); // 'ask' 'slow'",
+            elem_id="door",
+            apply_default_css=False,
+        )
+        spec = gr.Textbox(
+            label=t("Camera to add"),
+            placeholder=t("rtsp://user:password@host/path, 0 for the first webcam, or a video file"),
+            elem_id="spec",
+            max_lines=1,
+            scale=4,
+            visible=trusted,
+        )
+        add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=trusted)
+    slow = slow_webcam(house, token)
+
+    def shown(key: str) -> tuple[object, object]:
+        mine = house.visitor(key).consent
+        shared = house.shared.consent
+        cameras = house.shared.cameras.values() if trusted else ()
+        waiting = any(camera.session is None and not camera.replay for camera in cameras)
+        consent = mine or shared
+        told = {"purpose": consent.purpose, "given": consent.given, "mine": mine is not None} if consent else None
+        return gr.update(visible=waiting and shared is None), told
+
+    @told
+    def agree(key: str, stated: str, everyone: bool) -> tuple[object, object]:
+        if not everyone:
+            raise UserError("Nobody is analysed who has not been told and does not agree: confirm it first.")
+        house.visitor(key).desk.agree(stated)
+        if trusted and house.shared.consent is None:
+            house.shared.agree(stated)
+        return shown(key)
+
+    @told
+    def added(key: str, typed: str) -> tuple[object, object, object]:
+        add_source(house.desk(key, Desk.name), typed, decode=house.settings.decode)
+        return "", *shown(key)
+
+    @told
+    def removed(key: str, event: gr.EventData) -> None:
+        house.desk(key, Desk.name).remove(int(event.camera))
+
+    @told
+    def again(key: str, event: gr.EventData) -> None:
+        desk = house.desk(key, Desk.name)
+        if camera := desk.cameras.get(int(event.camera)):
+            camera.start(desk.consent)
+
+    for wish, part, first in ((door.ask, form, "#purpose :is(input, textarea)"), (door.slow, slow, "#slow-picture")):
+        appears = wish(lambda: gr.update(visible=True), None, part, **private())
+        appears.success(None, js=f"() => merau.goTo('{first}')")
+    begin.click(agree, [token, purpose, agreed], [form, recorded], **private())
+    gr.on([add.click, spec.submit], added, [token, spec], [spec, form, recorded], **private())
+    wall.remove(removed, [token], None, **private())
+    wall.again(again, [token], None, **private())
+    return Opening(shown, (form, recorded))

@@ -1,0 +1,205 @@
+"""The page as one Gradio application, and its server."""
+
+import hmac
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
+
+import gradio as gr
+from gradio.tunneling import CURRENT_TUNNELS
+from starlette.middleware import Middleware
+
+from merau.engine.errors import UserError
+from merau.stream.events import event_fields, read_events
+from merau.stream.pipeline import PipelineSettings
+from merau.stream.ui.config import UiSettings
+from merau.stream.ui.handlers import private, told
+from merau.stream.ui.i18n import SENTENCES, WORDS, t, translations
+from merau.stream.ui.live_page import add_source, live_page
+from merau.stream.ui.middleware import Gate
+from merau.stream.ui.review_page import review_page
+from merau.stream.ui.routes import open_doors
+from merau.stream.ui.server_state import House
+from merau.stream.ui.settings_page import configure_page
+from merau.stream.ui.uploads import Uploads
+from merau.stream.ui.workspace import Load
+
+SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
+FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
+
+
+class App:
+    """The page, served until `close`.
+
+    Raises UserError where the store, a source, the port or the public link cannot be had, and where cameras of this
+    server would be open to everybody.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        load: Load,
+        settings: UiSettings,
+        *,
+        store: Path,
+        pipeline: PipelineSettings | None = None,
+    ) -> None:
+        if sources and not settings.trusted:
+            raise UserError(
+                "The cameras of this server would be open to everybody who has the address: set --auth USER:FILE, "
+                "or name no SOURCE, so that visitors use their own webcams."
+            )
+        self.house = House(settings, store, load, pipeline or PipelineSettings())
+        self.blocks = page(self.house)
+        try:
+            if settings.purpose:
+                self.house.shared.agree(settings.purpose)
+            for source in sources:
+                add_source(self.house.shared, source, decode=settings.decode)
+            self.address, self.public = self._serve(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _serve(self, settings: UiSettings) -> tuple[str, str | None]:
+        """The page's address, and that of the public link, if one was asked for."""
+        try:
+            with redirect_stdout(sys.stderr):  # where Gradio tells of the link; standard output is ours
+                app, local, public = self.blocks.launch(
+                    **launching(settings),
+                    prevent_thread_lock=True,
+                    server_name=settings.host,
+                    server_port=settings.port or None,
+                )
+        except OSError as error:
+            raise UserError(f"The port {settings.port} is in use: choose another with --port.") from error
+        if settings.share and not public:
+            raise UserError(
+                "The public link could not be made: it needs the internet, with https to api.gradio.app and at first "
+                "to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
+            )
+        self.blocks.server.config.ws_per_message_deflate = False  # pictures are compressed already
+        open_doors(app, self.house)
+        return local, public
+
+    def check(self) -> None:
+        """Raises UserError unless the page answers at its address."""
+        direct = build_opener(ProxyHandler({}))  # a proxy does not know this machine's own addresses
+        try:
+            with direct.open(self.address, timeout=10) as answer:
+                answer.read()
+        except OSError as error:
+            raise UserError(f"The page does not answer at {self.address}: {error}.") from error
+
+    def close(self) -> None:
+        """Stop serving; visitors' data goes. Raises UserError when the store cannot be written."""
+        with redirect_stdout(sys.stderr):
+            for tunnel in CURRENT_TUNNELS:  # Gradio ends them only when Python ends
+                tunnel.kill()
+        self.blocks.close(verbose=False)
+        self.house.close()
+
+
+@contextmanager
+def until_stopped(app: App) -> Iterator[threading.Event]:
+    """Closes the page at the end; the event is set by the first Ctrl-C or SIGTERM, a second one kills."""
+    stopped = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stopped.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield stopped
+    finally:
+        app.close()
+
+
+def page(house: House) -> gr.Blocks:
+    """The page; its parts live in modules of their names."""
+    with gr.Blocks(title="merau-live", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as blocks:
+        token = gr.State("")
+        key = gr.HTML(
+            html_template="<span></span>",
+            js_on_load="watch('value', () => merau.enter(props.value)); merau.enter(props.value)",
+            elem_id="key",
+        )
+        gr.HTML(html_template=_text("top.html"), js_on_load=_text("top.js"), apply_default_css=False, elem_id="top")
+        with gr.Tabs(elem_id="pages"):
+            with gr.Tab(t("Live"), id="live"):
+                opening = live_page(house, token)
+            with gr.Tab(t("Review"), id="review") as tab:
+                review_page(house, token, tab)
+            with gr.Tab(t("Settings"), id="settings") as tab:
+                configure_page(house, token, tab)
+
+        @told
+        def arrive() -> tuple[Any, ...]:
+            visitor = house.arrive()
+            entered = {
+                "token": visitor.token,
+                "trusted": house.settings.trusted,
+                "login": house.settings.login is not None,
+                "words": WORDS,
+                "sentences": SENTENCES,
+            }
+            return visitor.token, entered, *opening.show(visitor.token)
+
+        def cameras() -> list[dict[str, Any]]:
+            """How the server's own cameras fare."""
+            return house.shared.statuses() if house.settings.trusted else []
+
+        def events(session: int) -> list[dict[str, Any]]:
+            """The events of one session of the server's own cameras."""
+            if not house.settings.trusted:
+                return []
+            return [event_fields(event) for event in read_events(house.shared.store.path, session)]
+
+        gr.api(cameras, api_name="cameras")
+        gr.api(events, api_name="events")
+        blocks.load(arrive, None, [token, key, *opening.outputs], **private())
+    return blocks
+
+
+def launching(settings: UiSettings) -> dict[str, Any]:
+    """Gradio's launch options."""
+    login = settings.login
+
+    def check(user: str, password: str) -> bool:
+        assert login is not None
+        right = hmac.compare_digest(user.encode(), login.user.encode())
+        return hmac.compare_digest(password.encode(), login.password.encode()) and right
+
+    scripts = "\n".join(_text(name) for name in SCRIPTS)
+    return {
+        "auth": check if login else None,
+        "share": settings.share,
+        "run_history": False,
+        "quiet": True,
+        "footer_links": [],
+        "max_file_size": f"{settings.upload_mb}mb",
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "mcp_server": False,
+        "i18n": translations,
+        "app_kwargs": {
+            "openapi_url": None,
+            "middleware": [Middleware(Gate, settings=settings), Middleware(Uploads, limit_mb=settings.upload_mb)],
+        },
+        "theme": gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
+        "css": _text("page.css"),
+        "head": f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',
+    }
+
+
+def _text(name: str) -> str:
+    return files("merau.stream.ui").joinpath("static", name).read_text(encoding="utf-8")

@@ -1,0 +1,306 @@
+"""One store, the cameras that fill it, and what was taught from it: the server's own, or one visitor's."""
+
+import itertools
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merau.engine import bundle as bundles
+from merau.engine.bundle import Bundle
+from merau.engine.errors import UserError
+from merau.engine.few_shot import Lesson, Sample, taught_to, teach
+from merau.engine.recognizer import Judgement, Recognizer
+from merau.stream.events import (
+    Consent,
+    Curve,
+    Event,
+    Label,
+    Store,
+    now,
+    read_curves,
+    read_events,
+    read_labels,
+    read_sessions,
+)
+from merau.stream.pipeline import PipelineSettings, unsure
+from merau.stream.sources import Source
+from merau.stream.spotter.flow_backend import FrameFlow, runs_on
+from merau.stream.summary import Trace
+from merau.stream.ui.camera_worker import Camera, Wiring
+from merau.stream.ui.frame_encoder import Sinks
+from merau.stream.ui.outbox import Mailbox, Shot
+
+# Of the bundle at a path, or the one that this server was started with. Each camera has its own: a recognizer makes one
+# prediction at a time.
+Load = Callable[[Path | None], Recognizer]
+NUMBERS = itertools.count(1)  # of cameras, over all desks: a page may show two desks
+
+
+class Desk:
+    """Open until `close`. Raises UserError where the store cannot be used."""
+
+    name = "server"
+
+    def __init__(self, store: Path, load: Load, settings: PipelineSettings, cutter: Executor) -> None:
+        self._load, self._settings, self._cutter = load, settings, cutter
+        self._judge = load(None)
+        self._own = self._judge.bundle
+        self.store = Store(store, keep_pictures=True)
+        self.consent: Consent | None = None
+        self.cameras: dict[int, Camera] = {}
+        self.traces: dict[int, dict[int, Trace]] = {}
+        self.lessons: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
+        self._loaded = list(self.lessons)  # those of them that came from files
+        self.store.judge_anew([])  # what the page taught went with its server
+        self._viewers: set[Mailbox] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The one that judges now: this server's own, or the one that the present lesson was taught to."""
+        return self._judge.bundle
+
+    @property
+    def runs_on(self) -> list[str]:
+        """What runs on which device here, and why, in words: for the cameras that run, or for the next."""
+        running = sorted({camera.runs_on for camera in list(self.cameras.values())} - {""})
+        return running or [runs_on(self._judge, FrameFlow(self._judge, self._settings.spotter.crop))]
+
+    # --- who looks
+
+    def join(self, viewer: Mailbox) -> None:
+        """Show this desk on a page from now on, beginning with where its cameras stand."""
+        with self._lock:
+            self._viewers.add(viewer)
+        viewer.note(self._status())
+        for camera in self._on_wall():
+            for word in list(camera.said):
+                viewer.note(word)
+            if camera.last_shot:
+                viewer.put(replace(camera.last_shot, points=tuple(camera.points)))
+
+    def leave(self, viewer: Mailbox) -> None:
+        with self._lock:
+            self._viewers.discard(viewer)
+
+    def tell(self, word: dict[str, Any]) -> None:
+        for viewer in self._looking():
+            viewer.note(word)
+
+    def tell_status(self) -> None:
+        self.tell(self._status())
+
+    def _status(self) -> dict[str, Any]:
+        return {"cameras": self.statuses(), "desk": self.name}
+
+    def statuses(self) -> list[dict[str, Any]]:
+        return [camera.status() for camera in self._on_wall()]
+
+    def _on_wall(self) -> list[Camera]:
+        return [camera for camera in list(self.cameras.values()) if camera.on_wall]
+
+    def _looking(self) -> list[Mailbox]:
+        with self._lock:
+            return list(self._viewers)
+
+    # --- cameras
+
+    def agree(self, purpose: str) -> None:
+        """Record the purpose and that those in view agreed; cameras that waited for it start."""
+        if not purpose.strip():
+            raise UserError("State the purpose of the analysis in a few words.")
+        self.consent = Consent(purpose.strip(), now())
+        for camera in self.cameras.values():
+            if camera.session is None:
+                camera.start(self.consent)
+
+    def add(self, name: str, open_source: Callable[[], Source], *, replay: bool, on_wall: bool = True) -> Camera:
+        """Take up a source. It starts at once, or, lacking consent, once that is given."""
+        wiring = Wiring(self._recognizer(), self._settings, self.store, self._sinks, self.tell, self.traces)
+        camera = Camera(next(NUMBERS), name, open_source, wiring, replay, on_wall)
+        self.cameras[camera.number] = camera
+        if replay or self.consent:
+            camera.start(self.consent)
+        return camera
+
+    def remove(self, number: int) -> None:
+        camera = self.cameras.pop(number, None)
+        if camera is None:
+            raise UserError("This camera was removed already.")
+        camera.stop()
+        self.tell({"removed": number})
+
+    def _sinks(self, camera: Camera, session: int) -> Sinks:
+        def show(shot: Shot) -> None:
+            if camera.on_wall:
+                camera.last_shot = shot
+                camera.points.extend(shot.points)
+                for viewer in self._looking():
+                    viewer.put(shot)
+
+        def keep(event: Event, mp4: bytes) -> None:
+            self.store.put_clip(session, event.id, mp4)
+            self.tell({"film": event.id, "session": session})
+
+        return Sinks(show, lambda: camera.on_wall and bool(self._viewers), keep, self._cutter)
+
+    # --- review and teaching
+
+    def curves(self, session: int) -> list[Curve]:
+        """How each face of a session moved, up to now."""
+        if session in self.traces:
+            return [trace.curve(track) for track, trace in list(self.traces[session].items())]
+        return read_curves(self.store.path, session)
+
+    def event(self, session: int, event_id: str) -> Event:
+        found = next((event for event in read_events(self.store.path, session) if event.id == event_id), None)
+        if found is None:
+            raise UserError("This event has been deleted.")
+        return found
+
+    def label(self, session: int, event_id: str, name: str) -> None:
+        """Note what a person calls an event."""
+        if not (name := name.strip()) or len(name) > 40:
+            raise UserError("A class needs a name of 1 to 40 characters.")
+        event = self.event(session, event_id)
+        said = self._judged(event)
+        self.store.label(session, event, name, said.prior if said else {})
+        self.store.flush()
+
+    def unlabel(self) -> None:
+        """Take the newest label back."""
+        self.store.unlabel()
+        self.store.flush()
+
+    def labels(self) -> list[Label]:
+        return read_labels(self.store.path)
+
+    def samples(self) -> list[Sample]:
+        """What can be taught from: the samples of the head that was loaded last, and the labelled events that this
+        bundle's trunk has seen. What is in both counts once, by its label.
+        """
+        loaded = self._loaded[-1].samples if self._loaded else ()
+        labelled = [
+            Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
+            for label in self.labels()
+            if label.embedding and label.probabilities and label.bundle_sha256 == self.bundle.sha256
+        ]
+        return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
+
+    def teach(self) -> Lesson:
+        """Fit a head to all samples and answer with it from the next frame on; the one before is kept for `unteach`."""
+        return self.use(teach(self.samples(), self.bundle))
+
+    def use_saved(self, path: Path) -> Lesson:
+        """Answer with the head at `path` from the next frame on, and with the bundle that it was taught to.
+
+        Raises UserError unless that one ships or is this server's own.
+        """
+        sha256 = taught_to(path)
+        found = None if sha256 == self._own.sha256 else bundles.shipped(sha256)
+        lesson = Lesson.load(path, bundles.load(found) if found else self._own)
+        self._loaded.append(lesson)
+        return self.use(lesson)
+
+    def use(self, lesson: Lesson) -> Lesson:
+        self.lessons.append(lesson)
+        self._swap()
+        return lesson
+
+    def unteach(self) -> None:
+        """Go back to the lesson before, at last to the bundle's own classes."""
+        if not self.lessons:
+            raise UserError("Nothing was taught that could be undone.")
+        gone = self.lessons.pop()
+        if self._loaded and gone is self._loaded[-1]:
+            self._loaded.pop()
+        self._swap()
+
+    def _swap(self) -> None:
+        """From now on the present lesson, or none, judges: what the cameras see, and what is stored already."""
+        wanted = self.lessons[-1].bundle_sha256 if self.lessons else self._own.sha256
+        cameras = list(self.cameras.values())
+        if wanted == self.bundle.sha256:
+            for recognizer in (self._judge, *(camera.wiring.recognizer for camera in cameras)):
+                recognizer.teach(self.lessons[-1] if self.lessons else None)
+        else:
+            self._judge = self._recognizer()
+            for camera in cameras:
+                camera.wiring = replace(camera.wiring, recognizer=self._recognizer())
+        self.store.flush()
+        path = self.store.path
+        found = ((session.id, event) for session in read_sessions(path) for event in read_events(path, session.id))
+        self.store.judge_anew(
+            (
+                session,
+                replace(event, probabilities=said.probabilities, label=said.label, uncertain=unsure(said, self._judge)),
+            )
+            for session, event in found
+            if (said := self._judged(event))
+        )
+        self.store.flush()
+
+    def _recognizer(self) -> Recognizer:
+        """One with the present lesson, or none, and the bundle that belongs to it."""
+        lesson = self.lessons[-1] if self.lessons else None
+        foreign = lesson and lesson.bundle_sha256 != self._own.sha256
+        recognizer = self._load(bundles.shipped(lesson.bundle_sha256) if lesson and foreign else None)
+        recognizer.teach(lesson)
+        return recognizer
+
+    def _judged(self, event: Event) -> Judgement | None:
+        """What is said now of an event; None where this bundle's trunk has not seen it."""
+        if event.embedding is None or event.bundle_sha256 != self.bundle.sha256:
+            return None
+        return self._judge.judge(np.frombuffer(event.embedding, np.float32), event.aus)
+
+    # --- the end
+
+    def forget(self, older_than_h: float) -> None:
+        self.store.forget(datetime.now(UTC) - timedelta(hours=older_than_h))
+
+    def delete_everything(self) -> None:
+        """Sessions, events, pictures, films, labels and what was taught; cameras begin new sessions."""
+        for camera in self.cameras.values():
+            camera.stop()
+        self._finish_films()
+        self.store.delete_all()
+        self.lessons.clear()
+        self._loaded.clear()
+        self._swap()
+        for camera in self.cameras.values():
+            camera.session = None
+        self.consent = None
+
+    def close(self) -> None:
+        for camera in list(self.cameras.values()):
+            camera.stop()
+        self._finish_films()
+        self.store.close()
+
+    def _finish_films(self) -> None:
+        """Wait until the films that are being cut are stored: the cutter takes one job after the other."""
+        self._cutter.submit(lambda: None).result()
+
+
+class PrivateDesk(Desk):
+    """A visitor's: its folder and all that is in it go when it is closed."""
+
+    name = "mine"
+
+    def __init__(self, folder: Path, load: Load, settings: PipelineSettings, cutter: Executor) -> None:
+        self.folder = folder
+        super().__init__(folder / "merau.db", load, settings, cutter)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,25 @@
+"""The spotter's flow on the GPU against the CPU's, on a device or on the stub driver."""
+
+import numpy as np
+import pytest
+
+from merau.engine.cuda.patch_flow import PatchFlow
+from merau.engine.patch_flow import patch_flow, patched
+from tests.engine.cuda.test_farneback import pair
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", [(180, 168), (61, 75)])
+def test_flow_and_misfit_are_the_cpus(device, size):
+    before, after = (np.stack(pictures) for pictures in zip(*(pair(seed, *size) for seed in range(3)), strict=True))
+    patches = PatchFlow(device, 4, *size)
+    flows, misfits = patches(before=before, after=after)
+    patches.close()
+    for flow, misfit, *pictures in zip(flows, misfits, before, after, strict=True):
+        true_flow, true_misfit = patch_flow(*map(patched, pictures))
+        assert (flow.shape, misfit.shape) == (true_flow.shape, true_misfit.shape)
+        apart = np.hypot(*(flow - true_flow))
+        assert np.hypot(*true_flow).mean() > 0.1
+        assert np.median(apart) < 1e-4
+        assert np.quantile(apart, 0.99) < 0.02
+        assert np.median(np.abs(misfit - true_misfit)) < 1e-3

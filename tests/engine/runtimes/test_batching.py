@@ -1,0 +1,73 @@
+"""Micro-batching, on a trunk that notes how many rows came at once."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from merau.engine.errors import DeviceError
+from merau.engine.runtimes.batching import Batcher
+
+
+class Noting:
+    """Gives back the first value and twice it, once it may `go`."""
+
+    def __init__(self):
+        self.rows, self.go, self.began = [], threading.Event(), threading.Event()
+
+    def embed(self, *, flow):
+        self.rows.append(len(flow))
+        self.began.set()
+        assert self.go.wait(20)
+        if (flow < 0).any():
+            raise DeviceError("The GPU fell out.")
+        return flow[:, :1], 2 * flow[:, :1]
+
+
+def ask(batcher, value):
+    return batcher.embed(flow=np.full((1, 4), value, np.float32))
+
+
+def await_asked(batcher, count):
+    deadline_s = time.monotonic() + 20
+    while batcher._asked.qsize() < count and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+
+
+def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own():
+    trunk = Noting()
+    batcher = Batcher(trunk.embed, wait_s=0.05, most=8)
+    with ThreadPoolExecutor(17) as cameras:
+        first = cameras.submit(ask, batcher, 0)
+        assert trunk.began.wait(20)  # alone: nobody else asked within the wait
+        others = [cameras.submit(ask, batcher, value) for value in range(1, 17)]
+        await_asked(batcher, 16)
+        trunk.go.set()
+        assert first.result()[0] == 0
+        for value, other in enumerate(others, 1):
+            embedding, au_logits = other.result()
+            assert embedding.shape == (1, 1)
+            assert embedding == value
+            assert au_logits == 2 * value
+    assert trunk.rows == [1, 8, 8]
+    batcher.close()
+
+
+def test_what_the_trunk_raises_reaches_all_who_asked_and_the_next_is_answered():
+    trunk = Noting()
+    batcher = Batcher(trunk.embed, wait_s=0)
+    with ThreadPoolExecutor(4) as cameras:
+        first = cameras.submit(ask, batcher, 1)
+        assert trunk.began.wait(20)
+        others = [cameras.submit(ask, batcher, -1) for _ in range(3)]
+        await_asked(batcher, 3)
+        trunk.go.set()
+        assert first.result()[0] == 1
+        for other in others:
+            with pytest.raises(DeviceError, match="fell out"):
+                other.result(timeout=20)
+    assert ask(batcher, 3)[0] == 3
+    assert trunk.rows == [1, 3, 1]
+    batcher.close()

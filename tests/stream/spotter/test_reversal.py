@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from merau.stream.spotter.reversal import undone
+
+FLOOR = np.full((14, 13), 0.1)
+PART = np.zeros((14, 13), bool)
+PART[2:6, 2:6] = True
+
+
+def flows(*u: float) -> np.ndarray:
+    """(N, 2, 14, 13): the part moves so much to the right in each, pixels."""
+    moved = np.zeros((len(u), 2, 14, 13))
+    moved[:, 0, PART] = np.array(u)[:, None]
+    return moved
+
+
+def strength(earlier: np.ndarray, now: np.ndarray, *parts: np.ndarray) -> list[float]:
+    return undone(earlier, now, FLOOR, np.stack(parts or (PART,))).ravel().tolist()
+
+
+def test_a_rise_that_comes_back_is_as_strong_as_the_geometric_mean_of_both_in_noise_floors():
+    assert strength(flows(0.1, 0.4), flows(-0.9)[0]) == pytest.approx([3.0, 6.0])
+
+
+def test_a_rise_that_goes_on_and_one_that_turns_aside_are_none():
+    aside = flows(0.4)[0, ::-1]
+    assert strength(flows(0.4), flows(0.4)[0]) == strength(flows(0.4), aside) == [0.0]
+
+
+def test_parts_are_apart():
+    assert strength(flows(0.4), flows(-0.4)[0], PART, ~PART) == pytest.approx([4.0, 0.0])
+
+
+def test_patches_that_go_on_take_away_from_those_that_come_back():
+    now = flows(-0.4)[0]
+    now[:, 2] *= -1  # one row of four
+    assert strength(flows(0.4), now) == pytest.approx([4.0 * 0.5**0.5])

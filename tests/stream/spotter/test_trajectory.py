@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from merau.stream.spotter.features import Motion, moment
+from merau.stream.spotter.trajectory import Course, Point
+
+MASK = np.zeros((14, 13), bool)
+MASK[8:10, 3:5] = True
+RATE = 50
+
+
+@pytest.fixture
+def follow(film):
+    """A course whose patches move by `px(t_s)` down, at RATE frames a second."""
+
+    def make(px, seconds: float, drift: float = 0.0) -> Course:
+        times_s = np.arange(0, seconds, 1 / RATE)
+        moments = [moment(crop) for crop in film([], times_s)]
+        course = Course(moments[0], MASK, np.full(MASK.shape, 0.1), 0)
+        for now, t_s in zip(moments[1:], times_s[1:], strict=True):
+            patches = np.zeros((2, *MASK.shape), np.float32)
+            patches[1, MASK] = px(t_s) + drift * t_s
+            course.add(Point(now.crop, now.aperture, now.mouth_px, Motion(patches, np.zeros(2)), 0.0))
+        return course
+
+    return make
+
+
+def hill(t_s: float) -> float:
+    """Rises from 0.1 s to its apex at 0.3 s, back at 0.6 s."""
+    return float(np.interp(t_s, [0.1, 0.3, 0.6], [0.0, 1.0, 0.0]))
+
+
+def test_onset_apex_and_offset_of_a_hill(follow):
+    course = follow(hill, 0.8)
+    assert course.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.02)
+    assert course.level().max() == 1.0
+    assert course.has_returned()
+
+
+def test_a_course_that_comes_to_rest_above_zero_has_the_same_bounds(follow):
+    course = follow(hill, 0.8, drift=0.2)
+    assert course.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.04)
+
+
+def test_a_course_that_stays_has_not_returned(follow):
+    course = follow(lambda t_s: min(5 * t_s, 1.0), 0.8)
+    assert not course.has_returned()
+    assert course.level()[-1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_narrowing_forgets_what_moved_outside(follow):
+    course = follow(hill, 0.5)
+    course.narrow(MASK & (np.arange(13) > 20))
+    assert course.snr == 0.0
+
+
+def test_a_branch_keeps_the_id_and_what_was_seen_and_the_rest_goes_on_alone(follow):
+    course = follow(hill, 0.5)
+    points, bounds = len(course.points), course.bounds()
+    branch = course.branch(7)
+    course.add(course.points[-1])
+    assert (branch.id, course.id) == (0, 7)
+    assert (len(branch.points), branch.bounds()) == (points, bounds)
+
+
+def test_noise_on_a_flat_top_does_not_carry_the_apex_to_its_edge(follow):
+    def flat(t_s: float) -> float:
+        top = min(1.0, max(0.0, 4 * (1 - abs(t_s - 0.3) / 0.2)))  # 0.4 s long, its middle at 0.3 s
+        return top + (0.03 if abs(t_s - 0.2) < 0.5 / RATE else 0.0)
+
+    assert follow(flat, 0.8).bounds()[1] == pytest.approx(0.3, abs=0.04)

@@ -1,0 +1,57 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.face_mesh import FaceNets
+from merau.trainers.data.synth.action_units import both_sides
+from merau.trainers.data.synth.clips import ASTRONAUT
+from merau.trainers.data.synth.flow_fields import CLASSES, FlowSettings, draw
+from merau.trainers.data.synth.image_pairs import align, draw_pairs, in_a_set, measure, pictures, read_faces
+from merau.trainers.data.synth.portrait import Portrait
+
+
+def test_a_raised_brow_is_measured_where_and_as_it_moved():
+    nets = FaceNets()
+    face = read_faces([ASTRONAUT], nets)[0]
+    portrait = Portrait(face.picture, face.landmarks, size=(360, 320), face_px=200)
+    raised = {f"{au} {side}": 2.0 for au, side in both_sides({1: 1, 2: 1})}
+    onset, apex = align([portrait.frame({}), portrait.frame(raised)], nets)
+    assert onset.shape == apex.shape == CropSpec().full
+    drawn = draw_pairs([ASTRONAUT], 1, seed=0)
+    flow = measure(replace(drawn, onset=onset[None], apex=apex[None])).flow
+    assert np.median(flow[0, 1, 1:5, 4:28]) < -0.5  # brows up
+    assert np.abs(flow[0, :, 22:28]).max() < 0.5  # mouth at rest
+
+
+def test_the_same_seed_gives_the_same_pairs():
+    first, second = (draw_pairs([ASTRONAUT], 3, seed=4) for _ in range(2))
+    assert np.array_equal(first.onset, second.onset)
+    assert np.array_equal(first.aus, second.aus)
+    assert set(first.label) <= set(range(len(CLASSES)))
+    seen = pictures(first.apex)
+    assert seen.shape == (3, 1, 64, 64)
+    assert 0 <= seen.min() < seen.max() <= 1
+
+
+def test_a_flow_set_shows_the_movement_of_a_pair_but_not_how_large_it_is():
+    live = draw(0, 40, FlowSettings(peak_px=(3, 6), no_expression=0))
+    seen = in_a_set(live, seed=0)
+    assert not seen.known.any()
+    assert np.array_equal(seen.label, live.label)
+    assert seen.flow.std((1, 2, 3)) == pytest.approx(np.ones(40), abs=1e-4)
+    alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(live.flow, seen.flow, strict=True)]
+    assert 0.5 < np.median(alike) < 0.95  # it lies elsewhere, too
+
+
+def test_a_picture_without_a_face_is_refused(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "sky.png"), np.full((200, 200, 3), 200, np.uint8))
+    with pytest.raises(UserError, match="sky.png: .*face"):
+        draw_pairs([tmp_path / "sky.png"], 1, seed=0)
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(UserError, match="notes.txt is not a picture"):
+        draw_pairs([tmp_path / "notes.txt"], 1, seed=0)

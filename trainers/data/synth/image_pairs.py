@@ -1,0 +1,190 @@
+"""Onset-apex picture pairs with truth: a portrait at rest and moved, through noise, compression, mesh and alignment.
+
+The picture counterpart of `flows`: the same draws of Action Units, but the flow has to be measured. Slow (about
+ten pairs a second), so it serves to check what was learned from drawn flow, and to teach the apex branch faces.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from merau.engine.crop import CropSpec, compose, cut, layout_transform, similarity
+from merau.engine.errors import UserError
+from merau.engine.face_mesh import FaceNets
+from merau.engine.flow import pair_flow
+from merau.engine.recognizer import apex_picture, shrink
+from merau.trainers.data.flow_set import placed
+from merau.trainers.data.synth import action_units as table
+from merau.trainers.data.synth.flow_fields import SPOKEN_PX, Flows, draw_intensities, log_uniform, seen_as_set
+from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
+from merau.trainers.data.synth.timelines import Drives, peak_px
+
+FRAME = (360, 320)
+PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
+PEAK_PX = (0.5, 4.0)  # at a 128-px crop
+TURN_DEG = (0.1, 1.0)  # of the head between onset and apex
+NO_EXPRESSION = 0.3  # share of pairs
+ZOOM_SIGMA = 0.11  # of how much a flow set enlarges a face, across and down
+DROP_SD = 0.05  # of how much lower it shows it, crop widths
+NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
+
+
+@dataclass(frozen=True)
+class Face:
+    """A picture (H, W, 3) uint8 BGR and the mesh (468, 3) of one face in it."""
+
+    picture: np.ndarray
+    landmarks: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """N pairs: `onset`, `apex` (N, 180, 168) uint8 full crops; `label`, `aus`, `peak_px` as in `flows.Flows`;
+    `face` (N,) which of the faces it was.
+    """
+
+    onset: np.ndarray
+    apex: np.ndarray
+    label: np.ndarray
+    aus: np.ndarray
+    peak_px: np.ndarray
+    face: np.ndarray
+
+
+def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
+    """Every face of every picture, each also mirrored. Raises UserError on what is no picture or has no face."""
+    found = []
+    for path in paths:
+        picture = cv2.imread(str(path))
+        if picture is None:
+            raise UserError(f"{path} is not a picture that can be read.")
+        for image in (picture, picture[:, ::-1].copy()):
+            for which in range(max(1, len(nets.detect(image)))):
+                try:
+                    found.append(Face(image, find_face(image, nets, which)))
+                except UserError as error:
+                    raise UserError(f"{path}: {error}") from error
+    return found
+
+
+def draw_pairs(
+    portraits: Sequence[Path], samples: int, seed: int, combinations: table.Combinations = table.COMBINATIONS
+) -> Pairs:
+    """`samples` pairs of the faces in `portraits`, with a progress bar; labels index `combinations`, then nothing.
+
+    A pair whose face is lost is drawn again.
+    """
+    rng, nets = np.random.default_rng(seed), FaceNets()
+    faces = read_faces(portraits, nets)
+    rows: list[tuple[Any, ...]] = []
+    with tqdm(total=samples, desc="drawing pairs", unit="pair") as bar:
+        while len(rows) < samples:
+            which = int(rng.integers(len(faces)))
+            bumps, face_px = table.perturb(rng, None), rng.uniform(90, 240)
+            portrait = Portrait(faces[which].picture, faces[which].landmarks, size=FRAME, face_px=face_px, bumps=bumps)
+            for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
+                none = rng.random() < NO_EXPRESSION
+                other = str(rng.choice(list(NOTHING), p=list(NOTHING.values()))) if none else ""
+                label = len(combinations) if none else int(rng.integers(len(combinations)))
+                drives, aus, peak = draw_drives(rng, bumps, label, other, combinations)
+                turn_deg = float(log_uniform(rng, TURN_DEG, 1)[0]) * (3 if other == "head" else 1)
+                poses = draw_poses(rng, turn_deg)
+                frames = [portrait.frame(moved, pose) for moved, pose in zip(({}, drives), poses, strict=True)]
+                crops = align([degrade(rng, frame) for frame in frames], nets)
+                if crops is not None:
+                    rows.append((*crops, label, aus, peak, which))
+                    bar.update()
+            if not rows:
+                raise UserError("The face is lost in every picture made of the portraits: use clearer, frontal ones.")
+    return Pairs(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def measure(drawn: Pairs, *, method: str = "dis") -> Flows:
+    """The pairs as the recognizer measures them: flow of each, truth unchanged."""
+    crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
+    flow = np.stack([shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
+    return Flows(flow, drawn.label, drawn.aus, drawn.peak_px, np.ones(len(flow), bool))
+
+
+def in_a_set(measured: Flows, seed: int) -> Flows:
+    """The same pairs as flow sets show them, each with another crop; the size of the motion is not known there."""
+    rng = np.random.default_rng(seed)
+    moved = []
+    for flow in measured.flow:
+        across, down = np.exp(rng.normal(0, ZOOM_SIGMA, 2))
+        moved.append(placed(flow, across, down, rng.normal(0, DROP_SD)))
+    return replace(measured, flow=seen_as_set(rng, np.stack(moved)), known=np.zeros(len(moved), bool))
+
+
+def pictures(crops: np.ndarray) -> np.ndarray:
+    """Full crops (N, 180, 168) uint8 as the apex branch sees them, (N, 1, 64, 64) float32."""
+    return np.stack([apex_picture(crop, CropSpec()) for crop in crops])
+
+
+def draw_drives(
+    rng: np.random.Generator,
+    bumps: table.Bumps,
+    label: int,
+    other: str,
+    combinations: table.Combinations = table.COMBINATIONS,
+) -> tuple[Drives, np.ndarray, float]:
+    """What moves, which Action Units that shows (17,), and its true peak displacement in px at 128.
+
+    `label` indexes `combinations`.
+    """
+    peak = float(log_uniform(rng, SPOKEN_PX if other == "speech" else PEAK_PX, 1)[0])
+    intensity, present = draw_intensities(rng, np.array([label]), np.array([other]), np.array([peak]), combinations)
+    drives = {
+        f"{table.MOVES[move]} {table.SIDES[side]}": float(intensity[0, move, side])
+        for move, side in np.argwhere(intensity[0])
+    }
+    if drives:
+        scale = peak / peak_px(drives, bumps)
+        drives = {name: amount * scale for name, amount in drives.items()}
+    peak *= bool(drives)
+    if other == "blink" or rng.random() < 0.1:
+        closure = rng.uniform(0.1, 1)
+        drives |= {f"{table.BLINK} {side}": closure * rng.uniform(0.9, 1) for side in table.SIDES}
+    if other == "gaze" or rng.random() < 0.1:
+        drives |= {"gaze_x": rng.choice([-1, 1]) * rng.uniform(0.01, 0.04), "gaze_y": rng.uniform(-0.01, 0.01)}
+    return drives, present[0], peak
+
+
+def draw_poses(rng: np.random.Generator, turn_deg: float) -> tuple[Pose, Pose]:
+    """The head at the onset, and a turn of about `turn_deg` later."""
+    at = Pose(yaw_deg=rng.normal(0, 3), pitch_deg=rng.normal(0, 2), roll_deg=rng.normal(0, 3))
+    yaw, pitch, roll = rng.normal(0, turn_deg, 3) * (1, 0.7, 0.7)
+    shift = (float(rng.normal(0, 2 * turn_deg)), float(rng.normal(0, 2 * turn_deg)))
+    moved = Pose(shift, 1 + rng.normal(0, 0.005 * turn_deg), at.yaw_deg, at.pitch_deg, at.roll_deg)
+    return at, moved.turned(yaw, pitch, roll)
+
+
+def degrade(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
+    """Sensor noise and block compression."""
+    noisy = np.clip(frame + rng.normal(0, log_uniform(rng, (0.5, 6), 1)[0], frame.shape), 0, 255).astype(np.uint8)
+    _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
+
+
+def align(frames: Sequence[np.ndarray], nets: FaceNets) -> list[np.ndarray] | None:
+    """Full crops, uint8 grey, of frames of one face, held on its first shape as the live path does; None if lost."""
+    detections = nets.detect(frames[0])
+    if not detections:
+        return None
+    spec, at, crops = CropSpec(), nets.mesh(frames[0], detections[0]).landmarks, []
+    shape = None
+    for frame in frames:
+        mesh = nets.mesh(frame, at)
+        if mesh.presence < 0.5:
+            return None
+        at = mesh.landmarks
+        points = at[:, :2].astype(np.float64)
+        shape = points if shape is None else shape
+        matrix = compose(layout_transform(shape, spec), similarity(points, shape))
+        crops.append(cut(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), matrix, spec))
+    return crops
