@@ -16,7 +16,7 @@ GREY_PX = 16
 # of the forehead and the cheeks.
 BONE = np.array(
     [33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 2, 151, 9, 8, 55, 285, 10, 109, 338, 67, 297, 103, 332]
-    + [54, 284, 21, 251, 162, 389, 127, 356, 234, 454, 93, 323]  # noqa: RUF005
+    + [54, 284, 21, 251, 162, 389, 127, 356, 234, 454, 93, 323]
 )
 # Each cue in units in which one person's varies by a few tenths; measured on 16 people, two of them on film.
 GREY_SCALE, COLOUR_SCALE, SHAPE_SCALE = 0.3, 0.2, 0.1
