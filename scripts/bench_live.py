@@ -36,10 +36,10 @@ from merau.stream.align import Aligner, Crop
 from merau.stream.commands.bench import bench
 from merau.stream.commands.demo import CLIP
 from merau.stream.faces import FaceTracker
-from merau.stream.pipeline import Pipeline, PipelineSettings, Update
+from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.sources import Source, SourceSettings, open_source
-from merau.stream.spotter.baseline import Depth
-from merau.stream.spotter.features import moment, motion, regions
+from merau.stream.spotter.baseline import ParallaxModel
+from merau.stream.spotter.features import extract, motion_between, regions
 from merau.trainers.data.synth.clips import ClipPlan, Motion, make_clip
 from scripts.bench_rtsp import looped
 from scripts.fetch_footage import footage
@@ -84,7 +84,7 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def updates(recognizer: Recognizer, clip: Path, *, frames: int) -> Iterator[Update]:
+def updates(recognizer: Recognizer, clip: Path, *, frames: int) -> Iterator[FrameResult]:
     """What a pipeline says about the first frames of a clip, as `merau analyse` runs it."""
     with open_source(str(clip)) as source:
         for update in Pipeline(clip.name, recognizer).run(source):
@@ -137,16 +137,16 @@ def _crops(clip: Path) -> Iterator[Crop]:
 def _left_over(crops: list[Crop]) -> Iterator[tuple[float, float]]:
     """Mean motion of the face's patches against LAG_S before, pixels: after the fit, and less the person's depth."""
     spec = CropSpec()
-    face, depth = regions(spec).face, Depth(regions(spec).face.shape)
+    face, depth = regions(spec).face, ParallaxModel(regions(spec).face.shape)
     floor = np.full(face.shape, 0.1)
-    past = deque([moment(crops[0])])
+    past = deque([extract(crops[0])])
     last_s = crops[0].t_s
     for crop in crops[1:]:
-        now = moment(crop)
+        now = extract(crop)
         past.append(now)
         while len(past) > 1 and crop.t_s - past[1].crop.t_s >= LAG_S - 1e-3:
             past.popleft()
-        seen = motion(past[0], now, spec)
+        seen = motion_between(past[0], now, spec)
         depth.update(seen.patches, seen.turn, floor, crop.t_s - last_s)
         last_s = crop.t_s
         if crop.t_s > SETTLED_S:

@@ -164,12 +164,12 @@ def _warm(recognizer: "Recognizer") -> "Recognizer":
     import cv2
     import numpy as np
 
-    from merau.stream.spotter.flow_backend import FrameFlow, runs_on
+    from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 
     cv2.setNumThreads(1)  # its threads win nothing on crops this small, and the other core decodes
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
-    print(f"Recognizer: {runs_on(recognizer, FrameFlow(recognizer, recognizer.spec))}.", file=sys.stderr)
+    print(f"Recognizer: {describe_runtime(recognizer, FlowBackend(recognizer, recognizer.spec))}.", file=sys.stderr)
     return recognizer
 
 

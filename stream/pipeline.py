@@ -19,7 +19,7 @@ from merau.stream.faces import Face, FaceSettings, FaceTracker
 from merau.stream.scheduling import TURNS, aside
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings
-from merau.stream.spotter.flow_backend import FrameFlow, runs_on
+from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 
 NO_EXPRESSION = "no expression"  # the class of bundles that have one
 
@@ -51,7 +51,7 @@ class PipelineSettings:
 
 
 @dataclass(frozen=True)
-class Update:
+class FrameResult:
     """What one frame brought; `frame` is None in the last update, which closes what was open."""
 
     frame: Frame | None
@@ -65,7 +65,7 @@ class Update:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class FaceStageResult:
     """One frame after the first half of its analysis."""
 
     frame: Frame
@@ -74,7 +74,7 @@ class _Seen:
     compute_ms: float
 
 
-class _Looker:
+class FaceStage:
     """The first half: frames in, faces and their steady crops out. It knows nothing of the second, which may lag."""
 
     def __init__(self, settings: PipelineSettings):
@@ -82,7 +82,7 @@ class _Looker:
         self._faces = FaceTracker(settings.faces)
         self._aligners: dict[int, tuple[Aligner, float]] = {}  # and when the face was last analysed
 
-    def look(self, frame: Frame) -> _Seen:
+    def process(self, frame: Frame) -> FaceStageResult:
         with TURNS:
             began_s = time.perf_counter()
             faces = self._faces.update(frame)
@@ -90,7 +90,7 @@ class _Looker:
         for track_id, (_, seen_s) in list(self._aligners.items()):
             if frame.t_s - seen_s > self._settings.forget_s:
                 del self._aligners[track_id]
-        return _Seen(frame, faces, crops, 1e3 * (time.perf_counter() - began_s))
+        return FaceStageResult(frame, faces, crops, 1e3 * (time.perf_counter() - began_s))
 
     def _aligner(self, face: Face, t_s: float) -> Aligner:
         known = self._aligners.get(face.track_id)
@@ -108,7 +108,7 @@ class _Track:
 class Pipeline:
     """Analyses the frames of one source in order of time."""
 
-    AHEAD = 3  # frames that `run` may have looked at before the spotter comes to them
+    PREFETCH = 3  # frames that `run` may have looked at before the spotter comes to them
 
     def __init__(
         self,
@@ -122,21 +122,21 @@ class Pipeline:
         self.source_name, self.recognizer = source_name, recognizer
         self.settings = settings or PipelineSettings()
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
-        self._looker = _Looker(self.settings)
-        self._flow = FrameFlow(recognizer, self.settings.spotter.crop)
+        self._face_stage = FaceStage(self.settings)
+        self._flow = FlowBackend(recognizer, self.settings.spotter.crop)
         self._tracks: dict[int, _Track] = {}
         self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=16)
 
-    def run(self, source: Source) -> Generator[Update]:
+    def run(self, source: Source) -> Generator[FrameResult]:
         """Updates for every frame that `source`, already opened, gives, and a last one.
 
         Faces are looked for in a thread, while the spotter is at the frames before: the same updates as from `process`,
         sooner. Whoever closes the iterator early stops the source.
         """
-        looks = map(self._looker.look, source)
+        looks = map(self._face_stage.process, source)
         with ThreadPoolExecutor(1, thread_name_prefix=f"faces {source.name}") as thread:
             try:
-                waiting = deque(thread.submit(next, looks, None) for _ in range(self.AHEAD))
+                waiting = deque(thread.submit(next, looks, None) for _ in range(self.PREFETCH))
                 while (seen := waiting.popleft().result()) is not None:
                     waiting.append(thread.submit(next, looks, None))
                     self.wall_zero = source.wall_zero or self.wall_zero  # a camera may correct it
@@ -146,28 +146,27 @@ class Pipeline:
                 raise
         yield self.finish()
 
-    @property
-    def runs_on(self) -> str:
+    def describe_runtime(self) -> str:
         """What runs on which device by now, and why, for a person."""
-        return runs_on(self.recognizer, self._flow)
+        return describe_runtime(self.recognizer, self._flow)
 
-    def use(self, recognizer: Recognizer) -> None:
+    def swap_recognizer(self, recognizer: Recognizer) -> None:
         """Ask `recognizer` from the next frame on. Not to be called while a frame is analysed."""
         if recognizer is not self.recognizer:
             self.recognizer = self._flow.recognizer = recognizer
             self._predictions.clear()
 
-    def process(self, frame: Frame) -> Update:
+    def process(self, frame: Frame) -> FrameResult:
         """Analyses one frame, which must be later than the one before."""
-        return self._spot(self._looker.look(frame))
+        return self._spot(self._face_stage.process(frame))
 
-    def _spot(self, seen: _Seen) -> Update:
+    def _spot(self, seen: FaceStageResult) -> FrameResult:
         """The second half: what moved in the crops, and what it means."""
         with TURNS:
             began_s = time.perf_counter()
             events = self._pushed(seen.crops) + self._forget(seen.frame.t_s)
         spotters = {crop.track_id: self._tracks[crop.track_id].spotter for crop in seen.crops}
-        return Update(
+        return FrameResult(
             seen.frame,
             seen.faces,
             seen.crops,
@@ -187,13 +186,13 @@ class Pipeline:
             events += [self._event(span) for span in track.spotter.push(crop)]
         return events
 
-    def finish(self) -> Update:
+    def finish(self) -> FrameResult:
         """The stream is over: everything that is open is closed."""
         with TURNS:
             began_s = time.perf_counter()
             events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
         self._tracks.clear()
-        return Update(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - began_s))
+        return FrameResult(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - began_s))
 
     def _forget(self, t_s: float) -> list[Event]:
         """Closes what a face that has left was doing; forgets it altogether later."""

@@ -6,13 +6,15 @@ from collections.abc import Generator
 from dataclasses import asdict
 
 from merau.stream.events import Consent, Store
-from merau.stream.pipeline import Pipeline, Update
+from merau.stream.pipeline import FrameResult, Pipeline
 from merau.stream.sources import Source
 
 NOTE_EVERY_S = 10.0  # how much of a session's frame count and gaps a killed process loses
 
 
-def record(source: Source, pipeline: Pipeline, store: Store | None, session: int | None = None) -> Generator[Update]:
+def record(
+    source: Source, pipeline: Pipeline, store: Store | None, session: int | None = None
+) -> Generator[FrameResult]:
     """The updates of one session, each stored before it is handed on. Close the iterator to end the session early.
 
     `session` is one that was begun already (`begin`).

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from merau.stream.events import Curve, Event, by_onset, event_fields
-from merau.stream.pipeline import Update
+from merau.stream.pipeline import FrameResult
 
 BINS = 2400
 FIRST_BIN_S = 0.02
@@ -84,7 +84,7 @@ class Summary:
         """The latest word under each id, by onset."""
         return sorted(self._events.values(), key=by_onset)
 
-    def add(self, update: Update) -> None:
+    def add(self, update: FrameResult) -> None:
         if update.frame is not None:
             self.frames += 1
             self.end_s = update.frame.t_s
@@ -94,7 +94,7 @@ class Summary:
                 event = replace(event, onset_jpeg=None, apex_jpeg=None, flow_png=None)
             self._events[event.id] = event
 
-    def _add_faces(self, update: Update, t_s: float) -> None:
+    def _add_faces(self, update: FrameResult, t_s: float) -> None:
         for face in update.faces:
             track = self.tracks.setdefault(face.track_id, Track(face.track_id, from_s=t_s))
             track.to_s = t_s

@@ -21,7 +21,7 @@ from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.scheduling import TURNS
 from merau.stream.sources import File, SourceSettings
 from merau.stream.spotter import Spotter
-from merau.stream.spotter.flow_backend import FrameFlow
+from merau.stream.spotter.flow_backend import FlowBackend
 
 FRAMES = 600
 VERSIONS = ("merau-live", "av", "opencv-python-headless", "ai-edge-litert", "onnxruntime", "numba")
@@ -56,7 +56,7 @@ def _stages(clip: Path, recognizer: Recognizer, settings: PipelineSettings) -> d
         took_ms[stage].append(1000 * (time.perf_counter() - began_s))
         return result
 
-    flow = FrameFlow(recognizer, settings.spotter.crop)
+    flow = FlowBackend(recognizer, settings.spotter.crop)
     tracker, aligner = FaceTracker(settings.faces), Aligner(settings.align)
     spotter = Spotter(settings.spotter, flow=flow)
     with File(str(clip), SourceSettings()) as source, TURNS:

@@ -15,7 +15,7 @@ from merau.engine import bundle as bundles
 from merau.engine.cuda import driver
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import read_events, read_sessions
-from merau.stream.spotter.flow_backend import FrameFlow
+from merau.stream.spotter.flow_backend import FlowBackend
 
 RUNTIMES = ("merau-live", "av", "opencv-python-headless", "numpy", "numba", "ai-edge-litert", "onnxruntime", "pyarrow")
 OPTIONAL = ("insightface", "nvidia-cuda-nvrtc", "pycuda", "tensorrt", "tensorrt-rtx", "torch")
@@ -49,7 +49,7 @@ def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, An
             "why": choice.why,
             "flow": recognizer.flow_method,
             "flow_device": recognizer.flow_device,
-            "spotter_device": FrameFlow(recognizer, recognizer.spec).device,
+            "spotter_device": FlowBackend(recognizer, recognizer.spec).device,
         },
         "bundle": {"name": bundle.name, "sha256": bundle.sha256, "card": bundle.card},
         "domain": domain(store, bundle) if store else [],

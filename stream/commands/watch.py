@@ -12,7 +12,7 @@ from types import FrameType
 
 from merau.stream.events import Store, event_fields
 from merau.stream.formatting import count, line
-from merau.stream.pipeline import Pipeline, Update
+from merau.stream.pipeline import FrameResult, Pipeline
 from merau.stream.session import record
 from merau.stream.sources import Source, SourceState
 
@@ -47,7 +47,7 @@ class Screen:
         with self._lock:
             self._clear()
 
-    def show(self, update: Update) -> None:
+    def show(self, update: FrameResult) -> None:
         """Print the update's events and remember the rest for the status line."""
         if update.frame is not None:
             self._analysed += 1
@@ -105,7 +105,7 @@ def watch(source: Source, pipeline: Pipeline, store: Store, *, as_json: bool) ->
     frames = f"{count(state.frames, 'frame')}, {state.dropped} dropped, {count(len(state.gaps), 'gap')}"
     events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
     ended = f"Ended: {state.reason}. {frames}. Events stored in {store.path}: {events}."
-    print(f"{ended} Recognizer: {pipeline.runs_on}.", file=sys.stderr)
+    print(f"{ended} Recognizer: {pipeline.describe_runtime()}.", file=sys.stderr)
 
 
 def stop_on_signals(source: Source) -> None:

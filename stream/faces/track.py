@@ -24,7 +24,7 @@ LOGIT_RISE_S, LOGIT_FALL_S = 1.0, 20.0
 
 
 @dataclass(eq=False)
-class Sighting:
+class Observation:
     """A face found in this frame, and the tracks whose mesh led there: none for a new one, two after a collision.
 
     thumb: (64, 64, 3) uint8. doubtful: the mesh may be drawn to another face.
@@ -37,23 +37,23 @@ class Sighting:
     doubtful: bool = False
 
 
-def sight(frame: Frame, mesh: Mesh, claims: list["Track"], *, doubtful: bool = False) -> Sighting:
+def observe(frame: Frame, mesh: Mesh, claims: list["Track"], *, doubtful: bool = False) -> Observation:
     thumb = thumbnail(frame.image, mesh.landmarks)
-    return Sighting(mesh, thumb, look(thumb, mesh.landmarks), claims, doubtful)
+    return Observation(mesh, thumb, look(thumb, mesh.landmarks), claims, doubtful)
 
 
 class Track:
     """A person under one id. place and velocity are as of sure_s, when look and place last left no doubt who it is."""
 
-    def __init__(self, id: int, sighting: Sighting, t_s: float):
+    def __init__(self, id: int, observation: Observation, t_s: float):
         self.id = id
         self.in_view = True
         self.in_plain_view = False  # and good enough to analyse
-        self.landmarks = sighting.mesh.landmarks
-        self.usual_look = self.last_look = sighting.look
-        self.usual_logit = sighting.mesh.logit
+        self.landmarks = observation.mesh.landmarks
+        self.usual_look = self.last_look = observation.look
+        self.usual_logit = observation.mesh.logit
         self.born_s = self.seen_s = self.familiar_s = self.sure_s = t_s
-        self.place = centre(sighting.mesh.landmarks)
+        self.place = centre(observation.mesh.landmarks)
         self.velocity = np.zeros(2)  # frame px / s
 
     def expected(self, t_s: float) -> np.ndarray:
@@ -70,42 +70,42 @@ class Track:
         """As in Quality: what this mesh's logit is of the person's usual one."""
         return min(max(mesh.logit / max(self.usual_logit, USUAL_LOGIT), 0.0), 1.0)
 
-    def worth(self, sighting: Sighting, others: list[Sighting], t_s: float) -> float:
-        """How well a sighting fits this person; 0 or less for not at all, up to 1, or 1.4 where their own mesh led."""
-        alike = 1 - self.usual_look.distance(sighting.look) / SAME_LOOK
-        if self not in sighting.claims:
+    def worth(self, observation: Observation, others: list[Observation], t_s: float) -> float:
+        """How well an observation fits this person: 0 or less not at all, up to 1, or 1.4 where their own mesh led."""
+        alike = 1 - self.usual_look.distance(observation.look) / SAME_LOOK
+        if self not in observation.claims:
             reach_px = face_size(self.landmarks) * (0.5 + 4 * (t_s - self.sure_s))
-            astray_px = np.linalg.norm(centre(sighting.mesh.landmarks) - self.expected(t_s))
+            astray_px = np.linalg.norm(centre(observation.mesh.landmarks) - self.expected(t_s))
             return alike - PLACE * float(astray_px) / reach_px
-        if sighting.doubtful:
+        if observation.doubtful:
             return alike
-        if crowded(sighting, others):
+        if crowded(observation, others):
             return alike + STAY
-        return 0.0 if self._stranger(sighting, t_s) else max(alike + STAY, 0.01)
+        return 0.0 if self._stranger(observation, t_s) else max(alike + STAY, 0.01)
 
-    def _stranger(self, sighting: Sighting, t_s: float) -> bool:
+    def _stranger(self, observation: Observation, t_s: float) -> bool:
         """Has somebody else taken this place: for a while already, or in plain view from one frame to the next?"""
-        if self.usual_look.distance(sighting.look) < STRANGE_LOOK:
+        if self.usual_look.distance(observation.look) < STRANGE_LOOK:
             return False
-        cut = sighting.mesh.logit > USUAL_LOGIT and self.last_look.distance(sighting.look) > STRANGE_LOOK
+        cut = observation.mesh.logit > USUAL_LOGIT and self.last_look.distance(observation.look) > STRANGE_LOOK
         return cut or t_s - self.familiar_s > STRANGE_S
 
-    def learn(self, sighting: Sighting, others: list[Sighting], t_s: float, *, in_plain_view: bool) -> None:
+    def learn(self, observation: Observation, others: list[Observation], t_s: float, *, in_plain_view: bool) -> None:
         """Takes in where the person is; and what they look like, unless hidden, half covered or somebody else."""
         since_s = t_s - self.seen_s
-        distance = self.usual_look.distance(sighting.look)
-        alone = not crowded(sighting, others)
+        distance = self.usual_look.distance(observation.look)
+        alone = not crowded(observation, others)
         if distance < STRANGE_LOOK or not in_plain_view:
             self.familiar_s = t_s
         if distance < STRANGE_LOOK and in_plain_view and alone:
             share = decay(since_s, min(t_s - self.born_s, LOOK_MEMORY_S))
-            self.usual_look = self.usual_look.drifted(sighting.look, share)
+            self.usual_look = self.usual_look.drifted(observation.look, share)
         if in_plain_view:
-            rise = sighting.mesh.logit - self.usual_logit
+            rise = observation.mesh.logit - self.usual_logit
             self.usual_logit += rise * decay(since_s, LOGIT_RISE_S if rise > 0 else LOGIT_FALL_S)
         if distance < SAME_LOOK and alone:
-            self._locate(centre(sighting.mesh.landmarks), t_s)
-        self.landmarks, self.last_look, self.seen_s = sighting.mesh.landmarks, sighting.look, t_s
+            self._locate(centre(observation.mesh.landmarks), t_s)
+        self.landmarks, self.last_look, self.seen_s = observation.mesh.landmarks, observation.look, t_s
         self.in_plain_view = in_plain_view
 
     def _locate(self, place: np.ndarray, t_s: float) -> None:
@@ -117,9 +117,9 @@ class Track:
             self.velocity = np.zeros(2)
         self.place, self.sure_s = place, t_s
 
-    def doubts(self, sighting: Sighting) -> bool:
+    def doubts(self, observation: Observation) -> bool:
         """Is the look of what this track's mesh is on not certainly this person's?"""
-        return self.usual_look.distance(sighting.look) > CERTAIN_LOOK
+        return self.usual_look.distance(observation.look) > CERTAIN_LOOK
 
 
 def centre(landmarks: np.ndarray) -> np.ndarray:
@@ -133,9 +133,9 @@ def gap(one: Mesh, other: Mesh) -> float:
     return float(distance_px) / max(face_size(one.landmarks), face_size(other.landmarks))
 
 
-def crowded(sighting: Sighting, others: list[Sighting]) -> bool:
+def crowded(observation: Observation, others: list[Observation]) -> bool:
     """Is another face so near that one may cover the other?"""
-    return any(other is not sighting and ONE_PLACE <= gap(other.mesh, sighting.mesh) < APART for other in others)
+    return any(other is not observation and ONE_PLACE <= gap(other.mesh, observation.mesh) < APART for other in others)
 
 
 def decay(elapsed_s: float, memory_s: float) -> float:

@@ -28,12 +28,12 @@ from merau.stream.faces.track import (
     ONE_PLACE,
     STRANGE_S,
     USUAL_LOGIT,
-    Sighting,
+    Observation,
     Track,
     centre,
     crowded,
     gap,
-    sight,
+    observe,
 )
 from merau.stream.sources import Frame
 
@@ -64,20 +64,20 @@ class FaceTracker:
     def update(self, frame: Frame) -> list[Face]:
         """Faces in this frame by track id, those too poor to analyse included: their quality says the reason."""
         self._tracks = [track for track in self._tracks if frame.t_s - track.seen_s <= self.settings.forget_s]
-        sightings = self._follow(frame)
-        doubtful = [sighting for sighting in sightings if sighting.doubtful]
-        if doubtful or self._detection_due(frame.t_s, sightings):
-            sightings += self._find(frame, [sighting for sighting in sightings if not sighting.doubtful])
-            sightings += self._look_again(frame, doubtful)
+        observations = self._follow(frame)
+        doubtful = [observation for observation in observations if observation.doubtful]
+        if doubtful or self._detection_due(frame.t_s, observations):
+            observations += self._find(frame, [observation for observation in observations if not observation.doubtful])
+            observations += self._look_again(frame, doubtful)
             self._detected_s = frame.t_s
-        seen = self._identify(sightings, frame.t_s)
+        seen = self._identify(observations, frame.t_s)
         for track in self._tracks:
             track.in_view = track in seen
-        return [self._face(track, seen[track], sightings, frame) for track in self._tracks if track in seen]
+        return [self._face(track, seen[track], observations, frame) for track in self._tracks if track in seen]
 
-    def _follow(self, frame: Frame) -> list[Sighting]:
+    def _follow(self, frame: Frame) -> list[Observation]:
         """Where the meshes of the faces in view have gone."""
-        sightings: list[Sighting] = []
+        observations: list[Observation] = []
         for track in self._tracks:
             if not track.in_view:
                 continue
@@ -85,37 +85,38 @@ class FaceTracker:
             mesh = self._nets.mesh(frame.image, track.landmarks_at(centre(track.landmarks) + moved))
             if mesh.presence <= self.settings.presence_gate:
                 continue
-            twin = next((other for other in sightings if gap(other.mesh, mesh) < ONE_PLACE), None)
+            twin = next((other for other in observations if gap(other.mesh, mesh) < ONE_PLACE), None)
             if twin:
                 twin.claims.append(track)
             else:
-                sightings.append(sight(frame, mesh, [track]))
-        for sighting in sightings:
-            sighting.doubtful = self._doubtful(sighting, sightings, frame.t_s)
-        return sightings
+                observations.append(observe(frame, mesh, [track]))
+        for observation in observations:
+            observation.doubtful = self._doubtful(observation, observations, frame.t_s)
+        return observations
 
-    def _doubtful(self, sighting: Sighting, sightings: list[Sighting], t_s: float) -> bool:
+    def _doubtful(self, observation: Observation, observations: list[Observation], t_s: float) -> bool:
         """Has a mesh been drawn to another face, or halfway there? Only where two people are, or just were, close."""
-        if not all(track.doubts(sighting) for track in sighting.claims):
-            return len(sighting.claims) > 1
-        here, reach_px = centre(sighting.mesh.landmarks), 2 * face_size(sighting.mesh.landmarks)
-        return crowded(sighting, sightings) or any(
-            np.linalg.norm(track.expected(t_s) - here) < reach_px for track in self._missing(t_s, _followed(sightings))
+        if not all(track.doubts(observation) for track in observation.claims):
+            return len(observation.claims) > 1
+        here, reach_px = centre(observation.mesh.landmarks), 2 * face_size(observation.mesh.landmarks)
+        return crowded(observation, observations) or any(
+            np.linalg.norm(track.expected(t_s) - here) < reach_px
+            for track in self._missing(t_s, _followed(observations))
         )
 
-    def _look_again(self, frame: Frame, doubtful: list[Sighting]) -> list[Sighting]:
+    def _look_again(self, frame: Frame, doubtful: list[Observation]) -> list[Observation]:
         """A mesh drawn astray goes further astray from frame to frame: start it anew where the face should be."""
         again = []
         for track in _followed(doubtful):
             mesh = self._nets.mesh(frame.image, track.landmarks_at(track.expected(frame.t_s)))
             if mesh.presence > self.settings.presence_gate:
-                again.append(sight(frame, mesh, [track], doubtful=True))
+                again.append(observe(frame, mesh, [track], doubtful=True))
         return again
 
-    def _detection_due(self, t_s: float, sightings: list[Sighting]) -> bool:
-        if not sightings:
+    def _detection_due(self, t_s: float, observations: list[Observation]) -> bool:
+        if not observations:
             return True
-        searching = self._missing(t_s, _followed(sightings))
+        searching = self._missing(t_s, _followed(observations))
         every_s = self.settings.search_every_s if searching else self.settings.detect_every_s
         return t_s - self._detected_s >= every_s
 
@@ -123,58 +124,60 @@ class FaceTracker:
         """Who was in view a moment ago and is not present."""
         return [track for track in self._tracks if t_s - track.seen_s <= SEARCH_S and track not in present]
 
-    def _find(self, frame: Frame, known: list[Sighting]) -> list[Sighting]:
+    def _find(self, frame: Frame, known: list[Observation]) -> list[Observation]:
         """Faces that are not known yet. A detector's box is coarse, so the mesh looks twice."""
-        found: list[Sighting] = []
+        found: list[Observation] = []
         for detection in self._detect(frame.image):
-            if any(_on_face(detection, sighting.mesh) for sighting in known + found):
+            if any(_on_face(detection, observation.mesh) for observation in known + found):
                 continue
             mesh = self._nets.mesh(frame.image, detection)
             if mesh.presence > self.settings.presence_gate:
                 mesh = self._nets.mesh(frame.image, mesh.landmarks)
-            elsewhere = all(gap(sighting.mesh, mesh) >= ONE_PLACE for sighting in known + found)
+            elsewhere = all(gap(observation.mesh, mesh) >= ONE_PLACE for observation in known + found)
             if mesh.presence > self.settings.presence_gate and elsewhere:
-                found.append(sight(frame, mesh, []))
+                found.append(observe(frame, mesh, []))
         return found
 
-    def _identify(self, sightings: list[Sighting], t_s: float) -> dict[Track, Sighting]:
+    def _identify(self, observations: list[Observation], t_s: float) -> dict[Track, Observation]:
         """Who is who. Left out is a mesh astray, and who comes out from behind another until the look tells."""
-        worth = np.array([[track.worth(s, sightings, t_s) for s in sightings] for track in self._tracks])
-        pairs = best_pairs(worth.reshape(len(self._tracks), len(sightings)))
-        seen: dict[Track, Sighting] = {}
+        worth = np.array([[track.worth(s, observations, t_s) for s in observations] for track in self._tracks])
+        pairs = best_pairs(worth.reshape(len(self._tracks), len(observations)))
+        seen: dict[Track, Observation] = {}
         for row, column in sorted(pairs, key=lambda pair: -worth[pair]):
-            if all(gap(sightings[column].mesh, other.mesh) >= ONE_PLACE for other in seen.values()):
-                seen[self._tracks[row]] = sightings[column]
+            if all(gap(observations[column].mesh, other.mesh) >= ONE_PLACE for other in seen.values()):
+                seen[self._tracks[row]] = observations[column]
         known = list(seen.values())
-        unknown = [sighting for sighting in sightings if sighting not in known]
+        unknown = [observation for observation in observations if observation not in known]
         if t_s == self._detected_s:
             self._unknown_s = min(self._unknown_s, t_s) if unknown else math.inf
         missing = self._missing(t_s, list(seen))
-        for sighting in unknown:
-            if not self._wait(sighting, known, missing, t_s):
-                track = Track(next(self._ids), sighting, t_s)
+        for observation in unknown:
+            if not self._wait(observation, known, missing, t_s):
+                track = Track(next(self._ids), observation, t_s)
                 self._tracks.append(track)
-                seen[track] = sighting
+                seen[track] = observation
         return seen
 
-    def _wait(self, sighting: Sighting, known: list[Sighting], missing: list[Track], t_s: float) -> bool:
+    def _wait(self, observation: Observation, known: list[Observation], missing: list[Track], t_s: float) -> bool:
         """Better not to call this a new person yet? It may be one whom another half covers, or a mesh on two faces."""
-        nearest = min((gap(sighting.mesh, other.mesh) for other in known), default=math.inf)
-        if not missing and not sighting.doubtful:
+        nearest = min((gap(observation.mesh, other.mesh) for other in known), default=math.inf)
+        if not missing and not observation.doubtful:
             return nearest < ONE_PLACE
-        half_seen = sighting.mesh.logit < self.settings.min_presence * USUAL_LOGIT
-        return sighting.doubtful or half_seen or nearest < APART or t_s - self._unknown_s < STRANGE_S
+        half_seen = observation.mesh.logit < self.settings.min_presence * USUAL_LOGIT
+        return observation.doubtful or half_seen or nearest < APART or t_s - self._unknown_s < STRANGE_S
 
-    def _face(self, track: Track, sighting: Sighting, sightings: list[Sighting], frame: Frame) -> Face:
-        mesh, presence = sighting.mesh, track.presence(sighting.mesh)
-        quality = judge(mesh, sighting.thumb, presence, frame.image.shape, self.settings, analysed=track.in_plain_view)
-        track.learn(sighting, sightings, frame.t_s, in_plain_view=not quality.reason)
+    def _face(self, track: Track, observation: Observation, observations: list[Observation], frame: Frame) -> Face:
+        mesh, presence = observation.mesh, track.presence(observation.mesh)
+        quality = judge(
+            mesh, observation.thumb, presence, frame.image.shape, self.settings, analysed=track.in_plain_view
+        )
+        track.learn(observation, observations, frame.t_s, in_plain_view=not quality.reason)
         return Face(track.id, mesh.landmarks, quality)
 
 
-def _followed(sightings: list[Sighting]) -> list[Track]:
-    """The tracks whose meshes led to these sightings."""
-    return [track for sighting in sightings for track in sighting.claims]
+def _followed(observations: list[Observation]) -> list[Track]:
+    """The tracks whose meshes led to these observations."""
+    return [track for observation in observations for track in observation.claims]
 
 
 def _on_face(detection: Detection, mesh: Mesh) -> bool:

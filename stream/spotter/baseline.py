@@ -31,7 +31,7 @@ class NoiseFloor:
         self.level *= np.where(magnitude > self.level, up, down)
 
 
-class Neutral:
+class RunningMedian:
     """The usual value of a scalar, such as the opening of the eyes: a median that follows slowly, in the unit given."""
 
     def __init__(self, *, memory_s: float = 10.0):
@@ -50,7 +50,7 @@ class Neutral:
         self._spread = max(self._spread, 0.01 * abs(self.value))
 
 
-class Depth:
+class ParallaxModel:
     """Where this person's face is deeper or flatter than the mean face, learned from the parallax of head turns.
 
     A turn moves each patch by its depth times one vector, which the fit of the whole face measures. What is left of a

@@ -21,7 +21,7 @@ LEAST_TRUST = 0.03
 
 
 @dataclass(frozen=True)
-class Moment:
+class FrameFeatures:
     """A crop that was analysed, and what the spotter keeps of it."""
 
     crop: Crop
@@ -29,33 +29,35 @@ class Moment:
     trust: np.ndarray  # (rows, columns) float32 of the patches' flow
     aperture: float  # opening of the eyes over their width
     mouth_px: float  # gap between the lips, crop pixels
-    motions: "dict[int, Motion]" = field(default_factory=dict)  # what was measured, by the index of the earlier crop
+    motions: "dict[int, PatchMotion]" = field(
+        default_factory=dict
+    )  # what was measured, by the index of the earlier crop
 
 
 @dataclass(frozen=True)
-class Motion:
+class PatchMotion:
     """Facial motion between two moments."""
 
     patches: np.ndarray  # (2, 14, 13) float32, pixels
     turn: np.ndarray  # (2,) how far the nose moved against the rest of the head, pixels: a turn of the head
 
 
-def moment(crop: Crop) -> Moment:
+def extract(crop: Crop) -> FrameFeatures:
     """The crop, ready to be compared, and the two openings of the face."""
     lids, corners, other_lids, other_corners, mouth_px = (math.dist(*ends) for ends in crop.landmarks[GAPS].tolist())
     aperture = (lids / corners + other_lids / other_corners) / 2
     patches = patched(crop.grey)
-    return Moment(crop, patches, patch_texture(patches), aperture, mouth_px)
+    return FrameFeatures(crop, patches, patch_texture(patches), aperture, mouth_px)
 
 
 # Upper and lower lid of an eye and its corners, of the one and the other; upper and lower lip.
 GAPS = np.array([(159, 145), (33, 133), (386, 374), (263, 362), (13, 14)])
 
 
-Flow = Callable[[Moment, Moment], tuple[np.ndarray, np.ndarray]]  # as patch_flow gives it
+Flow = Callable[[FrameFeatures, FrameFeatures], tuple[np.ndarray, np.ndarray]]  # as patch_flow gives it
 
 
-def on_cpu(before: Moment, after: Moment) -> tuple[np.ndarray, np.ndarray]:
+def on_cpu(before: FrameFeatures, after: FrameFeatures) -> tuple[np.ndarray, np.ndarray]:
     return patch_flow(before.patches, after.patches)
 
 
@@ -63,25 +65,25 @@ def on_gpu(spec: CropSpec) -> Flow:
     """The same on the GPU, together with what other cameras ask. Raises DeviceError where there is none."""
     ask = patch_flow_on_gpu(*spec.full)
 
-    def flow(before: Moment, after: Moment) -> tuple[np.ndarray, np.ndarray]:
+    def flow(before: FrameFeatures, after: FrameFeatures) -> tuple[np.ndarray, np.ndarray]:
         uv, misfit = ask(before=before.crop.grey[None], after=after.crop.grey[None])
         return uv[0], misfit[0]
 
     return flow
 
 
-def motion(before: Moment, after: Moment, spec: CropSpec, flow: Flow = on_cpu) -> Motion:
+def motion_between(before: FrameFeatures, after: FrameFeatures, spec: CropSpec, flow: Flow = on_cpu) -> PatchMotion:
     """Facial motion from `before` to `after`; measured once, for movements often have their reference in common."""
     if before.crop.index not in after.motions:
         after.motions[before.crop.index] = _measured(before, after, spec, flow)
     return after.motions[before.crop.index]
 
 
-def _measured(before: Moment, after: Moment, spec: CropSpec, flow: Flow) -> Motion:
+def _measured(before: FrameFeatures, after: FrameFeatures, spec: CropSpec, flow: Flow) -> PatchMotion:
     uv, misfit = flow(before, after)
     grid = _grid(spec)
     fit = fit_motion(uv, before.trust, grid.basis, grid.face)
-    return Motion(_averaged(uv, misfit, before.trust, fit, grid.basis, grid.down, grid.across), fit[:, 3])
+    return PatchMotion(_averaged(uv, misfit, before.trust, fit, grid.basis, grid.down, grid.across), fit[:, 3])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -143,7 +145,7 @@ def _overlap(patches: int, cells: int, size: float) -> np.ndarray:
     return shared.clip(0).astype(np.float32)
 
 
-def head_px(before: Moment, after: Moment, spec: CropSpec) -> float:
+def head_px(before: FrameFeatures, after: FrameFeatures, spec: CropSpec) -> float:
     """How far the head moved across the picture, in crop pixels: mean over the corners of the inner square."""
     top, left = spec.top_px, spec.side_px
     right, bottom = left + spec.size_px, top + spec.size_px

@@ -8,12 +8,12 @@ from merau.engine.crop import CropSpec
 from merau.engine.errors import DeviceError
 from merau.engine.recognizer import Recognizer
 from merau.stream.scheduling import aside
-from merau.stream.spotter.features import Flow, Moment, on_cpu, on_gpu
+from merau.stream.spotter.features import Flow, FrameFeatures, on_cpu, on_gpu
 
 NAMES = {"cpu": "the CPU", "cuda": "the GPU"}
 
 
-class FrameFlow:
+class FlowBackend:
     """The spotter's flow, on the GPU where `recognizer` runs there: together with what other cameras ask meanwhile.
 
     A GPU that fails is left for the CPU, unless it was demanded: DeviceError. To be called with a turn (stream.turns).
@@ -32,7 +32,7 @@ class FrameFlow:
     def device(self) -> str:
         return "cuda" if self._on_gpu else "cpu"
 
-    def __call__(self, before: Moment, after: Moment) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, before: FrameFeatures, after: FrameFeatures) -> tuple[np.ndarray, np.ndarray]:
         """As engine.patches.patch_flow."""
         if self._on_gpu:
             try:
@@ -46,10 +46,10 @@ class FrameFlow:
             raise error
         self._on_gpu = None
         said = "The CPU takes over the spotter's flow: %s Recognizer: %s."
-        logging.getLogger(__name__).warning(said, error, runs_on(self.recognizer, self))
+        logging.getLogger(__name__).warning(said, error, describe_runtime(self.recognizer, self))
 
 
-def runs_on(recognizer: Recognizer, frame_flow: FrameFlow) -> str:
+def describe_runtime(recognizer: Recognizer, frame_flow: FlowBackend) -> str:
     """What runs on which device, and why, for a person."""
     of_pairs = f"{recognizer.flow_method} on {NAMES[recognizer.flow_device]}"
     return f"{recognizer.choice}. Optical flow: {of_pairs}, the spotter's on {NAMES[frame_flow.device]}"

@@ -7,7 +7,7 @@ it falls. A drift of the head, or of the light, has the first and not the second
 import numpy as np
 
 
-def undone(earlier: np.ndarray, now: np.ndarray, floor: np.ndarray, parts: np.ndarray) -> np.ndarray:
+def reversal_score(earlier: np.ndarray, now: np.ndarray, floor: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """How far the lagged flow `now` (2, 14, 13) takes back each of the flows `earlier` (N, 2, 14, 13) at each part of
     the face, masks `parts` (parts, 14, 13): (N, parts), the geometric mean of rise and fall in noise floors (14, 13).
 

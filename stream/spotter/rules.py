@@ -1,4 +1,4 @@
-"""What kind of movement a course was: a few measurements, and the rules that name it."""
+"""What kind of movement a trajectory was: a few measurements, and the rules that name it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from merau.stream.spotter.features import Regions
-from merau.stream.spotter.trajectory import Course
+from merau.stream.spotter.trajectory import Trajectory
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 
@@ -18,15 +18,15 @@ CLEAR = 0.1  # the same where a judge must be sure: of what is large, what the h
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Measured on a course; pixels of the crop, seconds, and shares of 1."""
+class CandidateFeatures:
+    """Measured on a trajectory; pixels of the crop, seconds, and shares of 1."""
 
     duration_s: float
     rise_s: float
     strength_px: float
     snr: float  # strongest patch at the apex over its noise floor
     eye_px: float  # strongest eye patch at the apex
-    blink_px: float  # strongest eye patch at any time of the course
+    blink_px: float  # strongest eye patch at any time of the trajectory
     upper_share: float  # of the energy at the apex, above the cheeks
     face_px: float
     aperture_drop: float  # how far the eyes closed below this person's usual opening, as a share of it
@@ -42,21 +42,21 @@ class Evidence:
     age_s: float  # of the track at the apex: a young one does not know its noise yet
 
 
-def evidence(course: Course, regions: Regions, neutral_aperture: float, began_s: float) -> Evidence:
-    """Measures a course of a track that began at `began_s`."""
-    onset_s, apex_s, offset_s = course.bounds()
-    level = course.level()
-    magnitude = np.hypot(*course.apex.motion.patches)
-    moving = magnitude * course.mask
-    strongest = np.argsort((moving / course.floor).ravel())[-course.STRONGEST :]
+def evidence(trajectory: Trajectory, regions: Regions, neutral_aperture: float, began_s: float) -> CandidateFeatures:
+    """Measures a trajectory of a track that began at `began_s`."""
+    onset_s, apex_s, offset_s = trajectory.bounds()
+    level = trajectory.level()
+    magnitude = np.hypot(*trajectory.apex.motion.patches)
+    moving = magnitude * trajectory.mask
+    strongest = np.argsort((moving / trajectory.floor).ravel())[-trajectory.STRONGEST :]
     energy = moving**2
-    during = [p for p in course.points if onset_s - 0.1 <= p.t_s <= offset_s + 0.1] or course.points
+    during = [p for p in trajectory.points if onset_s - 0.1 <= p.t_s <= offset_s + 0.1] or trajectory.points
     mouth = [p.mouth_px for p in during]
-    return Evidence(
+    return CandidateFeatures(
         duration_s=offset_s - onset_s,
         rise_s=apex_s - onset_s,
         strength_px=float(moving.ravel()[strongest].mean()),
-        snr=course.snr,
+        snr=trajectory.snr,
         eye_px=float(magnitude[regions.eyes].max()),
         blink_px=max(float(np.hypot(*p.motion.patches)[regions.eyes].max()) for p in during),
         upper_share=float(energy[regions.upper].sum() / max(energy.sum(), 1e-9)),
@@ -65,17 +65,17 @@ def evidence(course: Course, regions: Regions, neutral_aperture: float, began_s:
         mouth_change_px=max(mouth) - min(mouth),
         mouth_share=float(energy[regions.mouth].sum() / max(energy.sum(), 1e-9)),
         eye_share=float(energy[regions.lids].sum() / max(energy.sum(), 1e-9)),
-        head_px=max(p.head_px for p in course.points[: course.peak + 1]),
-        parallax_px=float(np.hypot(*course.apex.motion.turn)),
+        head_px=max(p.head_px for p in trajectory.points[: trajectory.peak + 1]),
+        parallax_px=float(np.hypot(*trajectory.apex.motion.turn)),
         spread=float((moving > 0.5 * moving.max()).sum() / regions.face.sum()),
-        residue=course.rest(),
+        residue=trajectory.rest(),
         lobes=int(np.sum((level[1:] > 0.5) & (level[:-1] <= 0.5))),
-        on_eyes=bool(np.any(course.mask & regions.eyes)),
+        on_eyes=bool(np.any(trajectory.mask & regions.eyes)),
         age_s=apex_s - began_s,
     )
 
 
-def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
+def classify_transient(seen: CandidateFeatures, micro_max_s: float) -> Kind:
     """Names a movement that rose and came back."""
     if seen.on_eyes:
         return "blink" if seen.aperture_drop > 0.1 and seen.duration_s < 0.7 else "other"
@@ -100,7 +100,7 @@ def short_kind(seen: Evidence, micro_max_s: float) -> Kind:
     return "micro" if seen.strength_px < MICRO_PX and seen.spread < 0.4 else "other"
 
 
-def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
+def in_question(kind: Kind, seen: CandidateFeatures, micro_max_s: float) -> bool:
     """Whether a judge of expressions may overrule the rules on a short movement: on what they take for a
     micro-expression though it does not stand out, and on what might be one but for its strength, place or length.
     """
@@ -113,7 +113,7 @@ def in_question(kind: Kind, seen: Evidence, micro_max_s: float) -> bool:
     return possible and 0.15 <= seen.duration_s <= 1.4 * micro_max_s
 
 
-def _stands_out(seen: Evidence) -> bool:
+def _stands_out(seen: CandidateFeatures) -> bool:
     """Whether it is no noise, no speck, no flash, no flutter and no turn of the head: a judge knows the expressions it
     was taught, and there are others.
     """
@@ -122,7 +122,7 @@ def _stands_out(seen: Evidence) -> bool:
     return seen.snr > 4 and seen.lobes == 1 and not small and not turned
 
 
-def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
+def judged(kind: Kind, seen: CandidateFeatures, doubt: float) -> Kind:
     """The kind of what was `seen`, where a judge's `doubt` says whether the face expresses something: below 0 it surely
     does, above 1 it surely does not.
     """
@@ -138,7 +138,7 @@ def judged(kind: Kind, seen: Evidence, doubt: float) -> Kind:
     return "micro" if doubt < CLEAR else kind
 
 
-def lasting_kind(seen: Evidence, micro_max_s: float) -> Kind:
+def classify_sustained(seen: CandidateFeatures, micro_max_s: float) -> Kind:
     """Names a movement that stayed."""
     if seen.duration_s < 1.15 * micro_max_s or seen.snr < 5 or seen.strength_px < 0.7:
         return "other"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from merau.stream.align import Crop
-from merau.stream.spotter.rules import Evidence, Kind
+from merau.stream.spotter.rules import CandidateFeatures, Kind
 
 
 @dataclass(frozen=True)
@@ -20,4 +20,4 @@ class Span:
     final: bool
     onset: Crop  # the crops that the recognizer compares
     apex: Crop
-    evidence: Evidence
+    evidence: CandidateFeatures

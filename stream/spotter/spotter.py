@@ -1,7 +1,7 @@
 """Online spotting: crops of one face in, spans out, each said twice.
 
 A movement is noticed on the flow from 0.2 s ago, because that survives a moving head: a short one by its `pulse`, a
-lasting one by its rise. From then on it is a `Course`, measured against the crop just before it began, because that
+lasting one by its rise. From then on it is a `Trajectory`, measured against the crop just before it began, because that
 shows onset, apex and offset as one plain hill. Everything is causal, every window is in seconds, memory is a ring.
 """
 
@@ -18,13 +18,30 @@ import numpy as np
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.stream.align import Crop
-from merau.stream.spotter.baseline import Depth, Neutral, NoiseFloor
-from merau.stream.spotter.features import Flow, Moment, Motion, head_px, moment, motion, on_cpu, regions
-from merau.stream.spotter.reversal import undone
-from merau.stream.spotter.rules import Evidence, Kind, evidence, in_question, judged, lasting_kind, short_kind
+from merau.stream.spotter.baseline import NoiseFloor, ParallaxModel, RunningMedian
+from merau.stream.spotter.features import (
+    Flow,
+    FrameFeatures,
+    PatchMotion,
+    extract,
+    head_px,
+    motion_between,
+    on_cpu,
+    regions,
+)
+from merau.stream.spotter.reversal import reversal_score
+from merau.stream.spotter.rules import (
+    CandidateFeatures,
+    Kind,
+    classify_sustained,
+    classify_transient,
+    evidence,
+    in_question,
+    judged,
+)
 from merau.stream.spotter.span import Span
 from merau.stream.spotter.speech import Speech
-from merau.stream.spotter.trajectory import ENDED, Course, Point
+from merau.stream.spotter.trajectory import ENDED, Point, Trajectory
 
 Judge = Callable[[Crop, Crop], float | None]  # of an onset and an apex, None where it cannot tell
 
@@ -61,7 +78,7 @@ class SpotterSettings:
 
 @dataclass(frozen=True)
 class _Seen:
-    moment: Moment
+    moment: FrameFeatures
     lag: np.ndarray | None  # (2, 14, 13) motion from lag_s before, if there was a crop
     steady: np.ndarray | None  # the same, averaged with the moment before
     calm: bool  # nothing but noise moved the face
@@ -78,7 +95,7 @@ class _Short:
     """
 
     name: str
-    course: Course
+    trajectory: Trajectory
 
 
 def _mean(crops: list[Crop]) -> Crop:
@@ -114,7 +131,7 @@ class Spotter:
     WOBBLE = 0.1  # of an expression under way: a movement smaller than this is a part of it
     PART = 0.3  # the same of its rise, and of what moves elsewhere in the face at once
     PULSE = 0.5  # strength in rise floors that noise reaches a tenth of the time, until it is known
-    CLEARER = 1.3  # times the strength of another course of the same movement
+    CLEARER = 1.3  # times the strength of another trajectory of the same movement
     CONFIRM_S = 0.05  # past the apex before a rise is said
     HELD_STEP_S = 0.1  # between looks at an expression that is being held
     START_S = 0.25  # of a track or of a stream, when mesh and video coding still settle: no reference
@@ -133,12 +150,12 @@ class Spotter:
         self._rise_floor = NoiseFloor(prior)
         self._pulse_floor = NoiseFloor(np.full(3, self.PULSE), quantile=0.9)  # of eyes, brows, mouth
         self._rise_px = prior  # what the rise floor says, each patch checked against the whole face
-        self._aperture, self._depth = Neutral(), Depth(prior.shape)
+        self._aperture, self._depth = RunningMedian(), ParallaxModel(prior.shape)
         self._ring: deque[_Seen] = deque()
         self._short: list[_Short] = []
         self._apex_s = {"eyes": -1e9, "brows": -1e9, "mouth": -1e9, "face": -1e9}  # of the last pulse that was decided
-        self._lasting: Course | None = None  # a rise that may become a macro-expression
-        self._held: Course | None = None  # one that has come to rest away from where it began
+        self._lasting: Trajectory | None = None  # a rise that may become a macro-expression
+        self._held: Trajectory | None = None  # one that has come to rest away from where it began
         self._armed = True  # for a new rise; not before the last one has died down
         self._pending: list[Crop] = []  # since the last one that was analysed
         self._last_s = 0.0
@@ -185,7 +202,9 @@ class Spotter:
     def finish(self) -> list[Span]:
         """The stream ends or breaks here: what is open is judged as it stands, and the ring is emptied."""
         spans = [span for short in self._short for span in self._decide(short)]
-        spans += [span for course in (self._lasting, self._held) if course for span in self._conclude(course)]
+        spans += [
+            span for trajectory in (self._lasting, self._held) if trajectory for span in self._conclude(trajectory)
+        ]
         spans += self._speech.end(np.inf)
         self._short, self._lasting, self._held, self._armed = [], None, None, True
         self._ring.clear()
@@ -195,7 +214,7 @@ class Spotter:
 
     def _see(self, crop: Crop) -> _Seen:
         """Compares the crop with the one a lag ago and learns what is usual."""
-        now = moment(crop)
+        now = extract(crop)
         lag = steady = None
         calm = False
         if self._ring:
@@ -219,14 +238,14 @@ class Spotter:
             self._ring.popleft()
         return seen
 
-    def _motion(self, before: Moment, after: Moment, learn_s: float = 0.0) -> Motion:
+    def _motion(self, before: FrameFeatures, after: FrameFeatures, learn_s: float = 0.0) -> PatchMotion:
         """Facial motion, less what this person's own depth explains; `learn_s` is how much that may learn from it."""
-        seen = motion(before, after, self.settings.crop, self._flow)
+        seen = motion_between(before, after, self.settings.crop, self._flow)
         if learn_s:
             self._depth.update(seen.patches, seen.turn, self._rise_px, learn_s)
-        return Motion(self._depth.remove(seen.patches, seen.turn), seen.turn)
+        return PatchMotion(self._depth.remove(seen.patches, seen.turn), seen.turn)
 
-    def _at(self, t_s: float) -> Moment | None:
+    def _at(self, t_s: float) -> FrameFeatures | None:
         """The moment of the ring nearest to `t_s`, if it is within a third of the lag."""
         after = bisect_left(self._ring, t_s, key=attrgetter("t_s"))
         nearest = min(list(self._ring)[max(after - 1, 0) : after + 1], key=lambda seen: abs(seen.t_s - t_s))
@@ -240,7 +259,7 @@ class Spotter:
     # --- noticing
 
     def _notice(self, now: _Seen) -> list[Span]:
-        """Opens a course where a pulse, or a rise, stands out from this person's noise."""
+        """Opens a trajectory where a pulse, or a rise, stands out from this person's noise."""
         spans = self._notice_pulse(now)
         if now.calm:
             self._armed = True
@@ -248,7 +267,7 @@ class Spotter:
                 spans += self._hold(self._lasting)
         elif self._armed and self._lasting is None:
             self._armed = False
-            self._lasting = self._course(len(self._ring) - 1, self._skin(), from_calm=True)
+            self._lasting = self._trajectory(len(self._ring) - 1, self._skin(), from_calm=True)
         return spans
 
     def _notice_pulse(self, now: _Seen) -> list[Span]:
@@ -264,7 +283,7 @@ class Spotter:
             "brows": self._regions.upper & skin,
             "mouth": self._regions.lower & skin,
         }
-        strength = undone(np.stack(list(lags.values())), now.lag, self._rise_px, np.stack(list(parts.values())))
+        strength = reversal_score(np.stack(list(lags.values())), now.lag, self._rise_px, np.stack(list(parts.values())))
         self._pulse_floor.update(strength.max(axis=0), now.t_s - self._ring[-2].t_s)
         triggers = self._pulse_floor.level * (settings.blink_trigger, settings.pulse_trigger, settings.pulse_trigger)
         spans = []
@@ -272,28 +291,28 @@ class Spotter:
             rose = list(lags)[each.argmax()]
             if each.max() <= trigger or not self._is_new(name, self._ring[rose].t_s):
                 continue
-            course = self._course(rose, mask)
-            if course and course.apex is not course.points[-1]:  # else it still rises
-                self._short.append(_Short(name, course))
+            trajectory = self._trajectory(rose, mask)
+            if trajectory and trajectory.apex is not trajectory.points[-1]:  # else it still rises
+                self._short.append(_Short(name, trajectory))
                 if name != "eyes":
-                    spans += self._say(course)
+                    spans += self._say(trajectory)
         return spans
 
-    def _twins(self, course: Course) -> list[Course]:
-        """Other courses of the same movement: its rise and its pulses at brows and mouth."""
-        others = [short.course for short in self._short if short.name != "eyes"] + [self._lasting, self._held]
-        return [c for c in others if c and c is not course and self._near(self._apex(c), self._apex(course))]
+    def _twins(self, trajectory: Trajectory) -> list[Trajectory]:
+        """Other trajectories of the same movement: its rise and its pulses at brows and mouth."""
+        others = [short.trajectory for short in self._short if short.name != "eyes"] + [self._lasting, self._held]
+        return [c for c in others if c and c is not trajectory and self._near(self._apex(c), self._apex(trajectory))]
 
-    def _apex(self, course: Course) -> float:
+    def _apex(self, trajectory: Trajectory) -> float:
         """Where it was when something was said of it: a rise that goes on takes its apex along."""
-        return self._said.get(course.id, course.apex.t_s)
+        return self._said.get(trajectory.id, trajectory.apex.t_s)
 
     def _near(self, apex_s: float, other_s: float) -> bool:
         return abs(apex_s - other_s) < self.settings.lag_s
 
     def _is_new(self, name: str, rose_s: float) -> bool:
         """Whether a movement that was rising at `rose_s` is another one than those that are known."""
-        apexes_s = [self._apex_s[name], *(short.course.apex.t_s for short in self._short if short.name == name)]
+        apexes_s = [self._apex_s[name], *(short.trajectory.apex.t_s for short in self._short if short.name == name)]
         return all(rose_s > apex_s + self.settings.lag_s for apex_s in (*apexes_s, self._began_s + self.START_S))
 
     def _skin(self) -> np.ndarray:
@@ -301,7 +320,7 @@ class Spotter:
         blinking = any(short.name == "eyes" for short in self._short)
         return self._regions.face & ~self._regions.lids if blinking else self._regions.face
 
-    def _course(self, rose: int, mask: np.ndarray, *, from_calm: bool = False) -> Course | None:
+    def _trajectory(self, rose: int, mask: np.ndarray, *, from_calm: bool = False) -> Trajectory | None:
         """Goes back from moment `rose` of the ring to where its movement began, and follows it from there until now.
 
         None where one is asked for that begins from calm, and there was no such moment: on the way back from a short
@@ -314,11 +333,11 @@ class Spotter:
         margin = [i for i in margin if seen[i].t_s - self._began_s > self.START_S] or [first]
         if from_calm and not (margin := [i for i in margin if seen[i].calm and not self._away(seen[i].t_s)]):
             return None
-        course = Course(seen[margin[0]].moment, mask, self._rise_px, self._next_id)
+        trajectory = Trajectory(seen[margin[0]].moment, mask, self._rise_px, self._next_id)
         self._next_id += 1
         for later in seen[margin[0] + 1 :]:
-            course.add(self._point(course.reference, later.moment))
-        return course
+            trajectory.add(self._point(trajectory.reference, later.moment))
+        return trajectory
 
     def _away(self, t_s: float) -> bool:
         """Whether a micro-expression or a blink was under way."""
@@ -337,7 +356,7 @@ class Spotter:
             i -= 1
         return i
 
-    def _point(self, reference: Moment, now: Moment) -> Point:
+    def _point(self, reference: FrameFeatures, now: FrameFeatures) -> Point:
         moved, head = self._motion(reference, now), head_px(reference, now, self.settings.crop)
         return Point(now.crop, now.aperture, now.mouth_px, moved, head)
 
@@ -346,42 +365,42 @@ class Spotter:
     def _follow_short(self, now: _Seen) -> list[Span]:
         spans = []
         for short in self._short:
-            short.course.add(self._point(short.course.reference, now.moment))
+            short.trajectory.add(self._point(short.trajectory.reference, now.moment))
             if short.name in ("brows", "face") and any(other.name == "eyes" for other in self._short):
-                short.course.narrow(short.course.mask & ~self._regions.lids)
+                short.trajectory.narrow(short.trajectory.mask & ~self._regions.lids)
         for short in list(self._short):
-            since_apex_s = now.t_s - short.course.apex.t_s
-            since_onset_s = now.t_s - short.course.bounds()[0]
+            since_apex_s = now.t_s - short.trajectory.apex.t_s
+            since_onset_s = now.t_s - short.trajectory.bounds()[0]
             too_long = since_onset_s > 1.4 * self.settings.micro_max_s
-            back = short.course.has_returned() and since_apex_s >= self.settings.decide_s
+            back = short.trajectory.has_returned() and since_apex_s >= self.settings.decide_s
             if too_long or (back and not self._waits(short)):
                 self._short.remove(short)
                 spans += self._decide(short)
             elif short.name != "eyes" and self.CONFIRM_S <= since_apex_s <= self.settings.lag_s:
-                spans += self._say(short.course)
+                spans += self._say(short.trajectory)
         return spans
 
     def _waits(self, short: _Short) -> bool:
         """Whether it is an expression that shows at the lids, and what brows or mouth show of it, which has its bounds
         better, is not decided yet.
         """
-        beside = [other.course.apex.t_s for other in self._short if other.name != "eyes"]
-        if short.name != "eyes" or not any(self._near(apex_s, short.course.apex.t_s) for apex_s in beside):
+        beside = [other.trajectory.apex.t_s for other in self._short if other.name != "eyes"]
+        if short.name != "eyes" or not any(self._near(apex_s, short.trajectory.apex.t_s) for apex_s in beside):
             return False
-        return self._short_kind(short.course, self._measure(short.course)) == "micro"
+        return self._short_kind(short.trajectory, self._measure(short.trajectory)) == "micro"
 
-    def _say(self, course: Course) -> list[Span]:
+    def _say(self, trajectory: Trajectory) -> list[Span]:
         """At the apex, if it looks like a micro-expression so far."""
-        if any(self._near(apex_s, course.apex.t_s) for apex_s in self._said_apexes_s):
+        if any(self._near(apex_s, trajectory.apex.t_s) for apex_s in self._said_apexes_s):
             return []
-        seen = replace(self._measure(course), residue=0.0)  # it may still come back
-        if self._short_kind(course, seen) != "micro" or self._wobbles(course):
+        seen = replace(self._measure(trajectory), residue=0.0)  # it may still come back
+        if self._short_kind(trajectory, seen) != "micro" or self._wobbles(trajectory):
             return []
-        span = self._span(course, "micro", seen, final=False)
+        span = self._span(trajectory, "micro", seen, final=False)
         if _overlaps(span, self._told) or self._speech.goes_on(span):
             return []
-        self._said[course.id] = course.apex.t_s
-        self._said_apexes_s.append(course.apex.t_s)
+        self._said[trajectory.id] = trajectory.apex.t_s
+        self._said_apexes_s.append(trajectory.apex.t_s)
         return [span]
 
     def _finally(self, spans: list[Span]) -> list[Span]:
@@ -394,17 +413,17 @@ class Spotter:
 
     def _decide(self, short: _Short) -> list[Span]:
         """At the offset: what it was."""
-        seen = self._measure(short.course)
-        kind = self._short_kind(short.course, seen)
-        if short.name == "eyes" and abs(short.course.apex.t_s - self._apex_s["eyes"]) < Speech.SAME_S:
+        seen = self._measure(short.trajectory)
+        kind = self._short_kind(short.trajectory, seen)
+        if short.name == "eyes" and abs(short.trajectory.apex.t_s - self._apex_s["eyes"]) < Speech.SAME_S:
             kind = "other"  # a pulse of the same blink, noticed while the first was not at its apex yet
         elif short.name != "eyes" and kind == "blink":
             kind = "other"  # the eyes tell a blink
-        if kind != "blink" and self._wobbles(short.course):
+        if kind != "blink" and self._wobbles(short.trajectory):
             kind = "other"
         if short.name != "eyes":
-            self._pass_on(short.course, kind)
-        span = self._span(short.course, kind, seen, final=True)
+            self._pass_on(short.trajectory, kind)
+        span = self._span(short.trajectory, kind, seen, final=True)
         self._apex_s[short.name] = span.apex_s
         if kind == "blink":
             self._blinks.append(span)
@@ -434,66 +453,69 @@ class Spotter:
                 self._held = self._lasting = None
         return spans
 
-    def _drop(self, course: Course) -> list[Span]:
-        self._pass_on(course, "other")
-        return self._finally([self._span(course, "other", self._measure(course), final=True)])
+    def _drop(self, trajectory: Trajectory) -> list[Span]:
+        self._pass_on(trajectory, "other")
+        return self._finally([self._span(trajectory, "other", self._measure(trajectory), final=True)])
 
-    def _has_turned(self, course: Course) -> bool:
+    def _has_turned(self, trajectory: Trajectory) -> bool:
         """Whether a movement lies past its apex."""
-        past_apex_s = course.points[-1].t_s - course.apex.t_s
-        return past_apex_s >= self.CONFIRM_S and course.level()[-1] < 0.9
+        past_apex_s = trajectory.points[-1].t_s - trajectory.apex.t_s
+        return past_apex_s >= self.CONFIRM_S and trajectory.level()[-1] < 0.9
 
-    def _has_ended(self, course: Course) -> bool:
-        t_s = course.points[-1].t_s
-        back = course.level()[-2:].mean() < ENDED and t_s - course.apex.t_s >= self.settings.decide_s
-        return bool(back) or t_s - course.reference.crop.t_s > self.settings.macro_max_s
+    def _has_ended(self, trajectory: Trajectory) -> bool:
+        t_s = trajectory.points[-1].t_s
+        back = trajectory.level()[-2:].mean() < ENDED and t_s - trajectory.apex.t_s >= self.settings.decide_s
+        return bool(back) or t_s - trajectory.reference.crop.t_s > self.settings.macro_max_s
 
-    def _rests(self, course: Course) -> bool:
-        return course.points[-1].t_s - course.bounds()[0] > self.settings.micro_max_s and course.level()[-1] > 0.5
+    def _rests(self, trajectory: Trajectory) -> bool:
+        return (
+            trajectory.points[-1].t_s - trajectory.bounds()[0] > self.settings.micro_max_s
+            and trajectory.level()[-1] > 0.5
+        )
 
-    def _hold(self, course: Course) -> list[Span]:
+    def _hold(self, trajectory: Trajectory) -> list[Span]:
         """The face has come to rest away from the reference: keep an eye on it, and let a new movement begin."""
         self._lasting = None
         if self._held and self._held.level()[-1] > 0.5:
-            return self._drop(course)  # it has moved on within the expression that is held already
+            return self._drop(trajectory)  # it has moved on within the expression that is held already
         spans = self._conclude(self._held) if self._held else []
-        self._held = course
-        seen = self._measure(course)
-        if self._lasting_kind(course, seen) == "macro":
-            self._said.setdefault(course.id, course.apex.t_s)
-            spans.append(self._span(course, "macro", seen, final=False))
+        self._held = trajectory
+        seen = self._measure(trajectory)
+        if self._lasting_kind(trajectory, seen) == "macro":
+            self._said.setdefault(trajectory.id, trajectory.apex.t_s)
+            spans.append(self._span(trajectory, "macro", seen, final=False))
         return spans
 
-    def _conclude(self, course: Course) -> list[Span]:
-        seen = self._measure(course)
-        kind = self._lasting_kind(course, seen)
+    def _conclude(self, trajectory: Trajectory) -> list[Span]:
+        seen = self._measure(trajectory)
+        kind = self._lasting_kind(trajectory, seen)
         most = [told for told in self._told if told.strength > 0.5 * seen.strength_px]
-        if kind == "macro" and any(self._near(told.apex_s, course.apex.t_s) for told in most):
+        if kind == "macro" and any(self._near(told.apex_s, trajectory.apex.t_s) for told in most):
             kind = "other"  # a micro-expression before which the face was not quite at rest
-        if kind == "other" and self._short_kind(course, seen) == "micro" and not self._wobbles(course):
+        if kind == "other" and self._short_kind(trajectory, seen) == "micro" and not self._wobbles(trajectory):
             kind = "micro"
-        self._pass_on(course, kind)
-        span = self._once(self._span(course, kind, seen, final=True))
+        self._pass_on(trajectory, kind)
+        span = self._once(self._span(trajectory, kind, seen, final=True))
         return self._finally(self._speech.hear(span) if span.kind == "micro" else [span])
 
-    def _wobbles(self, course: Course) -> bool:
+    def _wobbles(self, trajectory: Trajectory) -> bool:
         """Whether it is small beside an expression that is under way, a part of its rise, or what another part of the
         face shows of a larger movement.
         """
-        began_s, apex_s = course.reference.crop.t_s, course.apex.t_s
+        began_s, apex_s = trajectory.reference.crop.t_s, trajectory.apex.t_s
         larger = [(c, self.PART if c.rose(began_s) else self.WOBBLE) for c in (self._held, self._lasting) if c]
-        beside = [short.course for short in self._short if short.name != "eyes"]
+        beside = [short.trajectory for short in self._short if short.name != "eyes"]
         larger += [(c, self.PART) for c in beside if c.bounds()[0] < apex_s < c.bounds()[2]]
-        return any(course.snr < least * c.snr for c, least in larger)
+        return any(trajectory.snr < least * c.snr for c, least in larger)
 
-    def _pass_on(self, course: Course, kind: Kind) -> None:
-        """A movement keeps the id under which it was first said, whichever of its courses is judged first: one that is
-        a micro-expression takes it, one that is nothing leaves it to those that are still open.
+    def _pass_on(self, trajectory: Trajectory, kind: Kind) -> None:
+        """A movement keeps the id under which it was first said, whichever of its trajectories is judged first: one
+        that is a micro-expression takes it, one that is nothing leaves it to those that are still open.
         """
-        for twin in self._twins(course):
-            takes, leaves = kind == "micro" and twin.id in self._said, kind == "other" and course.id in self._said
-            if takes != leaves and (twin.id in self._said) != (course.id in self._said):
-                twin.id, course.id = course.id, twin.id
+        for twin in self._twins(trajectory):
+            takes, leaves = kind == "micro" and twin.id in self._said, kind == "other" and trajectory.id in self._said
+            if takes != leaves and (twin.id in self._said) != (trajectory.id in self._said):
+                twin.id, trajectory.id = trajectory.id, twin.id
                 return
 
     def _once(self, span: Span) -> Span:
@@ -508,46 +530,46 @@ class Spotter:
         told.append(span)
         return span
 
-    def _short_kind(self, course: Course, seen: Evidence) -> Kind:
-        kind = short_kind(seen, self.settings.micro_max_s)
+    def _short_kind(self, trajectory: Trajectory, seen: CandidateFeatures) -> Kind:
+        kind = classify_transient(seen, self.settings.micro_max_s)
         if not in_question(kind, seen, self.settings.micro_max_s):
             return kind
-        if kind != "micro" and any(twin.snr > self.CLEARER * course.snr for twin in self._twins(course)):
+        if kind != "micro" and any(twin.snr > self.CLEARER * trajectory.snr for twin in self._twins(trajectory)):
             return kind  # it will be asked of that one
-        return self._ask(course, kind, seen)
+        return self._ask(trajectory, kind, seen)
 
-    def _lasting_kind(self, course: Course, seen: Evidence) -> Kind:
-        kind = lasting_kind(seen, self.settings.micro_max_s)
-        return self._ask(course, kind, seen) if kind == "macro" else kind
+    def _lasting_kind(self, trajectory: Trajectory, seen: CandidateFeatures) -> Kind:
+        kind = classify_sustained(seen, self.settings.micro_max_s)
+        return self._ask(trajectory, kind, seen) if kind == "macro" else kind
 
-    def _ask(self, course: Course, kind: Kind, seen: Evidence) -> Kind:
+    def _ask(self, trajectory: Trajectory, kind: Kind, seen: CandidateFeatures) -> Kind:
         """The kind in the end: what most of the five crops about the apex say, for no single one may convince; the
         apex that surely shows nothing decides alone.
         """
-        onset, apex = self._pair(course)
-        middle = next(i for i, point in enumerate(course.points) if point.crop is apex)
+        onset, apex = self._pair(trajectory)
+        middle = next(i for i, point in enumerate(trajectory.points) if point.crop is apex)
         votes: list[Kind] = []
         for i in (middle, middle - 1, middle + 1, middle - 2, middle + 2):
-            if not 0 < i < len(course.points):
+            if not 0 < i < len(trajectory.points):
                 continue
-            if (doubt := self._judge(onset, course.points[i].crop)) is None:
+            if (doubt := self._judge(onset, trajectory.points[i].crop)) is None:
                 return kind
             votes.append(judged(kind, seen, doubt))
             if votes.count(votes[-1]) == 3 or (i == middle and doubt > 1):
                 return votes[-1]
         return max(votes, key=votes.count)
 
-    def _pair(self, course: Course) -> tuple[Crop, Crop]:
+    def _pair(self, trajectory: Trajectory) -> tuple[Crop, Crop]:
         """The crops at onset and apex."""
-        onset_s, apex_s, _ = course.bounds()
-        return course.at(onset_s).crop, course.at(apex_s).crop
+        onset_s, apex_s, _ = trajectory.bounds()
+        return trajectory.at(onset_s).crop, trajectory.at(apex_s).crop
 
-    def _measure(self, course: Course) -> Evidence:
-        return evidence(course, self._regions, self._aperture.value or 1.0, self._began_s)
+    def _measure(self, trajectory: Trajectory) -> CandidateFeatures:
+        return evidence(trajectory, self._regions, self._aperture.value or 1.0, self._began_s)
 
-    def _span(self, course: Course, kind: Kind, seen: Evidence, *, final: bool) -> Span:
-        onset_s, apex_s, offset_s = course.bounds()
-        onset, apex = self._pair(course)
+    def _span(self, trajectory: Trajectory, kind: Kind, seen: CandidateFeatures, *, final: bool) -> Span:
+        onset_s, apex_s, offset_s = trajectory.bounds()
+        onset, apex = self._pair(trajectory)
         return Span(
-            apex.track_id, course.id, onset_s, apex_s, offset_s, kind, seen.strength_px, final, onset, apex, seen
+            apex.track_id, trajectory.id, onset_s, apex_s, offset_s, kind, seen.strength_px, final, onset, apex, seen
         )

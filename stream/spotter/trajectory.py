@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from merau.stream.align import Crop
-from merau.stream.spotter.features import Moment, Motion
+from merau.stream.spotter.features import FrameFeatures, PatchMotion
 
-HALF, LOW = 0.5, 0.2  # levels of the course, relative to its peak, that place its onset and offset
+HALF, LOW = 0.5, 0.2  # levels of the trajectory, relative to its peak, that place its onset and offset
 RETURNED, ENDED = 0.3, 0.25  # levels at which a short and a lasting movement are over
 RISEN = 0.7  # the level from which on a rise is nearly over
 SUMMIT_S = 0.25
@@ -21,7 +21,7 @@ class Point:
     crop: Crop
     aperture: float
     mouth_px: float
-    motion: Motion
+    motion: PatchMotion
     head_px: float
 
     @property
@@ -29,7 +29,7 @@ class Point:
         return self.crop.t_s
 
 
-class Course:
+class Trajectory:
     """The points of one movement, in order of time; the first is the reference itself.
 
     `mask` (14, 13) bool says which patches count, `floor` (14, 13) pixels how noisy each of them is.
@@ -37,8 +37,8 @@ class Course:
 
     STRONGEST = 4  # patches that decide how far the face has moved
 
-    def __init__(self, reference: Moment, mask: np.ndarray, floor: np.ndarray, id: int):
-        still = Motion(np.zeros((2, *mask.shape), np.float32), np.zeros(2))
+    def __init__(self, reference: FrameFeatures, mask: np.ndarray, floor: np.ndarray, id: int):
+        still = PatchMotion(np.zeros((2, *mask.shape), np.float32), np.zeros(2))
         self.points = [Point(reference.crop, reference.aperture, reference.mouth_px, still, 0.0)]
         self.reference, self.mask, self.floor, self.id = reference, mask, floor, id
         self.peak = 0  # index of the apex among the points
@@ -58,7 +58,7 @@ class Course:
         self.points.append(point)
         self._rise(len(self.points) - 1)
 
-    def branch(self, id: int) -> "Course":
+    def branch(self, id: int) -> "Trajectory":
         """The same movement so far, to be followed apart under the id that it had; this one goes on under `id`."""
         other = copy(self)
         other.points, other._level, self.id = list(self.points), list(self._level), id
@@ -92,7 +92,7 @@ class Course:
         return np.array(self._level)
 
     def rest(self) -> float:
-        """The level that the course has come back to, at most one half: a drift of the head keeps it above 0."""
+        """The level that the trajectory has come back to, at most one half: a drift of the head keeps it above 0."""
         return float(np.clip(self.level()[self.peak :].min(), 0, 0.5))
 
     def rose(self, t_s: float) -> bool:
@@ -115,7 +115,7 @@ class Course:
 
 
 def _foot(times: np.ndarray, level: np.ndarray, rest: float) -> float:
-    """Where a course that falls from its apex to `rest` gets there: the line through two crossings, prolonged."""
+    """Where a trajectory that falls from its apex to `rest` gets there: the line through two crossings, prolonged."""
     half_s, low_s = (_crossing(times, level, rest + (1 - rest) * part) for part in (HALF, LOW))
     foot_s = low_s + (low_s - half_s) * LOW / (HALF - LOW)
     return float(np.clip(foot_s, min(times[0], times[-1]), max(times[0], times[-1])))

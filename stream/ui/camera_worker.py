@@ -11,7 +11,7 @@ from typing import Any
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Consent, Event, Store, event_fields
-from merau.stream.pipeline import Pipeline, PipelineSettings, Update
+from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.session import begin, record
 from merau.stream.sources import Browser, Source
 from merau.stream.summary import Trace
@@ -69,9 +69,9 @@ class Camera:
 
     @property
     def runs_on(self) -> str:
-        """As Pipeline.runs_on; empty unless it runs."""
+        """As Pipeline.describe_runtime; empty unless it runs."""
         pipeline = self._pipeline
-        return pipeline.runs_on if pipeline else ""
+        return pipeline.describe_runtime() if pipeline else ""
 
     def start(self, consent: Consent | None) -> None:
         """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""
@@ -121,7 +121,7 @@ class Camera:
                         self._keep(session, traces)
                         kept_s = time.monotonic()
                     film.push(update)
-                    pipeline.use(self.wiring.recognizer)
+                    pipeline.swap_recognizer(self.wiring.recognizer)
                     for event in update.events:
                         self._tell(event, session)
         finally:
@@ -133,7 +133,7 @@ class Camera:
             finally:
                 del wiring.traces[session]
 
-    def _note(self, update: Update, traces: dict[int, Trace]) -> None:
+    def _note(self, update: FrameResult, traces: dict[int, Trace]) -> None:
         if update.frame is None:
             return
         self.analysed += 1

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from merau.stream.events import Event
-from merau.stream.pipeline import Update
+from merau.stream.pipeline import FrameResult
 from merau.stream.sources import Frame
 from merau.stream.ui import event_clip as clip
 from merau.stream.ui.outbox import Shot
@@ -48,14 +48,14 @@ class Film:
     def __init__(self, camera: int, sinks: Sinks, *, sends_pictures: bool, waits: bool) -> None:
         self._camera, self._sinks = camera, sinks
         self._sends_pictures, self._waits = sends_pictures, waits
-        self._updates: queue.Queue[Update | None] = queue.Queue(BEHIND)
+        self._updates: queue.Queue[FrameResult | None] = queue.Queue(BEHIND)
         self._stills: deque[clip.Still] = deque()
         self._finals: deque[Event] = deque()  # events whose film is not whole yet
         self._uncut: set[Future[None]] = set()
         self._thread = threading.Thread(target=self._run, name=f"film {camera}", daemon=True)
         self._thread.start()
 
-    def push(self, update: Update) -> None:
+    def push(self, update: FrameResult) -> None:
         """Take up an update, in order of time."""
         self._finals.extend(event for event in update.events if event.final and event.embedding)
         while not self._waits and self._updates.full():
@@ -75,7 +75,7 @@ class Film:
                 self._cut(update.frame.t_s)
         self._cut(float("inf"))
 
-    def _take(self, update: Update, frame: Frame) -> None:
+    def _take(self, update: FrameResult, frame: Frame) -> None:
         boxes = {face.track_id: _box(face.landmarks) for face in update.faces}
         if not boxes and not self._sinks.looked_at():
             return
@@ -119,7 +119,7 @@ def _report(done: "Future[None]") -> None:
         logging.getLogger(__name__).error("A film could not be cut.", exc_info=error)
 
 
-def _shot(camera: int, update: Update, frame: Frame, boxes: dict[int, Any], jpeg: bytes) -> Shot:
+def _shot(camera: int, update: FrameResult, frame: Frame, boxes: dict[int, Any], jpeg: bytes) -> Shot:
     """What the page draws of one frame; its positions are frame px, its motion crop px."""
     height, width = frame.image.shape[:2]
     faces = [

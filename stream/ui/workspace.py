@@ -31,7 +31,7 @@ from merau.stream.events import (
 )
 from merau.stream.pipeline import PipelineSettings, unsure
 from merau.stream.sources import Source
-from merau.stream.spotter.flow_backend import FrameFlow, runs_on
+from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 from merau.stream.summary import Trace
 from merau.stream.ui.camera_worker import Camera, Wiring
 from merau.stream.ui.frame_encoder import Sinks
@@ -71,7 +71,7 @@ class Desk:
     def runs_on(self) -> list[str]:
         """What runs on which device here, and why, in words: for the cameras that run, or for the next."""
         running = sorted({camera.runs_on for camera in list(self.cameras.values())} - {""})
-        return running or [runs_on(self._judge, FrameFlow(self._judge, self._settings.spotter.crop))]
+        return running or [describe_runtime(self._judge, FlowBackend(self._judge, self._settings.spotter.crop))]
 
     # --- who looks
 

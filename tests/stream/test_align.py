@@ -10,7 +10,7 @@ from merau.engine.face_mesh import FaceNets
 from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.faces import Face, FaceTracker, Quality
 from merau.stream.sources import Frame
-from merau.stream.spotter.features import moment, motion, regions
+from merau.stream.spotter.features import extract, motion_between, regions
 from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 
@@ -48,8 +48,8 @@ def crops_of(portrait: Portrait, pose: Callable[[float], Pose], seconds: float) 
 def test_a_head_that_moves_leaves_the_crop_of_a_neutral_face_still(portrait, pose, limit_px):
     crops = crops_of(portrait, pose, 1.8)
     spec, lag = CropSpec(), round(0.2 * RATE)
-    moments = [moment(crop) for crop in crops]
-    left = [motion(before, after, spec).patches for before, after in zip(moments, moments[lag:], strict=False)]
+    moments = [extract(crop) for crop in crops]
+    left = [motion_between(before, after, spec).patches for before, after in zip(moments, moments[lag:], strict=False)]
     residual = [np.hypot(*patches)[regions(spec).face].mean() for patches in left]
     assert np.median(residual) <= limit_px
 

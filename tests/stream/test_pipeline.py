@@ -10,7 +10,7 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.commands.demo import CLIP, pairs, truth
 from merau.stream.events import Event
-from merau.stream.pipeline import Pipeline, PipelineSettings, Update, unsure
+from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings, unsure
 from merau.stream.sources import SourceSettings, open_source
 from merau.stream.spotter import SpotterSettings
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
@@ -30,11 +30,11 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def updates(recognizer: Recognizer) -> list[Update]:
+def updates(recognizer: Recognizer) -> list[FrameResult]:
     """All that is said about the demo's clip; frames left out, they are large."""
     with open_source(str(CLIP)) as source:
         return [
-            Update(None, update.faces, [], update.motion, update.noise, update.events, update.compute_ms)
+            FrameResult(None, update.faces, [], update.motion, update.noise, update.events, update.compute_ms)
             for update in Pipeline("demo", recognizer).run(source)
         ]
 
@@ -44,7 +44,7 @@ def events_of(path: Path, recognizer: Recognizer, settings: SourceSettings) -> l
         return [event for update in Pipeline("clip", recognizer).run(source) for event in update.events]
 
 
-def finals(updates: list[Update]) -> list[Event]:
+def finals(updates: list[FrameResult]) -> list[Event]:
     last = {event.id: event for update in updates for event in update.events}
     return [event for event in last.values() if event.final]
 
@@ -110,7 +110,7 @@ def test_another_recognizer_judges_from_the_next_frame_on(short_clip, recognizer
         for update in pipeline.run(source):
             events += update.events
             if any(event.kind == "micro" for event in events):  # provisional: its final word is the other's
-                pipeline.use(twin)
+                pipeline.swap_recognizer(twin)
     judges = [event.bundle_sha256 for event in events if event.kind == "micro"]
     assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)]
     assert len(judges) > 1

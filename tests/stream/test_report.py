@@ -8,7 +8,7 @@ import pytest
 
 from merau.engine.bundle import Bundle
 from merau.stream.faces import Face, Quality
-from merau.stream.pipeline import Update
+from merau.stream.pipeline import FrameResult
 from merau.stream.report import render
 from merau.stream.sources import Frame
 from merau.stream.summary import BINS, Summary, Trace
@@ -57,7 +57,9 @@ def summary(make_event) -> Summary:
         t_s = index / 25
         seen = [] if index < 10 else [face("the face is turned away" if index > 90 else "")]
         measured = {1: 0.2 + 0.8 * np.exp(-((t_s - 2) ** 2) / 0.02)} if 10 <= index <= 90 else {}
-        summary.add(Update(Frame(image, t_s, index, 0.0), seen, [], measured, dict.fromkeys(measured, 0.15), [], 1.0))
+        summary.add(
+            FrameResult(Frame(image, t_s, index, 0.0), seen, [], measured, dict.fromkeys(measured, 0.15), [], 1.0)
+        )
     pictures = {"onset_jpeg": b"onset", "apex_jpeg": b"apex", "flow_png": b"flow"}
     said = [
         make_event(2.0, id="1-0", final=False, **pictures),
@@ -65,7 +67,7 @@ def summary(make_event) -> Summary:
         make_event(3.0, id="1-1", kind="macro", uncertain=True, **pictures),
         make_event(3.5, id="1-2", kind="blink", aus={}, probabilities={}, label="", **pictures),
     ]
-    summary.add(Update(None, [], [], {}, {}, said, 1.0))
+    summary.add(FrameResult(None, [], [], {}, {}, said, 1.0))
     return summary
 
 

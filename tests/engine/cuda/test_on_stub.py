@@ -15,8 +15,8 @@ TESTS = (
     "tests/engine/cuda",
     "tests/engine/runtimes",
     "tests/scripts/test_bench_gpu.py",
-    "tests/stream/test_hardware_decoding.py",
-    "tests/stream/spotter/test_motion_on_gpu.py",
+    "tests/stream/sources/test_hwaccel.py",
+    "tests/stream/spotter/test_features.py",
     "tests/stream/test_on_gpu.py",
 )
 LIBRARIES = Path(__file__).with_name("stub") / "libraries"

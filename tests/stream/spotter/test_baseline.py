@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from merau.stream.spotter.baseline import Depth, Neutral, NoiseFloor
+from merau.stream.spotter.baseline import NoiseFloor, ParallaxModel, RunningMedian
 
 
 def noise(seconds: float, rate: float, seed: int = 0) -> np.ndarray:
@@ -30,7 +30,7 @@ def test_an_expression_hardly_moves_the_noise_floor():
 
 @pytest.mark.parametrize("rate", [25, 100])
 def test_the_neutral_opening_of_the_eyes_is_not_moved_by_blinks(rate):
-    neutral = Neutral()
+    neutral = RunningMedian()
     for i in range(60 * rate):
         closed = (i / rate) % 4 < 0.2
         neutral.update(0.1 if closed else 0.3 + 0.005 * np.sin(i), 1 / rate)
@@ -40,7 +40,7 @@ def test_the_neutral_opening_of_the_eyes_is_not_moved_by_blinks(rate):
 @pytest.mark.parametrize("rate", [25, 100])
 def test_a_persons_own_depth_is_learned_from_turns_of_the_head(rate):
     truth = np.random.default_rng(1).normal(0, 0.3, (14, 13))
-    depth, floor = Depth(truth.shape), np.full(truth.shape, 0.1)
+    depth, floor = ParallaxModel(truth.shape), np.full(truth.shape, 0.1)
     for i in range(20 * rate):
         turn = np.array([1.5, 0.2]) * np.sin(2 * np.pi * 0.3 * i / rate)
         depth.update(turn[:, None, None] * truth, turn, floor, 1 / rate)
@@ -50,7 +50,7 @@ def test_a_persons_own_depth_is_learned_from_turns_of_the_head(rate):
 
 
 def test_an_expression_is_not_taken_for_depth():
-    depth, floor = Depth((14, 13)), np.full((14, 13), 0.1)
+    depth, floor = ParallaxModel((14, 13)), np.full((14, 13), 0.1)
     smile = np.zeros((2, 14, 13))
     smile[1, 9, 3] = -2.0
     for i in range(100):

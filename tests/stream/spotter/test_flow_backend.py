@@ -5,7 +5,7 @@ import pytest
 from merau.engine.errors import DeviceError
 from merau.engine.recognizer import Recognizer
 from merau.stream.spotter import flow_backend as flows
-from merau.stream.spotter.flow_backend import FrameFlow, runs_on
+from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
@@ -18,11 +18,11 @@ def test_a_gpu_without_room_for_the_spotters_flow_leaves_it_to_the_cpu_unless_de
     recognizer.device, recognizer.choice = device, replace(recognizer.choice, device="cuda")
     if device == "cuda":
         with pytest.raises(DeviceError, match="out of memory"):
-            FrameFlow(recognizer, recognizer.spec)
+            FlowBackend(recognizer, recognizer.spec)
     else:
-        flow = FrameFlow(recognizer, recognizer.spec)
+        flow = FlowBackend(recognizer, recognizer.spec)
         assert flow.device == "cpu"
-        assert runs_on(recognizer, flow).endswith(", the spotter's on the CPU")
+        assert describe_runtime(recognizer, flow).endswith(", the spotter's on the CPU")
         why = "a GPU failed at preparing the spotter's flow: out of memory."
-        told = f"The CPU takes over the spotter's flow: {why} Recognizer: {runs_on(recognizer, flow)}."
+        told = f"The CPU takes over the spotter's flow: {why} Recognizer: {describe_runtime(recognizer, flow)}."
         assert caplog.messages == [told]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from merau.stream.spotter.reversal import undone
+from merau.stream.spotter.reversal import reversal_score
 
 FLOOR = np.full((14, 13), 0.1)
 PART = np.zeros((14, 13), bool)
@@ -16,7 +16,7 @@ def flows(*u: float) -> np.ndarray:
 
 
 def strength(earlier: np.ndarray, now: np.ndarray, *parts: np.ndarray) -> list[float]:
-    return undone(earlier, now, FLOOR, np.stack(parts or (PART,))).ravel().tolist()
+    return reversal_score(earlier, now, FLOOR, np.stack(parts or (PART,))).ravel().tolist()
 
 
 def test_a_rise_that_comes_back_is_as_strong_as_the_geometric_mean_of_both_in_noise_floors():

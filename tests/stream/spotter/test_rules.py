@@ -2,9 +2,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from merau.stream.spotter.rules import Evidence, in_question, judged
+from merau.stream.spotter.rules import CandidateFeatures, in_question, judged
 
-NOTHING = Evidence(**{field.name: 0 for field in fields(Evidence)})
+NOTHING = CandidateFeatures(**{field.name: 0 for field in fields(CandidateFeatures)})
 
 
 @pytest.mark.parametrize("snr", [2.5, 6.0])

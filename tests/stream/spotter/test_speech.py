@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from merau.stream.spotter.rules import Evidence
+from merau.stream.spotter.rules import CandidateFeatures
 from merau.stream.spotter.span import Span
 from merau.stream.spotter.speech import Speech
 
@@ -11,7 +11,7 @@ from merau.stream.spotter.speech import Speech
 def syllable(film):
     """A short movement of the mouth, said to be a micro-expression."""
     (crop,) = film([], [0.0])
-    nothing = Evidence(**{field.name: 0 for field in fields(Evidence)})
+    nothing = CandidateFeatures(**{field.name: 0 for field in fields(CandidateFeatures)})
 
     def make(id: int, apex_s: float, mouth_share: float = 0.9, snr: float = 5.0) -> Span:
         seen = replace(nothing, mouth_share=mouth_share, snr=snr)

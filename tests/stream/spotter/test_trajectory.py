@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from merau.stream.spotter.features import Motion, moment
-from merau.stream.spotter.trajectory import Course, Point
+from merau.stream.spotter.features import PatchMotion, extract
+from merau.stream.spotter.trajectory import Point, Trajectory
 
 MASK = np.zeros((14, 13), bool)
 MASK[8:10, 3:5] = True
@@ -11,17 +11,17 @@ RATE = 50
 
 @pytest.fixture
 def follow(film):
-    """A course whose patches move by `px(t_s)` down, at RATE frames a second."""
+    """A trajectory whose patches move by `px(t_s)` down, at RATE frames a second."""
 
-    def make(px, seconds: float, drift: float = 0.0) -> Course:
+    def make(px, seconds: float, drift: float = 0.0) -> Trajectory:
         times_s = np.arange(0, seconds, 1 / RATE)
-        moments = [moment(crop) for crop in film([], times_s)]
-        course = Course(moments[0], MASK, np.full(MASK.shape, 0.1), 0)
+        moments = [extract(crop) for crop in film([], times_s)]
+        trajectory = Trajectory(moments[0], MASK, np.full(MASK.shape, 0.1), 0)
         for now, t_s in zip(moments[1:], times_s[1:], strict=True):
             patches = np.zeros((2, *MASK.shape), np.float32)
             patches[1, MASK] = px(t_s) + drift * t_s
-            course.add(Point(now.crop, now.aperture, now.mouth_px, Motion(patches, np.zeros(2)), 0.0))
-        return course
+            trajectory.add(Point(now.crop, now.aperture, now.mouth_px, PatchMotion(patches, np.zeros(2)), 0.0))
+        return trajectory
 
     return make
 
@@ -32,35 +32,35 @@ def hill(t_s: float) -> float:
 
 
 def test_onset_apex_and_offset_of_a_hill(follow):
-    course = follow(hill, 0.8)
-    assert course.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.02)
-    assert course.level().max() == 1.0
-    assert course.has_returned()
+    trajectory = follow(hill, 0.8)
+    assert trajectory.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.02)
+    assert trajectory.level().max() == 1.0
+    assert trajectory.has_returned()
 
 
 def test_a_course_that_comes_to_rest_above_zero_has_the_same_bounds(follow):
-    course = follow(hill, 0.8, drift=0.2)
-    assert course.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.04)
+    trajectory = follow(hill, 0.8, drift=0.2)
+    assert trajectory.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.04)
 
 
 def test_a_course_that_stays_has_not_returned(follow):
-    course = follow(lambda t_s: min(5 * t_s, 1.0), 0.8)
-    assert not course.has_returned()
-    assert course.level()[-1] == pytest.approx(1.0, abs=0.01)
+    trajectory = follow(lambda t_s: min(5 * t_s, 1.0), 0.8)
+    assert not trajectory.has_returned()
+    assert trajectory.level()[-1] == pytest.approx(1.0, abs=0.01)
 
 
 def test_narrowing_forgets_what_moved_outside(follow):
-    course = follow(hill, 0.5)
-    course.narrow(MASK & (np.arange(13) > 20))
-    assert course.snr == 0.0
+    trajectory = follow(hill, 0.5)
+    trajectory.narrow(MASK & (np.arange(13) > 20))
+    assert trajectory.snr == 0.0
 
 
 def test_a_branch_keeps_the_id_and_what_was_seen_and_the_rest_goes_on_alone(follow):
-    course = follow(hill, 0.5)
-    points, bounds = len(course.points), course.bounds()
-    branch = course.branch(7)
-    course.add(course.points[-1])
-    assert (branch.id, course.id) == (0, 7)
+    trajectory = follow(hill, 0.5)
+    points, bounds = len(trajectory.points), trajectory.bounds()
+    branch = trajectory.branch(7)
+    trajectory.add(trajectory.points[-1])
+    assert (branch.id, trajectory.id) == (0, 7)
     assert (len(branch.points), branch.bounds()) == (points, bounds)
 
 

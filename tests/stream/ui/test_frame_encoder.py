@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from merau.stream.faces import Face, Quality
-from merau.stream.pipeline import Update
+from merau.stream.pipeline import FrameResult
 from merau.stream.sources import Frame
 from merau.stream.ui.frame_encoder import UNCUT, Film, Sinks
 
@@ -21,7 +21,7 @@ def updates(make_event):
     picture = np.zeros((240, 320, 3), np.uint8)
     said = [[event for event in events if 0 <= i / 10 - event.offset_s < 0.1] for i in range(300)]
     frames = [Frame(picture, i / 10, i, 0.0) for i in range(300)]
-    return [Update(f, [face], [], {1: 0.1}, {1: 0.1}, now, 0.0) for f, now in zip(frames, said, strict=True)]
+    return [FrameResult(f, [face], [], {1: 0.1}, {1: 0.1}, now, 0.0) for f, now in zip(frames, said, strict=True)]
 
 
 @pytest.mark.parametrize("waits", [False, True])
