@@ -29,9 +29,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from merau.engine.recognizer import Recognizer
 from merau.stream.commands.demo import CLIP
-from merau.stream.events import Event, read_events
+from merau.stream.events import Event
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import File, SourceSettings
+from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.server import App
 from scripts.bench_rtsp import looped

@@ -31,7 +31,10 @@ VOLATILE = (
     (r"(INSERT INTO \"sessions\" VALUES\(\d+,'[^']*',)'[^']*','[^']*'", r"\1'',''"),
 )
 # (pattern, replacement) applied to the older side: names that were changed on purpose, each told in CHANGELOG.md.
-RENAMED: tuple[tuple[str, str], ...] = ()
+RENAMED: tuple[tuple[str, str], ...] = (
+    ("CREATE TABLE judgements", 'CREATE TABLE "reclassifications"'),
+    (r"\bjudgements\b", "reclassifications"),
+)
 
 
 def make_clips(folder: Path) -> None:

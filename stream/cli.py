@@ -175,9 +175,9 @@ def _warm(recognizer: "Recognizer") -> "Recognizer":
 
 def _watch(arguments: argparse.Namespace) -> int:
     from merau.stream.commands.watch import stop_on_signals, watch
-    from merau.stream.events import Store
     from merau.stream.pipeline import Pipeline
     from merau.stream.sources import SourceSettings, open_source
+    from merau.stream.store import Store
 
     limits = SourceSettings(
         paced=True,
@@ -287,8 +287,9 @@ def _ui(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from merau.stream.events import event_fields, read_events, read_sessions
+    from merau.stream.events import event_fields
     from merau.stream.export import FORMATS, OF_ONE_RECORDING, writing
+    from merau.stream.store import read_events, read_sessions
 
     sessions = [s for s in read_sessions(arguments.store) if arguments.session in (None, s.id)]
     if not sessions:

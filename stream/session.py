@@ -5,9 +5,10 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict
 
-from merau.stream.events import Consent, Store
+from merau.stream.events import Consent
 from merau.stream.pipeline import FrameResult, Pipeline
 from merau.stream.sources import Source
+from merau.stream.store import Store
 
 NOTE_EVERY_S = 10.0  # how much of a session's frame count and gaps a killed process loses
 
@@ -39,7 +40,7 @@ def record(
 def begin(source: Source, pipeline: Pipeline, store: Store, consent: Consent | None = None) -> int:
     """Note a new session in the store; returns its number. Raises UserError when that fails."""
     bundle = pipeline.recognizer.bundle
-    return store.begin(
+    return store.start_session(
         source.name,
         settings=json.loads(json.dumps(asdict(pipeline.settings), default=str)),
         bundle=bundle.name,
@@ -50,7 +51,7 @@ def begin(source: Source, pipeline: Pipeline, store: Store, consent: Consent | N
 
 def _note(session: int, source: Source, store: Store, *, ended: bool = False) -> None:
     state = source.state()
-    store.progress(
+    store.update_session(
         session,
         wall_zero=source.wall_zero,
         frames=state.frames,

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from merau.stream.events import Curve, Event, by_onset, event_fields
+from merau.stream.events import Event, event_fields, sort_key
 from merau.stream.pipeline import FrameResult
+from merau.stream.store import MotionCurve
 
 BINS = 2400
 FIRST_BIN_S = 0.02
@@ -31,11 +32,11 @@ class Trace:
         self.motion_px[i] = np.fmax(self.motion_px[i], motion_px)
         self.noise_px[i] = noise_px
 
-    def curve(self, track: int) -> Curve:
+    def curve(self, track: int) -> MotionCurve:
         """What is known so far, as the store keeps it."""
         known = np.flatnonzero(~np.isnan(self.motion_px))
         end = known[-1] + 1 if len(known) else 0
-        return Curve(track, self.bin_s, self.motion_px[:end].copy(), self.noise_px[:end].copy())
+        return MotionCurve(track, self.bin_s, self.motion_px[:end].copy(), self.noise_px[:end].copy())
 
     def _halve(self) -> None:
         self.bin_s *= 2
@@ -82,7 +83,7 @@ class Summary:
     @property
     def events(self) -> list[Event]:
         """The latest word under each id, by onset."""
-        return sorted(self._events.values(), key=by_onset)
+        return sorted(self._events.values(), key=sort_key)
 
     def add(self, update: FrameResult) -> None:
         if update.frame is not None:

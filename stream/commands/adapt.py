@@ -16,9 +16,9 @@ from merau.engine.errors import UserError
 from merau.engine.few_shot import Sample
 from merau.engine.recognizer import Recognizer
 from merau.stream.align import Aligner, Crop
-from merau.stream.events import read_labels
 from merau.stream.faces import FaceTracker
 from merau.stream.sources import File, Frame, SourceSettings
+from merau.stream.store import read_labels
 
 CLIPS = ("label", "file", "onset_s", "apex_s")  # the columns of a CSV of moments in clips
 PICTURES = ("label", "onset", "apex")  # and of a CSV of picture pairs

@@ -13,13 +13,14 @@ from tqdm import tqdm
 from merau.engine.bundle import Bundle
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
-from merau.stream.events import Event, Store
+from merau.stream.events import Event
 from merau.stream.export import FORMATS, writing
 from merau.stream.formatting import clock, count, line
 from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.report import render
 from merau.stream.session import record
 from merau.stream.sources import File
+from merau.stream.store import Store
 from merau.stream.summary import Summary
 
 

@@ -14,8 +14,8 @@ from merau.calib.domain import LEAST, gap, reference
 from merau.engine import bundle as bundles
 from merau.engine.cuda import driver
 from merau.engine.recognizer import Recognizer
-from merau.stream.events import read_events, read_sessions
 from merau.stream.spotter.flow_backend import FlowBackend
+from merau.stream.store import read_events, read_sessions
 
 RUNTIMES = ("merau-live", "av", "opencv-python-headless", "numpy", "numba", "ai-edge-litert", "onnxruntime", "pyarrow")
 OPTIONAL = ("insightface", "nvidia-cuda-nvrtc", "pycuda", "tensorrt", "tensorrt-rtx", "torch")

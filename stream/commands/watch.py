@@ -10,11 +10,12 @@ from collections import Counter
 from contextlib import closing
 from types import FrameType
 
-from merau.stream.events import Store, event_fields
+from merau.stream.events import event_fields
 from merau.stream.formatting import count, line
 from merau.stream.pipeline import FrameResult, Pipeline
 from merau.stream.session import record
 from merau.stream.sources import Source, SourceState
+from merau.stream.store import Store
 
 STATUS_EVERY_S = 1.0
 
@@ -79,10 +80,10 @@ class Screen:
         analysed_hz = (self._analysed - analysed) / (now_s - then_s)
         rates = f"{captured_hz:.0f} frames/s, {analysed_hz:.0f} analysed, {state.dropped} dropped"
         behind = f"{self._delay_ms:.0f} ms behind"
-        return _join(_phase(state), rates, behind, self._faces, state.decoder, self._store.trouble)
+        return _join(_phase(state), rates, behind, self._faces, state.decoder, str(self._store.last_error or ""))
 
     def _say_change(self, state: SourceState) -> None:
-        said = _join(_phase(state), self._faces, state.decoder, self._store.trouble)
+        said = _join(_phase(state), self._faces, state.decoder, str(self._store.last_error or ""))
         if said != self._said:
             self._said = said
             print(said, file=sys.stderr, flush=True)

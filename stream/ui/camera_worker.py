@@ -10,10 +10,11 @@ from typing import Any
 
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
-from merau.stream.events import Consent, Event, Store, event_fields
+from merau.stream.events import Consent, Event, event_fields
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.session import begin, record
 from merau.stream.sources import Browser, Source
+from merau.stream.store import Store
 from merau.stream.summary import Trace
 from merau.stream.ui.frame_encoder import Film, Sinks
 from merau.stream.ui.outbox import Shot
@@ -193,5 +194,5 @@ class Camera:
             "device": "GPU" if self.wiring.recognizer.choice.device == "cuda" else "CPU",
             "decoder": state.decoder if state else "",
             "taught": self.wiring.recognizer.lesson is not None,
-            "trouble": self.wiring.store.trouble,
+            "trouble": str(self.wiring.store.last_error or ""),
         }

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from starlette.responses import Response
 
 from merau.engine.errors import UserError
-from merau.stream.events import PICTURES, Event, read_clip, read_events, read_sessions
+from merau.stream.events import IMAGES, Event
 from merau.stream.export import FORMATS
+from merau.stream.store import read_clip, read_events, read_sessions
 from merau.stream.ui.event_clip import blurred
 from merau.stream.ui.server_state import House
 from merau.stream.ui.workspace import Desk
@@ -42,7 +43,7 @@ def _session(query: Mapping[str, str]) -> int:
 def _picture(desk: Desk, query: Mapping[str, str]) -> Response:
     event = desk.event(_session(query), query.get("event", ""))
     name = query.get("name", "")
-    data = getattr(event, name) if name in PICTURES else None
+    data = getattr(event, name) if name in IMAGES else None
     if data is None:
         raise UserError("There is no such picture.")
     return Response(data, media_type="image/png" if name.endswith("png") else "image/jpeg", headers=PRIVATE)

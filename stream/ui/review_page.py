@@ -11,10 +11,11 @@ from typing import Any
 import gradio as gr
 
 from merau.engine.errors import UserError
-from merau.stream.events import Curve, event_fields, read_events, read_film_ids, read_firsts, read_sessions
+from merau.stream.events import event_fields
 from merau.stream.export import FORMATS
 from merau.stream.pipeline import NO_EXPRESSION
 from merau.stream.sources import File, SourceSettings
+from merau.stream.store import MotionCurve, read_clip_ids, read_events, read_original_predictions, read_sessions
 from merau.stream.ui.handlers import private, told
 from merau.stream.ui.i18n import t
 from merau.stream.ui.server_state import House
@@ -194,8 +195,8 @@ def _chosen_desk(house: House, key: str, chosen: str | None) -> Desk:
 def _content(desk: Desk, session: int) -> dict[str, Any]:
     """One session as review.js draws it."""
     given = {label.event: label.label for label in desk.labels() if label.session == session}
-    films = read_film_ids(desk.store.path, session)
-    firsts = read_firsts(desk.store.path, session)
+    films = read_clip_ids(desk.store.path, session)
+    firsts = read_original_predictions(desk.store.path, session)
     events = list(read_events(desk.store.path, session))[-SHOWN:]
     rows = [
         event_fields(event)
@@ -218,7 +219,7 @@ def _content(desk: Desk, session: int) -> dict[str, Any]:
     }
 
 
-def _lane(track: int, curve: Curve | None) -> dict[str, Any]:
+def _lane(track: int, curve: MotionCurve | None) -> dict[str, Any]:
     if curve is None:
         return {"track": track, "bin_s": 1.0, "motion": [], "noise": []}
     both = {"motion": curve.motion_px, "noise": curve.noise_px}

@@ -17,8 +17,9 @@ from gradio.tunneling import CURRENT_TUNNELS
 from starlette.middleware import Middleware
 
 from merau.engine.errors import UserError
-from merau.stream.events import event_fields, read_events
+from merau.stream.events import event_fields
 from merau.stream.pipeline import PipelineSettings
+from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.handlers import private, told
 from merau.stream.ui.i18n import SENTENCES, WORDS, t, translations

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from merau.engine.errors import UserError
-from merau.stream.events import read_events, read_labels, read_sessions
+from merau.stream.store import read_events, read_labels, read_sessions
 from merau.stream.ui.handlers import private, told
 from merau.stream.ui.i18n import t
 from merau.stream.ui.server_state import House
@@ -69,7 +69,7 @@ def _kept(desk: Desk) -> dict[str, Any]:
         "events": sum(1 for _ in read_events(path)),
         "labels": len(read_labels(path)),
         "purpose": desk.consent.purpose if desk.consent else "",
-        "trouble": desk.store.trouble,
+        "trouble": str(desk.store.last_error or ""),
     }
 
 

@@ -17,21 +17,12 @@ from merau.engine.bundle import Bundle
 from merau.engine.errors import UserError
 from merau.engine.few_shot import Lesson, Sample, taught_to, teach
 from merau.engine.recognizer import Judgement, Recognizer
-from merau.stream.events import (
-    Consent,
-    Curve,
-    Event,
-    Label,
-    Store,
-    now,
-    read_curves,
-    read_events,
-    read_labels,
-    read_sessions,
-)
+from merau.stream.events import Consent, Event
 from merau.stream.pipeline import PipelineSettings, unsure
 from merau.stream.sources import Source
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
+from merau.stream.store import Label, MotionCurve, Store, read_curves, read_events, read_labels, read_sessions
+from merau.stream.store.writer import now
 from merau.stream.summary import Trace
 from merau.stream.ui.camera_worker import Camera, Wiring
 from merau.stream.ui.frame_encoder import Sinks
@@ -58,7 +49,7 @@ class Desk:
         self.traces: dict[int, dict[int, Trace]] = {}
         self.lessons: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
         self._loaded = list(self.lessons)  # those of them that came from files
-        self.store.judge_anew([])  # what the page taught went with its server
+        self.store.replace_reclassifications([])  # what the page taught went with its server
         self._viewers: set[Mailbox] = set()
         self._lock = threading.Lock()
 
@@ -153,7 +144,7 @@ class Desk:
 
     # --- review and teaching
 
-    def curves(self, session: int) -> list[Curve]:
+    def curves(self, session: int) -> list[MotionCurve]:
         """How each face of a session moved, up to now."""
         if session in self.traces:
             return [trace.curve(track) for track, trace in list(self.traces[session].items())]
@@ -176,7 +167,7 @@ class Desk:
 
     def unlabel(self) -> None:
         """Take the newest label back."""
-        self.store.unlabel()
+        self.store.undo_last_label()
         self.store.flush()
 
     def labels(self) -> list[Label]:
@@ -237,7 +228,7 @@ class Desk:
         self.store.flush()
         path = self.store.path
         found = ((session.id, event) for session in read_sessions(path) for event in read_events(path, session.id))
-        self.store.judge_anew(
+        self.store.replace_reclassifications(
             (
                 session,
                 replace(event, probabilities=said.probabilities, label=said.label, uncertain=unsure(said, self._judge)),
@@ -264,7 +255,7 @@ class Desk:
     # --- the end
 
     def forget(self, older_than_h: float) -> None:
-        self.store.forget(datetime.now(UTC) - timedelta(hours=older_than_h))
+        self.store.purge_before(datetime.now(UTC) - timedelta(hours=older_than_h))
 
     def delete_everything(self) -> None:
         """Sessions, events, pictures, films, labels and what was taught; cameras begin new sessions."""

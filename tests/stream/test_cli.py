@@ -16,9 +16,10 @@ import pytest
 from merau.stream.cli import main
 from merau.stream.commands.bench import bench
 from merau.stream.commands.demo import CLIP, pairs, table, truth
-from merau.stream.events import FIELDS, Store, event_fields, read_events, read_sessions
+from merau.stream.events import FIELDS, event_fields
 from merau.stream.export import FORMATS
 from merau.stream.pipeline import PipelineSettings
+from merau.stream.store import Store, read_events, read_sessions
 from scripts.support.rtsp_server import RtspServer
 
 SECONDS = 4.5
@@ -218,7 +219,7 @@ def store(tmp_path, make_event) -> Path:
     path = tmp_path / "two.db"
     with Store(path) as store:
         for track in (1, 2):
-            session = store.begin(f"camera {track}", settings={}, bundle="default", bundle_sha256="ab")
+            session = store.start_session(f"camera {track}", settings={}, bundle="default", bundle_sha256="ab")
             for n in range(2000):
                 store.put(session, make_event(float(n), track=track, id=str(n)))
     return path

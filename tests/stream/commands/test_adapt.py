@@ -13,7 +13,7 @@ from merau.engine.recognizer import Recognizer
 from merau.stream.cli import main
 from merau.stream.commands import demo
 from merau.stream.commands.adapt import read_samples
-from merau.stream.events import Store
+from merau.stream.store import Store
 
 TAUGHT = {3.2: "startled", 5.4: "tense"}  # two micro-expressions of the demo clip, by their true onset
 
@@ -54,7 +54,7 @@ def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make
     another = np.float32(1.1) * seen.embedding
     event = make_event(aus=seen.aus, bundle_sha256=recognizer.bundle.sha256, embedding=another.tobytes())
     with Store(tmp_path / "merau.db") as store:
-        session = store.begin("clip", settings={}, bundle="", bundle_sha256="")
+        session = store.start_session("clip", settings={}, bundle="", bundle_sha256="")
         store.label(session, event, "tense", seen.probabilities)
     more = ["--head", str(tmp_path / "head"), "--out", str(tmp_path / "more")]
     for again in ((), (moments, moments)):  # what is known, or was given twice, counts once
@@ -70,7 +70,7 @@ def test_a_store_is_taught_from_with_the_bundle_that_judged_it(make_event, tmp_p
     seen = {"bundle_sha256": twin.bundle.sha256, "aus": dict.fromkeys(twin.bundle.card["aus"], 0.5)}
     prior = dict.fromkeys(twin.head.classes, 0.25)
     with Store(tmp_path / "merau.db") as store:
-        session = store.begin("clip", settings={}, bundle="", bundle_sha256="")
+        session = store.start_session("clip", settings={}, bundle="", bundle_sha256="")
         for i, label in enumerate(("tense", "startled")):
             embedding = np.full(twin.head.dimension, i, np.float32).tobytes()
             store.label(session, make_event(1.0 + i, embedding=embedding, **seen), label, prior)

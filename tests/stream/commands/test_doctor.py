@@ -4,7 +4,7 @@ import pytest
 from merau.calib.domain import reference
 from merau.engine import bundle
 from merau.stream.commands.doctor import domain
-from merau.stream.events import Store
+from merau.stream.store import Store
 
 
 @pytest.mark.parametrize(("shift", "far"), [(0.0, False), (2.0, True)])
@@ -12,7 +12,9 @@ def test_the_gauge_tells_a_session_from_another_domain(make_event, tmp_path, shi
     shipped = bundle.load()
     seen = reference(shipped)[::5] + np.float32(shift)
     with Store(tmp_path / "merau.db") as store:
-        first, second = (store.begin(name, settings={}, bundle="", bundle_sha256="") for name in ("door", "desk"))
+        first, second = (
+            store.start_session(name, settings={}, bundle="", bundle_sha256="") for name in ("door", "desk")
+        )
         for i, embedding in enumerate(seen):
             store.put(first, make_event(1.0 + i, bundle_sha256=shipped.sha256, embedding=embedding.tobytes()))
         store.put(second, make_event(bundle_sha256="0" * 64, embedding=seen[0].tobytes()))

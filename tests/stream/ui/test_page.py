@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from merau.stream.events import read_events, read_labels, read_sessions
 from merau.stream.export import FORMATS
+from merau.stream.store import read_events, read_labels, read_sessions
 from merau.stream.ui.config import Login
 from scripts.support.rtsp_server import RtspServer
 from tests.clips import demo_start

@@ -10,9 +10,10 @@ from merau.engine.bundle import SHIPPED
 from merau.engine.few_shot import Sample, teach
 from merau.engine.recognizer import Recognizer
 from merau.stream.commands.demo import CLIP
-from merau.stream.events import event_fields, read_events, read_firsts
+from merau.stream.events import event_fields
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import File, SourceSettings
+from merau.stream.store import read_events, read_original_predictions
 from merau.stream.ui.live_page import add_source
 from merau.stream.ui.workspace import Desk
 from tests.stream.ui.waiting import wait_for
@@ -29,7 +30,7 @@ def desk(tmp_path):
 def put_events(desk, make_event, names) -> list[str]:
     """Events of the desk's bundle that look alike where their names are; returns their ids."""
     random, recognizer = np.random.default_rng(3), Recognizer.load()
-    session = desk.store.begin("camera", settings={}, bundle=desk.bundle.name, bundle_sha256=desk.bundle.sha256)
+    session = desk.store.start_session("camera", settings={}, bundle=desk.bundle.name, bundle_sha256=desk.bundle.sha256)
     for number, name in enumerate(names):
         seen = random.normal(sum(map(ord, name)) % 5 - 2, 0.3, recognizer.head.dimension).astype(np.float32)
         word = {"aus": dict.fromkeys(desk.bundle.card["aus"], 0.5), "embedding": seen.tobytes()}
@@ -72,7 +73,7 @@ def test_what_was_named_while_another_bundle_judged_is_not_taught_from(desk, mak
 def test_what_was_taught_judges_what_is_stored_and_undo_brings_the_first_word_back(desk, make_event):
     random = np.random.default_rng(3)
     recognizer = Recognizer.load()
-    session = desk.store.begin("camera", settings={}, bundle=desk.bundle.name, bundle_sha256=desk.bundle.sha256)
+    session = desk.store.start_session("camera", settings={}, bundle=desk.bundle.name, bundle_sha256=desk.bundle.sha256)
     names = ("smirk", "frown", "smirk", "frown", "smirk")
     for number, name in enumerate(names):
         seen = random.normal(1 if name == "smirk" else -1, 0.3, recognizer.head.dimension).astype(np.float32)
@@ -89,12 +90,12 @@ def test_what_was_taught_judges_what_is_stored_and_undo_brings_the_first_word_ba
     desk.teach()
     anew = list(read_events(desk.store.path))
     assert [event.label for event in anew] == [*names, ""]  # the fifth was never labelled
-    assert read_firsts(desk.store.path, session)[anew[4].id]["label"] == first[4]["label"]
+    assert read_original_predictions(desk.store.path, session)[anew[4].id]["label"] == first[4]["label"]
     assert [label.label for label in desk.labels()] == list(names[:4])
     assert set(desk.samples()[0].probabilities) == set(desk.bundle.card["classes"])
     desk.unteach()
     assert [event_fields(event) for event in read_events(desk.store.path)] == first
-    assert not read_firsts(desk.store.path, session)
+    assert not read_original_predictions(desk.store.path, session)
 
 
 def test_a_watched_file_says_where_it_is_decoded(desk):

@@ -1,0 +1,27 @@
+"""The store: sessions, events and labels in one SQLite file."""
+
+from merau.stream.store.models import Label, MotionCurve, Session
+from merau.stream.store.reader import (
+    read_clip,
+    read_clip_ids,
+    read_curves,
+    read_events,
+    read_labels,
+    read_original_predictions,
+    read_sessions,
+)
+from merau.stream.store.writer import Store
+
+__all__ = [
+    "Label",
+    "MotionCurve",
+    "Session",
+    "Store",
+    "read_clip",
+    "read_clip_ids",
+    "read_curves",
+    "read_events",
+    "read_labels",
+    "read_original_predictions",
+    "read_sessions",
+]

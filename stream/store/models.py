@@ -1,0 +1,85 @@
+"""What the store holds beside events."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run over one source.
+
+    Attributes:
+        id: Number of the session.
+        source: Name of the source.
+        started: ISO 8601 in UTC.
+        ended: ISO 8601 in UTC; None while the session runs.
+        wall_zero: Clock time of the source's first frame; None where the source has none.
+        settings: Settings of the pipeline.
+        bundle: Name of the recognizer bundle.
+        bundle_sha256: Hash of the recognizer bundle.
+        frames: Frames that the source gave.
+        dropped: Frames that were skipped because analysis was slower than the source.
+        gaps: Stretches (from_s, to_s) in which the source gave no frame.
+        purpose: What the session may be used for; None for recordings and `merau watch`, which do not ask.
+        consented: When everyone in view agreed, ISO 8601 in UTC; None as for `purpose`.
+    """
+
+    id: int
+    source: str
+    started: str
+    ended: str | None
+    wall_zero: str | None
+    settings: dict[str, Any]
+    bundle: str
+    bundle_sha256: str
+    frames: int
+    dropped: int
+    gaps: list[tuple[float, float]]
+    purpose: str | None
+    consented: str | None
+
+
+@dataclass(frozen=True)
+class Label:
+    """The class that a person gave an event, with what a few-shot head needs to learn from it.
+
+    Attributes:
+        id: Number of the label; a newer label of the same event counts instead.
+        session: The event's session.
+        event: The event's id.
+        label: The class.
+        given: When the label was given, ISO 8601 in UTC.
+        bundle_sha256: The bundle that `embedding` comes from.
+        embedding: (d,) float32 as bytes; None for an event on which the recognizer did not run.
+        probabilities: By the bundle's own head, never by a few-shot head.
+        aus: Probability of each Action Unit.
+    """
+
+    id: int
+    session: int
+    event: str
+    label: str
+    given: str
+    bundle_sha256: str
+    embedding: bytes | None
+    probabilities: dict[str, float]
+    aus: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MotionCurve:
+    """Motion and noise floor of one face over a session.
+
+    Attributes:
+        track: Number of the face.
+        bin_s: Duration of one bin; each bin holds its largest value.
+        motion_px: (N,) float32 px of the crop; NaN where the face was not analysed.
+        noise_px: The same for the noise floor.
+    """
+
+    track: int
+    bin_s: float
+    motion_px: np.ndarray
+    noise_px: np.ndarray

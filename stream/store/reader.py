@@ -1,0 +1,104 @@
+"""Queries of the store. All of them raise UserError when the file is not a store."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merau.stream.events import BLOBS, FIELDS, Event
+from merau.stream.store.models import Label, MotionCurve, Session
+from merau.stream.store.schema import open_for_reading
+
+_RECLASSIFIED = ("probabilities", "label", "uncertain")
+# A final event was classified by the head in use at its time: a reclassification of its provisional form is outdated.
+_BY_EVENT = (
+    "ON reclassifications.session = events.session AND reclassifications.event = events.id "
+    "AND reclassifications.final = events.final"
+)
+
+
+def read_sessions(path: Path) -> list[Session]:
+    """Read all sessions, the oldest first."""
+    with open_for_reading(path) as connection:
+        rows = [dict(row) for row in connection.execute("SELECT * FROM sessions ORDER BY id")]
+    for row in rows:
+        row["settings"] = json.loads(row["settings"])
+        row["gaps"] = [(start_s, end_s) for start_s, end_s in json.loads(row["gaps"])]
+    return [Session(**row) for row in rows]
+
+
+def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
+    """Read the events of one session, or of all, by onset. A reclassified event has its new classification."""
+    columns = (
+        f"coalesce(reclassifications.{name}, events.{name}) AS {name}" if name in _RECLASSIFIED else f"events.{name}"
+        for name in (*FIELDS, *BLOBS)
+    )
+    query = (
+        f"SELECT {', '.join(columns)} FROM events LEFT JOIN reclassifications {_BY_EVENT} "
+        "WHERE ?1 IS NULL OR events.session = ?1 ORDER BY events.session, onset_s, events.id"
+    )
+    with open_for_reading(path) as connection:
+        for row in connection.execute(query, (session,)):
+            yield _event(row)
+
+
+def read_original_predictions(path: Path, session: int) -> dict[str, dict[str, Any]]:
+    """Read the original predictions of the session's reclassified events.
+
+    Returns:
+        By event id, the fields `probabilities`, `label` and `uncertain`.
+    """
+    query = (
+        f"SELECT event, {', '.join(f'events.{name}' for name in _RECLASSIFIED)} FROM events "
+        f"JOIN reclassifications {_BY_EVENT} WHERE events.session = ?"
+    )
+    with open_for_reading(path) as connection:
+        rows = connection.execute(query, (session,)).fetchall()
+    return {
+        row["event"]: {
+            "probabilities": json.loads(row["probabilities"]),
+            "label": row["label"],
+            "uncertain": bool(row["uncertain"]),
+        }
+        for row in rows
+    }
+
+
+def read_curves(path: Path, session: int) -> list[MotionCurve]:
+    """Read the motion of each face of a session, as far as it was stored."""
+    with open_for_reading(path) as connection:
+        rows = connection.execute("SELECT * FROM curves WHERE session = ? ORDER BY track", (session,)).fetchall()
+    values = [[np.frombuffer(row[name], np.float16).astype(np.float32) for name in ("motion", "noise")] for row in rows]
+    return [MotionCurve(row["track"], row["bin_s"], *pair) for row, pair in zip(rows, values, strict=True)]
+
+
+def read_clip(path: Path, session: int, event_id: str) -> bytes | None:
+    """Read the clip of an event as MP4; None where none is stored."""
+    with open_for_reading(path) as connection:
+        query = "SELECT mp4 FROM clips WHERE session = ? AND event = ?"
+        row = connection.execute(query, (session, event_id)).fetchone()
+    return row["mp4"] if row else None
+
+
+def read_clip_ids(path: Path, session: int) -> set[str]:
+    """Read the ids of the session's events that have a clip."""
+    with open_for_reading(path) as connection:
+        return {row["event"] for row in connection.execute("SELECT event FROM clips WHERE session = ?", (session,))}
+
+
+def read_labels(path: Path) -> list[Label]:
+    """Read the newest label of each event, the oldest first."""
+    query = "SELECT * FROM labels WHERE id IN (SELECT max(id) FROM labels GROUP BY session, event) ORDER BY id"
+    with open_for_reading(path) as connection:
+        rows = [dict(row) for row in connection.execute(query)]
+    return [Label(**(row | {name: json.loads(row[name]) for name in ("probabilities", "aus")})) for row in rows]
+
+
+def _event(row: sqlite3.Row) -> Event:
+    fields = dict(row)
+    fields |= {name: json.loads(fields[name]) for name in ("aus", "probabilities")}
+    fields |= {name: bool(fields[name]) for name in ("uncertain", "final")}
+    return Event(**fields)

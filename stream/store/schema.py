@@ -1,0 +1,176 @@
+"""The store's schema: migrations, connections, and SQLite's errors as sentences."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from merau.engine.errors import Message, UserError
+
+APPLICATION_ID = 0x4D455241  # "MERA" in the file's header: the database of another program is refused
+LOCK_WAIT_S = 1.0  # how long one try waits for another program's lock
+
+MIGRATIONS = (
+    """
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY, source TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, wall_zero TEXT,
+        settings TEXT NOT NULL, bundle TEXT NOT NULL, bundle_sha256 TEXT NOT NULL,
+        frames INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, gaps TEXT NOT NULL DEFAULT '[]'
+    );
+    CREATE TABLE events (
+        session INTEGER NOT NULL REFERENCES sessions (id), id TEXT NOT NULL, source TEXT NOT NULL,
+        track INTEGER NOT NULL, kind TEXT NOT NULL, onset_s REAL, apex_s REAL, offset_s REAL, onset_wall TEXT,
+        strength REAL, aus TEXT NOT NULL, probabilities TEXT NOT NULL, label TEXT NOT NULL, uncertain INTEGER NOT NULL,
+        quality REAL,
+        final INTEGER NOT NULL, bundle TEXT NOT NULL, bundle_sha256 TEXT NOT NULL,
+        onset_jpeg BLOB, apex_jpeg BLOB, flow_png BLOB,
+        PRIMARY KEY (session, id)
+    );
+    CREATE INDEX events_by_onset ON events (session, onset_s);
+    """,
+    """
+    ALTER TABLE sessions ADD COLUMN purpose TEXT;
+    ALTER TABLE sessions ADD COLUMN consented TEXT;
+    ALTER TABLE events ADD COLUMN embedding BLOB;
+    CREATE TABLE clips (
+        session INTEGER NOT NULL, event TEXT NOT NULL, mp4 BLOB NOT NULL, PRIMARY KEY (session, event)
+    );
+    CREATE TABLE labels (
+        id INTEGER PRIMARY KEY, session INTEGER NOT NULL, event TEXT NOT NULL, label TEXT NOT NULL, given TEXT NOT NULL,
+        bundle_sha256 TEXT NOT NULL, embedding BLOB, probabilities TEXT NOT NULL, aus TEXT NOT NULL
+    );
+    """,
+    """
+    CREATE TABLE judgements (
+        session INTEGER NOT NULL, event TEXT NOT NULL, final INTEGER NOT NULL, probabilities TEXT NOT NULL,
+        label TEXT NOT NULL, uncertain INTEGER NOT NULL, PRIMARY KEY (session, event)
+    );
+    CREATE TABLE curves (
+        session INTEGER NOT NULL, track INTEGER NOT NULL, bin_s REAL NOT NULL, motion BLOB NOT NULL,
+        noise BLOB NOT NULL, PRIMARY KEY (session, track)
+    );
+    """,
+    """
+    CREATE TABLE numbered (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, wall_zero TEXT,
+        settings TEXT NOT NULL, bundle TEXT NOT NULL, bundle_sha256 TEXT NOT NULL,
+        frames INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, gaps TEXT NOT NULL DEFAULT '[]',
+        purpose TEXT, consented TEXT
+    );
+    INSERT INTO numbered SELECT * FROM sessions;
+    DROP TABLE sessions;
+    ALTER TABLE numbered RENAME TO sessions;
+    DELETE FROM sqlite_sequence;
+    INSERT INTO sqlite_sequence (name, seq) SELECT 'sessions', max(id) FROM (
+        SELECT 0 AS id UNION SELECT id FROM sessions UNION SELECT session FROM events UNION SELECT session FROM labels
+    );
+    -- the number of a purged session could be reused: its labels must not count as those of the new session
+    UPDATE labels SET session = -id WHERE given < (SELECT started FROM sessions WHERE sessions.id = labels.session)
+    """,
+    "ALTER TABLE judgements RENAME TO reclassifications",
+)
+"""Script n brings a store from schema n to n + 1. To change the schema, append a script."""
+
+_SQLITE_REASONS = {
+    sqlite3.SQLITE_FULL: "The disk is full: nothing more can be written to {store}.",
+    sqlite3.SQLITE_IOERR: "The disk refused to take more data for {store} (full, over quota, or failing).",
+    sqlite3.SQLITE_BUSY: "{store} is locked by another program.",
+    sqlite3.SQLITE_NOTADB: "{store} is not a store: it is not an SQLite database.",
+    sqlite3.SQLITE_CORRUPT: "{store} is damaged and cannot be read.",
+    sqlite3.SQLITE_READONLY: "{store} is write-protected.",
+    sqlite3.SQLITE_CANTOPEN: "{store} cannot be opened: check that its folder exists and that you may write there.",
+}
+
+
+def error_message(path: Path, error: sqlite3.Error) -> Message:
+    """Describe a failure of SQLite in one sentence, by its primary result code."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _SQLITE_REASONS:
+        return Message(_SQLITE_REASONS[code], {"store": str(path)})
+    return Message("{store} cannot be used: {reason}.", {"store": str(path), "reason": str(error)})
+
+
+def user_error(path: Path, error: sqlite3.Error) -> UserError:
+    """Convert a failure of SQLite to a UserError."""
+    message = error_message(path, error)
+    return UserError(message.template, **message.values)
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open or create a store, at the newest schema.
+
+    The connection may be used by another thread than this one, which raises whatever is wrong with the file.
+
+    Raises:
+        UserError: The file cannot be opened or is not a store.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
+        try:
+            if not _is_new(connection):
+                _check_store(path, connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
+            migrate(connection, MIGRATIONS)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise user_error(path, error) from error
+    return connection
+
+
+@contextmanager
+def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a store read-only; an older schema is migrated first.
+
+    Raises:
+        UserError: There is no such file, it cannot be read or it is not a store.
+    """
+    if not path.is_file():
+        raise UserError("There is no store at {path}.", path=path)
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_S)) as connection:
+            connection.row_factory = sqlite3.Row
+            _check_store(path, connection)
+            if _schema(connection) < len(MIGRATIONS):
+                open_for_writing(path).close()
+            yield connection
+    except sqlite3.Error as error:
+        raise user_error(path, error) from error
+
+
+def migrate(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:
+    """Bring the database to schema `len(scripts)`: the missing scripts run in one transaction, all or none."""
+    if _schema(connection) == len(scripts):
+        return
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for script in scripts[_schema(connection) :]:
+            for statement in script.split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(scripts)}")
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_store(path: Path, connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise UserError("{path} is the database of another program: choose another file.", path=path)
+    if _schema(connection) > len(MIGRATIONS):
+        raise UserError(
+            "{path} was written by a newer merau (schema {schema}; this version reads up to {newest}): update "
+            "merau-live or choose another file.",
+            path=path,
+            schema=_schema(connection),
+            newest=len(MIGRATIONS),
+        )

@@ -1,0 +1,270 @@
+"""Writing to the store: one thread that never drops a change."""
+
+import json
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merau.engine.errors import Message, UserError
+from merau.stream.events import BLOBS, FIELDS, IMAGES, Consent, Event, event_fields, to_json
+from merau.stream.store.models import MotionCurve
+from merau.stream.store.schema import error_message, open_for_writing
+
+RETRY_S = 1.0  # wait after a failed try; nothing is dropped in between
+BATCH = 256  # changes that one transaction takes up, until the store is closed
+
+_COLUMNS = ("session", *FIELDS, *BLOBS)
+_UPSERT_EVENT = (
+    f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    "ON CONFLICT (session, id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in FIELDS if name != "id")
+    + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in BLOBS)
+)
+_INSERT_SESSION = (
+    "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256, purpose, consented) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+)
+_UPDATE_SESSION = "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ? WHERE id = ?"
+_INSERT_LABEL = (
+    "INSERT INTO labels (session, event, label, given, bundle_sha256, embedding, probabilities, aus) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DELETE_LAST_LABEL = "DELETE FROM labels WHERE id = (SELECT max(id) FROM labels)"
+_UPSERT_CURVE = "INSERT OR REPLACE INTO curves (session, track, bin_s, motion, noise) VALUES (?, ?, ?, ?, ?)"
+_UPSERT_CLIP = "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)"
+_INSERT_RECLASSIFICATION = (
+    "INSERT INTO reclassifications (session, event, final, probabilities, label, uncertain) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_DELETE_UNCHANGED_RECLASSIFICATIONS = (
+    "DELETE FROM reclassifications WHERE EXISTS (SELECT 1 FROM events WHERE session = reclassifications.session "
+    "AND id = reclassifications.event AND label = reclassifications.label "
+    "AND probabilities = reclassifications.probabilities)"
+)
+_TABLES_OF_A_SESSION = ("clips", "curves", "reclassifications", "events")
+# The onset of a recording may be years old: its events count as being as old as their session.
+_PURGE = (
+    "DELETE FROM sessions WHERE ended < ?1",
+    "DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions) OR "
+    "max(coalesce(onset_wall, ''), (SELECT started FROM sessions WHERE sessions.id = events.session)) < ?1",
+)
+_DELETE_ORPHANS = (
+    "DELETE FROM clips WHERE (session, event) NOT IN (SELECT session, id FROM events)",
+    "DELETE FROM reclassifications WHERE (session, event) NOT IN (SELECT session, id FROM events)",
+    "DELETE FROM curves WHERE session NOT IN (SELECT id FROM sessions)",
+)
+
+
+@dataclass(frozen=True)
+class _Write:
+    sql: str
+    values: tuple[Any, ...] = ()
+    result: Future[int] | None = None  # set where a caller waits: it gets the error, and the write is not tried again
+
+
+class Store:
+    """Sessions, events and labels in one SQLite file, written by one thread.
+
+    Only `start_session`, `delete_all`, `flush` and `close` wait for the disk. A write that fails (full disk, lock of
+    another program) is kept and tried again every second; meanwhile `last_error` holds the reason.
+
+    Attributes:
+        path: The SQLite file.
+        keep_pictures: Whether the events' images are stored.
+        last_error: Why the last try to write failed; None where it did not.
+    """
+
+    def __init__(self, path: Path, *, keep_pictures: bool = False) -> None:
+        """Open or create the file at `path`. Raises UserError when it is not a store."""
+        self.path = path
+        self.keep_pictures = keep_pictures
+        self.last_error: Message | None = None
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._unwritten = 0
+        self._closing = threading.Event()
+        self._writer = threading.Thread(target=self._run, args=(open_for_writing(path),), name="store", daemon=True)
+        self._writer.start()
+        # Ends the sessions of a killed process. A running process restores its own within seconds (`update_session`).
+        self._put("UPDATE sessions SET ended = ? WHERE ended IS NULL", now())
+
+    def start_session(
+        self,
+        source: str,
+        *,
+        settings: dict[str, Any],
+        bundle: str,
+        bundle_sha256: str,
+        consent: Consent | None = None,
+    ) -> int:
+        """Start a session and return its number, under which its events are put.
+
+        Raises:
+            UserError: The session cannot be written.
+        """
+        agreed = (consent.purpose, consent.given) if consent else (None, None)
+        return self._execute(_INSERT_SESSION, source, now(), json.dumps(settings), bundle, bundle_sha256, *agreed)
+
+    def update_session(
+        self,
+        session: int,
+        *,
+        wall_zero: datetime | None,
+        frames: int,
+        dropped: int,
+        gaps: Sequence[tuple[float, float]],
+        ended: bool = False,
+    ) -> None:
+        """Store how far the session has come; `gaps` holds all gaps so far."""
+        zero = wall_zero.isoformat(timespec="milliseconds") if wall_zero else None
+        self._put(_UPDATE_SESSION, zero, frames, dropped, json.dumps(gaps), now() if ended else None, session)
+
+    def put(self, session: int, event: Event) -> None:
+        """Insert the event, or replace an earlier one with the same id."""
+        row = [json.dumps(value) if isinstance(value, dict) else value for value in event_fields(event).values()]
+        images = [getattr(event, name) if self.keep_pictures else None for name in IMAGES]
+        self._put(_UPSERT_EVENT, session, *row, *images, event.embedding)
+
+    def replace_reclassifications(self, events: Iterable[tuple[int, Event]]) -> None:
+        """Replace all reclassifications by these events, each with its session. Original predictions never change."""
+        self._put("DELETE FROM reclassifications")
+        for session, event in events:
+            prediction = (json.dumps(to_json(event.probabilities)), event.label, event.uncertain)
+            self._put(_INSERT_RECLASSIFICATION, session, event.id, event.final, *prediction)
+        self._put(_DELETE_UNCHANGED_RECLASSIFICATIONS)
+
+    def put_clip(self, session: int, event_id: str, mp4: bytes) -> None:
+        """Store the clip of an event."""
+        self._put(_UPSERT_CLIP, session, event_id, mp4)
+
+    def put_curve(self, session: int, curve: MotionCurve) -> None:
+        """Store the motion of a face, in place of what was stored of it before."""
+        blobs = [values.astype(np.float16).tobytes() for values in (curve.motion_px, curve.noise_px)]
+        self._put(_UPSERT_CURVE, session, curve.track, curve.bin_s, *blobs)
+
+    def label(self, session: int, event: Event, label: str, prior: dict[str, float]) -> None:
+        """Store the class that a person gives the event, and the bundle's own probabilities of it.
+
+        The newest label of an event counts.
+        """
+        prediction = (event.bundle_sha256, event.embedding, json.dumps(prior), json.dumps(event.aus))
+        self._put(_INSERT_LABEL, session, event.id, label, now(), *prediction)
+
+    def undo_last_label(self) -> None:
+        """Delete the newest label."""
+        self._put(_DELETE_LAST_LABEL)
+
+    def purge_before(self, before: datetime) -> None:
+        """Delete older events with their images and clips, and sessions that ended earlier, with all they hold.
+
+        Labels stay: they contain no images.
+        """
+        limit = before.astimezone(UTC).isoformat(timespec="milliseconds")
+        for sql in _PURGE:
+            self._put(sql, limit)
+        for sql in _DELETE_ORPHANS:
+            self._put(sql)
+
+    def delete_all(self) -> None:
+        """Delete all sessions, events and labels, and wait until the file holds none of them.
+
+        Raises:
+            UserError: They cannot be deleted.
+        """
+        for table in (*_TABLES_OF_A_SESSION, "labels", "sessions"):
+            self._put(f"DELETE FROM {table}")
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait until all that was put so far can be read.
+
+        Raises:
+            UserError: The last of it cannot be written.
+        """
+        self._execute("SELECT 1")
+
+    def close(self) -> None:
+        """Write what is left and close the file.
+
+        Raises:
+            UserError: Some of it cannot be written. What was written before stays.
+        """
+        self._queue.put(None)
+        self._closing.set()
+        self._writer.join()
+        if self._unwritten:
+            raise UserError(
+                "{reason} Everything recorded before is safe; {count} changes are lost.",
+                reason=self.last_error,
+                count=self._unwritten,
+            )
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _put(self, sql: str, *values: Any) -> None:
+        self._queue.put(_Write(sql, values))
+
+    def _execute(self, sql: str, *values: Any) -> int:
+        """Wait for one statement; returns the first column of its row."""
+        result: Future[int] = Future()
+        self._queue.put(_Write(sql, values, result))
+        return result.result()
+
+    def _run(self, connection: sqlite3.Connection) -> None:
+        pending: list[_Write] = []
+        stopping = False
+        with closing(connection):
+            while not stopping:
+                if pending:
+                    self._closing.wait(RETRY_S)
+                taken, stopping = self._take(wait=not pending)
+                pending = self._commit(connection, pending + taken)
+        self._unwritten = len(pending)
+
+    def _take(self, *, wait: bool) -> tuple[list[_Write], bool]:
+        """Return what is in the queue now, and whether the store is being closed."""
+        items = [self._queue.get()] if wait else []
+        # The limit keeps a caller that is faster than the disk from delaying the commit without end.
+        most = self._queue.qsize() if self._closing.is_set() else min(self._queue.qsize(), BATCH)
+        items += [self._queue.get() for _ in range(most)]
+        return [item for item in items if item], None in items
+
+    def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[_Write]:
+        """Write all in one transaction, or none; returns what must be tried again."""
+        try:
+            with connection:
+                rows = [connection.execute(write.sql, write.values).fetchone() for write in writes]
+        except sqlite3.Error as error:
+            return self._keep(writes, error_message(self.path, error))
+        self.last_error = None
+        if any(write.sql.startswith("DELETE") for write in writes):
+            with suppress(sqlite3.Error):  # else the write-ahead log holds what was deleted until the next checkpoint
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        for write, row in zip(writes, rows, strict=True):
+            if write.result:
+                write.result.set_result(row[0])
+        return []
+
+    def _keep(self, writes: list[_Write], message: Message) -> list[_Write]:
+        """Report a failure to the callers that wait; returns the writes for which nobody waits."""
+        self.last_error = message
+        for write in writes:
+            if write.result:
+                write.result.set_exception(UserError(message.template, **message.values))
+        return [write for write in writes if not write.result]
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,105 @@
+"""What was put can be read."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from merau.stream.events import Consent, event_fields
+from merau.stream.store import (
+    MotionCurve,
+    Store,
+    read_clip,
+    read_curves,
+    read_events,
+    read_labels,
+    read_original_predictions,
+    read_sessions,
+)
+
+SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
+CONSENT = Consent("study of sleep", "2026-03-01T09:00:00.000+00:00")
+
+
+def end(store, session):
+    store.update_session(session, wall_zero=None, frames=3, dropped=0, gaps=[], ended=True)
+
+
+def test_sessions_share_a_file_and_stay_apart(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        first, second = store.start_session("a", **SESSION), store.start_session("b", **SESSION)
+        store.put(first, make_event(track=1))
+        store.put(second, make_event(track=2))
+    with Store(path) as store:
+        assert store.start_session("c", **SESSION) == 3
+    assert [event.track for event in read_events(path, first)] == [1]
+    assert [event.track for event in read_events(path, second)] == [2]
+
+
+def test_labels_outlive_events_and_newest_counts(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    seen = make_event(embedding=np.arange(4, dtype=np.float32).tobytes())
+    with Store(path) as store:
+        session = store.start_session("camera", **SESSION, consent=CONSENT)
+        store.put(session, seen)
+        store.put_clip(session, seen.id, b"film")
+        for name in ("positive", "smirk", "wink"):
+            store.label(session, seen, name, seen.probabilities)
+        store.undo_last_label()
+        store.flush()
+        assert read_sessions(path)[0].purpose == "study of sleep"
+        assert read_clip(path, session, seen.id) == b"film"
+        end(store, session)
+        store.purge_before(datetime.now(UTC) + timedelta(seconds=1))
+        store.flush()
+        assert not read_sessions(path)
+        assert not list(read_events(path))
+        assert not read_clip(path, session, seen.id)
+        label, *more = read_labels(path)
+        assert not more
+        assert label.label == "smirk"
+        assert label.embedding == seen.embedding
+        assert label.aus == seen.aus
+        store.delete_all()
+        assert not read_labels(path)
+
+
+def test_reclassified_event_keeps_original_prediction(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    first, other = make_event(), make_event(2.0)
+    provisional = replace(first, final=False)
+    anew = replace(provisional, probabilities={"smirk": 0.9, "frown": 0.1}, label="smirk", uncertain=True)
+    with Store(path) as store:
+        session = store.start_session("camera", **SESSION)
+        for event in (provisional, other):
+            store.put(session, event)
+        store.replace_reclassifications([(session, anew), (session, other)])
+        store.flush()
+        assert [event_fields(event) for event in read_events(path)] == [event_fields(anew), event_fields(other)]
+        said = {"probabilities": event_fields(first)["probabilities"], "label": "positive", "uncertain": False}
+        assert read_original_predictions(path, session) == {first.id: said}
+        store.put(session, first)  # the final word comes later, and was judged by then
+        store.flush()
+        assert not read_original_predictions(path, session)
+        store.replace_reclassifications([(session, anew)])
+        store.replace_reclassifications([])
+    assert [event_fields(event) for event in read_events(path)] == [event_fields(first), event_fields(other)]
+
+
+def test_curves_live_as_long_as_their_session(tmp_path):
+    path = tmp_path / "events.db"
+    motion = np.array([0.1, np.nan, 2.5], np.float32)
+    with Store(path) as store:
+        session = store.start_session("camera", **SESSION)
+        for track in (2, 1, 1):
+            store.put_curve(session, MotionCurve(track, 0.04, motion, motion / 2))
+        end(store, session)
+        store.flush()
+        one, two = read_curves(path, session)
+        assert (one.track, two.track, one.bin_s) == (1, 2, 0.04)
+        np.testing.assert_allclose(one.motion_px, motion, rtol=1e-3)
+        np.testing.assert_allclose(two.noise_px, motion / 2, rtol=1e-3)
+        store.purge_before(datetime.now(UTC) + timedelta(hours=1))
+        store.flush()
+        assert not read_curves(path, session)

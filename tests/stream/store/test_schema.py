@@ -1,0 +1,90 @@
+"""Old stores are migrated, other files are refused."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from merau.engine.errors import UserError
+from merau.stream.store import Store, read_events, read_labels, read_sessions
+from merau.stream.store.schema import MIGRATIONS, migrate
+
+SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
+
+
+def test_foreign_files_are_refused_and_untouched(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, but long enough to be looked at" * 100)
+    foreign = tmp_path / "foreign.db"
+    newer = tmp_path / "newer.db"
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE events (id)")
+    Store(newer).close()
+    with sqlite3.connect(newer) as connection:
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    before = {path: path.read_bytes() for path in (text, foreign, newer)}
+    for path, reason in (
+        (text, "not an SQLite database"),
+        (foreign, "of another program"),
+        (newer, "by a newer merau"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            Store(path)
+        with pytest.raises(UserError, match=reason):
+            list(read_events(path))
+        assert path.read_bytes() == before[path]
+
+
+def test_missing_file_or_folder_raises(tmp_path):
+    with pytest.raises(UserError, match="check that its folder exists"):
+        Store(tmp_path / "nowhere" / "events.db")
+    with pytest.raises(UserError, match="There is no store at"):
+        read_sessions(tmp_path / "events.db")
+
+
+def test_migrations_run_once_each_and_all_or_none(tmp_path):
+    connection = sqlite3.connect(tmp_path / "old.db")
+    migrate(connection, ("CREATE TABLE a (x); INSERT INTO a VALUES (1)",))
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, ("", "CREATE TABLE b (x)", "CREATE TABLE a (x)"))
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    migrate(connection, ("", "CREATE TABLE b AS SELECT * FROM a"))
+    migrate(connection, ("", "CREATE TABLE b AS SELECT * FROM a"))
+    assert connection.execute("SELECT * FROM b").fetchall() == [(1,)]
+    connection.close()
+
+
+def test_migration_detaches_labels_of_purged_sessions(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:  # one session lost its row, and with it its number, to one that came later
+        orphan, later = store.start_session("lost", **SESSION), store.start_session("later", **SESSION)
+        for session in (orphan, later):
+            store.put(session, make_event())
+        store.label(later, make_event(), "smirk", {})
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE sessions SET started = '2999' WHERE source = 'later'")
+        connection.execute("UPDATE events SET session = 7 WHERE session = ?", (orphan,))
+        connection.execute("DELETE FROM sessions WHERE source = 'lost'")
+        connection.execute("PRAGMA user_version = 3")
+        connection.execute("ALTER TABLE reclassifications RENAME TO judgements")
+        connection.execute("ALTER TABLE sessions RENAME TO numbered")
+        connection.execute("CREATE TABLE sessions AS SELECT * FROM numbered")
+        connection.execute("DROP TABLE numbered")
+    with Store(path) as store:
+        assert store.start_session("new", **SESSION) == 8
+        store.purge_before(datetime.now(UTC) - timedelta(days=1))
+        store.flush()
+        assert [session.id for session in read_sessions(path)] == [later, 8]
+        assert len(list(read_events(path))) == 1
+        (label,) = read_labels(path)
+        assert label.label == "smirk"
+        assert label.session not in (later, 8)
+
+
+def test_reading_an_old_store_migrates_it(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with sqlite3.connect(path) as connection:
+        migrate(connection, MIGRATIONS[:1])
+        connection.execute("INSERT INTO sessions VALUES (1, 'a', 'now', NULL, NULL, '{}', 'b', 's', 0, 0, '[]')")
+    assert read_sessions(path)[0].purpose is None
+    assert not list(read_events(path))

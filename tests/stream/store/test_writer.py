@@ -1,0 +1,194 @@
+"""Nothing that was put is lost, whatever happens to the disk, the file or the process."""
+
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from merau.engine.errors import UserError
+from merau.stream.events import event_fields
+from merau.stream.store import Store, read_clip, read_events, read_original_predictions, read_sessions
+
+SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
+
+
+def wait_for(condition, *, deadline_s=20.0):
+    end = time.monotonic() + deadline_s
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return value
+
+
+def end(store, session):
+    store.update_session(session, wall_zero=None, frames=3, dropped=0, gaps=[], ended=True)
+
+
+def test_final_replaces_provisional(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        session = store.start_session("camera", **SESSION)
+        store.put(session, make_event(final=False, offset_s=1.4))
+        store.put(session, make_event(2.0))
+        store.put(session, make_event(final=True, offset_s=1.25))
+        store.update_session(session, wall_zero=None, frames=90, dropped=2, gaps=[(3.0, 4.5)], ended=True)
+    assert [event_fields(event) for event in read_events(path)] == [
+        event_fields(make_event(offset_s=1.25)),
+        event_fields(make_event(2.0)),
+    ]
+    (stored,) = read_sessions(path)
+    assert (stored.source, stored.frames, stored.dropped, stored.gaps) == ("camera", 90, 2, [(3.0, 4.5)])
+    assert stored.settings == {"faces": "short"}
+    assert stored.started <= stored.ended
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_images_are_stored_only_when_asked(tmp_path, make_event, keep):
+    path = tmp_path / "events.db"
+    with Store(path, keep_pictures=keep) as store:
+        session = store.start_session("camera", **SESSION)
+        store.put(session, make_event(onset_jpeg=b"onset", apex_jpeg=b"apex", final=False))
+        store.put(session, make_event(flow_png=b"flow"))
+    (event,) = read_events(path)
+    assert (event.onset_jpeg, event.apex_jpeg, event.flow_png) == (
+        (b"onset", b"apex", b"flow") if keep else (None,) * 3
+    )
+
+
+def test_lock_delays_events_and_loses_none(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        session = store.start_session("camera", **SESSION)
+        other = sqlite3.connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        for apex_s in range(1, 6):
+            store.put(session, make_event(float(apex_s)))
+        assert wait_for(lambda: str(store.last_error or "")) == f"{path} is locked by another program."
+        assert list(read_events(path)) == []
+        other.rollback()
+        wait_for(lambda: len(list(read_events(path))) == 5)
+        assert store.last_error is None
+    other.close()
+
+
+def test_lock_until_close_raises(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    store = Store(path)
+    session = store.start_session("camera", **SESSION)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    store.put(session, make_event())
+    with pytest.raises(UserError, match="locked by another program. .* 1 changes are lost"):
+        store.close()
+    other.close()
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from merau.stream.events import Event
+from merau.stream.store import Store
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+event = lambda n: Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "x" * 100, False, 1, True, "b", "s")
+store = Store(Path(sys.argv[1]))
+session = store.start_session("camera", settings={}, bundle="b", bundle_sha256="s")
+n = 0
+while not store.last_error:  # without a pause, faster than the disk takes it
+    store.put(session, event(n))
+    n += 1
+try:
+    store.close()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_full_disk_keeps_what_was_recorded(tmp_path):
+    path = tmp_path / "events.db"
+    said = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, timeout=60)
+    assert said.stderr == ""
+    assert re.match(r"UserError The disk .* Everything recorded before is safe; \d+ changes are lost\.\n$", said.stdout)
+    stored = [int(event.id) for event in read_events(path)]
+    assert stored
+    assert stored == list(range(len(stored)))
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from merau.stream.events import Event
+from merau.stream.store import Store, read_events
+store = Store(Path(sys.argv[1]))
+session = store.start_session("camera", settings={}, bundle="b", bundle_sha256="s")
+for n in range(50):
+    store.put(session, Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "", False, 1, True, "b", "s"))
+while len(list(read_events(Path(sys.argv[1])))) < 50:
+    time.sleep(0.01)
+print("written", flush=True)
+time.sleep(60)
+"""
+
+
+def test_killed_process_leaves_its_events(tmp_path):
+    path = tmp_path / "events.db"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "written\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(list(read_events(path))) == 50
+    assert read_sessions(path)[0].ended is None
+    with Store(path) as store:
+        store.flush()
+        assert read_sessions(path)[0].ended
+        store.purge_before(datetime.now(UTC) + timedelta(hours=1))
+    assert not read_sessions(path)
+    assert not list(read_events(path))
+
+
+def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
+    path, picture = tmp_path / "events.db", b"a picture of someone" * 99
+    today = datetime.now(UTC)
+    with Store(path, keep_pictures=True) as store:
+        session = store.start_session("camera", **SESSION)
+        old, new, recorded = (
+            make_event(i, onset_wall=wall.isoformat(timespec="milliseconds"), apex_jpeg=picture, label=label)
+            for i, (wall, label) in enumerate(
+                [(today + timedelta(hours=1), ""), (today + timedelta(hours=9), "b"), (today - timedelta(days=900), "")]
+            )
+        )
+        for event in (old, new):
+            store.put(session, event)
+        film = store.start_session("a recording of long ago", **SESSION)
+        store.put(film, recorded)
+        store.put_clip(session, old.id, b"film")
+        store.replace_reclassifications([(session, replace(old, label="anew"))])
+        store.purge_before(today - timedelta(hours=24))
+        store.flush()
+        assert len(list(read_events(path))) == 3
+        store.purge_before(today + timedelta(hours=2))
+        store.flush()
+        assert [event.id for event in read_events(path)] == [new.id]
+        assert [s.id for s in read_sessions(path)] == [session, film]
+        assert not read_clip(path, session, old.id)
+        store.put(session, old)
+        store.flush()
+        assert not read_original_predictions(path, session)
+        store.purge_before(today + timedelta(hours=10))
+        store.flush()
+        assert not any(picture in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_number_of_a_purged_session_is_not_reused(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        first = store.start_session("a", **SESSION)
+        store.label(first, make_event(), "smirk", {})
+        end(store, first)
+        store.purge_before(datetime.now(UTC) + timedelta(hours=1))
+        assert store.start_session("b", **SESSION) == first + 1
