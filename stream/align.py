@@ -1,8 +1,8 @@
-"""A steady crop per track: the head is held still, the skin is left free to move.
+"""Cut a steady crop per track: the head is held still, the skin is left free to move.
 
-Landmarks are never smoothed: a filter lags behind the head and its lag looks like facial motion. Each frame's raw mesh
-is laid onto the person's own mean shape by the least-squares similarity of all points; what head motion is left is
-taken out of the flow afterwards (`engine.flow.remove_global_motion`).
+Landmarks are never smoothed: a filter lags behind the head, and its lag looks like facial motion. Instead, each frame's
+raw mesh is fitted to the person's own mean shape by the least-squares similarity of all points. The head motion that
+remains is removed from the flow afterwards (`engine.flow.remove_global_motion`).
 """
 
 from dataclasses import dataclass
@@ -11,53 +11,68 @@ import cv2
 import numpy as np
 
 from merau.engine.crop import CropSpec, apply, compose, cut, layout_transform, similarity
-from merau.engine.errors import UserError
+from merau.engine.validation import check_range
 from merau.stream.faces import Face, Quality
 from merau.stream.sources import Frame
 
 
 @dataclass(frozen=True)
 class Crop:
-    """One face in one frame, held in place. `matrix` maps frame pixels to full-crop pixels."""
+    """The aligned picture of one face in one frame.
+
+    Attributes:
+        track_id: Track of the face.
+        t_s: Time of the frame on the source's clock.
+        index: Index of the frame.
+        image: (H, W, 3) uint8 BGR, of size `CropSpec.full`.
+        grey: (H, W) uint8, the same in grey.
+        matrix: (2, 3) float64, maps frame px to full-crop px.
+        landmarks: (468, 2) float32, full-crop px.
+        quality: Quality of the face.
+    """
 
     track_id: int
     t_s: float
     index: int
-    image: np.ndarray  # (H, W, 3) uint8 BGR, CropSpec.full
-    grey: np.ndarray  # (H, W) uint8, the same
-    matrix: np.ndarray  # (2, 3) float64
-    landmarks: np.ndarray  # (468, 2) float32, full-crop pixels
+    image: np.ndarray
+    grey: np.ndarray
+    matrix: np.ndarray
+    landmarks: np.ndarray
     quality: Quality
 
 
 @dataclass(frozen=True)
 class AlignSettings:
-    """`shape_memory_s`: time constant of the person's mean shape; long, so that an expression does not enter it."""
+    """How crops are aligned.
+
+    Attributes:
+        crop: Layout of the crops.
+        shape_memory_s: Time constant of the person's mean shape; long, so that an expression does not enter it.
+    """
 
     crop: CropSpec = CropSpec()
     shape_memory_s: float = 20.0
 
     def __post_init__(self) -> None:
-        if not self.shape_memory_s > 0:
-            raise UserError(f"AlignSettings.shape_memory_s is {self.shape_memory_s}: choose a time above 0 s.")
+        check_range(self, "shape_memory_s", above=0)
 
 
 class Aligner:
-    """Holds one track's mean shape and cuts its crops."""
+    """Keep the mean shape of one track and cut its crops."""
 
     def __init__(self, settings: AlignSettings | None = None):
         self.settings = settings or AlignSettings()
-        self._shape: np.ndarray | None = None  # (468, 2) float64, pixels of the frame that began the track
+        self._shape: np.ndarray | None = None  # (468, 2) float64, px of the first frame
         self._age_s = 0.0
         self._last_s = 0.0
 
     def crop(self, frame: Frame, face: Face) -> Crop:
-        """The crop of `face` in `frame`; call once per analysed frame, in order of time."""
+        """Cut the crop of `face` in `frame`. Call it once for each analysed frame, in order of time."""
         points = face.landmarks[:, :2].astype(np.float64)
         if self._shape is None:
             self._shape, self._last_s = points, frame.t_s
         to_shape = similarity(points, self._shape)
-        self._learn(apply(to_shape, points), frame.t_s)
+        self._update_shape(apply(to_shape, points), frame.t_s)
         spec = self.settings.crop
         matrix = compose(layout_transform(self._shape, spec), to_shape)
         image = cut(frame.image, matrix, spec)
@@ -65,7 +80,7 @@ class Aligner:
         landmarks = apply(matrix, points).astype(np.float32)
         return Crop(face.track_id, frame.t_s, frame.index, image, grey, matrix, landmarks, face.quality)
 
-    def _learn(self, aligned: np.ndarray, t_s: float) -> None:
+    def _update_shape(self, aligned: np.ndarray, t_s: float) -> None:
         step_s = t_s - self._last_s
         self._age_s, self._last_s = self._age_s + step_s, t_s
         weight = step_s / max(min(self._age_s, self.settings.shape_memory_s), 1e-3)

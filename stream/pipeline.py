@@ -1,4 +1,4 @@
-"""One camera, wired: frames in, updates out. The same object serves live, a file, a test and a benchmark."""
+"""Analyse one source: frames in, frame results out. Live cameras, recordings, tests and benchmarks use it alike."""
 
 import time
 from collections import deque
@@ -13,10 +13,11 @@ import numpy as np
 from merau.engine.errors import UserError
 from merau.engine.flow import flow_picture
 from merau.engine.recognizer import Judgement, Prediction, Recognizer
+from merau.engine.validation import check_range
 from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.events import Event
 from merau.stream.faces import Face, FaceSettings, FaceTracker
-from merau.stream.scheduling import TURNS, aside
+from merau.stream.scheduling import CPU_SLOTS, CpuSlots
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
@@ -33,9 +34,13 @@ def unsure(said: Prediction | Judgement, recognizer: Recognizer) -> bool:
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """How one camera is analysed.
+    """How one source is analysed.
 
-    `forget_s`: a face that comes back within this time gets its own baseline back.
+    Attributes:
+        faces: How faces are found and tracked.
+        align: How crops are aligned.
+        spotter: How movements are spotted.
+        forget_s: A face that returns within this time gets its own baseline back.
     """
 
     faces: FaceSettings = field(default_factory=FaceSettings)
@@ -44,29 +49,39 @@ class PipelineSettings:
     forget_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if not self.forget_s > 0:
-            raise UserError(f"PipelineSettings.forget_s is {self.forget_s}: choose a time above 0 s.")
+        check_range(self, "forget_s", above=0)
         if self.align.crop != self.spotter.crop:
             raise UserError("PipelineSettings.align.crop and .spotter.crop differ: give both the same CropSpec.")
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What one frame brought; `frame` is None in the last update, which closes what was open."""
+    """The result of one frame, or of the end of the stream.
+
+    Attributes:
+        frame: The frame; None in the last result, which closes whatever was open.
+        faces: The faces in the frame, those too poor to analyse included.
+        crops: The aligned crops of the faces that were analysed.
+        motion: Strongest facial motion over 0.2 s, crop px, by track.
+        noise: The person's noise floor, crop px, by track.
+        events: Provisional and final events; an event replaces earlier ones with its id.
+        compute_ms: Computing time.
+        state: State of the spotter, for display, by track.
+    """
 
     frame: Frame | None
     faces: list[Face]
     crops: list[Crop]
-    motion: dict[int, float]  # strongest facial motion over 0.2 s, crop pixels, by track
-    noise: dict[int, float]  # the person's noise floor, crop pixels, by track
-    events: list[Event]  # provisional and final; the same id replaces what was said before
+    motion: dict[int, float]
+    noise: dict[int, float]
+    events: list[Event]
     compute_ms: float
-    state: dict[int, str] = field(default_factory=dict)  # what the spotter is at, by track
+    state: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FaceStageResult:
-    """One frame after the first half of its analysis."""
+    """The faces and crops of one frame, before spotting."""
 
     frame: Frame
     faces: list[Face]
@@ -75,22 +90,26 @@ class FaceStageResult:
 
 
 class FaceStage:
-    """The first half: frames in, faces and their steady crops out. It knows nothing of the second, which may lag."""
+    """The first half of the analysis: find faces and cut their aligned crops.
 
-    def __init__(self, settings: PipelineSettings):
-        self._settings = settings
+    It does not depend on the second half, spotting, and may run ahead of it in another thread.
+    """
+
+    def __init__(self, settings: PipelineSettings, slots: CpuSlots = CPU_SLOTS):
+        self._settings, self._slots = settings, slots
         self._faces = FaceTracker(settings.faces)
         self._aligners: dict[int, tuple[Aligner, float]] = {}  # and when the face was last analysed
 
     def process(self, frame: Frame) -> FaceStageResult:
-        with TURNS:
-            began_s = time.perf_counter()
+        """Find the faces in `frame`, which must be later than the one before."""
+        with self._slots:
+            start_s = time.perf_counter()
             faces = self._faces.update(frame)
             crops = [self._aligner(face, frame.t_s).crop(frame, face) for face in faces if not face.quality.reason]
-        for track_id, (_, seen_s) in list(self._aligners.items()):
-            if frame.t_s - seen_s > self._settings.forget_s:
+        for track_id, (_, last_s) in list(self._aligners.items()):
+            if frame.t_s - last_s > self._settings.forget_s:
                 del self._aligners[track_id]
-        return FaceStageResult(frame, faces, crops, 1e3 * (time.perf_counter() - began_s))
+        return FaceStageResult(frame, faces, crops, 1e3 * (time.perf_counter() - start_s))
 
     def _aligner(self, face: Face, t_s: float) -> Aligner:
         known = self._aligners.get(face.track_id)
@@ -100,15 +119,24 @@ class FaceStage:
 
 
 @dataclass
-class _Track:
+class _TrackState:
     spotter: Spotter
-    seen_s: float
+    last_s: float  # time of the newest crop
 
 
 class Pipeline:
-    """Analyses the frames of one source in order of time."""
+    """Analyse the frames of one source in order of time.
 
-    PREFETCH = 3  # frames that `run` may have looked at before the spotter comes to them
+    Args:
+        source_name: Name of the source in its events.
+        recognizer: Classifies the spotted expressions, and takes part in spotting them.
+        settings: How the source is analysed.
+        wall_zero: Wall-clock time of 0 s on the source's clock, if known.
+        keep_pictures: Add images of onset, apex and flow to the events.
+        slots: CPU slots, shared by all pipelines of the process by default.
+    """
+
+    PREFETCH = 3  # frames whose faces `run` may find before the spotter gets to them
 
     def __init__(
         self,
@@ -118,87 +146,91 @@ class Pipeline:
         *,
         wall_zero: datetime | None = None,
         keep_pictures: bool = False,
+        slots: CpuSlots = CPU_SLOTS,
     ):
         self.source_name, self.recognizer = source_name, recognizer
         self.settings = settings or PipelineSettings()
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
-        self._face_stage = FaceStage(self.settings)
-        self._flow = FlowBackend(recognizer, self.settings.spotter.crop)
-        self._tracks: dict[int, _Track] = {}
+        self._slots = slots
+        self._face_stage = FaceStage(self.settings, slots)
+        self._flow = FlowBackend(recognizer, self.settings.spotter.crop, slots)
+        self._tracks: dict[int, _TrackState] = {}
         self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=16)
 
     def run(self, source: Source) -> Generator[FrameResult]:
-        """Updates for every frame that `source`, already opened, gives, and a last one.
+        """Analyse every frame of an opened source; a last result closes what is open.
 
-        Faces are looked for in a thread, while the spotter is at the frames before: the same updates as from `process`,
-        sooner. Whoever closes the iterator early stops the source.
+        A thread finds the faces of the next frames while the spotter works on this one. The results are the same as
+        those of `process`. Closing the iterator early stops the source.
         """
-        looks = map(self._face_stage.process, source)
+        stages = map(self._face_stage.process, source)
         with ThreadPoolExecutor(1, thread_name_prefix=f"faces {source.name}") as thread:
             try:
-                waiting = deque(thread.submit(next, looks, None) for _ in range(self.PREFETCH))
-                while (seen := waiting.popleft().result()) is not None:
-                    waiting.append(thread.submit(next, looks, None))
+                waiting = deque(thread.submit(next, stages, None) for _ in range(self.PREFETCH))
+                while (stage := waiting.popleft().result()) is not None:
+                    waiting.append(thread.submit(next, stages, None))
                     self.wall_zero = source.wall_zero or self.wall_zero  # a camera may correct it
-                    yield self._spot(seen)
+                    yield self._spot(stage)
             except BaseException:
                 source.stop()
                 raise
         yield self.finish()
 
-    def describe_runtime(self) -> str:
-        """What runs on which device by now, and why, for a person."""
-        return describe_runtime(self.recognizer, self._flow)
-
-    def swap_recognizer(self, recognizer: Recognizer) -> None:
-        """Ask `recognizer` from the next frame on. Not to be called while a frame is analysed."""
-        if recognizer is not self.recognizer:
-            self.recognizer = self._flow.recognizer = recognizer
-            self._predictions.clear()
-
     def process(self, frame: Frame) -> FrameResult:
-        """Analyses one frame, which must be later than the one before."""
+        """Analyse one frame, which must be later than the one before."""
         return self._spot(self._face_stage.process(frame))
 
-    def _spot(self, seen: FaceStageResult) -> FrameResult:
-        """The second half: what moved in the crops, and what it means."""
-        with TURNS:
-            began_s = time.perf_counter()
-            events = self._pushed(seen.crops) + self._forget(seen.frame.t_s)
-        spotters = {crop.track_id: self._tracks[crop.track_id].spotter for crop in seen.crops}
+    def finish(self) -> FrameResult:
+        """End the stream: close everything that is open."""
+        with self._slots:
+            start_s = time.perf_counter()
+            events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
+        self._tracks.clear()
+        return FrameResult(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - start_s))
+
+    def swap_recognizer(self, recognizer: Recognizer) -> None:
+        """Use `recognizer` from the next frame on. Must not be called while a frame is analysed."""
+        if recognizer is not self.recognizer:
+            self.recognizer = recognizer
+            self._predictions.clear()
+
+    def describe_runtime(self) -> str:
+        """Say for a person what runs on which device at present, and why."""
+        return describe_runtime(self.recognizer, self._flow)
+
+    def _spot(self, stage: FaceStageResult) -> FrameResult:
+        """The second half of the analysis: what moves in the crops, and what it means."""
+        with self._slots:
+            start_s = time.perf_counter()
+            events = self._push(stage.crops) + self._close_lost_tracks(stage.frame.t_s)
+        spotters = {crop.track_id: self._tracks[crop.track_id].spotter for crop in stage.crops}
         return FrameResult(
-            seen.frame,
-            seen.faces,
-            seen.crops,
+            stage.frame,
+            stage.faces,
+            stage.crops,
             {id: spotter.motion_px for id, spotter in spotters.items()},
             {id: spotter.noise_px for id, spotter in spotters.items()},
             events,
-            seen.compute_ms + 1e3 * (time.perf_counter() - began_s),
+            stage.compute_ms + 1e3 * (time.perf_counter() - start_s),
             {id: spotter.state for id, spotter in spotters.items()},
         )
 
-    def _pushed(self, crops: list[Crop]) -> list[Event]:
+    def _push(self, crops: list[Crop]) -> list[Event]:
         events: list[Event] = []
         for crop in crops:
-            known = self._tracks.get(crop.track_id)
-            track = known or _Track(Spotter(self.settings.spotter, self._doubt, self._flow), crop.t_s)
-            self._tracks[crop.track_id], track.seen_s = track, crop.t_s
+            track = self._tracks.get(crop.track_id)
+            if track is None:
+                spotter = Spotter(self.settings.spotter, self._no_expression_score, self._flow)
+                track = self._tracks[crop.track_id] = _TrackState(spotter, crop.t_s)
+            track.last_s = crop.t_s
             events += [self._event(span) for span in track.spotter.push(crop)]
         return events
 
-    def finish(self) -> FrameResult:
-        """The stream is over: everything that is open is closed."""
-        with TURNS:
-            began_s = time.perf_counter()
-            events = [self._event(span) for track in self._tracks.values() for span in track.spotter.finish()]
-        self._tracks.clear()
-        return FrameResult(None, [], [], {}, {}, events, 1e3 * (time.perf_counter() - began_s))
-
-    def _forget(self, t_s: float) -> list[Event]:
-        """Closes what a face that has left was doing; forgets it altogether later."""
+    def _close_lost_tracks(self, t_s: float) -> list[Event]:
+        """Close the movements of faces that have left, and forget faces that stay away."""
         events: list[Event] = []
         for track_id, track in list(self._tracks.items()):
-            away_s = t_s - track.seen_s
+            away_s = t_s - track.last_s
             if away_s > Spotter.GAP_S:
                 events += [self._event(span) for span in track.spotter.finish()]
             if away_s > self.settings.forget_s:
@@ -206,8 +238,8 @@ class Pipeline:
         return events
 
     def _event(self, span: Span) -> Event:
-        expression = span.kind in ("micro", "macro")
-        prediction = self._predict(span.onset, span.apex) if expression else None
+        is_expression = span.kind in ("micro", "macro")
+        prediction = self._predict(span.onset, span.apex) if is_expression else None
         bundle = self.recognizer.bundle
         wall = self.wall_zero and self.wall_zero + timedelta(seconds=span.onset_s)
         return Event(
@@ -229,36 +261,40 @@ class Pipeline:
             bundle=bundle.name,
             bundle_sha256=bundle.sha256,
             embedding=prediction.embedding.astype(np.float32).tobytes() if prediction else None,
-            **(self._pictures(span, expression) if self.keep_pictures else {}),
+            **(self._images(span, is_expression) if self.keep_pictures else {}),
         )
 
     def _predict(self, onset: Crop, apex: Crop) -> Prediction:
-        """What the recognizer sees; the spotter asks before the event does."""
+        """The recognizer's prediction; the newest are kept, since the spotter asks before the event does."""
         for known_onset, known_apex, prediction in self._predictions:
             if known_onset is onset and known_apex is apex:
                 return prediction
-        predict = self.recognizer.predict
         if self.recognizer.choice.device == "cuda":
-            predict = aside(predict)
-        prediction = predict(onset.grey, apex.grey)
+            with self._slots.released():
+                prediction = self.recognizer.predict(onset.grey, apex.grey)
+        else:
+            prediction = self.recognizer.predict(onset.grey, apex.grey)
         self._predictions.append((onset, apex, prediction))
         return prediction
 
-    def _doubt(self, onset: Crop, apex: Crop) -> float | None:
-        """Of the face expressing something: below 0 it surely does, above 1 it surely does not; None where the bundle
-        does not know faces that express nothing.
+    def _no_expression_score(self, onset: Crop, apex: Crop) -> float | None:
+        """How likely the pair shows no expression, for the spotter's second stage.
+
+        Returns:
+            Below 0 the face certainly shows an expression, above 1 it certainly shows none. None if the bundle has no
+            class for faces without an expression.
         """
-        something, nothing = self.recognizer.doubt
-        none = self._predict(onset, apex).prior.get(NO_EXPRESSION)
-        return None if none is None else (none - something) / (nothing - something)
+        low, high = self.recognizer.doubt
+        probability = self._predict(onset, apex).prior.get(NO_EXPRESSION)
+        return None if probability is None else (probability - low) / (high - low)
 
-    def _pictures(self, span: Span, expression: bool) -> dict[str, bytes]:
-        pictures = {"onset_jpeg": _encoded(".jpg", span.onset.image), "apex_jpeg": _encoded(".jpg", span.apex.image)}
-        if expression:
-            field = self.recognizer.facial_flow(span.onset.grey, span.apex.grey)
-            pictures["flow_png"] = _encoded(".png", flow_picture(field))
-        return pictures
+    def _images(self, span: Span, is_expression: bool) -> dict[str, bytes]:
+        images = {"onset_jpeg": _encode(".jpg", span.onset.image), "apex_jpeg": _encode(".jpg", span.apex.image)}
+        if is_expression:
+            flow = self.recognizer.facial_flow(span.onset.grey, span.apex.grey)
+            images["flow_png"] = _encode(".png", flow_picture(flow))
+        return images
 
 
-def _encoded(extension: str, image: np.ndarray) -> bytes:
+def _encode(extension: str, image: np.ndarray) -> bytes:
     return cv2.imencode(extension, image)[1].tobytes()

@@ -1,28 +1,56 @@
-"""As many frames are analysed at once as there are cores.
+"""Share the CPU cores between the cameras of one process.
 
-Left to themselves, the threads of six cameras take the interpreter and the caches from one another, and get less done.
-Decoding takes no turns: a camera does not wait.
+Left to themselves, the threads of several cameras compete for the interpreter and the caches, and together analyse
+fewer frames. Decoding needs no slot, so a camera never has to wait for the analysis of another one.
 """
 
 import os
 import threading
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-
-Given = ParamSpec("Given")
-Answer = TypeVar("Answer")
-
-TURNS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))  # hold one while computing, never while waiting
+from collections.abc import Generator
+from contextlib import contextmanager
 
 
-def aside(ask: Callable[Given, Answer]) -> Callable[Given, Answer]:
-    """`ask` without the turn of whoever calls: for the GPU, which is waited for, and for whoever else asks it."""
+class _ThreadState(threading.local):
+    holds_slot = False
 
-    def asking(*inputs: Given.args, **named: Given.kwargs) -> Answer:
-        TURNS.release()
+
+class CpuSlots:
+    """As many slots as there are CPU cores; a thread holds one while it computes.
+
+    A slot belongs to the thread that took it, and only that thread can release it:
+
+        with slots:  # waits for a free slot
+            ...
+            with slots.released():  # another thread computes while this one waits
+                ask_the_gpu()
+    """
+
+    def __init__(self) -> None:
+        self.count = len(os.sched_getaffinity(0))
+        self._free = threading.Semaphore(self.count)
+        self._thread = _ThreadState()
+
+    def __enter__(self) -> None:
+        if self._thread.holds_slot:
+            raise RuntimeError("This thread holds a CPU slot already.")
+        self._free.acquire()
+        self._thread.holds_slot = True
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.holds_slot = False
+        self._free.release()
+
+    @contextmanager
+    def released(self) -> Generator[None]:
+        """Give this thread's slot to others for the length of the block; without a slot, just run the block."""
+        if not self._thread.holds_slot:
+            yield
+            return
+        self.__exit__()
         try:
-            return ask(*inputs, **named)
+            yield
         finally:
-            TURNS.acquire()
+            self.__enter__()
 
-    return asking
+
+CPU_SLOTS = CpuSlots()  # the slots of this process, unless a pipeline is given others

@@ -18,7 +18,6 @@ from merau.stream.commands.demo import CLIP
 from merau.stream.commands.doctor import installed
 from merau.stream.faces import FaceTracker
 from merau.stream.pipeline import Pipeline, PipelineSettings
-from merau.stream.scheduling import TURNS
 from merau.stream.sources import File, SourceSettings
 from merau.stream.spotter import Spotter
 from merau.stream.spotter.flow_backend import FlowBackend
@@ -59,7 +58,7 @@ def _stages(clip: Path, recognizer: Recognizer, settings: PipelineSettings) -> d
     flow = FlowBackend(recognizer, settings.spotter.crop)
     tracker, aligner = FaceTracker(settings.faces), Aligner(settings.align)
     spotter = Spotter(settings.spotter, flow=flow)
-    with File(str(clip), SourceSettings()) as source, TURNS:
+    with File(str(clip), SourceSettings()) as source:
         for frame in tqdm(islice(source, FRAMES), total=FRAMES, desc="stages", leave=False, disable=None):
             for face in timed("faces", tracker.update, frame):
                 if not face.quality.reason:

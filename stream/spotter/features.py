@@ -1,4 +1,4 @@
-"""What moved in one crop against an earlier one: flow without head motion, averaged over patches of the face."""
+"""Measure the facial motion between two frames: patch flow without head motion, averaged over larger patches."""
 
 import math
 from collections.abc import Callable
@@ -12,88 +12,90 @@ import numpy as np
 from merau.engine.crop import LAYOUT, CropSpec, apply, compose
 from merau.engine.flow import fit_motion, motion_basis, on_face
 from merau.engine.patch_flow import FULL, SIDE, STRIDE, Patched, patch_flow, patch_means, patch_texture, patched
-from merau.engine.runtimes.select import patch_flow_on_gpu
 from merau.stream.align import Crop
 
-CELLS = (15, 14)  # rows and columns that the full crop is averaged to; a patch is 2 x 2 cells
-PATCHES = (14, 13)
-LEAST_TRUST = 0.03
+CELLS = (15, 14)  # rows and columns of cells in the full crop; a patch covers 2 x 2 cells
+PATCHES = (14, 13)  # rows and columns of patches
+MIN_TRUST = 0.03  # added to the trust of every patch, so that none counts for nothing
+
+# Landmarks: upper and lower lid and both corners of one eye, the same of the other; upper and lower lip.
+OPENINGS = np.array([(159, 145), (33, 133), (386, 374), (263, 362), (13, 14)])
 
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """A crop that was analysed, and what the spotter keeps of it."""
+    """What the spotter keeps of one crop.
+
+    Attributes:
+        crop: The crop itself.
+        patches: Its image pyramid, ready for patch flow.
+        trust: (rows, columns) float32, texture of each patch: how far its flow can be trusted.
+        aperture: Opening of the eyes over their width, mean of both eyes.
+        mouth_px: Gap between the lips, crop px.
+        motions: Motion against earlier crops, by the index of the earlier one.
+    """
 
     crop: Crop
     patches: Patched
-    trust: np.ndarray  # (rows, columns) float32 of the patches' flow
-    aperture: float  # opening of the eyes over their width
-    mouth_px: float  # gap between the lips, crop pixels
-    motions: "dict[int, PatchMotion]" = field(
-        default_factory=dict
-    )  # what was measured, by the index of the earlier crop
+    trust: np.ndarray
+    aperture: float
+    mouth_px: float
+    motions: "dict[int, PatchMotion]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PatchMotion:
-    """Facial motion between two moments."""
+    """Facial motion between two frames.
 
-    patches: np.ndarray  # (2, 14, 13) float32, pixels
-    turn: np.ndarray  # (2,) how far the nose moved against the rest of the head, pixels: a turn of the head
+    Attributes:
+        patches: (2, 14, 13) float32, mean motion of each patch, crop px.
+        turn: (2,) float64, motion of the nose against the rest of the head, crop px; it shows a turn of the head.
+    """
+
+    patches: np.ndarray
+    turn: np.ndarray
+
+
+Flow = Callable[[FrameFeatures, FrameFeatures], tuple[np.ndarray, np.ndarray]]  # flow and residual, as `patch_flow`
 
 
 def extract(crop: Crop) -> FrameFeatures:
-    """The crop, ready to be compared, and the two openings of the face."""
-    lids, corners, other_lids, other_corners, mouth_px = (math.dist(*ends) for ends in crop.landmarks[GAPS].tolist())
+    """Prepare a crop for comparison and measure the openings of eyes and mouth."""
+    lids, corners, other_lids, other_corners, mouth_px = (
+        math.dist(*ends) for ends in crop.landmarks[OPENINGS].tolist()
+    )
     aperture = (lids / corners + other_lids / other_corners) / 2
     patches = patched(crop.grey)
     return FrameFeatures(crop, patches, patch_texture(patches), aperture, mouth_px)
 
 
-# Upper and lower lid of an eye and its corners, of the one and the other; upper and lower lip.
-GAPS = np.array([(159, 145), (33, 133), (386, 374), (263, 362), (13, 14)])
-
-
-Flow = Callable[[FrameFeatures, FrameFeatures], tuple[np.ndarray, np.ndarray]]  # as patch_flow gives it
-
-
-def on_cpu(before: FrameFeatures, after: FrameFeatures) -> tuple[np.ndarray, np.ndarray]:
+def flow_on_cpu(before: FrameFeatures, after: FrameFeatures) -> tuple[np.ndarray, np.ndarray]:
+    """Patch flow and its residual between two frames."""
     return patch_flow(before.patches, after.patches)
 
 
-def on_gpu(spec: CropSpec) -> Flow:
-    """The same on the GPU, together with what other cameras ask. Raises DeviceError where there is none."""
-    ask = patch_flow_on_gpu(*spec.full)
-
-    def flow(before: FrameFeatures, after: FrameFeatures) -> tuple[np.ndarray, np.ndarray]:
-        uv, misfit = ask(before=before.crop.grey[None], after=after.crop.grey[None])
-        return uv[0], misfit[0]
-
-    return flow
-
-
-def motion_between(before: FrameFeatures, after: FrameFeatures, spec: CropSpec, flow: Flow = on_cpu) -> PatchMotion:
-    """Facial motion from `before` to `after`; measured once, for movements often have their reference in common."""
+def motion_between(
+    before: FrameFeatures, after: FrameFeatures, spec: CropSpec, flow: Flow = flow_on_cpu
+) -> PatchMotion:
+    """Facial motion from `before` to `after`; measured once, since trajectories often share their reference."""
     if before.crop.index not in after.motions:
-        after.motions[before.crop.index] = _measured(before, after, spec, flow)
+        uv, residual = flow(before, after)
+        grid = _grid(spec)
+        fit = fit_motion(uv, before.trust, grid.basis, grid.face)
+        patches = _average_patches(uv, residual, before.trust, fit, grid.basis, grid.down, grid.across)
+        after.motions[before.crop.index] = PatchMotion(patches, fit[:, 3])
     return after.motions[before.crop.index]
 
 
-def _measured(before: FrameFeatures, after: FrameFeatures, spec: CropSpec, flow: Flow) -> PatchMotion:
-    uv, misfit = flow(before, after)
-    grid = _grid(spec)
-    fit = fit_motion(uv, before.trust, grid.basis, grid.face)
-    return PatchMotion(_averaged(uv, misfit, before.trust, fit, grid.basis, grid.down, grid.across), fit[:, 3])
-
-
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _averaged(uv, misfit, trust, fit, basis, down, across):  # type: ignore[no-untyped-def]
-    """`uv` of small patches less the head motion `fit`, as weighted means (2, 14, 13) float32 over larger ones."""
+def _average_patches(uv, residual, trust, fit, basis, down, across):  # type: ignore[no-untyped-def]
+    """Subtract the head motion `fit` from `uv` and average small patches: weighted means (2, 14, 13) float32."""
     _, rows, columns = uv.shape
     weighted = np.empty((rows, 3, columns), np.float32)  # weight, and it times u and v
     for i in range(rows):
         for j in range(columns):
-            weight = (trust[i, j] + np.float32(LEAST_TRUST)) / max(misfit[i, j], np.float32(1))  # less is coding noise
+            # A residual below 1 is coding noise.
+            weight = (trust[i, j] + np.float32(MIN_TRUST)) / max(residual[i, j], np.float32(1))
             weighted[i, 0, j] = weight
             for axis in range(2):
                 head = np.float32(0)
@@ -120,12 +122,19 @@ def _averaged(uv, misfit, trust, fit, basis, down, across):  # type: ignore[no-u
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where the small patches of engine.patches lie, and how they average (`down` and `across`) to the (14, 13)."""
+    """Where the small patches of the flow lie, and their weights in the larger (14, 13) patches.
 
-    basis: np.ndarray  # (4, rows, columns) float32, engine.flow.motion_basis
-    face: np.ndarray  # (N, 2) int32, patches that lie on the face
-    down: np.ndarray  # (14, rows) float32
-    across: np.ndarray  # (columns, 13) float32
+    Attributes:
+        basis: (4, rows, columns) float32, `engine.flow.motion_basis` of each small patch.
+        face: (N, 2) int32, row and column of the small patches on the face.
+        down: (14, rows) float32, weights down the crop.
+        across: (columns, 13) float32, weights across the crop.
+    """
+
+    basis: np.ndarray
+    face: np.ndarray
+    down: np.ndarray
+    across: np.ndarray
 
 
 @lru_cache
@@ -139,14 +148,14 @@ def _grid(spec: CropSpec) -> _Grid:
 
 
 def _overlap(patches: int, cells: int, size: float) -> np.ndarray:
-    """How much of each patch lies in each two neighbouring cells along one side, (cells - 1, patches) float32."""
+    """Overlap of each patch with each pair of neighbouring cells along one side, (cells - 1, patches) float32, px."""
     begin, cell = STRIDE * np.arange(patches), size / cells * np.arange(cells - 1)[:, None]
     shared = np.minimum(begin + SIDE, cell + 2 * size / cells) - np.maximum(begin, cell)
     return shared.clip(0).astype(np.float32)
 
 
 def head_px(before: FrameFeatures, after: FrameFeatures, spec: CropSpec) -> float:
-    """How far the head moved across the picture, in crop pixels: mean over the corners of the inner square."""
+    """How far the head moved across the frame, crop px: mean over the corners of the inner square."""
     top, left = spec.top_px, spec.side_px
     right, bottom = left + spec.size_px, top + spec.size_px
     square = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
@@ -155,20 +164,29 @@ def head_px(before: FrameFeatures, after: FrameFeatures, spec: CropSpec) -> floa
 
 
 @dataclass(frozen=True)
-class Regions:
-    """Which patches (14, 13) bool belong to which part of the face."""
+class FaceRegions:
+    """Masks (14, 13) bool of the patches of each part of the face.
 
-    face: np.ndarray  # all of it but the eyes
+    Attributes:
+        face: All of the face except the eyes.
+        eyes: Both eyes.
+        lids: Patches of `face` around the eyes, which a blink pulls along.
+        upper: The face down to the nose.
+        lower: The face from the cheeks down.
+        mouth: The mouth.
+    """
+
+    face: np.ndarray
     eyes: np.ndarray
-    lids: np.ndarray  # the face patches that a blink pulls along
-    upper: np.ndarray  # the face down to the nose
-    lower: np.ndarray  # the face from the cheeks down
+    lids: np.ndarray
+    upper: np.ndarray
+    lower: np.ndarray
     mouth: np.ndarray
 
 
 @lru_cache
-def regions(spec: CropSpec) -> Regions:
-    """The patches of the full crop; positions in fractions of the inner square."""
+def regions(spec: CropSpec) -> FaceRegions:
+    """The parts of the face in a crop; limits are fractions of the inner square."""
     height, width = spec.full
     rows, columns = np.mgrid[1 : CELLS[0], 1 : CELLS[1]]  # a patch is centred where its four cells meet
     x = (columns * width / CELLS[1] - spec.side_px) / spec.size_px
@@ -178,4 +196,6 @@ def regions(spec: CropSpec) -> Regions:
     for eye_x, eye_y in LAYOUT[:2]:
         eyes |= (abs(x - eye_x) < 0.2) & (abs(y - eye_y) < 0.09)
         lids |= (abs(x - eye_x) < 0.24) & (abs(y - eye_y) < 0.19)
-    return Regions(head & ~eyes, head & eyes, head & lids & ~eyes, head & (y < 0.5), head & (y > 0.4), head & (y > 0.6))
+    return FaceRegions(
+        head & ~eyes, head & eyes, head & lids & ~eyes, head & (y < 0.5), head & (y > 0.4), head & (y > 0.6)
+    )

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from merau.stream.spotter.features import Regions
+from merau.stream.spotter.features import FaceRegions
 from merau.stream.spotter.trajectory import Trajectory
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
@@ -42,7 +42,9 @@ class CandidateFeatures:
     age_s: float  # of the track at the apex: a young one does not know its noise yet
 
 
-def evidence(trajectory: Trajectory, regions: Regions, neutral_aperture: float, began_s: float) -> CandidateFeatures:
+def evidence(
+    trajectory: Trajectory, regions: FaceRegions, neutral_aperture: float, began_s: float
+) -> CandidateFeatures:
     """Measures a trajectory of a track that began at `began_s`."""
     onset_s, apex_s, offset_s = trajectory.bounds()
     level = trajectory.level()

@@ -24,9 +24,9 @@ from merau.stream.spotter.features import (
     FrameFeatures,
     PatchMotion,
     extract,
+    flow_on_cpu,
     head_px,
     motion_between,
-    on_cpu,
     regions,
 )
 from merau.stream.spotter.reversal import reversal_score
@@ -142,7 +142,7 @@ class Spotter:
         self,
         settings: SpotterSettings | None = None,
         judge: Judge | None = None,
-        flow: Flow = on_cpu,
+        flow: Flow = flow_on_cpu,
     ) -> None:
         self.settings, self._judge, self._flow = settings or SpotterSettings(), judge or no_word, flow
         self._regions = regions(self.settings.crop)

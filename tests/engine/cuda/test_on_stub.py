@@ -16,7 +16,7 @@ TESTS = (
     "tests/engine/runtimes",
     "tests/scripts/test_bench_gpu.py",
     "tests/stream/sources/test_hwaccel.py",
-    "tests/stream/spotter/test_features.py",
+    "tests/stream/spotter/test_flow_backend.py",
     "tests/stream/test_on_gpu.py",
 )
 LIBRARIES = Path(__file__).with_name("stub") / "libraries"
