@@ -64,6 +64,19 @@ def load(path: Path | None = None) -> Bundle:
     return Bundle(card["name"], card, content, hashlib.sha256(raw).hexdigest())
 
 
+def resolve(bundle: str | Path) -> Path:
+    """Return the folder of the shipped bundle of this name, else `bundle` as a path.
+
+    A folder of the working directory that is named like a shipped bundle is reached by "./default".
+    """
+    return SHIPPED / bundle if str(bundle) in shipped_names() else Path(bundle)
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the bundles that ship with the package."""
+    return sorted(card.parent.name for card in SHIPPED.glob("*/model.json"))
+
+
 def shipped(sha256: str) -> Path | None:
     """The folder of the bundle that ships with the package and has this `sha256`; None where there is none."""
     cards = SHIPPED.glob("*/model.json")

@@ -63,3 +63,11 @@ def test_no_bundle_at_all(tmp_path):
     (tmp_path / "video.mp4").write_bytes(b"not a zip")
     with pytest.raises(UserError, match="expected a folder or a zip"):
         bundle.load(tmp_path / "video.mp4")
+
+
+def test_resolve_takes_names_of_shipped_bundles_and_paths():
+    assert bundle.resolve("default") == SHIPPED
+    assert bundle.resolve(Path("farneback")) == SHIPPED.with_name("farneback")
+    assert bundle.resolve("./default") == Path("default")
+    assert bundle.resolve("some/zip") == Path("some/zip")
+    assert bundle.shipped_names() == ["default", "farneback", "source"]
