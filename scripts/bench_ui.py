@@ -94,17 +94,17 @@ def webcam(folder: Path, rate: int) -> dict[str, Any]:
             page = browser.new_page()
             page.goto(app.address)
             begin(page)
-            desk = next(iter(app.house.visitors.values())).desk
+            workspace = next(iter(app.state.clients.values())).workspace
             for _ in tqdm(range(int(PASS_S) + 2), desc=f"{rate} frames/s", unit=" s"):
                 page.wait_for_timeout(1000)
             shown = np.array(page.evaluate("window.shown"))
             skipped = page.evaluate("merau.webcam.skipped")
-            (camera,) = desk.cameras.values()
+            (camera,) = workspace.cameras.values()
             status = camera.status()
             page.evaluate("merau.webcam.stop()")
-            while desk.cameras:
+            while workspace.cameras:
                 page.wait_for_timeout(200)
-            events = list(read_events(desk.store.path))
+            events = list(read_events(workspace.store.path))
             browser.close()
     finally:
         app.close()
@@ -195,7 +195,7 @@ def soak(folder: Path, minutes: float) -> dict[str, Any]:
             sessions = [page.context.new_cdp_session(page) for page in pages]
             for minute in tqdm(range(int(minutes) + 1), desc="soak", unit=" min"):
                 heaps = [round(session.send("Runtime.getHeapUsage")["usedSize"] / 1e6, 1) for session in sessions]
-                (status,) = app.house.shared.statuses()
+                (status,) = app.state.shared.statuses()
                 row = {"minute": minute, "server_mb": resident_mb(), "page_heaps_mb": heaps}
                 rows.append(row | {"analysed_hz": status["analysed_hz"], "dropped": status["dropped"]})
                 if minute < int(minutes):

@@ -16,8 +16,8 @@ from merau.stream.session import begin, record
 from merau.stream.sources import Browser, Source
 from merau.stream.store import Store
 from merau.stream.summary import Trace
-from merau.stream.ui.frame_encoder import Film, Sinks
-from merau.stream.ui.outbox import Shot
+from merau.stream.ui.frame_encoder import EncoderOutputs, FrameEncoder
+from merau.stream.ui.outbox import LiveFrame
 
 RATE_OVER_S = 0.9  # frame rates are measured over this time at least
 SAID = 20  # words on events that a page is told when it comes later
@@ -27,32 +27,32 @@ KEEP_EVERY_S = 10.0  # how much of that motion a killed server loses
 
 
 @dataclass(frozen=True)
-class Wiring:
-    """What a camera is given by its desk."""
+class CameraContext:
+    """What a camera is given by its workspace."""
 
     recognizer: Recognizer
     settings: PipelineSettings
     store: Store
-    sinks: Callable[["Camera", int], Sinks]  # of a session
-    tell: Callable[[dict[str, Any]], None]  # a word to every page that shows this desk
+    outputs: Callable[["Camera", int], EncoderOutputs]  # of a session
+    tell: Callable[[dict[str, Any]], None]  # a word to every page that shows this workspace
     traces: dict[int, dict[int, Trace]]  # of running sessions, by session and track
 
 
 @dataclass
 class Camera:
-    """`open_source` gives the source anew at each start. A replay needs no consent. What is not `on_wall`, the live
-    page, is a recording that is analysed for the review. Another recognizer in `wiring` judges from the next frame on.
+    """`open_source` gives the source anew at each start. A replay needs no consent. What is not `is_live`, the live
+    page, is a recording that is analysed for the review. Another recognizer in `context` judges from the next frame on.
     """
 
     number: int
     name: str
     open_source: Callable[[], Source]
-    wiring: Wiring
+    context: CameraContext
     replay: bool
-    on_wall: bool = True
+    is_live: bool = True
     session: int | None = None
     trouble: str = ""
-    last_shot: Shot | None = None
+    last_frame: LiveFrame | None = None
     points: deque[tuple[float, int, float, float]] = field(default_factory=lambda: deque(maxlen=POINTS))
     said: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SAID))
     analysed: int = 0
@@ -104,25 +104,25 @@ class Camera:
             self.trouble = str(error)
 
     def _analyse(self, source: Source, consent: Consent | None) -> None:
-        wiring = self.wiring
+        context = self.context
         pipeline = Pipeline(
-            self.name, wiring.recognizer, wiring.settings, wall_zero=source.wall_zero, keep_pictures=True
+            self.name, context.recognizer, context.settings, wall_zero=source.wall_zero, keep_pictures=True
         )
-        self.session = session = begin(source, pipeline, wiring.store, None if self.replay else consent)
-        traces = wiring.traces[session] = {}
+        self.session = session = begin(source, pipeline, context.store, None if self.replay else consent)
+        traces = context.traces[session] = {}
         kept_s = time.monotonic()
         own = isinstance(source, Browser)
-        film = Film(self.number, wiring.sinks(self, session), sends_pictures=not own, waits=not self.on_wall)
+        film = FrameEncoder(self.number, context.outputs(self, session), sends_pictures=not own, waits=not self.is_live)
         self._pipeline = pipeline
         try:
-            with closing(record(source, pipeline, wiring.store, session)) as updates:
+            with closing(record(source, pipeline, context.store, session)) as updates:
                 for update in updates:
                     self._note(update, traces)
                     if time.monotonic() - kept_s > KEEP_EVERY_S:
                         self._keep(session, traces)
                         kept_s = time.monotonic()
                     film.push(update)
-                    pipeline.swap_recognizer(self.wiring.recognizer)
+                    pipeline.swap_recognizer(self.context.recognizer)
                     for event in update.events:
                         self._tell(event, session)
         finally:
@@ -130,9 +130,9 @@ class Camera:
             film.end()
             self._keep(session, traces)
             try:
-                wiring.store.flush()
+                context.store.flush()
             finally:
-                del wiring.traces[session]
+                del context.traces[session]
 
     def _note(self, update: FrameResult, traces: dict[int, Trace]) -> None:
         if update.frame is None:
@@ -145,12 +145,12 @@ class Camera:
 
     def _keep(self, session: int, traces: dict[int, Trace]) -> None:
         for track, trace in traces.items():
-            self.wiring.store.put_curve(session, trace.curve(track))
+            self.context.store.put_curve(session, trace.curve(track))
 
     def _tell(self, event: Event, session: int) -> None:
         word = {"event": event_fields(event), "camera": self.number, "session": session}
         self.said.append(word)
-        self.wiring.tell(word)
+        self.context.tell(word)
 
     def _measure(self, frames: int, dropped: int) -> None:
         """Frames captured and analysed a second, whoever asks and how often.
@@ -190,9 +190,9 @@ class Camera:
             "gaps": len(state.gaps) if state else 0,
             "reconnects": state.reconnects if state else 0,
             "delay_ms": round(self.delay_ms, 1),
-            "bundle": self.wiring.recognizer.bundle.name,
-            "device": "GPU" if self.wiring.recognizer.choice.device == "cuda" else "CPU",
+            "bundle": self.context.recognizer.bundle.name,
+            "device": "GPU" if self.context.recognizer.choice.device == "cuda" else "CPU",
             "decoder": state.decoder if state else "",
-            "taught": self.wiring.recognizer.lesson is not None,
-            "trouble": str(self.wiring.store.last_error or ""),
+            "taught": self.context.recognizer.lesson is not None,
+            "store_error": str(self.context.store.last_error or ""),
         }

@@ -1,4 +1,4 @@
-"""What a page may fetch of its desk: pictures and films of events, exports, the taught head."""
+"""What a page may fetch of its workspace: pictures and films of events, exports, the taught head."""
 
 import io
 import zipfile
@@ -13,25 +13,25 @@ from merau.stream.events import IMAGES, Event
 from merau.stream.export import FORMATS
 from merau.stream.store import read_clip, read_events, read_sessions
 from merau.stream.ui.event_clip import blurred
-from merau.stream.ui.server_state import House
-from merau.stream.ui.workspace import Desk
+from merau.stream.ui.server_state import ServerState
+from merau.stream.ui.workspace import Workspace
 
 PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def download(house: House, what: str, query: Mapping[str, str]) -> Response:
-    """The answer to /merau/get/WHAT?visitor=...&desk=...; raises UserError where there is no such thing for them."""
-    desk = house.desk(query.get("visitor", ""), query.get("desk", ""))
-    makers: dict[str, Callable[[Desk, Mapping[str, str]], Response]] = {
+def download(state: ServerState, what: str, query: Mapping[str, str]) -> Response:
+    """The answer to /merau/get/WHAT?token=...&workspace=...; raises UserError where there is no such thing for them."""
+    workspace = state.workspace(query.get("token", ""), query.get("workspace", ""))
+    makers: dict[str, Callable[[Workspace, Mapping[str, str]], Response]] = {
         "picture": _picture,
-        "film": _film,
+        "clip": _clip,
         "events": _events,
-        "films": _films,
+        "clips": _clips,
         "head": _head,
     }
     if what not in makers:
         raise UserError("There is nothing of this name.")
-    return makers[what](desk, query)
+    return makers[what](workspace, query)
 
 
 def _session(query: Mapping[str, str]) -> int:
@@ -40,8 +40,8 @@ def _session(query: Mapping[str, str]) -> int:
     return int(query["session"])
 
 
-def _picture(desk: Desk, query: Mapping[str, str]) -> Response:
-    event = desk.event(_session(query), query.get("event", ""))
+def _picture(workspace: Workspace, query: Mapping[str, str]) -> Response:
+    event = workspace.event(_session(query), query.get("event", ""))
     name = query.get("name", "")
     data = getattr(event, name) if name in IMAGES else None
     if data is None:
@@ -49,41 +49,41 @@ def _picture(desk: Desk, query: Mapping[str, str]) -> Response:
     return Response(data, media_type="image/png" if name.endswith("png") else "image/jpeg", headers=PRIVATE)
 
 
-def _film(desk: Desk, query: Mapping[str, str]) -> Response:
-    mp4 = read_clip(desk.store.path, _session(query), query.get("event", ""))
+def _clip(workspace: Workspace, query: Mapping[str, str]) -> Response:
+    mp4 = read_clip(workspace.store.path, _session(query), query.get("event", ""))
     if mp4 is None:
         raise UserError("There is no film of this event.")
     return Response(mp4, media_type="video/mp4", headers=PRIVATE)
 
 
-def _events(desk: Desk, query: Mapping[str, str]) -> Response:
+def _events(workspace: Workspace, query: Mapping[str, str]) -> Response:
     session, form = _session(query), query.get("format", "")
     if form not in FORMATS:
         raise UserError(f"The format is one of {', '.join(FORMATS)}.")
     file = io.BytesIO()
-    FORMATS[form](list(read_events(desk.store.path, session)), file)
-    return _saved(file.getvalue(), f"{_stem(desk, session)}.{form}")
+    FORMATS[form](list(read_events(workspace.store.path, session)), file)
+    return _saved(file.getvalue(), f"{_stem(workspace, session)}.{form}")
 
 
-def _films(desk: Desk, query: Mapping[str, str]) -> Response:
+def _clips(workspace: Workspace, query: Mapping[str, str]) -> Response:
     """All films of a session as a zip, the faces blurred if asked."""
     session, blur = _session(query), query.get("blur") == "1"
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for event in read_events(desk.store.path, session):
-            if mp4 := read_clip(desk.store.path, session, event.id):
+        for event in read_events(workspace.store.path, session):
+            if mp4 := read_clip(workspace.store.path, session, event.id):
                 archive.writestr(_film_name(event), blurred(mp4) if blur else mp4)
         if not archive.namelist():
             raise UserError("There is no film of this session.")
-    return _saved(file.getvalue(), f"{_stem(desk, session)}{'-blurred' if blur else ''}.zip")
+    return _saved(file.getvalue(), f"{_stem(workspace, session)}{'-blurred' if blur else ''}.zip")
 
 
-def _head(desk: Desk, query: Mapping[str, str]) -> Response:
-    if not desk.lessons:
+def _head(workspace: Workspace, query: Mapping[str, str]) -> Response:
+    if not workspace.heads:
         raise UserError("Nothing has been taught yet.")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "taught.safetensors"
-        desk.lessons[-1].save(path)
+        workspace.heads[-1].save(path)
         return _saved(path.read_bytes(), path.name)
 
 
@@ -91,8 +91,8 @@ def _film_name(event: Event) -> str:
     return f"{event.onset_s:09.3f}-face{event.track}-{event.kind}.mp4"
 
 
-def _stem(desk: Desk, session: int) -> str:
-    source = next((s.source for s in read_sessions(desk.store.path) if s.id == session), "events")
+def _stem(workspace: Workspace, session: int) -> str:
+    source = next((s.source for s in read_sessions(workspace.store.path) if s.id == session), "events")
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in Path(source).stem).strip("-.")
     return f"{plain or 'events'}-{session}"
 

@@ -23,7 +23,7 @@ BLUR_CELLS = 9  # a blurred face is this many cells across
 
 
 @dataclass(frozen=True)
-class Still:
+class StoredFrame:
     """A frame as it is kept for films: `boxes` are (x0, y0, x1, y1) frame px by track."""
 
     t_s: float
@@ -37,13 +37,13 @@ def bounds_s(event: Event) -> tuple[float, float]:
     return start_s, min(event.offset_s + MARGIN_S, start_s + LONGEST_S)
 
 
-def shown(stills: Iterable[Still], event: Event) -> list[Still]:
+def frames_of(stills: Iterable[StoredFrame], event: Event) -> list[StoredFrame]:
     """Those of `stills` that the film of `event` shows."""
     start_s, end_s = bounds_s(event)
     return [still for still in stills if start_s <= still.t_s <= end_s]
 
 
-def cut(chosen: Sequence[Still], event: Event) -> bytes | None:
+def encode(chosen: Sequence[StoredFrame], event: Event) -> bytes | None:
     """The film of `event` as MP4 (H.264), the face steady in the middle; None where no still shows it."""
     boxes = [still.boxes[event.track] for still in chosen if event.track in still.boxes]
     if len(chosen) < 2 or not boxes:
@@ -90,7 +90,7 @@ def film(pictures: Iterator[tuple[float, np.ndarray]]) -> bytes:
     return file.getvalue()
 
 
-def decoded(still: Still) -> np.ndarray:
+def decoded(still: StoredFrame) -> np.ndarray:
     """(H, W, 3) uint8 BGR."""
     image = cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None

@@ -18,26 +18,26 @@ from merau.stream.events import Event
 from merau.stream.pipeline import FrameResult
 from merau.stream.sources import Frame
 from merau.stream.ui import event_clip as clip
-from merau.stream.ui.outbox import Shot
+from merau.stream.ui.outbox import LiveFrame
 
 KEPT_S = clip.LONGEST_S + 2.0  # of stills
-BEHIND = 16  # updates that may wait to be coded; older ones are neither shown nor filmed
-UNCUT = 16  # films that may wait to be cut, some MB each; further ones are left out
+MAX_PENDING_FRAMES = 16  # updates that may wait to be coded; older ones are neither shown nor filmed
+MAX_PENDING_CLIPS = 16  # films that may wait to be cut, some MB each; further ones are left out
 WIDEST_PX = 960  # of a picture that is shown
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 80]
 
 
 @dataclass(frozen=True)
-class Sinks:
+class EncoderOutputs:
     """Where a film's products go."""
 
-    show: Callable[[Shot], None]
+    show: Callable[[LiveFrame], None]
     looked_at: Callable[[], bool]  # whether anybody looks now
     keep: Callable[[Event, bytes], None]  # a film of an event
     cutter: Executor
 
 
-class Film:
+class FrameEncoder:
     """Takes every update of one camera; coding runs in a thread of its own.
 
     It never holds a camera up: when it is late, the oldest update is neither shown nor filmed, and when too many films
@@ -45,11 +45,11 @@ class Film:
     False where the page has the pictures itself.
     """
 
-    def __init__(self, camera: int, sinks: Sinks, *, sends_pictures: bool, waits: bool) -> None:
-        self._camera, self._sinks = camera, sinks
+    def __init__(self, camera: int, outputs: EncoderOutputs, *, sends_pictures: bool, waits: bool) -> None:
+        self._camera, self._outputs = camera, outputs
         self._sends_pictures, self._waits = sends_pictures, waits
-        self._updates: queue.Queue[FrameResult | None] = queue.Queue(BEHIND)
-        self._stills: deque[clip.Still] = deque()
+        self._updates: queue.Queue[FrameResult | None] = queue.Queue(MAX_PENDING_FRAMES)
+        self._stills: deque[clip.StoredFrame] = deque()
         self._finals: deque[Event] = deque()  # events whose film is not whole yet
         self._uncut: set[Future[None]] = set()
         self._thread = threading.Thread(target=self._run, name=f"film {camera}", daemon=True)
@@ -77,14 +77,14 @@ class Film:
 
     def _take(self, update: FrameResult, frame: Frame) -> None:
         boxes = {face.track_id: _box(face.landmarks) for face in update.faces}
-        if not boxes and not self._sinks.looked_at():
+        if not boxes and not self._outputs.looked_at():
             return
         jpeg = _jpeg(frame.image) if boxes or self._sends_pictures else b""
         if boxes:
-            self._keep(clip.Still(frame.t_s, jpeg, _scaled(boxes, frame.image.shape[1])))
-        self._sinks.show(_shot(self._camera, update, frame, boxes, jpeg if self._sends_pictures else b""))
+            self._keep(clip.StoredFrame(frame.t_s, jpeg, _scaled(boxes, frame.image.shape[1])))
+        self._outputs.show(_live_frame(self._camera, update, frame, boxes, jpeg if self._sends_pictures else b""))
 
-    def _keep(self, still: clip.Still) -> None:
+    def _keep(self, still: clip.StoredFrame) -> None:
         self._stills.append(still)
         while still.t_s - self._stills[0].t_s > KEPT_S:
             self._stills.popleft()
@@ -100,18 +100,18 @@ class Film:
 
     def _hand_on(self, event: Event) -> None:
         self._uncut = {film for film in self._uncut if not film.done()}
-        if len(self._uncut) >= UNCUT and not self._waits:
+        if len(self._uncut) >= MAX_PENDING_CLIPS and not self._waits:
             logging.getLogger(__name__).warning("The machine is busy: an event goes without its film.")
             return
-        if len(self._uncut) >= UNCUT:
+        if len(self._uncut) >= MAX_PENDING_CLIPS:
             wait(self._uncut, return_when=FIRST_COMPLETED)
-        film = self._sinks.cutter.submit(self._make, event, clip.shown(self._stills, event))
+        film = self._outputs.cutter.submit(self._make, event, clip.frames_of(self._stills, event))
         film.add_done_callback(_report)
         self._uncut.add(film)
 
-    def _make(self, event: Event, stills: list[clip.Still]) -> None:
-        if mp4 := clip.cut(stills, event):
-            self._sinks.keep(event, mp4)
+    def _make(self, event: Event, stills: list[clip.StoredFrame]) -> None:
+        if mp4 := clip.encode(stills, event):
+            self._outputs.keep(event, mp4)
 
 
 def _report(done: "Future[None]") -> None:
@@ -119,7 +119,7 @@ def _report(done: "Future[None]") -> None:
         logging.getLogger(__name__).error("A film could not be cut.", exc_info=error)
 
 
-def _shot(camera: int, update: FrameResult, frame: Frame, boxes: dict[int, Any], jpeg: bytes) -> Shot:
+def _live_frame(camera: int, update: FrameResult, frame: Frame, boxes: dict[int, Any], jpeg: bytes) -> LiveFrame:
     """What the page draws of one frame; its positions are frame px, its motion crop px."""
     height, width = frame.image.shape[:2]
     faces = [
@@ -143,7 +143,7 @@ def _shot(camera: int, update: FrameResult, frame: Frame, boxes: dict[int, Any],
     t_s = round(frame.t_s, 3)
     points = tuple((t_s, id, round(px, 3), round(update.noise[id], 3)) for id, px in update.motion.items())
     mesh = b"".join(face.landmarks[:, :2].round().astype("<i2").tobytes() for face in update.faces)
-    return Shot(camera, header, points, mesh, jpeg)
+    return LiveFrame(camera, header, points, mesh, jpeg)
 
 
 def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:

@@ -12,7 +12,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def told(handler: Callable[P, T]) -> Callable[P, T]:
+def show_user_errors(handler: Callable[P, T]) -> Callable[P, T]:
     """A UserError becomes the message that the visitor sees."""
 
     @functools.wraps(handler)
@@ -25,6 +25,6 @@ def told(handler: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def private(**also: Any) -> dict[str, Any]:
+def private_endpoint(**also: Any) -> dict[str, Any]:
     """Settings of a listener that only this page may call, and that shows no spinner."""
     return {"api_visibility": "private", "show_progress": "hidden", "queue": True} | also

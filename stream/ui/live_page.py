@@ -7,14 +7,14 @@ import gradio as gr
 
 from merau.engine.errors import UserError
 from merau.stream.sources import File, Source, SourceSettings, open_source, redact
-from merau.stream.ui.fallback_webcam import slow_webcam
-from merau.stream.ui.handlers import private, told
+from merau.stream.ui.fallback_webcam import fallback_webcam
+from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t
-from merau.stream.ui.server_state import House
-from merau.stream.ui.workspace import Desk
+from merau.stream.ui.server_state import ServerState
+from merau.stream.ui.workspace import Workspace
 
 
-def add_source(desk: Desk, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:
+def add_source(workspace: Workspace, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:
     """Put what the user typed on the wall. Raises UserError where it is no source."""
     settings = SourceSettings(paced=True, wait_for_camera=True, decode=decode)
     first = open_source(spec, settings)  # a file that cannot be read is told at once
@@ -23,19 +23,19 @@ def add_source(desk: Desk, spec: str, *, decode: Literal["cpu", "cuda"]) -> None
     def opened() -> Source:
         return openers.pop()() if openers else open_source(spec, settings)
 
-    desk.add(redact(spec.strip()), opened, replay=isinstance(first, File))
+    workspace.add(redact(spec.strip()), opened, replay=isinstance(first, File))
 
 
-class Opening(NamedTuple):
+class ConsentForm(NamedTuple):
     """What the live page shows of the consent when it is opened: `show` of a page's token, for these `outputs`."""
 
     show: Callable[[str], tuple[object, object]]
     outputs: tuple[Any, Any]
 
 
-def live_page(house: House, token: gr.State) -> Opening:
+def live_page(state: ServerState, token: gr.State) -> ConsentForm:
     """Build it inside its tab."""
-    trusted = house.settings.trusted
+    trusted = state.settings.trusted
     with gr.Column(elem_id="consent", elem_classes="card", visible=False) as form:
         gr.Markdown(t("Before a camera is analysed"), elem_classes="title")
         purpose = gr.Textbox(
@@ -76,46 +76,46 @@ def live_page(house: House, token: gr.State) -> Opening:
             visible=trusted,
         )
         add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=trusted)
-    slow = slow_webcam(house, token)
+    slow = fallback_webcam(state, token)
 
     def shown(key: str) -> tuple[object, object]:
-        mine = house.visitor(key).consent
-        shared = house.shared.consent
-        cameras = house.shared.cameras.values() if trusted else ()
+        mine = state.client(key).consent
+        shared = state.shared.consent
+        cameras = state.shared.cameras.values() if trusted else ()
         waiting = any(camera.session is None and not camera.replay for camera in cameras)
         consent = mine or shared
         told = {"purpose": consent.purpose, "given": consent.given, "mine": mine is not None} if consent else None
         return gr.update(visible=waiting and shared is None), told
 
-    @told
+    @show_user_errors
     def agree(key: str, stated: str, everyone: bool) -> tuple[object, object]:
         if not everyone:
             raise UserError("Nobody is analysed who has not been told and does not agree: confirm it first.")
-        house.visitor(key).desk.agree(stated)
-        if trusted and house.shared.consent is None:
-            house.shared.agree(stated)
+        state.client(key).workspace.record_consent(stated)
+        if trusted and state.shared.consent is None:
+            state.shared.record_consent(stated)
         return shown(key)
 
-    @told
+    @show_user_errors
     def added(key: str, typed: str) -> tuple[object, object, object]:
-        add_source(house.desk(key, Desk.name), typed, decode=house.settings.decode)
+        add_source(state.workspace(key, Workspace.name), typed, decode=state.settings.decode)
         return "", *shown(key)
 
-    @told
+    @show_user_errors
     def removed(key: str, event: gr.EventData) -> None:
-        house.desk(key, Desk.name).remove(int(event.camera))
+        state.workspace(key, Workspace.name).remove(int(event.camera))
 
-    @told
+    @show_user_errors
     def again(key: str, event: gr.EventData) -> None:
-        desk = house.desk(key, Desk.name)
-        if camera := desk.cameras.get(int(event.camera)):
-            camera.start(desk.consent)
+        workspace = state.workspace(key, Workspace.name)
+        if camera := workspace.cameras.get(int(event.camera)):
+            camera.start(workspace.consent)
 
     for wish, part, first in ((door.ask, form, "#purpose :is(input, textarea)"), (door.slow, slow, "#slow-picture")):
-        appears = wish(lambda: gr.update(visible=True), None, part, **private())
+        appears = wish(lambda: gr.update(visible=True), None, part, **private_endpoint())
         appears.success(None, js=f"() => merau.goTo('{first}')")
-    begin.click(agree, [token, purpose, agreed], [form, recorded], **private())
-    gr.on([add.click, spec.submit], added, [token, spec], [spec, form, recorded], **private())
-    wall.remove(removed, [token], None, **private())
-    wall.again(again, [token], None, **private())
-    return Opening(shown, (form, recorded))
+    begin.click(agree, [token, purpose, agreed], [form, recorded], **private_endpoint())
+    gr.on([add.click, spec.submit], added, [token, spec], [spec, form, recorded], **private_endpoint())
+    wall.remove(removed, [token], None, **private_endpoint())
+    wall.again(again, [token], None, **private_endpoint())
+    return ConsentForm(shown, (form, recorded))

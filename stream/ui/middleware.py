@@ -25,7 +25,7 @@ def on_loopback(host: str) -> bool:
         return False
 
 
-class Gate:
+class AccessMiddleware:
     """Around Gradio's application."""
 
     def __init__(self, app: ASGIApp, settings: UiSettings) -> None:

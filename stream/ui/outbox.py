@@ -16,7 +16,7 @@ NOTES = 200
 
 
 @dataclass(frozen=True)
-class Shot:
+class LiveFrame:
     """One analysed frame as a page shows it.
 
     header: what is drawn, see stream.ui.film. points: (t_s, track, motion px, noise px) each, for the chart.
@@ -37,18 +37,18 @@ class Shot:
         return len(text).to_bytes(4, "little") + text + mesh + self.jpeg
 
 
-class Mailbox:
+class ClientOutbox:
     """Filled from any thread, emptied by the page's socket. `shows_mesh` is what the page asked for."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.shows_mesh = False
         self._loop = loop
         self._lock = threading.Lock()
-        self._shots: dict[int, deque[Shot]] = {}
+        self._shots: dict[int, deque[LiveFrame]] = {}
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._filled = asyncio.Event()
 
-    def put(self, shot: Shot) -> None:
+    def put_frame(self, shot: LiveFrame) -> None:
         with self._lock:
             waiting = self._shots.setdefault(shot.camera, deque())
             waiting.append(shot)
@@ -57,13 +57,13 @@ class Mailbox:
                 waiting[0] = replace(waiting[0], points=lost.points + waiting[0].points)
         self._wake()
 
-    def note(self, word: dict[str, Any]) -> None:
+    def put_message(self, word: dict[str, Any]) -> None:
         """Something to be told: nothing of it is lost while the page is there."""
         with self._lock:
             self._notes.append(json.dumps(word))
         self._wake()
 
-    async def take(self) -> list[str | bytes]:
+    async def drain(self) -> list[str | bytes]:
         """Waits; the words first, then one picture of each camera."""
         await self._filled.wait()
         with self._lock:

@@ -16,25 +16,25 @@ from merau.stream.export import FORMATS
 from merau.stream.pipeline import NO_EXPRESSION
 from merau.stream.sources import File, SourceSettings
 from merau.stream.store import MotionCurve, read_clip_ids, read_events, read_original_predictions, read_sessions
-from merau.stream.ui.handlers import private, told
+from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t
-from merau.stream.ui.server_state import House
+from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.uploads import HEADS, VIDEOS
-from merau.stream.ui.workspace import Desk, PrivateDesk
+from merau.stream.ui.workspace import PrivateWorkspace, Workspace
 
 SHOWN = 1000  # events of a session at most
 ENOUGH = 5  # samples of a class
 
 
-def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
+def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     """Build it inside its tab."""
     with gr.Row(elem_id="choosing"):
         session = gr.Dropdown(label=t("Session"), choices=[], elem_id="session", scale=3)
         folder = gr.Dropdown(
             label=t("Recording of the folder"),
-            choices=_recordings(house.settings.recordings),
+            choices=_recordings(state.settings.recordings),
             value=None,
-            visible=house.settings.recordings is not None and house.settings.trusted,
+            visible=state.settings.recordings is not None and state.settings.trusted,
             elem_id="folder",
             scale=2,
         )
@@ -63,97 +63,97 @@ def review_page(house: House, token: gr.State, tab: gr.Tab) -> None:
 
     shown = [session, review, lesson, teach, unteach]
 
-    @told
+    @show_user_errors
     def show(key: str, chosen: str | None) -> tuple[Any, ...]:
         """The sessions to choose from, and everything of the chosen one, or of the newest."""
-        choices = _sessions(house, key)
+        choices = _sessions(state, key)
         values = [value for _, value in choices]
         chosen = chosen if chosen in values else (values[0] if values else None)
         if chosen is None:
-            return gr.update(choices=[], value=None), None, *_lesson(house.visitor(key).desk)
-        desk, number = _open(house, key, chosen)
-        return gr.update(choices=choices, value=chosen), _content(desk, number), *_lesson(desk)
+            return gr.update(choices=[], value=None), None, *_lesson(state.client(key).workspace)
+        workspace, number = _open(state, key, chosen)
+        return gr.update(choices=choices, value=chosen), _content(workspace, number), *_lesson(workspace)
 
-    @told
+    @show_user_errors
     def judged(key: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
-        desk, _ = _open(house, key, chosen)
-        desk.label(int(event.session), str(event.event), str(event.label))
+        workspace, _ = _open(state, key, chosen)
+        workspace.label(int(event.session), str(event.event), str(event.label))
         return show(key, chosen)
 
-    @told
+    @show_user_errors
     def undone(key: str, chosen: str) -> tuple[Any, ...]:
-        _open(house, key, chosen)[0].unlabel()
+        _open(state, key, chosen)[0].unlabel()
         return show(key, chosen)
 
-    @told
+    @show_user_errors
     def taught(key: str, chosen: str | None) -> tuple[Any, ...]:
-        _chosen_desk(house, key, chosen).teach()
+        _workspace_of(state, key, chosen).teach()
         return show(key, chosen)
 
-    @told
+    @show_user_errors
     def untaught(key: str, chosen: str | None) -> tuple[Any, ...]:
-        _chosen_desk(house, key, chosen).unteach()
+        _workspace_of(state, key, chosen).undo_head()
         return show(key, chosen)
 
-    @told
+    @show_user_errors
     def loaded(key: str, chosen: str | None, file: str) -> tuple[Any, ...]:
-        desk = _chosen_desk(house, key, chosen)
+        workspace = _workspace_of(state, key, chosen)
         try:
-            desk.use_saved(Path(file))
+            workspace.load_head(Path(file))
         finally:
             Path(file).unlink(missing_ok=True)
         return show(key, chosen)
 
-    @told
+    @show_user_errors
     def analysed(key: str, file: str, bar: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        desk = house.visitor(key).desk
-        kept = desk.folder / Path(file).name
+        workspace = state.client(key).workspace
+        kept = workspace.folder / Path(file).name
         shutil.move(file, kept)
         try:
-            number = _analyse(desk, kept, bar)
+            number = _analyse(workspace, kept, bar)
         finally:
             kept.unlink(missing_ok=True)
-        return "", *show(key, f"{desk.name}:{number}")
+        return "", *show(key, f"{workspace.name}:{number}")
 
-    @told
+    @show_user_errors
     def picked(key: str, name: str | None, bar: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        if name not in _recordings(house.settings.recordings):
+        if name not in _recordings(state.settings.recordings):
             raise UserError("This recording is not in the folder any more.")
-        assert house.settings.recordings is not None and name is not None
-        desk = house.desk(key, Desk.name)
-        number = _analyse(desk, house.settings.recordings / name, bar)
-        return "", *show(key, f"{desk.name}:{number}")
+        assert state.settings.recordings is not None and name is not None
+        workspace = state.workspace(key, Workspace.name)
+        number = _analyse(workspace, state.settings.recordings / name, bar)
+        return "", *show(key, f"{workspace.name}:{number}")
 
-    tab.select(show, [token, session], shown, **private())
-    session.input(show, [token, session], shown, **private())
-    review.refresh(show, [token, session], shown, **private())
-    review.judge(judged, [token, session], shown, **private())
-    review.undo(undone, [token, session], shown, **private())
-    teach.click(taught, [token, session], shown, **private())
-    unteach.click(untaught, [token, session], shown, **private())
-    load.upload(loaded, [token, session, load], shown, **private())
-    slowly = private(show_progress="full", show_progress_on=progress, concurrency_limit=1)
+    tab.select(show, [token, session], shown, **private_endpoint())
+    session.input(show, [token, session], shown, **private_endpoint())
+    review.refresh(show, [token, session], shown, **private_endpoint())
+    review.judge(judged, [token, session], shown, **private_endpoint())
+    review.undo(undone, [token, session], shown, **private_endpoint())
+    teach.click(taught, [token, session], shown, **private_endpoint())
+    unteach.click(untaught, [token, session], shown, **private_endpoint())
+    load.upload(loaded, [token, session, load], shown, **private_endpoint())
+    slowly = private_endpoint(show_progress="full", show_progress_on=progress, concurrency_limit=1)
     upload.upload(analysed, [token, upload], [progress, *shown], **slowly)
     folder.input(picked, [token, folder], [progress, *shown], **slowly)
 
 
-def _analyse(desk: Desk, path: Path, bar: gr.Progress) -> int:
+def _analyse(workspace: Workspace, path: Path, bar: gr.Progress) -> int:
     """Analyse a recording from end to end; returns its session."""
     try:
-        return _run(desk, path, bar)
+        return _run(workspace, path, bar)
     except UserError as error:  # where it lies is nobody's business
         raise UserError(str(error).replace(str(path), path.name)) from None
 
 
-def _run(desk: Desk, path: Path, bar: gr.Progress) -> int:
+def _run(workspace: Workspace, path: Path, bar: gr.Progress) -> int:
     source = File(str(path), SourceSettings())
-    camera = desk.add(path.name, lambda: source, replay=True, on_wall=False)
+    camera = workspace.add(path.name, lambda: source, replay=True, is_live=False)
     try:
         while camera.running:
             bar((camera.analysed, source.frames_total or None), unit="")
             time.sleep(0.2)
     finally:
-        desk.remove(camera.number)
+        workspace.remove(camera.number)
     if camera.trouble or camera.session is None:
         raise UserError(camera.trouble or "The recording could not be analysed.")
     return camera.session
@@ -163,15 +163,15 @@ def _recordings(folder: Path | None) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEOS) if folder else []
 
 
-def _sessions(house: House, key: str) -> list[tuple[str, str]]:
+def _sessions(state: ServerState, key: str) -> list[tuple[str, str]]:
     """What a page may review, the newest first, as the dropdown wants it."""
-    desks: list[Desk] = [house.visitor(key).desk]
-    desks += [house.shared] if house.settings.trusted else []
-    found = [(session, desk) for desk in desks for session in read_sessions(desk.store.path)]
+    workspaces: list[Workspace] = [state.client(key).workspace]
+    workspaces += [state.shared] if state.settings.trusted else []
+    found = [(session, workspace) for workspace in workspaces for session in read_sessions(workspace.store.path)]
     found.sort(key=lambda pair: pair[0].started, reverse=True)
     return [
-        (f"{Path(session.source).name} · {_on_clock(session.started)}", f"{desk.name}:{session.id}")
-        for session, desk in found
+        (f"{Path(session.source).name} · {_on_clock(session.started)}", f"{workspace.name}:{session.id}")
+        for session, workspace in found
     ]
 
 
@@ -180,36 +180,36 @@ def _on_clock(time: str) -> str:
     return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
-def _open(house: House, key: str, chosen: str) -> tuple[Desk, int]:
+def _open(state: ServerState, key: str, chosen: str) -> tuple[Workspace, int]:
     name, _, number = (chosen or "").partition(":")
     if not number.isdecimal():
         raise UserError("Choose a session first.")
-    return house.desk(key, name), int(number)
+    return state.workspace(key, name), int(number)
 
 
-def _chosen_desk(house: House, key: str, chosen: str | None) -> Desk:
-    """Where teaching goes: to the desk of the chosen session, else the visitor's own."""
-    return _open(house, key, chosen)[0] if chosen else house.desk(key, PrivateDesk.name)
+def _workspace_of(state: ServerState, key: str, chosen: str | None) -> Workspace:
+    """Where teaching goes: to the workspace of the chosen session, else the visitor's own."""
+    return _open(state, key, chosen)[0] if chosen else state.workspace(key, PrivateWorkspace.name)
 
 
-def _content(desk: Desk, session: int) -> dict[str, Any]:
+def _content(workspace: Workspace, session: int) -> dict[str, Any]:
     """One session as review.js draws it."""
-    given = {label.event: label.label for label in desk.labels() if label.session == session}
-    films = read_clip_ids(desk.store.path, session)
-    firsts = read_original_predictions(desk.store.path, session)
-    events = list(read_events(desk.store.path, session))[-SHOWN:]
+    given = {label.event: label.label for label in workspace.labels() if label.session == session}
+    clips = read_clip_ids(workspace.store.path, session)
+    firsts = read_original_predictions(workspace.store.path, session)
+    events = list(read_events(workspace.store.path, session))[-SHOWN:]
     rows = [
         event_fields(event)
-        | {"given": given.get(event.id), "film": event.id in films, "pictures": event.onset_jpeg is not None}
+        | {"given": given.get(event.id), "clip": event.id in clips, "pictures": event.onset_jpeg is not None}
         | {"first": firsts.get(event.id)}
         for event in events
     ]
-    curves = {curve.track: curve for curve in desk.curves(session)}
+    curves = {curve.track: curve for curve in workspace.curves(session)}
     people = sorted({event.track for event in events} | set(curves))
-    known = set(given.values()) | set(desk.bundle.card["classes"])
+    known = set(given.values()) | set(workspace.bundle.card["classes"])
     ends = [event.offset_s for event in events] + [len(curve.motion_px) * curve.bin_s for curve in curves.values()]
     return {
-        "desk": desk.name,
+        "workspace": workspace.name,
         "session": session,
         "duration_s": max(ends, default=0.0),
         "events": rows,
@@ -227,14 +227,14 @@ def _lane(track: int, curve: MotionCurve | None) -> dict[str, Any]:
     return {"track": track, "bin_s": curve.bin_s, **plain}
 
 
-def _lesson(desk: Desk) -> tuple[dict[str, Any], object, object]:
+def _lesson(workspace: Workspace) -> tuple[dict[str, Any], object, object]:
     """What can be taught and what was, and whether the buttons that teach and undo can be pressed."""
-    counts = Counter(sample.label for sample in desk.samples())
+    counts = Counter(sample.label for sample in workspace.samples())
     told = {
-        "desk": desk.name,
+        "workspace": workspace.name,
         "counts": dict(counts.most_common()),
         "enough": ENOUGH,
-        "taught": bool(desk.lessons),
-        "explanation": desk.lessons[-1].explanation if desk.lessons else "",
+        "taught": bool(workspace.heads),
+        "explanation": workspace.heads[-1].explanation if workspace.heads else "",
     }
-    return told, gr.update(interactive=len(counts) > 1), gr.update(interactive=bool(desk.lessons))
+    return told, gr.update(interactive=len(counts) > 1), gr.update(interactive=bool(workspace.heads))

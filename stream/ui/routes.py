@@ -23,9 +23,9 @@ from merau.engine.errors import UserError
 from merau.stream.sources import Browser, SourceSettings
 from merau.stream.sources.browser import Packet
 from merau.stream.ui.downloads import download
-from merau.stream.ui.outbox import Mailbox
-from merau.stream.ui.server_state import House, Visitor
-from merau.stream.ui.workspace import Desk
+from merau.stream.ui.outbox import ClientOutbox
+from merau.stream.ui.server_state import ClientSession, ServerState
+from merau.stream.ui.workspace import Workspace
 
 REFUSED = 4403  # close codes of our own
 ENDED = 4400
@@ -36,7 +36,7 @@ WEBCAM = SourceSettings(queue_frames=8)  # rather a dropped frame than a picture
 SILENT_S = 20.0  # a webcam that sends nothing for so long is let go
 LONGEST_PACKET = 2_000_000  # bytes
 
-Serve = Callable[[House, WebSocket, Visitor], Awaitable[None]]
+Serve = Callable[[ServerState, WebSocket, ClientSession], Awaitable[None]]
 
 
 def logged_in(app: App, connection: HTTPConnection) -> bool:
@@ -56,20 +56,20 @@ def same_origin(connection: HTTPConnection) -> bool:
     return bool(origin.netloc) and origin.netloc in (connection.headers.get("host"), forwarded.strip())
 
 
-def open_doors(app: App, house: House) -> None:
+def register_routes(app: App, state: ServerState) -> None:
     """Add the routes to Gradio's running application."""
 
-    async def visit(socket: WebSocket, serve: Serve, visitor: Visitor) -> None:
-        with visitor.staying(), suppress(WebSocketDisconnect):
-            await serve(house, socket, visitor)
+    async def serve_session(socket: WebSocket, serve: Serve, client: ClientSession) -> None:
+        with client.connected(), suppress(WebSocketDisconnect):
+            await serve(state, socket, client)
 
-    async def guarded(socket: WebSocket, serve: Serve) -> None:
-        token = socket.query_params.get("visitor", "")
-        if not (logged_in(app, socket) and same_origin(socket) and token in house.visitors):
+    async def require_auth(socket: WebSocket, serve: Serve) -> None:
+        token = socket.query_params.get("token", "")
+        if not (logged_in(app, socket) and same_origin(socket) and token in state.clients):
             await socket.close(REFUSED)  # before accept: the browser sees 403
             return
         await socket.accept()
-        visiting = asyncio.create_task(visit(socket, serve, house.visitors[token]))
+        visiting = asyncio.create_task(serve_session(socket, serve, state.clients[token]))
         while logged_in(app, socket) and not visiting.done():
             await asyncio.wait([visiting], timeout=LOGIN_S)
         logged_out = visiting.cancel()
@@ -79,85 +79,85 @@ def open_doors(app: App, house: House) -> None:
             await socket.close(REFUSED)
 
     async def live(socket: WebSocket) -> None:
-        await guarded(socket, watch)
+        await require_auth(socket, watch)
 
     async def webcam(socket: WebSocket) -> None:
-        await guarded(socket, analyse)
+        await require_auth(socket, analyse)
 
     async def words(request: Request) -> Response:
         if not logged_in(app, request):
             raise HTTPException(401, "Log in first.")
         try:
-            visitor = house.visitor(request.query_params.get("visitor", ""))
+            client = state.client(request.query_params.get("token", ""))
         except UserError as error:
             raise HTTPException(404, str(error)) from error
-        telling = tell(house, visitor, lambda: logged_in(app, request))
+        telling = tell(state, client, lambda: logged_in(app, request))
         return StreamingResponse(telling, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     def get(request: Request) -> Response:
         if not logged_in(app, request):
             raise HTTPException(401, "Log in first.")
         try:
-            return download(house, request.path_params["what"], dict(request.query_params))
+            return download(state, request.path_params["what"], dict(request.query_params))
         except UserError as error:
             raise HTTPException(404, str(error)) from error
 
     app.add_api_websocket_route("/merau/live", live)
     app.add_api_websocket_route("/merau/webcam", webcam)
-    for path, answer in (("/merau/words", words), ("/merau/get/{what}", get)):
+    for path, answer in (("/merau/messages", words), ("/merau/get/{what}", get)):
         app.add_route(path, answer, methods=["GET"])
         app.router.routes.insert(0, app.router.routes.pop())  # before Gradio's own, which take every path
 
 
 @asynccontextmanager
-async def _mailbox(house: House, visitor: Visitor) -> AsyncIterator[Mailbox]:
-    """What the desks that the page shows have to tell."""
-    mailbox = Mailbox(asyncio.get_running_loop())
-    desks: list[Desk] = [house.shared] if house.settings.trusted else []
-    for desk in desks:
-        desk.join(mailbox)
+async def _outbox(state: ServerState, client: ClientSession) -> AsyncIterator[ClientOutbox]:
+    """What the workspaces that the page shows have to tell."""
+    outbox = ClientOutbox(asyncio.get_running_loop())
+    workspaces: list[Workspace] = [state.shared] if state.settings.trusted else []
+    for workspace in workspaces:
+        workspace.join(outbox)
     try:
-        desks.append(await asyncio.to_thread(lambda: visitor.desk))
-        desks[-1].join(mailbox)
-        yield mailbox
+        workspaces.append(await asyncio.to_thread(lambda: client.workspace))
+        workspaces[-1].join(outbox)
+        yield outbox
     finally:
-        for desk in desks:
-            desk.leave(mailbox)
+        for workspace in workspaces:
+            workspace.leave(outbox)
 
 
-async def watch(house: House, socket: WebSocket, visitor: Visitor) -> None:
+async def watch(state: ServerState, socket: WebSocket, client: ClientSession) -> None:
     """Send what the page shows: pictures with what was found in them, words, status."""
-    async with _mailbox(house, visitor) as mailbox:
-        sending = asyncio.create_task(_send(socket, mailbox))
+    async with _outbox(state, client) as outbox:
+        sending = asyncio.create_task(_send(socket, outbox))
         try:
             async for text in socket.iter_text():
-                mailbox.shows_mesh = bool(json.loads(text).get("mesh"))
+                outbox.shows_mesh = bool(json.loads(text).get("mesh"))
         except (json.JSONDecodeError, AttributeError, KeyError):
             await socket.close(ENDED)
         finally:
             sending.cancel()
 
 
-async def tell(house: House, visitor: Visitor, logged_in: Callable[[], bool]) -> AsyncIterator[str]:
+async def tell(state: ServerState, client: ClientSession, logged_in: Callable[[], bool]) -> AsyncIterator[str]:
     """Words and status as server-sent events, for a page that no socket reaches; it is known while it listens."""
-    with visitor.staying():
-        async with _mailbox(house, visitor) as mailbox:
+    with client.connected():
+        async with _outbox(state, client) as outbox:
             while logged_in():
-                for message in await mailbox.take():
+                for message in await outbox.drain():
                     if isinstance(message, str):
                         yield f"data: {message}\n\n"
 
 
-async def _send(socket: WebSocket, mailbox: Mailbox) -> None:
+async def _send(socket: WebSocket, outbox: ClientOutbox) -> None:
     while True:
-        for message in await mailbox.take():
+        for message in await outbox.drain():
             if isinstance(message, str):
                 await socket.send_text(message)
             else:
                 await socket.send_bytes(message)
 
 
-async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
+async def analyse(state: ServerState, socket: WebSocket, client: ClientSession) -> None:
     """Take a webcam's pictures in once consent is recorded and a place is free."""
 
     async def tell(before: int) -> None:
@@ -166,9 +166,9 @@ async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
     try:
         hello = json.loads(await socket.receive_text())
         zero = datetime.fromtimestamp(float(hello["zero_ms"]) / 1000, UTC)
-        if visitor.desk.consent is None:
+        if client.workspace.consent is None:
             raise UserError("State the purpose, and that those in view agree, before a camera is analysed.")
-        ticket = await house.places.take(tell)
+        ticket = await state.admission.enter(tell)
     except UserError as error:
         await socket.send_json({"error": str(error)})
         await socket.close(ENDED)
@@ -178,10 +178,10 @@ async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
         return
     source = Browser("webcam", WEBCAM, zero)
     try:
-        camera = await asyncio.to_thread(visitor.desk.add, source.name, lambda: source, replay=False)
+        camera = await asyncio.to_thread(client.workspace.add, source.name, lambda: source, replay=False)
         await socket.send_json({"go": camera.number})
         try:
-            async with asyncio.timeout(house.settings.visit_s):  # wait_for keeps an exception, and with it all of this
+            async with asyncio.timeout(state.settings.visit_s):  # wait_for keeps an exception, and with it all of this
                 await _receive(socket, source)
         except TimeoutError:
             await socket.send_json({"error": "The time for one visit is over. Start again if nobody waits."})
@@ -191,9 +191,9 @@ async def analyse(house: House, socket: WebSocket, visitor: Visitor) -> None:
             await socket.close(ENDED)
         finally:
             source.end("the page let the camera go")
-            await asyncio.to_thread(_remove, visitor, camera.number)
+            await asyncio.to_thread(_remove, client, camera.number)
     finally:
-        house.places.hand_back(ticket)
+        state.admission.release(ticket)
 
 
 async def _receive(socket: WebSocket, source: Browser) -> None:
@@ -212,6 +212,6 @@ async def _receive(socket: WebSocket, source: Browser) -> None:
     raise UserError(source.state().reason)
 
 
-def _remove(visitor: Visitor, number: int) -> None:
-    if number in visitor.desk.cameras:
-        visitor.desk.remove(number)
+def _remove(client: ClientSession, number: int) -> None:
+    if number in client.workspace.cameras:
+        client.workspace.remove(number)

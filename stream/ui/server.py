@@ -21,15 +21,15 @@ from merau.stream.events import event_fields
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
-from merau.stream.ui.handlers import private, told
+from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import SENTENCES, WORDS, t, translations
 from merau.stream.ui.live_page import add_source, live_page
-from merau.stream.ui.middleware import Gate
+from merau.stream.ui.middleware import AccessMiddleware
 from merau.stream.ui.review_page import review_page
-from merau.stream.ui.routes import open_doors
-from merau.stream.ui.server_state import House
-from merau.stream.ui.settings_page import configure_page
-from merau.stream.ui.uploads import Uploads
+from merau.stream.ui.routes import register_routes
+from merau.stream.ui.server_state import ServerState
+from merau.stream.ui.settings_page import settings_page
+from merau.stream.ui.uploads import UploadMiddleware
 from merau.stream.ui.workspace import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
@@ -57,13 +57,13 @@ class App:
                 "The cameras of this server would be open to everybody who has the address: set --auth USER:FILE, "
                 "or name no SOURCE, so that visitors use their own webcams."
             )
-        self.house = House(settings, store, load, pipeline or PipelineSettings())
-        self.blocks = page(self.house)
+        self.state = ServerState(settings, store, load, pipeline or PipelineSettings())
+        self.blocks = page(self.state)
         try:
             if settings.purpose:
-                self.house.shared.agree(settings.purpose)
+                self.state.shared.record_consent(settings.purpose)
             for source in sources:
-                add_source(self.house.shared, source, decode=settings.decode)
+                add_source(self.state.shared, source, decode=settings.decode)
             self.address, self.public = self._serve(settings)
         except BaseException:
             self.close()
@@ -87,7 +87,7 @@ class App:
                 "to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
             )
         self.blocks.server.config.ws_per_message_deflate = False  # pictures are compressed already
-        open_doors(app, self.house)
+        register_routes(app, self.state)
         return local, public
 
     def check(self) -> None:
@@ -105,7 +105,7 @@ class App:
             for tunnel in CURRENT_TUNNELS:  # Gradio ends them only when Python ends
                 tunnel.kill()
         self.blocks.close(verbose=False)
-        self.house.close()
+        self.state.close()
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def until_stopped(app: App) -> Iterator[threading.Event]:
         app.close()
 
 
-def page(house: House) -> gr.Blocks:
+def page(state: ServerState) -> gr.Blocks:
     """The page; its parts live in modules of their names."""
     with gr.Blocks(title="merau-live", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as blocks:
         token = gr.State("")
@@ -137,37 +137,37 @@ def page(house: House) -> gr.Blocks:
         gr.HTML(html_template=_text("top.html"), js_on_load=_text("top.js"), apply_default_css=False, elem_id="top")
         with gr.Tabs(elem_id="pages"):
             with gr.Tab(t("Live"), id="live"):
-                opening = live_page(house, token)
+                opening = live_page(state, token)
             with gr.Tab(t("Review"), id="review") as tab:
-                review_page(house, token, tab)
+                review_page(state, token, tab)
             with gr.Tab(t("Settings"), id="settings") as tab:
-                configure_page(house, token, tab)
+                settings_page(state, token, tab)
 
-        @told
+        @show_user_errors
         def arrive() -> tuple[Any, ...]:
-            visitor = house.arrive()
+            client = state.open_session()
             entered = {
-                "token": visitor.token,
-                "trusted": house.settings.trusted,
-                "login": house.settings.login is not None,
+                "token": client.token,
+                "trusted": state.settings.trusted,
+                "login": state.settings.login is not None,
                 "words": WORDS,
                 "sentences": SENTENCES,
             }
-            return visitor.token, entered, *opening.show(visitor.token)
+            return client.token, entered, *opening.show(client.token)
 
         def cameras() -> list[dict[str, Any]]:
             """How the server's own cameras fare."""
-            return house.shared.statuses() if house.settings.trusted else []
+            return state.shared.statuses() if state.settings.trusted else []
 
         def events(session: int) -> list[dict[str, Any]]:
             """The events of one session of the server's own cameras."""
-            if not house.settings.trusted:
+            if not state.settings.trusted:
                 return []
-            return [event_fields(event) for event in read_events(house.shared.store.path, session)]
+            return [event_fields(event) for event in read_events(state.shared.store.path, session)]
 
         gr.api(cameras, api_name="cameras")
         gr.api(events, api_name="events")
-        blocks.load(arrive, None, [token, key, *opening.outputs], **private())
+        blocks.load(arrive, None, [token, key, *opening.outputs], **private_endpoint())
     return blocks
 
 
@@ -194,7 +194,10 @@ def launching(settings: UiSettings) -> dict[str, Any]:
         "i18n": translations,
         "app_kwargs": {
             "openapi_url": None,
-            "middleware": [Middleware(Gate, settings=settings), Middleware(Uploads, limit_mb=settings.upload_mb)],
+            "middleware": [
+                Middleware(AccessMiddleware, settings=settings),
+                Middleware(UploadMiddleware, limit_mb=settings.upload_mb),
+            ],
         },
         "theme": gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
         "css": _text("page.css"),

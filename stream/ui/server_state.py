@@ -1,4 +1,4 @@
-"""Who is here: the server's own desk, the visitors with theirs, places for webcams, and what is due by the clock."""
+"""State of the server: the shared workspace, client sessions, the webcam queue, and periodic jobs."""
 
 import asyncio
 import os
@@ -17,164 +17,200 @@ from merau.engine.errors import UserError
 from merau.stream.events import Consent
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.ui.config import UiSettings
-from merau.stream.ui.workspace import Desk, Load, PrivateDesk
+from merau.stream.ui.workspace import Load, PrivateWorkspace, Workspace
 
-PAGES = 100  # open at one time
-TICK_S = 1.0  # between status lines
-FORGET_EVERY_S = 60.0
-GONE_S = 5.0  # a page that lost its socket may come back within this time
-ARRIVING_S = 60.0  # a page that never opens its socket is forgotten
+MAX_SESSIONS = 100  # open pages
+TICK_S = 1.0  # between two status messages
+PURGE_EVERY_S = 60.0
+RECONNECT_S = 5.0  # a page that lost its connection may come back within this time
+CONNECT_S = 60.0  # a page has this long to open its first connection
 
 
 @dataclass
-class Visitor:
-    """One open page. Its token is the key to its desk; `sockets` are those, or streams of words, that it holds open."""
+class ClientSession:
+    """One open page.
+
+    Attributes:
+        token: The secret that gives access to the page's private workspace.
+        connections: Sockets and event streams that the page holds open.
+        last_seen_s: When the last of them was closed, on the monotonic clock.
+        was_connected: Whether the page has opened a connection at least once.
+    """
 
     token: str
-    make_desk: Callable[[], PrivateDesk]
-    sockets: int = 0
-    seen_s: float = field(default_factory=time.monotonic)
-    came: bool = False
-    _desk: PrivateDesk | None = None
+    make_workspace: Callable[[], PrivateWorkspace]
+    connections: int = 0
+    last_seen_s: float = field(default_factory=time.monotonic)
+    was_connected: bool = False
+    _workspace: PrivateWorkspace | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
-    def desk(self) -> PrivateDesk:
-        """Made when it is first asked for."""
+    def workspace(self) -> PrivateWorkspace:
+        """The page's private workspace, created at the first access."""
         with self._lock:
-            if self._desk is None:
-                self._desk = self.make_desk()
-            return self._desk
+            if self._workspace is None:
+                self._workspace = self.make_workspace()
+            return self._workspace
 
     @property
     def consent(self) -> Consent | None:
-        return self._desk.consent if self._desk else None
+        """The consent recorded for the page's own webcam."""
+        return self._workspace.consent if self._workspace else None
 
     @property
-    def gone(self) -> bool:
-        limit_s = GONE_S if self.came else ARRIVING_S
-        return not self.sockets and time.monotonic() - self.seen_s > limit_s
+    def expired(self) -> bool:
+        """Whether the page has been without a connection for too long."""
+        limit_s = RECONNECT_S if self.was_connected else CONNECT_S
+        return not self.connections and time.monotonic() - self.last_seen_s > limit_s
 
     @contextmanager
-    def staying(self) -> Iterator[None]:
-        """While one of the page's sockets is open."""
-        self.sockets, self.came = self.sockets + 1, True
+    def connected(self) -> Iterator[None]:
+        """Keep the session from expiring while a connection of the page is open."""
+        self.connections, self.was_connected = self.connections + 1, True
         try:
             yield
         finally:
-            self.sockets -= 1
-            self.seen_s = time.monotonic()
+            self.connections -= 1
+            self.last_seen_s = time.monotonic()
 
-    def tell_status(self) -> None:
-        if self._desk:
-            self._desk.tell_status()
+    def send_status(self) -> None:
+        """Send the status of the page's own cameras to the page."""
+        if self._workspace:
+            self._workspace.send_status()
 
     def close(self) -> None:
+        """Delete the private workspace."""
         with self._lock:
-            if self._desk:
-                self._desk.close()
+            if self._workspace:
+                self._workspace.close()
 
 
-class Places:
-    """So many webcams at a time; who comes later waits in line. Used on the server's event loop only."""
+class AdmissionQueue:
+    """Limits how many webcams are analysed at a time; later ones queue. Used on the server's event loop only."""
 
     POLL_S = 0.5
 
-    def __init__(self, count: int, waiting: int) -> None:
-        self._count, self._waiting = count, waiting
-        self._line: list[object] = []
+    def __init__(self, slots: int, max_waiting: int) -> None:
+        self._slots, self._max_waiting = slots, max_waiting
+        self._tickets: list[object] = []
 
-    async def take(self, tell: Callable[[int], Awaitable[None]]) -> object:
-        """Waits for a place, telling again and again how many are before; returns the ticket to hand back.
+    async def enter(self, notify: Callable[[int], Awaitable[None]]) -> object:
+        """Wait for a free slot.
 
-        Raises UserError when the line is full.
+        Args:
+            notify: Called repeatedly while waiting, with the number of people ahead in the queue.
+
+        Returns:
+            The ticket to pass to `release`.
+
+        Raises:
+            UserError: The queue is full.
         """
-        if len(self._line) >= self._count + self._waiting:
-            people = f"{self._count} webcams are being analysed and {self._waiting} people wait"
-            raise UserError(f"This machine is full: {people}. Please come back in a few minutes.")
+        if len(self._tickets) >= self._slots + self._max_waiting:
+            raise UserError(
+                "This machine is full: {count} webcams are being analysed and {waiting} people wait. "
+                "Please come back in a few minutes.",
+                count=self._slots,
+                waiting=self._max_waiting,
+            )
         ticket = object()
-        self._line.append(ticket)
+        self._tickets.append(ticket)
         try:
-            while (before := self._line.index(ticket) - self._count) >= 0:
-                await tell(before)
+            while (ahead := self._tickets.index(ticket) - self._slots) >= 0:
+                await notify(ahead)
                 await asyncio.sleep(self.POLL_S)
         except BaseException:
-            self.hand_back(ticket)
+            self.release(ticket)
             raise
         return ticket
 
-    def hand_back(self, ticket: object) -> None:
+    def release(self, ticket: object) -> None:
+        """Free the slot, or the place in the queue, of a ticket. Does nothing when that has been done."""
         with suppress(ValueError):
-            self._line.remove(ticket)
+            self._tickets.remove(ticket)
 
 
-class House:
-    """Open until `close`. `shared` is the server's own desk: for those whom the settings trust."""
+class ServerState:
+    """All state behind the page, held until `close`.
+
+    Attributes:
+        shared: The workspace of the server's own cameras; only trusted clients may use it.
+        clients: The open pages by token.
+        admission: The queue for webcams of clients.
+        folder: Holds the private workspaces; deleted by `close`.
+    """
 
     def __init__(self, settings: UiSettings, store: Path, load: Load, pipeline: PipelineSettings) -> None:
         self.settings, self._load, self._pipeline = settings, load, pipeline
         self.folder = Path(tempfile.mkdtemp(prefix="merau-"))
-        self._cutter = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))  # of its thread: the analysis goes first
-        self.shared = Desk(store, load, pipeline, self._cutter)
-        self.places = Places(settings.visitors, settings.waiting)
-        self.visitors: dict[str, Visitor] = {}
+        # One encoder thread of low priority: the analysis goes first.
+        self._clip_encoder = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))
+        self.shared = Workspace(store, load, pipeline, self._clip_encoder)
+        self.admission = AdmissionQueue(settings.visitors, settings.waiting)
+        self.clients: dict[str, ClientSession] = {}
         self._closing = threading.Event()
-        self._clock = threading.Thread(target=self._keep_time, name="house", daemon=True)
-        self._clock.start()
+        self._ticker = threading.Thread(target=self._run_periodic_jobs, name="periodic jobs", daemon=True)
+        self._ticker.start()
 
-    def arrive(self) -> Visitor:
-        """A page was opened. Raises UserError when too many are."""
-        if len(self.visitors) >= PAGES:
+    def open_session(self) -> ClientSession:
+        """Register a page that was opened. Raises UserError when too many are open."""
+        if len(self.clients) >= MAX_SESSIONS:
             raise UserError("Too many pages are open on this server: come back in a few minutes.")
         token = secrets.token_urlsafe(24)
-        self.visitors[token] = visitor = Visitor(token, lambda: self._private_desk(token))
-        return visitor
+        client = ClientSession(token, lambda: self._make_workspace(token))
+        self.clients[token] = client
+        return client
 
-    def visitor(self, token: str) -> Visitor:
-        """Raises UserError when there is no such page (any more)."""
-        if token not in self.visitors:
+    def client(self, token: str) -> ClientSession:
+        """Return the session of a page. Raises UserError when the token is unknown or expired."""
+        if token not in self.clients:
             raise UserError("This page is no longer known: load it again.")
-        return self.visitors[token]
+        return self.clients[token]
 
-    def desk(self, token: str, name: str) -> Desk:
-        """The desk that a page asks for. Raises UserError where it may not have it."""
-        visitor = self.visitor(token)
-        if name == Desk.name and self.settings.trusted:
+    def workspace(self, token: str, name: str) -> Workspace:
+        """Return the workspace `name` for a page. Raises UserError when the page may not use it."""
+        client = self.client(token)
+        if name == Workspace.name and self.settings.trusted:
             return self.shared
-        if name == PrivateDesk.name:
-            return visitor.desk
+        if name == PrivateWorkspace.name:
+            return client.workspace
         raise UserError("This server's own cameras are shown after a login only.")
 
-    def _private_desk(self, token: str) -> PrivateDesk:
+    def _make_workspace(self, token: str) -> PrivateWorkspace:
         folder = self.folder / token
         folder.mkdir(mode=0o700)
-        return PrivateDesk(folder, self._load, self._pipeline, self._cutter)
+        return PrivateWorkspace(folder, self._load, self._pipeline, self._clip_encoder)
 
-    def _keep_time(self) -> None:
-        forgot_s = -FORGET_EVERY_S
+    def _run_periodic_jobs(self) -> None:
+        last_purge_s = -PURGE_EVERY_S
         while not self._closing.wait(TICK_S):
-            self.shared.tell_status()
-            self._look_after_visitors()
-            if time.monotonic() - forgot_s > FORGET_EVERY_S:
-                forgot_s = time.monotonic()
-                self.shared.forget(self.settings.retention_h)
+            self.shared.send_status()
+            self._update_clients()
+            if time.monotonic() - last_purge_s > PURGE_EVERY_S:
+                last_purge_s = time.monotonic()
+                self.shared.purge(self.settings.retention_h)
 
-    def _look_after_visitors(self) -> None:
-        """Not a loop of the clock itself, which would hold the last visitor between its ticks."""
-        for visitor in list(self.visitors.values()):
-            visitor.tell_status()
-            if visitor.gone:
-                del self.visitors[visitor.token]
-                visitor.close()
+    def _update_clients(self) -> None:
+        # A method of its own: a loop variable of the periodic thread would keep the last client alive between ticks.
+        for client in list(self.clients.values()):
+            client.send_status()
+            if client.expired:
+                del self.clients[client.token]
+                client.close()
 
     def close(self) -> None:
-        """Everybody goes. Raises UserError when the shared store cannot be written."""
+        """Close all workspaces and delete the private ones.
+
+        Raises:
+            UserError: The shared store cannot be written.
+        """
         self._closing.set()
-        self._clock.join()
-        for visitor in self.visitors.values():
-            visitor.close()
+        self._ticker.join()
+        for client in self.clients.values():
+            client.close()
         try:
             self.shared.close()
         finally:
-            self._cutter.shutdown()
+            self._clip_encoder.shutdown()
             shutil.rmtree(self.folder, ignore_errors=True)

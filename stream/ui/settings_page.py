@@ -6,15 +6,15 @@ import gradio as gr
 
 from merau.engine.errors import UserError
 from merau.stream.store import read_events, read_labels, read_sessions
-from merau.stream.ui.handlers import private, told
+from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t
-from merau.stream.ui.server_state import House
-from merau.stream.ui.workspace import Desk, PrivateDesk
+from merau.stream.ui.server_state import ServerState
+from merau.stream.ui.workspace import PrivateWorkspace, Workspace
 
 NUMBERS = {"samples": "samples", "uf1": "UF1", "uar": "UAR", "acc": "accuracy", "ece": "ECE"}
 
 
-def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
+def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     """Build it inside its tab."""
     facts = gr.HTML(
         html_template='<div class="m"></div>',
@@ -28,10 +28,10 @@ def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
         sure = gr.Checkbox(label=t("I am sure"), elem_id="sure")
         delete = gr.Button(t("Delete everything"), variant="stop", elem_id="delete")
 
-    @told
+    @show_user_errors
     def show(key: str) -> dict[str, Any]:
-        desks = [house.visitor(key).desk, *([house.shared] if house.settings.trusted else [])]
-        bundle = desks[0].bundle
+        workspaces = [state.client(key).workspace, *([state.shared] if state.settings.trusted else [])]
+        bundle = workspaces[0].bundle
         return {
             "card": {
                 "name": bundle.name,
@@ -41,35 +41,35 @@ def configure_page(house: House, token: gr.State, tab: gr.Tab) -> None:
                 "scores": [_set(name, part) for name, part in bundle.card["scores"].items() if part],
                 "sha256": bundle.sha256[:16],
             },
-            "machine": desks[0].runs_on,
-            "retention_h": house.settings.retention_h,
-            "kept": [_kept(desk) for desk in desks],
-            "limits": {"visitors": house.settings.visitors, "upload_mb": house.settings.upload_mb},
+            "machine": workspaces[0].runs_on,
+            "retention_h": state.settings.retention_h,
+            "kept": [_kept(workspace) for workspace in workspaces],
+            "limits": {"visitors": state.settings.visitors, "upload_mb": state.settings.upload_mb},
         }
 
-    @told
+    @show_user_errors
     def deleted(key: str, certain: bool) -> tuple[bool, dict[str, Any]]:
         if not certain:
             raise UserError("Confirm that you are sure: what is deleted cannot be brought back.")
-        house.visitor(key).desk.delete_everything()
-        if house.settings.trusted:
-            house.shared.delete_everything()
+        state.client(key).workspace.delete_everything()
+        if state.settings.trusted:
+            state.shared.delete_everything()
         return False, show(key)
 
-    tab.select(show, [token], facts, **private())
-    delete.click(deleted, [token, sure], [sure, facts], **private())
+    tab.select(show, [token], facts, **private_endpoint())
+    delete.click(deleted, [token, sure], [sure, facts], **private_endpoint())
 
 
-def _kept(desk: Desk) -> dict[str, Any]:
-    path = desk.store.path
+def _kept(workspace: Workspace) -> dict[str, Any]:
+    path = workspace.store.path
     return {
-        "private": isinstance(desk, PrivateDesk),
-        "where": "" if isinstance(desk, PrivateDesk) else str(path),
+        "private": isinstance(workspace, PrivateWorkspace),
+        "where": "" if isinstance(workspace, PrivateWorkspace) else str(path),
         "sessions": len(read_sessions(path)),
         "events": sum(1 for _ in read_events(path)),
         "labels": len(read_labels(path)),
-        "purpose": desk.consent.purpose if desk.consent else "",
-        "trouble": str(desk.store.last_error or ""),
+        "purpose": workspace.consent.purpose if workspace.consent else "",
+        "store_error": str(workspace.store.last_error or ""),
     }
 
 

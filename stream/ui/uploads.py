@@ -18,7 +18,7 @@ CLOSED = ("file=", "file/", "proxy=", "process_recording")  # Gradio's routes th
 AROUND = 100_000  # bytes of a request besides its file
 
 
-class Uploads:
+class UploadMiddleware:
     """Around Gradio's application, whose own routes take every type of file, and open addresses for whoever asks."""
 
     def __init__(self, app: ASGIApp, limit_mb: int) -> None:

@@ -24,17 +24,17 @@ from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 from merau.stream.store import Label, MotionCurve, Store, read_curves, read_events, read_labels, read_sessions
 from merau.stream.store.writer import now
 from merau.stream.summary import Trace
-from merau.stream.ui.camera_worker import Camera, Wiring
-from merau.stream.ui.frame_encoder import Sinks
-from merau.stream.ui.outbox import Mailbox, Shot
+from merau.stream.ui.camera_worker import Camera, CameraContext
+from merau.stream.ui.frame_encoder import EncoderOutputs
+from merau.stream.ui.outbox import ClientOutbox, LiveFrame
 
 # Of the bundle at a path, or the one that this server was started with. Each camera has its own: a recognizer makes one
 # prediction at a time.
 Load = Callable[[Path | None], Recognizer]
-NUMBERS = itertools.count(1)  # of cameras, over all desks: a page may show two desks
+NUMBERS = itertools.count(1)  # of cameras, over all workspaces: a page may show two workspaces
 
 
-class Desk:
+class Workspace:
     """Open until `close`. Raises UserError where the store cannot be used."""
 
     name = "server"
@@ -47,10 +47,10 @@ class Desk:
         self.consent: Consent | None = None
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, dict[int, Trace]] = {}
-        self.lessons: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
-        self._loaded = list(self.lessons)  # those of them that came from files
+        self.heads: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
+        self._loaded = list(self.heads)  # those of them that came from files
         self.store.replace_reclassifications([])  # what the page taught went with its server
-        self._viewers: set[Mailbox] = set()
+        self._viewers: set[ClientOutbox] = set()
         self._lock = threading.Lock()
 
     @property
@@ -66,44 +66,44 @@ class Desk:
 
     # --- who looks
 
-    def join(self, viewer: Mailbox) -> None:
-        """Show this desk on a page from now on, beginning with where its cameras stand."""
+    def join(self, viewer: ClientOutbox) -> None:
+        """Show this workspace on a page from now on, beginning with where its cameras stand."""
         with self._lock:
             self._viewers.add(viewer)
-        viewer.note(self._status())
-        for camera in self._on_wall():
+        viewer.put_message(self._status())
+        for camera in self._live_cameras():
             for word in list(camera.said):
-                viewer.note(word)
-            if camera.last_shot:
-                viewer.put(replace(camera.last_shot, points=tuple(camera.points)))
+                viewer.put_message(word)
+            if camera.last_frame:
+                viewer.put_frame(replace(camera.last_frame, points=tuple(camera.points)))
 
-    def leave(self, viewer: Mailbox) -> None:
+    def leave(self, viewer: ClientOutbox) -> None:
         with self._lock:
             self._viewers.discard(viewer)
 
     def tell(self, word: dict[str, Any]) -> None:
         for viewer in self._looking():
-            viewer.note(word)
+            viewer.put_message(word)
 
-    def tell_status(self) -> None:
+    def send_status(self) -> None:
         self.tell(self._status())
 
     def _status(self) -> dict[str, Any]:
-        return {"cameras": self.statuses(), "desk": self.name}
+        return {"cameras": self.statuses(), "workspace": self.name}
 
     def statuses(self) -> list[dict[str, Any]]:
-        return [camera.status() for camera in self._on_wall()]
+        return [camera.status() for camera in self._live_cameras()]
 
-    def _on_wall(self) -> list[Camera]:
-        return [camera for camera in list(self.cameras.values()) if camera.on_wall]
+    def _live_cameras(self) -> list[Camera]:
+        return [camera for camera in list(self.cameras.values()) if camera.is_live]
 
-    def _looking(self) -> list[Mailbox]:
+    def _looking(self) -> list[ClientOutbox]:
         with self._lock:
             return list(self._viewers)
 
     # --- cameras
 
-    def agree(self, purpose: str) -> None:
+    def record_consent(self, purpose: str) -> None:
         """Record the purpose and that those in view agreed; cameras that waited for it start."""
         if not purpose.strip():
             raise UserError("State the purpose of the analysis in a few words.")
@@ -112,10 +112,10 @@ class Desk:
             if camera.session is None:
                 camera.start(self.consent)
 
-    def add(self, name: str, open_source: Callable[[], Source], *, replay: bool, on_wall: bool = True) -> Camera:
+    def add(self, name: str, open_source: Callable[[], Source], *, replay: bool, is_live: bool = True) -> Camera:
         """Take up a source. It starts at once, or, lacking consent, once that is given."""
-        wiring = Wiring(self._recognizer(), self._settings, self.store, self._sinks, self.tell, self.traces)
-        camera = Camera(next(NUMBERS), name, open_source, wiring, replay, on_wall)
+        context = CameraContext(self._recognizer(), self._settings, self.store, self._outputs, self.tell, self.traces)
+        camera = Camera(next(NUMBERS), name, open_source, context, replay, is_live)
         self.cameras[camera.number] = camera
         if replay or self.consent:
             camera.start(self.consent)
@@ -128,19 +128,19 @@ class Desk:
         camera.stop()
         self.tell({"removed": number})
 
-    def _sinks(self, camera: Camera, session: int) -> Sinks:
-        def show(shot: Shot) -> None:
-            if camera.on_wall:
-                camera.last_shot = shot
+    def _outputs(self, camera: Camera, session: int) -> EncoderOutputs:
+        def show(shot: LiveFrame) -> None:
+            if camera.is_live:
+                camera.last_frame = shot
                 camera.points.extend(shot.points)
                 for viewer in self._looking():
-                    viewer.put(shot)
+                    viewer.put_frame(shot)
 
         def keep(event: Event, mp4: bytes) -> None:
             self.store.put_clip(session, event.id, mp4)
-            self.tell({"film": event.id, "session": session})
+            self.tell({"clip": event.id, "session": session})
 
-        return Sinks(show, lambda: camera.on_wall and bool(self._viewers), keep, self._cutter)
+        return EncoderOutputs(show, lambda: camera.is_live and bool(self._viewers), keep, self._cutter)
 
     # --- review and teaching
 
@@ -186,10 +186,10 @@ class Desk:
         return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
 
     def teach(self) -> Lesson:
-        """Fit a head to all samples and answer with it from the next frame on; the one before is kept for `unteach`."""
+        """Fit a head to all samples and use it from the next frame on; `undo_head` restores the one before."""
         return self.use(teach(self.samples(), self.bundle))
 
-    def use_saved(self, path: Path) -> Lesson:
+    def load_head(self, path: Path) -> Lesson:
         """Answer with the head at `path` from the next frame on, and with the bundle that it was taught to.
 
         Raises UserError unless that one ships or is this server's own.
@@ -201,30 +201,30 @@ class Desk:
         return self.use(lesson)
 
     def use(self, lesson: Lesson) -> Lesson:
-        self.lessons.append(lesson)
-        self._swap()
+        self.heads.append(lesson)
+        self._apply_head()
         return lesson
 
-    def unteach(self) -> None:
+    def undo_head(self) -> None:
         """Go back to the lesson before, at last to the bundle's own classes."""
-        if not self.lessons:
+        if not self.heads:
             raise UserError("Nothing was taught that could be undone.")
-        gone = self.lessons.pop()
+        gone = self.heads.pop()
         if self._loaded and gone is self._loaded[-1]:
             self._loaded.pop()
-        self._swap()
+        self._apply_head()
 
-    def _swap(self) -> None:
+    def _apply_head(self) -> None:
         """From now on the present lesson, or none, judges: what the cameras see, and what is stored already."""
-        wanted = self.lessons[-1].bundle_sha256 if self.lessons else self._own.sha256
+        wanted = self.heads[-1].bundle_sha256 if self.heads else self._own.sha256
         cameras = list(self.cameras.values())
         if wanted == self.bundle.sha256:
-            for recognizer in (self._judge, *(camera.wiring.recognizer for camera in cameras)):
-                recognizer.teach(self.lessons[-1] if self.lessons else None)
+            for recognizer in (self._judge, *(camera.context.recognizer for camera in cameras)):
+                recognizer.teach(self.heads[-1] if self.heads else None)
         else:
             self._judge = self._recognizer()
             for camera in cameras:
-                camera.wiring = replace(camera.wiring, recognizer=self._recognizer())
+                camera.context = replace(camera.context, recognizer=self._recognizer())
         self.store.flush()
         path = self.store.path
         found = ((session.id, event) for session in read_sessions(path) for event in read_events(path, session.id))
@@ -240,7 +240,7 @@ class Desk:
 
     def _recognizer(self) -> Recognizer:
         """One with the present lesson, or none, and the bundle that belongs to it."""
-        lesson = self.lessons[-1] if self.lessons else None
+        lesson = self.heads[-1] if self.heads else None
         foreign = lesson and lesson.bundle_sha256 != self._own.sha256
         recognizer = self._load(bundles.shipped(lesson.bundle_sha256) if lesson and foreign else None)
         recognizer.teach(lesson)
@@ -254,7 +254,7 @@ class Desk:
 
     # --- the end
 
-    def forget(self, older_than_h: float) -> None:
+    def purge(self, older_than_h: float) -> None:
         self.store.purge_before(datetime.now(UTC) - timedelta(hours=older_than_h))
 
     def delete_everything(self) -> None:
@@ -263,9 +263,9 @@ class Desk:
             camera.stop()
         self._finish_films()
         self.store.delete_all()
-        self.lessons.clear()
+        self.heads.clear()
         self._loaded.clear()
-        self._swap()
+        self._apply_head()
         for camera in self.cameras.values():
             camera.session = None
         self.consent = None
@@ -281,7 +281,7 @@ class Desk:
         self._cutter.submit(lambda: None).result()
 
 
-class PrivateDesk(Desk):
+class PrivateWorkspace(Workspace):
     """A visitor's: its folder and all that is in it go when it is closed."""
 
     name = "mine"

@@ -49,11 +49,11 @@ window.merau = (() => {
 
   m.socket = (path) => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/merau/${path}?visitor=${m.token}`);
+    const socket = new WebSocket(`${scheme}://${location.host}/merau/${path}?token=${m.token}`);
     socket.binaryType = "arraybuffer";
     return socket;
   };
-  m.url = (what, query) => `/merau/get/${what}?${new URLSearchParams({ visitor: m.token, ...query })}`;
+  m.url = (what, query) => `/merau/get/${what}?${new URLSearchParams({ token: m.token, ...query })}`;
 
   // m.element("p.faint", {title: "..."}, "text", child, ...)
   m.element = (kind, attributes = {}, ...children) => {

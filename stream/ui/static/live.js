@@ -46,13 +46,13 @@
         tiles.get(word.camera)?.say(word.event);
         document.dispatchEvent(new CustomEvent("merau-event", { detail: word }));
       }
-      if (word.film) document.dispatchEvent(new CustomEvent("merau-film", { detail: word }));
+      if (word.clip) document.dispatchEvent(new CustomEvent("merau-clip", { detail: word }));
       if (word.removed) drop(word.removed);
     };
     const forgetOthers = (word) => {
       const there = word.cameras.map((status) => status.camera);
-      for (const [camera, one] of tiles) if (one.desk === word.desk && !there.includes(camera)) drop(camera);
-      for (const camera of there) tiles.get(camera).desk = word.desk;
+      for (const [camera, one] of tiles) if (one.workspace === word.workspace && !there.includes(camera)) drop(camera);
+      for (const camera of there) tiles.get(camera).workspace = word.workspace;
       const on = [...tiles.values()].filter((one) => ["live", "lost"].includes(one.phase));
       const seen = on.some((one) => !one.replay) ? "cameras" : on.length ? "recordings" : "nothing";
       document.dispatchEvent(new CustomEvent("merau-on", { detail: seen }));
@@ -65,7 +65,7 @@
       wall.classList.toggle("plain", is);
       if (!is) words?.close();
       if (is === Boolean(words)) return;
-      words = is ? new EventSource(`/merau/words?visitor=${m.token}`) : null;
+      words = is ? new EventSource(`/merau/messages?token=${m.token}`) : null;
       if (!is) return;
       words.onmessage = ({ data }) => hear(JSON.parse(data));
       words.onerror = () => (words.readyState === EventSource.CLOSED ? location.reload() : lost());
@@ -179,7 +179,7 @@
         [`${status.bundle}${status.taught ? ` + ${m.say("taught classes")}` : ""}`],
         [status.device],
         ...(status.decoder ? [[m.told(status.decoder)]] : []),
-        ...(status.trouble ? [[m.element("b.bad", {}, m.told(status.trouble))]] : []),
+        ...(status.store_error ? [[m.element("b.bad", {}, m.told(status.store_error))]] : []),
       ];
       this.line.replaceChildren(...parts.flatMap((part, i) => (i ? [" · ", ...part] : part)));
     }
@@ -350,9 +350,9 @@
 
   // Beside the webcam at a low rate: the faces in it, or why it is not analysed. All else its tile tells.
   m.slow = (element, props, watch) => watch("value", () => {
-    const { trouble, faces = [] } = props.value ?? {};
+    const { error, faces = [] } = props.value ?? {};
     const seen = faces.map((face) => `${m.say("Face {track}", face)}: ${m.told(face.reason) || m.say(`state ${face.state}`)}`);
-    element.querySelector(".m").replaceChildren(m.element("p.status", { role: "status" }, trouble ? m.told(trouble) : seen.join(" · ")));
+    element.querySelector(".m").replaceChildren(m.element("p.status", { role: "status" }, error ? m.told(error) : seen.join(" · ")));
   });
 
   const line = (c, points, x, y, colour, dash) => {

@@ -28,7 +28,7 @@
       watch("value", () => this.take(props.value));
       document.addEventListener("keydown", (event) => this.key(event));
       document.addEventListener("merau-event", ({ detail }) => detail.event.final && this.later(detail.session));
-      document.addEventListener("merau-film", ({ detail }) => this.later(detail.session));
+      document.addEventListener("merau-clip", ({ detail }) => this.later(detail.session));
       m.whenEntered(() => this.draw());
     }
 
@@ -39,7 +39,7 @@
     }
 
     take(data) {
-      const same = this.data && data && this.data.session === data.session && this.data.desk === data.desk;
+      const same = this.data && data && this.data.session === data.session && this.data.workspace === data.workspace;
       this.data = data;
       if (!same) this.chosen = null;
       if (data && !this.event()) this.chosen = this.visible()[0]?.id ?? null;
@@ -56,7 +56,7 @@
       return found.sort((a, b) => (value(a) > value(b) ? way : value(a) < value(b) ? -way : a.onset_s - b.onset_s));
     }
 
-    url(what, query) { return m.url(what, { desk: this.data.desk, session: this.data.session, ...query }); }
+    url(what, query) { return m.url(what, { workspace: this.data.workspace, session: this.data.session, ...query }); }
 
     choose(id, play = false) {
       this.chosen = id;
@@ -164,8 +164,8 @@
 
     films(events) {
       const e = m.element;
-      const films = events.filter((event) => event.film).slice(0, 60).map((event) => {
-        const film = e("video", { src: this.url("film", { event: event.id }), preload: "metadata", playsinline: true });
+      const films = events.filter((event) => event.clip).slice(0, 60).map((event) => {
+        const film = e("video", { src: this.url("clip", { event: event.id }), preload: "metadata", playsinline: true });
         Object.assign(film, { muted: true, loop: true });
         return e(`button.${event.kind}`, { type: "button", "aria-current": String(event.id === this.chosen), onclick: () => this.choose(event.id, true), onpointerenter: () => { film.playbackRate = this.speed; started(film); }, onpointerleave: () => film.pause() },
           film, e("span", {}, `${m.clock(event.apex_s, true)} · ${event.given ? `✓ ${m.named(event.given)}` : m.verdict(event)}`));
@@ -180,14 +180,14 @@
       blur.checked = Boolean(this.blurs);
       return e("section.card.exports", { "aria-label": m.say("Export") }, e("span.faint", {}, m.say("Export")),
         ...this.data.formats.map((format) => link("events", format.toUpperCase(), { format })),
-        link("films", m.say("Films (ZIP)"), this.blurs ? { blur: 1 } : {}), e("label", {}, blur, " ", m.say("faces blurred")));
+        link("clips", m.say("Films (ZIP)"), this.blurs ? { blur: 1 } : {}), e("label", {}, blur, " ", m.say("faces blurred")));
     }
 
     detail() {
       const e = m.element;
       const event = this.event();
       if (!event) return e("section.card.detail", {}, e("p.faint", {}, m.say("No event is chosen.")));
-      const film = event.film ? e("video", { src: this.url("film", { event: event.id }), controls: true, playsinline: true, "aria-label": m.say("Film of the event") }) : null;
+      const film = event.clip ? e("video", { src: this.url("clip", { event: event.id }), controls: true, playsinline: true, "aria-label": m.say("Film of the event") }) : null;
       if (film) Object.assign(film, { muted: true, loop: true, defaultPlaybackRate: this.speed, playbackRate: this.speed, autoplay: true });
       const speeds = e("div.tools", {}, ...SPEEDS.map((speed) => e("button", { type: "button", "aria-pressed": String(speed === this.speed), onclick: () => { this.speed = speed; this.draw(); } }, `${speed}×`)));
       const pictures = [["onset_jpeg", "onset"], ["apex_jpeg", "apex"], ["flow_png", "movement"]].map(([name, caption]) => e("figure", {}, e("img", { src: this.url("picture", { event: event.id, name }), alt: m.say(caption), loading: "lazy" }), e("figcaption", {}, m.say(caption))));
@@ -235,6 +235,6 @@
     element.querySelector(".m").replaceChildren(
       e("div.shots", {}, ...(shots.length ? shots : [e("p.faint", {}, m.say("Name events above: five of each class make a good lesson."))])),
       e("p", { role: "status" }, m.told(explanation) || m.say("The recognizer answers with its own classes.")),
-      ...(taught ? [e("a", { href: m.url("head", { desk: props.value.desk }), download: "" }, m.say("Save what was taught"))] : []));
+      ...(taught ? [e("a", { href: m.url("head", { workspace: props.value.workspace }), download: "" }, m.say("Save what was taught"))] : []));
   });
 })();

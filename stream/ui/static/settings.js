@@ -11,7 +11,7 @@
       ["Kept", m.say("Sessions: {sessions}, events: {events}, words of yours: {labels}", one)],
       ["Purpose", one.purpose],
       ["Until", one.private ? m.say("This page is closed: then all of it is deleted.") : m.say("{hours} hours after it was recorded", { hours: retention_h })],
-      ...(one.where ? [["Where", one.where]] : []), ...(one.trouble ? [["Trouble", m.told(one.trouble)]] : []),
+      ...(one.where ? [["Where", one.where]] : []), ...(one.store_error ? [["Trouble", m.told(one.store_error)]] : []),
     ]));
     element.querySelector(".m").replaceChildren(e("div", { style: "display:grid;gap:16px" }, ...stores,
       section("Recognizer", [

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merau.stream.ui.event_clip import Still, blurred, bounds_s, cut, shown
+from merau.stream.ui.event_clip import StoredFrame, blurred, bounds_s, encode, frames_of
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def stills():
         image = np.full((240, 320, 3), 40, np.uint8)
         image[70:170, 110:210] = np.random.default_rng(0).integers(0, 255, (100, 100, 3))
         jpeg = cv2.imencode(".jpg", image)[1].tobytes()
-        kept.append(Still(float(t_s), jpeg, {1: (110.0, 70.0, 210.0, 170.0)}))
+        kept.append(StoredFrame(float(t_s), jpeg, {1: (110.0, 70.0, 210.0, 170.0)}))
     return kept
 
 
@@ -31,7 +31,7 @@ def test_a_film_has_every_picture_of_the_event_at_its_own_time(stills, make_even
     event = make_event(apex_s=1.0)
     start_s, end_s = bounds_s(event)
     wanted = [still.t_s for still in stills if start_s <= still.t_s <= end_s]
-    film = pictures(cut(shown(stills, event), event))
+    film = pictures(encode(frames_of(stills, event), event))
     assert [t_s for t_s, _ in film] == pytest.approx([t_s - wanted[0] for t_s in wanted], abs=2e-4)
     height, width = film[0][1].shape[:2]
     assert 150 < width < 180
@@ -40,14 +40,14 @@ def test_a_film_has_every_picture_of_the_event_at_its_own_time(stills, make_even
 
 def test_there_is_no_film_of_a_face_that_was_not_there(stills, make_event):
     for event in (make_event(apex_s=9.0), make_event(track=2)):
-        assert cut(shown(stills, event), event) is None
+        assert encode(frames_of(stills, event), event) is None
 
 
 def test_a_long_film_takes_no_more_memory_than_a_short_one(stills, make_event):
     def most_bytes(chosen):
         tracemalloc.start()
         try:
-            cut(chosen, make_event(apex_s=1.0))
+            encode(chosen, make_event(apex_s=1.0))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -57,7 +57,7 @@ def test_a_long_film_takes_no_more_memory_than_a_short_one(stills, make_event):
 
 def test_a_blurred_film_keeps_the_times_and_hides_the_face(stills, make_event):
     event = make_event(apex_s=1.0)
-    plain = cut(shown(stills, event), event)
+    plain = encode(frames_of(stills, event), event)
     hidden = pictures(blurred(plain))
     assert [t_s for t_s, _ in hidden] == [t_s for t_s, _ in pictures(plain)]
     detail = [cv2.Laplacian(image[:, :, 1], cv2.CV_64F).var() for _, image in (pictures(plain)[5], hidden[5])]

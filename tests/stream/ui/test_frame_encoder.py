@@ -7,9 +7,9 @@ import pytest
 from merau.stream.faces import Face, Quality
 from merau.stream.pipeline import FrameResult
 from merau.stream.sources import Frame
-from merau.stream.ui.frame_encoder import UNCUT, Film, Sinks
+from merau.stream.ui.frame_encoder import MAX_PENDING_CLIPS, EncoderOutputs, FrameEncoder
 
-EVENTS = 3 * UNCUT
+EVENTS = 3 * MAX_PENDING_CLIPS
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def test_where_films_are_cut_too_slowly_few_wait_and_a_recording_still_gets_all_
     films, go_on = [], threading.Event()
     with ThreadPoolExecutor(1) as cutter:
         cutter.submit(go_on.wait)
-        sinks = Sinks(lambda shot: None, lambda: False, lambda event, mp4: films.append(mp4), cutter)
-        film = Film(0, sinks, sends_pictures=False, waits=waits)
+        outputs = EncoderOutputs(lambda shot: None, lambda: False, lambda event, mp4: films.append(mp4), cutter)
+        film = FrameEncoder(0, outputs, sends_pictures=False, waits=waits)
         pushing = threading.Thread(target=lambda: [film.push(update) for update in updates] and film.end())
         pushing.start()
         pushing.join(0.5 if waits else None)
         assert pushing.is_alive() == waits  # a recording is held up, a camera is not
         go_on.set()
         pushing.join()
-    assert len(films) == EVENTS if waits else len(films) <= UNCUT
+    assert len(films) == EVENTS if waits else len(films) <= MAX_PENDING_CLIPS

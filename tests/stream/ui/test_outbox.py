@@ -1,11 +1,11 @@
 import asyncio
 import json
 
-from merau.stream.ui.outbox import Mailbox, Shot
+from merau.stream.ui.outbox import ClientOutbox, LiveFrame
 
 
 def shot(number, camera=1):
-    return Shot(camera, {"t_s": float(number)}, ((float(number), 1, 0.5, 0.1),), b"mesh", b"jpeg")
+    return LiveFrame(camera, {"t_s": float(number)}, ((float(number), 1, 0.5, 0.1),), b"mesh", b"jpeg")
 
 
 def unpacked(message):
@@ -15,12 +15,12 @@ def unpacked(message):
 
 def test_a_slow_page_loses_old_pictures_but_no_word_and_no_motion():
     async def scene():
-        mailbox = Mailbox(asyncio.get_running_loop())
+        outbox = ClientOutbox(asyncio.get_running_loop())
         for number in range(5):
-            mailbox.put(shot(number))
-            mailbox.note({"said": number})
-        mailbox.put(shot(9, camera=2))
-        return [await mailbox.take(), await mailbox.take()]
+            outbox.put_frame(shot(number))
+            outbox.put_message({"said": number})
+        outbox.put_frame(shot(9, camera=2))
+        return [await outbox.drain(), await outbox.drain()]
 
     first, second = asyncio.run(scene())
     assert [json.loads(word)["said"] for word in first[:5]] == list(range(5))

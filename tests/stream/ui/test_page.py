@@ -111,7 +111,7 @@ def test_cameras_come_and_go_while_it_runs_behind_a_login(serve, page, clip):
     for left in (1, 0):
         page.get_by_role("button", name="Remove this camera").first.click()
         expect(page.locator(".tile")).to_have_count(left)
-    assert not app.house.shared.cameras
+    assert not app.state.shared.cameras
     page.get_by_role("link", name="Log out").click()
     expect(page.get_by_label("password")).to_be_visible()
 
@@ -122,8 +122,8 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     page.get_by_role("button", name="Use my webcam").click()
     expect(page.get_by_label("Purpose of the analysis")).to_be_focused()
     expect(page.get_by_label("Purpose of the analysis")).to_be_in_viewport()
-    desk = next(iter(app.house.visitors.values())).desk
-    assert not desk.cameras  # consent comes first
+    workspace = next(iter(app.state.clients.values())).workspace
+    assert not workspace.cameras  # consent comes first
     consent(page, "my own face")
     tile = page.locator(".tile")
     expect(tile.locator("h2")).to_have_text("My webcam")
@@ -132,19 +132,19 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     assert page.evaluate("merau.webcam.coding") == "h264"
     page.get_by_role("button", name="Let my webcam go").click()
     expect(tile).to_have_count(0)
-    session, *_ = read_sessions(desk.store.path)
+    session, *_ = read_sessions(workspace.store.path)
     assert session.purpose == "my own face"
     assert session.consented
     assert session.frames > 30
-    times = [event.apex_s for event in read_events(desk.store.path, session.id) if event.kind == "micro"]
+    times = [event.apex_s for event in read_events(workspace.store.path, session.id) if event.kind == "micro"]
     assert times
     assert times[0] > 1
     page.close()
-    wait_for(lambda: not desk.folder.exists(), "the visitor's folder to go", deadline_s=10)
-    wait_for(lambda: not app.house.visitors, "the visitor to be forgotten", deadline_s=10)
+    wait_for(lambda: not workspace.folder.exists(), "the visitor's folder to go", deadline_s=10)
+    wait_for(lambda: not app.state.clients, "the visitor to be forgotten", deadline_s=10)
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith(("camera", "film", "decode web"))]
     assert not left
-    assert not list(read_events(app.house.shared.store.path))
+    assert not list(read_events(app.state.shared.store.path))
 
 
 def coding_of_a_webcam(page: Page) -> str:
@@ -183,9 +183,9 @@ def test_without_a_socket_a_webcam_is_analysed_at_a_low_rate(serve, page):
     expect(page.locator(".notice")).to_have_text("Faces in view are analysed")
     expect(page.locator(".tile .status")).to_contain_text("frames/s captured")
     expect(page.get_by_text("No camera yet.")).to_be_hidden()
-    desk = next(iter(app.house.visitors.values())).desk
+    workspace = next(iter(app.state.clients.values())).workspace
     page.close()
-    wait_for(lambda: not (app.house.visitors or desk.cameras), "the visitor and the camera to go", deadline_s=20)
+    wait_for(lambda: not (app.state.clients or workspace.cameras), "the visitor and the camera to go", deadline_s=20)
 
 
 def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip, tmp_path):
@@ -199,8 +199,8 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     expect(page.get_by_label("Session")).to_have_value(re.compile(r"short\.mp4"))
     choose(page, "Analyse a recording", clip)
     page.locator(".review tbody tr").first.wait_for()
-    visitor = next(iter(app.house.visitors.values()))
-    assert not list(visitor.desk.folder.glob("*.mp4"))  # the upload itself is not kept
+    client = next(iter(app.state.clients.values()))
+    assert not list(client.workspace.folder.glob("*.mp4"))  # the upload itself is not kept
     wait_for(lambda: page.locator(".detail video").count(), "a film")
     page.wait_for_function("document.querySelector('.detail video').videoWidth > 0")
     page.wait_for_function("[...document.querySelectorAll('.pictures img')].every((image) => image.naturalWidth > 0)")
@@ -227,15 +227,15 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     page.get_by_label("Another name").fill("smirk")
     page.get_by_label("Another name").press("Enter")
     wait_for(lambda: "smirk" in names(page), "my own class")
-    labels = read_labels(visitor.desk.store.path)
+    labels = read_labels(client.workspace.store.path)
     assert {label.label for label in labels} == set(names(page))
     assert all(label.embedding for label in labels)
 
     page.get_by_role("button", name="Teach these classes").click()
     expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
-    assert set(visitor.desk.lessons[-1].classes) == set(names(page))
+    assert set(client.workspace.heads[-1].classes) == set(names(page))
     expect(page.locator(".review p.anew").first).to_contain_text("judged by what was taught")
-    taught = {event.label for event in read_events(visitor.desk.store.path) if event.label}
+    taught = {event.label for event in read_events(client.workspace.store.path) if event.label}
     assert taught <= set(names(page))
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save what was taught").click()
@@ -247,7 +247,7 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     choose(page, "Load a saved lesson", head)
     expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
 
-    events = list(read_events(visitor.desk.store.path))
+    events = list(read_events(client.workspace.store.path))
     for form in FORMATS:
         with page.expect_download() as download:
             page.get_by_role("link", name=form.upper(), exact=True).click()
@@ -267,9 +267,9 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     page.get_by_label("I am sure").check()
     page.get_by_role("button", name="Delete everything").click()
     expect(page.get_by_label("I am sure")).not_to_be_checked()  # the page's word that all is gone
-    assert not read_sessions(visitor.desk.store.path)
-    assert not read_labels(visitor.desk.store.path)
-    assert not visitor.desk.lessons
+    assert not read_sessions(client.workspace.store.path)
+    assert not read_labels(client.workspace.store.path)
+    assert not client.workspace.heads
 
 
 def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_path):
@@ -291,7 +291,7 @@ def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_p
     page.get_by_role("tab", name="Einstellungen").click()
     expect(page.locator("#facts")).to_contain_text("auf der CPU")
     expect(page.locator("#facts")).not_to_contain_text(re.compile("samples|accuracy|on the|Optical"))
-    app.house.visitors.clear()
+    app.state.clients.clear()
     for tab in ("Durchsicht", "Einstellungen"):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(".toast-message-text").last).to_have_text(re.compile("^Diese Seite ist nicht mehr bekannt"))

@@ -21,7 +21,7 @@ from merau.engine.errors import UserError
 from merau.stream.ui.config import Login, UiSettings
 from merau.stream.ui.middleware import FREE, WAIT_S
 from merau.stream.ui.server import App
-from merau.stream.ui.server_state import ARRIVING_S, House
+from merau.stream.ui.server_state import CONNECT_S, ServerState
 from tests.stream.ui.waiting import wait_for
 
 PASSWORD = "correct horse"
@@ -40,7 +40,7 @@ def socket(
 ) -> ClientConnection:
     address = app.address.rstrip("/")
     return connect(
-        f"{address.replace('http', 'ws')}/merau/{path}?visitor={token}",
+        f"{address.replace('http', 'ws')}/merau/{path}?token={token}",
         origin=address if origin is None else origin,
         additional_headers={"Cookie": cookie, "X-Forwarded-Host": forwarded},
         proxy=None,
@@ -48,19 +48,19 @@ def socket(
     )
 
 
-def agreed(house: House) -> str:
+def agreed(state: ServerState) -> str:
     """A page whose visitor stated a purpose; returns its token."""
-    visitor = house.arrive()
-    visitor.desk.agree("a test")
-    return visitor.token
+    client = state.open_session()
+    client.workspace.record_consent("a test")
+    return client.token
 
 
 def test_the_login_guards_the_page_the_sockets_and_every_route(serve, clip):
     app = serve(clip, login=Login("anna", PASSWORD))
-    token = app.house.arrive().token
+    token = app.state.open_session().token
     opener = build_opener(ProxyHandler({}), HTTPCookieProcessor())
-    route = f"{app.address}merau/get/events?visitor={token}&desk=server&session=1&format=csv"
-    wait_for(lambda: app.house.shared.cameras and next(iter(app.house.shared.cameras.values())).session, "a session")
+    route = f"{app.address}merau/get/events?token={token}&workspace=server&session=1&format=csv"
+    wait_for(lambda: app.state.shared.cameras and next(iter(app.state.shared.cameras.values())).session, "a session")
     assert status(opener, f"{app.address}config") == status(opener, route) == 401
     for path in ("live", "webcam"):
         with pytest.raises(InvalidStatus, match="403"):
@@ -112,10 +112,10 @@ def test_a_foreign_name_for_this_machine_reads_nothing_without_a_login(serve):
     assert [named(local, host) for host in ("evil.example", "[evil", "127.0.0.1.evil.example:7860")] == [403] * 3
     assert [named(local, host) for host in ("localhost:7860", "127.0.0.1", "[::1]:7860")] == [200] * 3
     assert named(remote, "merau.example") == 200
-    token = local.house.arrive().token
+    token = local.state.open_session().token
     with pytest.raises(InvalidStatus, match="403"):
         connect(
-            f"ws://evil.example/merau/live?visitor={token}",
+            f"ws://evil.example/merau/live?token={token}",
             sock=create_connection(("127.0.0.1", int(local.address.rstrip("/").rpartition(":")[2]))),
             origin="http://evil.example",
         )
@@ -123,8 +123,8 @@ def test_a_foreign_name_for_this_machine_reads_nothing_without_a_login(serve):
 
 def test_two_pages_see_one_camera(showing):
     with (
-        socket(showing, "live", token=showing.house.arrive().token) as one,
-        socket(showing, "live", token=showing.house.arrive().token) as other,
+        socket(showing, "live", token=showing.state.open_session().token) as one,
+        socket(showing, "live", token=showing.state.open_session().token) as other,
     ):
         for live in (one, other):
             wait_for(lambda live=live: isinstance(live.recv(timeout=20), bytes), "a picture")
@@ -133,43 +133,43 @@ def test_two_pages_see_one_camera(showing):
 def test_strangers_get_no_camera_of_this_server(serve, clip):
     with pytest.raises(UserError, match="open to everybody"):
         serve(clip, host="0.0.0.0")
-    house = serve(host="0.0.0.0").house
+    state = serve(host="0.0.0.0").state
     with pytest.raises(UserError, match="after a login only"):
-        house.desk(house.arrive().token, "server")
+        state.workspace(state.open_session().token, "server")
 
 
 def test_pages_reach_only_what_is_theirs(serve):
     app = serve()
     opener = build_opener(ProxyHandler({}))
-    for query in ("visitor=guessed&desk=server", f"visitor={app.house.arrive().token}&desk=other"):
+    for query in ("token=guessed&workspace=server", f"token={app.state.open_session().token}&workspace=other"):
         assert status(opener, f"{app.address}merau/get/events?{query}&session=1&format=csv") == 404
 
 
 def test_nobody_is_analysed_without_consent(serve):
     app = serve()
-    with socket(app, "webcam", token=app.house.arrive().token) as webcam:
+    with socket(app, "webcam", token=app.state.open_session().token) as webcam:
         webcam.send(json.dumps({"zero_ms": 0}))
         assert "State the purpose" in json.loads(webcam.recv(timeout=20))["error"]
 
 
 def test_a_page_that_no_socket_reaches_is_known_while_it_listens(serve):
     app = serve()
-    visitor = app.house.arrive()
-    answer = build_opener(ProxyHandler({})).open(f"{app.address}merau/words?visitor={visitor.token}", timeout=20)
+    client = app.state.open_session()
+    answer = build_opener(ProxyHandler({})).open(f"{app.address}merau/messages?token={client.token}", timeout=20)
     assert b'"cameras"' in answer.readline()
-    visitor.seen_s -= 2 * ARRIVING_S  # it was opened long ago
-    for _ in range(6):  # the house looks around before each status
+    client.last_seen_s -= 2 * CONNECT_S  # it was opened long ago
+    for _ in range(6):  # the state looks around before each status
         wait_for(lambda: answer.readline().startswith(b"data:"), "a status")
-    assert visitor.token in app.house.visitors
+    assert client.token in app.state.clients
     answer.close()
-    wait_for(lambda: visitor.token not in app.house.visitors, "the page to be forgotten", deadline_s=10)
+    wait_for(lambda: client.token not in app.state.clients, "the page to be forgotten", deadline_s=10)
 
 
 def test_who_comes_too_late_waits_and_then_is_told_that_it_is_full(serve):
     app = serve(visitors=1, waiting=1)
 
     def come() -> ClientConnection:
-        webcam = socket(app, "webcam", token=agreed(app.house))
+        webcam = socket(app, "webcam", token=agreed(app.state))
         webcam.send(json.dumps({"zero_ms": 1000 * time.time()}))
         return webcam
 
@@ -191,22 +191,22 @@ def test_who_comes_too_late_waits_and_then_is_told_that_it_is_full(serve):
 
 def test_all_of_a_visitor_is_freed_within_ten_seconds(serve):
     app = serve()
-    token = agreed(app.house)
+    token = agreed(app.state)
     with socket(app, "live", token=token), socket(app, "webcam", token=token) as webcam:
         webcam.send(json.dumps({"zero_ms": 1000 * time.time()}))
         assert "go" in json.loads(webcam.recv(timeout=20))
-        visitor = app.house.visitor(token)
-        (camera,) = visitor.desk.cameras.values()
-        held = [weakref.ref(thing) for thing in (visitor, visitor.desk, camera, camera.wiring.recognizer)]
-        folder = visitor.desk.folder
-        del visitor, camera
+        client = app.state.client(token)
+        (camera,) = client.workspace.cameras.values()
+        held = [weakref.ref(thing) for thing in (client, client.workspace, camera, camera.context.recognizer)]
+        folder = client.workspace.folder
+        del client, camera
     wait_for(lambda: not any(thing() for thing in held), "the visitor to be freed", deadline_s=10)
     assert not folder.exists()
 
 
 def test_what_is_no_picture_ends_the_visit(serve):
     app = serve()
-    with socket(app, "webcam", token=agreed(app.house)) as webcam:
+    with socket(app, "webcam", token=agreed(app.state)) as webcam:
         webcam.send(json.dumps({"zero_ms": 1000 * time.time()}))
         assert "go" in json.loads(webcam.recv(timeout=20))
         webcam.send(b"\x07" + bytes(20))

@@ -62,7 +62,7 @@ class Shared:
             cookies = [cookie.partition(";")[0] for cookie in answer.headers.get_all("Set-Cookie")]
         self.cookie = "; ".join(cookies)
 
-    def arrive(self) -> dict[str, Any]:
+    def open_page(self) -> dict[str, Any]:
         """Open the page as its scripts do; returns what they are told."""
         config = json.loads(self.ask("config"))
         number = next(one["id"] for one in config["dependencies"] if any(how == "load" for _, how in one["targets"]))
@@ -75,7 +75,7 @@ class Shared:
 
     def live(self, token: str, origin: str) -> ClientConnection:
         return connect(
-            f"ws://{LINK}/merau/live?visitor={token}",
+            f"ws://{LINK}/merau/live?token={token}",
             sock=socket.create_connection(("127.0.0.1", self.port)),
             origin=origin,
             additional_headers={"Cookie": self.cookie},
@@ -110,13 +110,13 @@ def test_guests_come_by_the_link_and_bring_their_own_cameras(share):
     shared = share("--json")
     assert json.loads(shared.process.stdout.readline())["public"] == f"https://{LINK}"
     assert b"merau-live" in shared.ask("")
-    entered = shared.arrive()
+    entered = shared.open_page()
     assert not entered["trusted"]
     assert not shared.has_camera_field()
     with pytest.raises(HTTPError, match="404"):
-        shared.ask(f"merau/get/events?visitor={entered['token']}&desk=server&session=1&format=csv")
+        shared.ask(f"merau/get/events?token={entered['token']}&workspace=server&session=1&format=csv")
     with shared.live(entered["token"], f"https://{LINK}") as live:
-        assert json.loads(live.recv(timeout=20))["desk"] == "mine"
+        assert json.loads(live.recv(timeout=20))["workspace"] == "mine"
     with pytest.raises(InvalidStatus, match="403"):
         shared.live(entered["token"], "https://evil.example")
     assert ended(shared)[0] == ""
@@ -131,7 +131,7 @@ def test_who_logged_in_by_the_link_sees_the_cameras_of_this_machine(share, clip,
     with pytest.raises(HTTPError, match="401"):
         shared.ask("config")
     shared.log_in("anna", "geheim")
-    entered = shared.arrive()
+    entered = shared.open_page()
     assert entered["trusted"]
     assert shared.has_camera_field()
     with shared.live(entered["token"], f"https://{LINK}") as live:
