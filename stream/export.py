@@ -19,19 +19,25 @@ NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
 
 def write_csv(events: Sequence[Event], file: IO[bytes]) -> None:
     """One row per event; a nested field becomes one column per key: `aus.12`, `probabilities.positive`."""
-    rows = [_flat(event) for event in events]
-    columns = [column for name in FIELDS for column in _columns(name, events)]
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns(events), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for event in events:
+        fields = flat_fields(event)
+        writer.writerow({name: json.dumps(v) if isinstance(v, bool) else v for name, v in fields.items()})
     text.detach()
 
 
-def _flat(event: Event) -> dict[str, Any]:
+def flat_fields(event: Event) -> dict[str, Any]:
+    """The event's fields by column; a nested field gives one per key."""
     fields = event_fields(event)
     nested = {f"{name}.{key}": value for name in NESTED for key, value in fields.pop(name).items()}
-    return {name: json.dumps(value) if isinstance(value, bool) else value for name, value in (fields | nested).items()}
+    return fields | nested
+
+
+def columns(events: Sequence[Event]) -> list[str]:
+    """The columns of a table of `events`, nested fields by their keys."""
+    return [column for name in FIELDS for column in _columns(name, events)]
 
 
 def _columns(name: str, events: Sequence[Event]) -> list[str]:
