@@ -77,7 +77,7 @@ def shipped_names() -> list[str]:
     return sorted(card.parent.name for card in SHIPPED.glob("*/model.json"))
 
 
-def shipped(sha256: str) -> Path | None:
+def find_shipped(sha256: str) -> Path | None:
     """The folder of the bundle that ships with the package and has this `sha256`; None where there is none."""
     cards = SHIPPED.glob("*/model.json")
     return next((card.parent for card in cards if hashlib.sha256(card.read_bytes()).hexdigest() == sha256), None)
@@ -107,11 +107,11 @@ def read_checked(root: Traversable, name: str, digest: str, where: str) -> bytes
     return data
 
 
-def check_input(bundle: Bundle, feeds: dict[str, Any]) -> None:
-    """Raise UserError listing every point in which `bundle` was made for another input than `feeds`, which is nested
+def check_input(bundle: Bundle, given_input: dict[str, Any]) -> None:
+    """Raise UserError listing every point in which `bundle` was made for another input than `given_input`, nested
     like the card's "input".
     """
-    wanted, given = flatten(bundle.card["input"]), flatten(feeds)
+    wanted, given = flatten(bundle.card["input"]), flatten(given_input)
     names = sorted(wanted.keys() | given.keys())
     differing = [
         f"{name} is {wanted.get(name, 'absent')} in the bundle and {given.get(name, 'absent')} in the pipeline"

@@ -1,38 +1,35 @@
-"""Few-shot learning on a running recognizer: from labelled onset-apex pairs to a head that names the taught classes.
+"""Few-shot learning on a running recognizer: labelled onset-apex pairs in, a head for the user's own classes out.
 
-The trunk stays as it is; a head is fit on its embeddings in well under a second. All samples stay in the fit, so later
-ones refine and old classes do not fade; a `Lesson` is never changed, so to undo is to take the one before. Where a
-taught class is one that the bundle knows, or is named by Action Units ("AU4", "4+7"), what the few samples say is
-multiplied with what the bundle says: five samples alone know less than the bundle does. Where all classes are known, it
-counts only as far as samples left out in turn show that the bundle errs.
+The trunk stays as it is; a head is fitted to its embeddings in well under a second. All samples stay in the fit, so
+later samples refine it and old classes do not fade. A `FewShotHead` is immutable; to undo, use the one before.
+
+A class may be one that the bundle knows, or be named by Action Units ("AU4", "4+7"). The head's probabilities are then
+multiplied with the bundle's own, the prior, because five samples alone say less than the bundle does. Where the bundle
+knows all classes, the samples only count as far as cross-validation shows that the bundle is wrong.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load as deserialize
-from safetensors.numpy import save as serialize
 
 from merau.engine import heads
-from merau.engine.bundle import DOMAIN, HEAD, Bundle, shipped
-from merau.engine.errors import UserError
+from merau.engine.bundle import DOMAIN, Bundle
+from merau.engine.errors import Message, UserError
+from merau.engine.few_shot_file import HeadFile, not_a_head, other_bundle
 
 AUTO = "auto"
-FROM_ONE_SAMPLE_ON = ("cosine", "prototypes", "linear")  # the first is best where no sample can be left out
-FOLDS = 30  # at most so many times samples are left out, so that teaching stays under a second
-WEIGHTS = np.linspace(0, 1, 21)
-SURE = 1.5  # standard errors by which samples left out must become likelier for what was learned to count
-PRICE = 0.5  # log-likelihood that the whole weight must gain beyond that, a part of it as much less
-MISLABELLED = 0.1  # as if so many samples were: no single one makes the case against the bundle
-ASKED_FOR, BEST = "was asked for", "told samples left out in turn best"
-NONE_TO_SPARE = "is the choice without samples to spare"
-SAME_AS = {  # classes of the public sets by the names that bundles use
+CANDIDATE_KINDS = ("cosine", "prototypes", "linear")  # the first is the best choice without cross-validation
+MIN_KIND_GAIN = 0.1  # log-likelihood by which another kind must beat the first one: few samples are a noisy estimate
+MAX_FOLDS = 30  # keeps the fit under a second
+HEAD_WEIGHTS = np.linspace(0, 1, 21)
+STANDARD_ERRORS = 1.5  # of the cross-validated gain, which are subtracted from it when the head's weight is selected
+COMPLEXITY_PENALTY = 0.5  # in log-likelihood, for a weight of 1; proportionally less for a smaller one
+LABEL_NOISE = 0.1  # assumed share of wrong labels, so that no single sample outweighs the bundle
+SYNONYMS = {  # classes of the public data sets by the names that bundles use
     "happiness": "positive",
     "happy": "positive",
     "anger": "negative",
@@ -46,28 +43,15 @@ SAME_AS = {  # classes of the public sets by the names that bundles use
 ACTION_UNITS = re.compile(r"(?:AU)?\s*\d+(?:\s*\+\s*(?:AU)?\s*\d+)*", re.IGNORECASE)
 
 
-class Seen(Protocol):
-    """What `Sample.from_prediction` needs of a Prediction."""
-
-    @property
-    def embedding(self) -> np.ndarray: ...
-    @property
-    def prior(self) -> dict[str, float]: ...
-    @property
-    def aus(self) -> dict[str, float]: ...
-
-
-class Taught(Protocol):
-    """Whoever has a bundle: a Recognizer."""
-
-    @property
-    def bundle(self) -> Bundle: ...
-
-
 @dataclass(frozen=True)
 class Sample:
-    """One labelled onset-apex pair as the trunk saw it: `embedding` (d,) float32, `probabilities` of the bundle's own
-    classes (the prior) and `aus`, both 0..1.
+    """A labelled onset-apex pair, as the trunk described it.
+
+    Attributes:
+        label: Class of the pair.
+        embedding: (d,) float32.
+        probabilities: Of the bundle's own classes, 0 to 1.
+        aus: Probability of each Action Unit, 0 to 1.
     """
 
     label: str
@@ -75,19 +59,23 @@ class Sample:
     probabilities: dict[str, float]
     aus: dict[str, float]
 
-    @classmethod
-    def from_prediction(cls, label: str, prediction: Seen) -> "Sample":
-        return cls(label, prediction.embedding, prediction.prior, prediction.aus)
-
 
 @dataclass(frozen=True)
-class Lesson:
-    """What was taught: the samples and the head fit on them.
+class FewShotHead:
+    """A head fitted to a user's own samples.
 
-    `head` was fit on embeddings less `centre` (d,), divided by `scale` (d,), so that no part of them outweighs the
-    others; `kind` names it; `temperature` divides its logits. What it says, to the power of `weight`, is multiplied
-    with the bundle's prior; None: it stands alone. `estimate` is the accuracy on samples left out in turn, None where a
-    class has but one sample; `explanation` says all this to a person, in one sentence.
+    Attributes:
+        head: The classifier, on embeddings that are centred and scaled.
+        centre: (d,), subtracted from an embedding.
+        scale: (d,), by which the centred embedding is divided, so that no dimension outweighs the others.
+        kind: Kind of classifier, a key of heads.KINDS.
+        classes: Names of the classes.
+        weight: Exponent of the head's probabilities in their product with the prior; None: no prior is used.
+        temperature: Divisor of the head's logits.
+        estimate: Cross-validated accuracy; None where a class has a single sample.
+        explanation: What was fitted and how well it does, for people.
+        samples: The samples.
+        bundle_sha256: The bundle that made the embeddings.
     """
 
     head: heads.Head
@@ -98,250 +86,261 @@ class Lesson:
     weight: float | None
     temperature: float
     estimate: float | None
-    explanation: str
+    explanation: Message
     samples: tuple[Sample, ...]
     bundle_sha256: str
 
-    def probabilities(self, seen: Sample) -> dict[str, float]:
-        """Probability of each of `classes`, summing to 1, for a pair as the trunk saw it; its label does not matter."""
-        logits = self.head.logits((seen.embedding[None] - self.centre) / self.scale) / self.temperature
-        values = mixed(logits, prior([seen], self.classes), self.weight)[0]
+    def probabilities(self, sample: Sample) -> dict[str, float]:
+        """Probability of each of `classes`, summing to 1; the label of `sample` is ignored."""
+        logits = self.head.logits((sample.embedding[None] - self.centre) / self.scale) / self.temperature
+        values = combine_with_prior(logits, prior_probabilities([sample], self.classes), self.weight)[0]
         return {name: float(value) for name, value in zip(self.classes, values, strict=True)}
 
     def check(self, bundle: Bundle) -> None:
-        """Raise UserError unless it was taught to `bundle`: embeddings of another trunk mean something else."""
+        """Raise UserError unless the head was fitted to `bundle`, as embeddings of two trunks do not compare."""
         if self.bundle_sha256 != bundle.sha256:
-            raise UserError(f"This head was taught to another bundle than {bundle.name}: teach it anew.")
+            raise UserError("This head was fitted to another bundle than {bundle}: fit it again.", bundle=bundle.name)
 
     def save(self, path: Path) -> None:
-        """Write the head and its samples as safetensors. Raises UserError where the file cannot be written."""
-        known, units = (tuple(names) for names in (self.samples[0].probabilities, self.samples[0].aus))
-        metadata = {
-            "bundle_sha256": self.bundle_sha256,
-            "kind": self.kind,
-            "labels": json.dumps([sample.label for sample in self.samples]),
-            "known": json.dumps(known),
-            "aus": json.dumps(units),
-        }
-        arrays = {
-            "embedding": np.stack([sample.embedding for sample in self.samples]).astype(np.float32),
-            "probabilities": table([sample.probabilities for sample in self.samples], known),
-            "aus": table([sample.aus for sample in self.samples], units),
-        }
-        try:
-            path.write_bytes(serialize(arrays, metadata=metadata))
-        except OSError as error:
-            raise UserError(f"The head cannot be written to {path}: {error.strerror}.") from error
+        """Write the head to a safetensors file.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        HeadFile.of(
+            self.bundle_sha256,
+            self.kind,
+            [sample.label for sample in self.samples],
+            [sample.embedding for sample in self.samples],
+            [sample.probabilities for sample in self.samples],
+            [sample.aus for sample in self.samples],
+        ).write(path)
 
     @classmethod
-    def load(cls, path: Path, taught: Taught | Bundle) -> "Lesson":
-        """Read a head that was taught to the same bundle; the fit is repeated. UserError for another's, or no head."""
-        metadata, arrays = read(path)
-        bundle = taught if isinstance(taught, Bundle) else taught.bundle
+    def load(cls, path: Path, bundle: Bundle) -> "FewShotHead":
+        """Read a head that was fitted to `bundle` and fit it again.
+
+        Raises:
+            UserError: The file is not a head, or the head was fitted to another bundle.
+        """
+        file = HeadFile.read(path)
         try:
-            if (sha256 := metadata["bundle_sha256"]) == bundle.sha256:
-                return teach(unpacked(metadata, arrays, bundle), bundle, kind=metadata["kind"])
+            if (sha256 := file.metadata["bundle_sha256"]) == bundle.sha256:
+                samples = [Sample(*row) for row in file.rows(bundle)]
+                return fit_few_shot(samples, bundle, kind=file.metadata["kind"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path.name} is no head file of merau.") from error
-        if shipped(sha256):
-            raise UserError(
-                f"{path.name} was taught to another bundle than {bundle.name}: start merau with this --head and "
-                "without --bundle."
-            )
-        raise UserError(
-            f"{path.name} was taught to a recognizer that does not ship with this version, an older one perhaps: teach "
-            "its samples again from their films or pictures (merau adapt), or start merau with that --bundle."
-        )
+            raise not_a_head(path) from error
+        raise other_bundle(path, sha256, bundle)
 
 
-def unpacked(metadata: dict[str, str], arrays: dict[str, np.ndarray], bundle: Bundle) -> list[Sample]:
-    """The samples of a head's file. ValueError, KeyError or TypeError unless `Lesson.save` could have written it."""
-    labels, known, units = (json.loads(metadata[name]) for name in ("labels", "known", "aus"))
-    embeddings, probabilities, aus = (arrays[name] for name in ("embedding", "probabilities", "aus"))
-    if (
-        metadata["kind"] not in heads.KINDS
-        or not all(isinstance(label, str) and label for label in labels)
-        or set(known) != set(bundle.card["classes"])
-        or not set(units) <= set(bundle.card["aus"])
-        or embeddings.shape != (len(labels), heads.load(bundle.content[HEAD]).dimension)
-        or not all(((part >= 0) & (part <= 1)).all() for part in (probabilities, aus))
-    ):
-        raise ValueError
-    return [
-        Sample(label, embedding, dict(zip(known, p, strict=True)), dict(zip(units, u, strict=True)))
-        for label, embedding, p, u in zip(
-            labels, embeddings.astype(np.float32), probabilities.tolist(), aus.tolist(), strict=True
-        )
-    ]
+@dataclass(frozen=True)
+class _SampleArrays:
+    """Samples as arrays: scaled embeddings (N, d), labels (N,) as indices of `classes`, and the prior (N, C)."""
+
+    embeddings: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    prior: np.ndarray
 
 
-def taught_to(path: Path) -> str:
-    """sha256 of the bundle that the head at `path` was taught to. UserError where there is no head."""
-    metadata, _ = read(path)
-    return metadata.get("bundle_sha256", "")
+@dataclass(frozen=True)
+class _Selection:
+    """A kind of head with the parameters and the accuracy that cross-validation gave it."""
+
+    kind: str
+    weight: float | None
+    temperature: float
+    accuracy: float
 
 
-def read(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Metadata and arrays of a head's file. UserError where it is none."""
-    try:
-        data = path.read_bytes()
-        size = int.from_bytes(data[:8], "little")
-        return json.loads(data[8 : 8 + size]).get("__metadata__") or {}, deserialize(data)
-    except OSError as error:
-        raise UserError(f"There is no head to be read at {path}: {error.strerror}.") from error
-    except (SafetensorError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path.name} is no head file of merau.") from error
+def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO) -> FewShotHead:
+    """Fit a head to the samples of at least two classes.
 
+    To refine a head, fit its samples and the new ones together.
 
-def teach(samples: Sequence[Sample], taught: Taught | Bundle, *, kind: str = AUTO) -> Lesson:
-    """Fit a head on `samples`, one or more of each of at least two classes.
+    Args:
+        samples: One or more of each class.
+        bundle: The bundle that made the embeddings.
+        kind: "linear", "cosine" or "prototypes"; "auto" selects by cross-validation, or takes a linear correction of
+            the bundle where the bundle knows all classes.
 
-    With kind "auto" the one of heads.KINDS that best tells samples left out in turn; where all classes are known, a
-    linear one that corrects the bundle. To refine a lesson, teach its samples and the new ones together. Raises
-    UserError where it cannot be taught, or `kind` is unknown.
+    Raises:
+        UserError: There are fewer than two classes, an embedding is not finite, or the kind is unknown.
     """
-    bundle = taught if isinstance(taught, Bundle) else taught.bundle
     if kind not in (AUTO, *heads.KINDS):
         raise UserError(f"The kind of head is {kind!r}: choose one of {', '.join((AUTO, *heads.KINDS))}.")
     classes = tuple(sorted({sample.label for sample in samples}))
     if len(classes) < 2:
-        only = f"only {classes[0]!r} was" if classes else "none was"
-        raise UserError(f"A head needs samples of at least two classes; {only} given.")
-    centre, scale = spread(bundle)
-    embeddings = (np.stack([sample.embedding for sample in samples]) - centre) / scale
-    labels = np.array([classes.index(sample.label) for sample in samples])
-    known = prior(samples, classes)
-    coincide = sum(meaning(name, samples[0]) is not None for name in classes)
-    held = np.concatenate([np.empty(0, int), *held_out(labels)])
-    corrected = known if coincide == len(classes) else None
-    weight: float | None
-    if corrected is not None:
-        chosen, temperature = "linear" if kind == AUTO else kind, 1.0
-        weight, accuracy = earned(left_out(chosen, embeddings, labels, classes, corrected), labels[held], known[held])
-        told = explained_correction(chosen, weight, len(samples), classes)
+        raise too_few_classes(classes)
+    centre, scale = embedding_scale(bundle)
+    problem = _SampleArrays(
+        (np.stack([sample.embedding for sample in samples]) - centre) / scale,
+        np.array([classes.index(sample.label) for sample in samples]),
+        classes,
+        prior_probabilities(samples, classes),
+    )
+    known = sum(match_known_class(name, samples[0]) is not None for name in classes)
+    correction = problem.prior if known == len(classes) else None
+    if correction is not None:
+        selection = select_correction("linear" if kind == AUTO else kind, problem)
     else:
-        trials = []
-        for name in FROM_ONE_SAMPLE_ON if kind == AUTO else (kind,):
-            logits = left_out(name, embeddings, labels, classes)
-            for weight in (None, 1.0) if coincide else (None,):
-                trials.append((*judged(logits, labels[held], known[held], weight), name, weight))
-        usual = FROM_ONE_SAMPLE_ON[0]  # a few samples left out err: another kind must be clearly better
-        _, accuracy, temperature, chosen, weight = min(trials, key=lambda t: t[0] + (0.1 if t[3] != usual else 0))
-        reason = ASKED_FOR if kind != AUTO else BEST if len(held) else NONE_TO_SPARE
-        told = explained(chosen, reason, weight is not None, len(samples), classes)
-    estimate = accuracy if np.bincount(labels).min() > 1 else None
-    return Lesson(
-        fit(chosen, embeddings, labels, classes, corrected),
+        selection = select_head(CANDIDATE_KINDS if kind == AUTO else (kind,), problem, with_prior=known > 0)
+    estimate = selection.accuracy if np.bincount(problem.labels).min() > 1 else None
+    return FewShotHead(
+        fit_head(selection.kind, problem.embeddings, problem.labels, classes, correction),
         centre,
         scale,
-        chosen,
+        selection.kind,
         classes,
-        weight,
-        temperature,
+        selection.weight,
+        selection.temperature,
         estimate,
-        told + rated(estimate),
+        explain(selection, len(samples), classes, corrects=correction is not None, estimate=estimate),
         tuple(samples),
         bundle.sha256,
     )
 
 
-def spread(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and spread of each dimension of the embeddings in the bundle's own domain; 0 and 1 where it holds none."""
+def too_few_classes(classes: tuple[str, ...]) -> UserError:
+    """Build the error for samples of one class or none."""
+    if classes:
+        return UserError("A head needs samples of at least two classes; all given are '{name}'.", name=classes[0])
+    return UserError("A head needs samples of at least two classes; none were given.")
+
+
+def embedding_scale(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread (d,) of embeddings in the bundle's own domain; 0 and 1 where it has no such samples."""
     if DOMAIN not in bundle.content:
         return np.zeros(1, np.float32), np.ones(1, np.float32)
     known = deserialize(bundle.content[DOMAIN])["embedding"]
     return known.mean(0), known.std(0) + 0.05 * known.std()
 
 
-def held_out(labels: np.ndarray) -> list[np.ndarray]:
-    """Indices of the samples that are left out in turn, those whose class keeps another one: one by one, and where they
-    are many, so many at a time that there are FOLDS of them, of each class its share.
+def cross_validation_folds(labels: np.ndarray) -> list[np.ndarray]:
+    """Indices of the samples that each fold leaves out.
+
+    A sample that is the only one of its class is never left out. Up to MAX_FOLDS samples are left out one by one; more
+    are spread over MAX_FOLDS folds, each class evenly.
     """
     repeated = np.flatnonzero(np.bincount(labels)[labels] > 1)
     by_class = repeated[np.argsort(labels[repeated], kind="stable")]
-    return [by_class[fold::FOLDS] for fold in range(min(FOLDS, len(by_class)))]
+    return [by_class[fold::MAX_FOLDS] for fold in range(min(MAX_FOLDS, len(by_class)))]
 
 
-def fit(
-    kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], corrected: np.ndarray | None
+def left_out_indices(labels: np.ndarray) -> np.ndarray:
+    """Indices (M,) of the samples in `cross_validation_folds`, in the order of the folds."""
+    return np.concatenate([np.empty(0, int), *cross_validation_folds(labels)])
+
+
+def fit_head(
+    kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], correction: np.ndarray | None
 ) -> heads.Head:
-    """A head of `kind`; a linear one is fit to what the prior `corrected` (N, C) gets wrong, where there is one."""
-    if kind == "linear" and corrected is not None:
-        return heads.Linear.correcting(corrected, embeddings, labels, classes)
+    """Fit a head of `kind`; a linear one to the errors of the prior `correction` (N, C), if given."""
+    if kind == "linear" and correction is not None:
+        return heads.Linear.fit_residual(correction, embeddings, labels, classes)
     return heads.KINDS[kind].fit(embeddings, labels, classes)
 
 
-def left_out(
-    kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], corrected: np.ndarray | None = None
-) -> np.ndarray:
-    """Logits (M, C) for each of `held_out`, by the head fit without it."""
-    rows = [np.empty((0, len(classes)))]
-    for out in held_out(labels):
-        rest = np.setdiff1d(np.arange(len(labels)), out)
-        head = fit(kind, embeddings[rest], labels[rest], classes, None if corrected is None else corrected[rest])
-        rows.append(head.logits(embeddings[out]))
+def cross_validated_logits(kind: str, problem: _SampleArrays, *, correct_prior: bool = False) -> np.ndarray:
+    """Logits (M, C) for each of `left_out_indices`, by a head fitted without it."""
+    rows = [np.empty((0, len(problem.classes)))]
+    for left_out in cross_validation_folds(problem.labels):
+        rest = np.setdiff1d(np.arange(len(problem.labels)), left_out)
+        correction = problem.prior[rest] if correct_prior else None
+        head = fit_head(kind, problem.embeddings[rest], problem.labels[rest], problem.classes, correction)
+        rows.append(head.logits(problem.embeddings[left_out]))
     return np.concatenate(rows)
 
 
-def earned(logits: np.ndarray, labels: np.ndarray, known: np.ndarray) -> tuple[float, float]:
-    """The weight of what was said of samples left out, `logits` (M, C), in the product with the prior `known`, and the
-    accuracy with it. It is that one of WEIGHTS by which they become likelier most surely: 0 where the prior is right
-    about the samples, or they are too few to tell.
+def select_correction(kind: str, problem: _SampleArrays) -> _Selection:
+    """Select the weight of a head that corrects the prior."""
+    left_out = left_out_indices(problem.labels)
+    logits = cross_validated_logits(kind, problem, correct_prior=True)
+    weight, accuracy = select_head_weight(logits, problem.labels[left_out], problem.prior[left_out])
+    return _Selection(kind, weight, 1.0, accuracy)
+
+
+def select_head(kinds: Sequence[str], problem: _SampleArrays, *, with_prior: bool) -> _Selection:
+    """Select the kind of head, its temperature and, `with_prior`, whether it is combined with the prior."""
+    left_out = left_out_indices(problem.labels)
+    labels, prior = problem.labels[left_out], problem.prior[left_out]
+    trials = []
+    for kind in kinds:
+        logits = cross_validated_logits(kind, problem)
+        for weight in (None, 1.0) if with_prior else (None,):
+            loss, accuracy, temperature = select_temperature(logits, labels, prior, weight)
+            penalty = 0 if kind == CANDIDATE_KINDS[0] else MIN_KIND_GAIN
+            trials.append((loss + penalty, _Selection(kind, weight, temperature, accuracy)))
+    return min(trials, key=lambda trial: trial[0])[1]
+
+
+def select_head_weight(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> tuple[float, float]:
+    """Weight of the few-shot head in the product with the prior, and the accuracy with it.
+
+    The weight, one of HEAD_WEIGHTS, maximizes the cross-validated gain in log-likelihood less STANDARD_ERRORS standard
+    errors and the complexity penalty. It is 0 where the prior is right about the samples, or they are too few.
+
+    Args:
+        logits: (M, C) of samples left out of the fit.
+        labels: (M,).
+        prior: (M, C).
     """
     if not len(labels):
         return 0.0, 0.0
-    said = np.stack([mixed(logits, known, weight) for weight in WEIGHTS])
-    right = said[:, np.arange(len(labels)), labels]
-    likelihood = np.log((1 - MISLABELLED) * right + MISLABELLED) * heads.evenly(labels)
+    probabilities = np.stack([combine_with_prior(logits, prior, weight) for weight in HEAD_WEIGHTS])
+    of_label = probabilities[:, np.arange(len(labels)), labels]
+    likelihood = np.log((1 - LABEL_NOISE) * of_label + LABEL_NOISE) * heads.class_balanced_weights(labels)
     gain = likelihood - likelihood[0]
-    best = np.argmax(gain.sum(1) - SURE * np.sqrt((gain**2).sum(1)) - PRICE * WEIGHTS)
-    return float(WEIGHTS[best]), float((said[best].argmax(1) == labels).mean())
+    penalty = STANDARD_ERRORS * np.sqrt((gain**2).sum(1))
+    best = np.argmax(gain.sum(1) - penalty - COMPLEXITY_PENALTY * HEAD_WEIGHTS)
+    return float(HEAD_WEIGHTS[best]), float((probabilities[best].argmax(1) == labels).mean())
 
 
-def judged(
-    logits: np.ndarray, labels: np.ndarray, known: np.ndarray, weight: float | None
+def select_temperature(
+    logits: np.ndarray, labels: np.ndarray, prior: np.ndarray, weight: float | None
 ) -> tuple[float, float, float]:
-    """Mean negative log-likelihood, accuracy, and the temperature (from 1/2 to 4) at which the former is least."""
+    """Least mean negative log-likelihood, the accuracy with it, and its temperature (1/2 to 4)."""
     if not len(labels):
         return 0.0, 0.0, 1.0
     best = (np.inf, 0.0, 1.0)
     for temperature in np.geomspace(0.5, 4, 13):
-        p = mixed(logits / temperature, known, weight)
+        p = combine_with_prior(logits / temperature, prior, weight)
         loss = float(-np.log(p[np.arange(len(labels)), labels] + 1e-9).mean())
         best = min(best, (loss, float((p.argmax(1) == labels).mean()), float(temperature)))
     return best
 
 
-def mixed(logits: np.ndarray, known: np.ndarray, weight: float | None) -> np.ndarray:
-    """Probabilities (N, C): of the samples' `logits`, and with a `weight` their power times the prior `known`."""
+def combine_with_prior(logits: np.ndarray, prior: np.ndarray, weight: float | None) -> np.ndarray:
+    """Probabilities (N, C) of `logits`, to the power of `weight` and times `prior`; without a weight, theirs alone."""
     alone = heads.softmax(logits)
-    return alone if weight is None else heads.softmax(weight * np.log(alone + 1e-9) + np.log(known + 1e-9))
+    return alone if weight is None else heads.softmax(weight * np.log(alone + 1e-9) + np.log(prior + 1e-9))
 
 
-def prior(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarray:
-    """What the bundle says of the taught `classes`, (N, C), rows sum to 1.
+def prior_probabilities(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarray:
+    """Probabilities (N, C) that the bundle gives to `classes`; rows sum to 1.
 
-    A known class has its own probability (shared, where several taught classes are the same known one), one named by
-    Action Units their geometric mean; the others share equally what the bundle gives to classes that were not taught.
+    A class that the bundle knows has the bundle's probability, shared where several of `classes` mean the same one. A
+    class named by Action Units has their geometric mean. The others share equally what the bundle gives to its
+    remaining classes.
     """
-    meanings = [meaning(name, samples[0]) for name in classes]
-    known = [m for m in meanings if isinstance(m, str)]
+    matches = [match_known_class(name, samples[0]) for name in classes]
+    known = [match for match in matches if isinstance(match, str)]
     scores = np.zeros((len(samples), len(classes)))
     for i, sample in enumerate(samples):
         left = max(1 - sum(sample.probabilities[name] for name in set(known)), 1e-3)
-        for c, m in enumerate(meanings):
-            if isinstance(m, str):
-                scores[i, c] = sample.probabilities[m] / known.count(m)
-            elif m:
-                scores[i, c] = np.exp(np.mean(np.log([sample.aus[au] + 1e-6 for au in m])))
+        for c, match in enumerate(matches):
+            if isinstance(match, str):
+                scores[i, c] = sample.probabilities[match] / known.count(match)
+            elif match:
+                scores[i, c] = np.exp(np.mean(np.log([sample.aus[au] + 1e-6 for au in match])))
             else:
                 scores[i, c] = left / (len(classes) - len(known))
     return scores / scores.sum(1, keepdims=True)
 
 
-def meaning(label: str, sample: Sample) -> str | tuple[str, ...] | None:
-    """The bundle's class, or its Action Units, that a taught class is; None for a new one."""
-    name = SAME_AS.get(label.lower(), label.lower())
+def match_known_class(label: str, sample: Sample) -> str | tuple[str, ...] | None:
+    """Find the bundle's class, or the Action Units, that `label` means; None for a new class."""
+    name = SYNONYMS.get(label.lower(), label.lower())
     same = next((known for known in sample.probabilities if known.lower() == name), None)
     if same or not ACTION_UNITS.fullmatch(label.strip()):
         return same
@@ -349,25 +348,45 @@ def meaning(label: str, sample: Sample) -> str | tuple[str, ...] | None:
     return units if set(units) <= set(sample.aus) else None
 
 
-def table(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
-    """(N, len(names)) float32."""
-    return np.array([[row[name] for name in names] for row in rows], np.float32)
+def explain(
+    selection: _Selection, samples: int, classes: Sequence[str], *, corrects: bool, estimate: float | None
+) -> Message:
+    """Say what was fitted and how well it does."""
+    template = "Trained on {samples} labelled samples in {count} classes ({classes}). {method} {accuracy}"
+    return Message(
+        template,
+        {
+            "samples": samples,
+            "count": len(classes),
+            "classes": ", ".join(classes),
+            "method": describe_correction(selection.weight) if corrects else describe_method(selection),
+            "accuracy": describe_estimate(estimate),
+        },
+    )
 
 
-def explained(chosen: str, reason: str, product: bool, samples: int, classes: Sequence[str]) -> str:
-    times = ", multiplied with what the bundle knows of these classes" if product else ""
-    head = f"A {chosen} head" if chosen != "prototypes" else "Prototypes"
-    return f"{head} on {samples} samples of {', '.join(classes)}{times}: it {reason}; "
+def describe_method(selection: _Selection) -> Message:
+    """Name the classifier, and the prior where it is used."""
+    if selection.weight is None:
+        return Message("Classifier: {kind}.", {"kind": selection.kind})
+    return Message("Classifier: {kind}, combined with the recognizer's own probabilities.", {"kind": selection.kind})
 
 
-def explained_correction(chosen: str, weight: float, samples: int, classes: Sequence[str]) -> str:
-    listed = ", ".join(classes)
+def describe_correction(weight: float | None) -> Message:
+    """Say how much the samples change the probabilities of a bundle that knows all classes."""
     if not weight:
-        return f"The bundle knows {listed}, and {samples} samples do not show that it errs: its answers stay; "
-    head = f"A head of kind {chosen} on {samples} samples"
-    return f"{head} corrects the bundle, which knows {listed}, with a weight of {weight:.0%}; "
+        return Message(
+            "The recognizer already knows these classes, and the samples do not show that it is wrong: its own "
+            "probabilities stay in use."
+        )
+    return Message(
+        "The recognizer already knows these classes; the samples correct it with a weight of {weight}.",
+        {"weight": f"{weight:.0%}"},
+    )
 
 
-def rated(estimate: float | None) -> str:
-    right = "not known, there are too few samples (one of a class)" if estimate is None else f"{estimate:.0%} right"
-    return f"estimate from samples left out: {right}."
+def describe_estimate(estimate: float | None) -> Message:
+    """State the cross-validated accuracy, or that it is unknown."""
+    if estimate is None:
+        return Message("Too few samples to estimate the accuracy: label at least 5 of each class.")
+    return Message("Estimated accuracy: {accuracy} (cross-validation).", {"accuracy": f"{estimate:.0%}"})

@@ -46,7 +46,7 @@ class Linear:
         return cls(tuple(classes), slope.astype(np.float32), (weight[:, -1] - slope @ mean).astype(np.float32))
 
     @classmethod
-    def correcting(
+    def fit_residual(
         cls, known: np.ndarray, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, l2: float = 1.0
     ) -> "Linear":
         """What is to be added to the log of another's probabilities `known` (N, C), little where they are right:
@@ -54,7 +54,9 @@ class Linear:
         """
         check_samples(embeddings, labels, classes)
         target, offset = np.eye(len(classes))[labels], np.log(known + 1e-9)
-        weight = regression(embeddings, target, l2, offset=offset, share=evenly(labels)).astype(np.float32)
+        weight = regression(embeddings, target, l2, offset=offset, share=class_balanced_weights(labels)).astype(
+            np.float32
+        )
         return cls(tuple(classes), weight[:, :-1], weight[:, -1])
 
     @property
@@ -128,7 +130,7 @@ KINDS: dict[str, type[Linear] | type[Cosine] | type[Prototypes]] = {
 }
 
 
-def evenly(labels: np.ndarray) -> np.ndarray:
+def class_balanced_weights(labels: np.ndarray) -> np.ndarray:
     """Shares (N,), 1 in the mean, by which every class among `labels` (N,) counts the same."""
     counts = np.bincount(labels)
     return len(labels) / np.count_nonzero(counts) / counts[labels]

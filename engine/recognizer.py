@@ -1,12 +1,10 @@
-"""From the onset and the apex crop of one face to Action Units and an expression."""
+"""From the onset and apex crop of one face to Action Units and an expression."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 
 from merau.engine import bundle as bundles
@@ -14,21 +12,27 @@ from merau.engine import heads
 from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver
 from merau.engine.errors import DeviceError, UserError
-from merau.engine.few_shot import Lesson, Sample, taught_to
-from merau.engine.flow import METHODS, pair_flow
+from merau.engine.few_shot import FewShotHead, Sample
+from merau.engine.few_shot_file import bundle_of_head
+from merau.engine.flow import pair_flow
+from merau.engine.preprocess import apex_image, downsample, input_spec, split_pattern_and_magnitude
 from merau.engine.runtimes.batching import Answer
-from merau.engine.runtimes.select import choose, on_cpu, takes_crops
+from merau.engine.runtimes.select import on_cpu, select_runtime, takes_crops
 
-GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
-APEX_PX = 64  # side of the apex picture, for trunks that look at one; 256 is what MERAU's authors take
-FLOOR_PX = 0.02  # below this spread a flow is noise, and is not blown up any further
-DOUBT = {"something": 0.1, "nothing": 0.8}  # the range of doubt of bundles that do not tell theirs
-UNKNOWN_MAGNITUDE = 8.0  # 256 px: no flow is that large
+NO_EXPRESSION = "no expression"  # the class for a pair without an expression, in bundles that have one
+NO_EXPRESSION_RANGE = {"something": 0.1, "nothing": 0.8}  # for bundles whose card does not state their range
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What an embedding is taken for: probability per class, and of the bundle's own classes, whatever was taught."""
+class Classification:
+    """Class probabilities of an embedding.
+
+    Attributes:
+        probabilities: By class, summing to 1.
+        prior: Probabilities of the bundle's own classes; the same as `probabilities` without a few-shot head.
+        label: The most probable class.
+        uncertain: Whether the label is too improbable to be named.
+    """
 
     probabilities: dict[str, float]
     prior: dict[str, float]
@@ -38,8 +42,15 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one onset-apex pair shows. `aus` and `probabilities` are 0..1, the latter summing to 1; `prior` holds the
-    probabilities of the bundle's own classes, the same unless others were taught; `embedding` (d,) float32.
+    """The recognizer's output for one onset-apex pair.
+
+    Attributes:
+        aus: Probability of each Action Unit, by its number.
+        probabilities: By class, summing to 1.
+        prior: Probabilities of the bundle's own classes; the same as `probabilities` without a few-shot head.
+        label: The most probable class.
+        uncertain: Whether the label is too improbable to be named.
+        embedding: (d,) float32.
     """
 
     aus: dict[str, float]
@@ -49,11 +60,22 @@ class Prediction:
     uncertain: bool
     embedding: np.ndarray
 
+    def as_sample(self, label: str) -> Sample:
+        """Label the pair, as a sample for a few-shot head."""
+        return Sample(label, self.embedding, self.prior, self.aus)
+
 
 class Recognizer:
-    """A bundle ready to run. One `predict` at a time per object. `device` is the one asked for; `choice` says on
-    what it runs, and why. `doubt`: below the first probability of "no expression" a face surely shows one, above the
-    second surely none.
+    """A bundle that is ready to run. Call `predict` from one thread at a time.
+
+    Attributes:
+        bundle: The bundle.
+        spec: Layout of the crops that `predict` takes.
+        device: The requested device, "auto", "cpu" or "cuda".
+        runtime: The runtime in use, and the reason for it.
+        no_expression_range: (low, high). A probability of "no expression" below `low` means an expression, above
+            `high` none; between them it is undecided.
+        few_shot_head: The head that classifies instead of the bundle's own, if any.
     """
 
     def __init__(
@@ -62,14 +84,17 @@ class Recognizer:
         self.bundle, self.spec = bundle, spec or CropSpec()
         self.flow_method: str = bundle.card["input"].get("flow", "none")
         self.apex_px: int = bundle.card["input"].get("apex_px", 0)
-        bundles.check_input(bundle, feeds(self.spec, self.flow_method, apex_px=self.apex_px))
-        self.trunk, self.choice = choose(bundle, device, precision)
+        bundles.check_input(bundle, input_spec(self.spec, self.flow_method, apex_px=self.apex_px))
+        self.trunk, self.runtime = select_runtime(bundle, device, precision)
         self._precision, self.device = precision, device
         self.head = read_head(bundle)
-        self.temperature, self.threshold = (bundle.card["calibration"][k] for k in ("temperature", "threshold"))
-        self.doubt = tuple((DOUBT | bundle.card["calibration"])[k] for k in ("something", "nothing"))
-        self._unit_scaling = np.array(unit_scaling(bundle)).T
-        self.lesson: Lesson | None = None
+        calibration = bundle.card["calibration"]
+        self.temperature, self.threshold = calibration["temperature"], calibration["threshold"]
+        self.no_expression_range = tuple(
+            (NO_EXPRESSION_RANGE | calibration)[limit] for limit in ("something", "nothing")
+        )
+        self._au_scaling = np.array(au_scaling(bundle)).T
+        self.few_shot_head: FewShotHead | None = None
 
     @classmethod
     def load(
@@ -81,32 +106,48 @@ class Recognizer:
         precision: str = "int8",
         spec: CropSpec | None = None,
     ) -> "Recognizer":
-        """The bundle at `bundle` on the GPU or the CPU (engine.runtimes.choice), with the classes of the `head` that
-        was taught to it. By default the one that ships and that the head was taught to; without a head what ships, on
-        a GPU its twin, whose flow is computed there too.
+        """Load a bundle and, optionally, a few-shot head.
 
-        Raises UserError where it is damaged, wants other input, the head belongs to another, or `device` "cuda" cannot
-        be had.
+        Args:
+            bundle: A folder or zip. Default: the bundle that `head` was fitted to; without a head the shipped bundle
+                "default" on the CPU and "farneback", which computes its flow on the GPU, on a GPU.
+            head: File of a few-shot head.
+            device: "cpu", "cuda", or "auto" for a GPU where there is one.
+            precision: "int8" or "fp32"; on a GPU also "fp16" and "fp8".
+            spec: Layout of the crops.
+
+        Raises:
+            UserError: The bundle is damaged or needs other input, the head was fitted to another bundle, or `device`
+                is "cuda" and no GPU can be used.
         """
         if head:
             recognizer = cls.load(
-                bundle or bundles.shipped(taught_to(head)), device=device, precision=precision, spec=spec
+                bundle or bundles.find_shipped(bundle_of_head(head)), device=device, precision=precision, spec=spec
             )
-            recognizer.teach(Lesson.load(head, recognizer))
+            recognizer.use_head(FewShotHead.load(head, recognizer.bundle))
             return recognizer
         if bundle is None and device != "cpu" and driver.probe().gpus:
-            twin = cls(bundles.load(bundles.SHIPPED / "farneback"), spec=spec, precision=precision, device=device)
-            if twin.choice.device == "cuda":
-                return twin
+            on_gpu = cls(bundles.load(bundles.SHIPPED / "farneback"), spec=spec, precision=precision, device=device)
+            if on_gpu.runtime.device == "cuda":
+                return on_gpu
         return cls(bundles.load(bundle), spec=spec, precision=precision, device=device)
 
     @property
     def flow_device(self) -> str:
-        """Where the flow of a pair is computed: "cpu" also on a GPU, unless the bundle was made for the flow there."""
-        return self.choice.device if takes_crops(self.bundle) else "cpu"
+        """Device that computes the flow of a pair: "cpu", or "cuda" for a bundle made for the flow on a GPU."""
+        return self.runtime.device if takes_crops(self.bundle) else "cpu"
 
-    def predict(self, onset: np.ndarray, apex: np.ndarray) -> Prediction:
-        """`onset`, `apex`: full crops (180, 168) uint8 grey, cut with the same layout."""
+    def predict(self, onset: np.ndarray, apex: np.ndarray, *, spotted: bool = False) -> Prediction:
+        """Recognize the expression of an onset-apex pair.
+
+        Args:
+            onset: Full crop (180, 168) uint8, grey.
+            apex: Full crop of the same layout.
+            spotted: Whether a spotter saw a movement between the two; see `classify`.
+
+        Raises:
+            UserError: A crop has another shape or type, or the GPU fails and `device` is "cuda".
+        """
         for name, crop in (("onset", onset), ("apex", apex)):
             if crop.shape != self.spec.full or crop.dtype != np.uint8:
                 raise UserError(f"The {name} crop is {crop.shape} {crop.dtype}: expected {self.spec.full} uint8.")
@@ -115,108 +156,83 @@ class Recognizer:
         except DeviceError as error:
             if self.device == "cuda":
                 raise
-            self.trunk, self.choice = on_cpu(self.bundle, self._precision, str(error).rstrip("."))
-            logging.getLogger(__name__).warning("The CPU takes over: %s.", self.choice)
+            self.trunk, self.runtime = on_cpu(self.bundle, self._precision, str(error).rstrip("."))
+            logging.getLogger(__name__).warning("The CPU takes over: %s.", self.runtime)
             embedding, au_logits = self._embed(onset, apex)
-        aus = named(self.bundle.card["aus"], self.units(au_logits)[0])
-        said = self.judge(embedding[0], aus)
-        return Prediction(aus, said.probabilities, said.prior, said.label, said.uncertain, embedding[0])
+        aus = by_name(self.bundle.card["aus"], self.au_probabilities(au_logits)[0])
+        found = self.classify(embedding[0], aus, spotted=spotted)
+        return Prediction(aus, found.probabilities, found.prior, found.label, found.uncertain, embedding[0])
 
-    def units(self, logits: np.ndarray) -> np.ndarray:
-        """Probabilities of the Action Units from what the trunk says of them, both (N, 17)."""
-        slope, offset = self._unit_scaling
+    def au_probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Turn the trunk's Action Unit logits (N, 17) into calibrated probabilities (N, 17)."""
+        slope, offset = self._au_scaling
         return 1 / (1 + np.exp(-(slope * logits + offset)))
 
-    def judge(self, embedding: np.ndarray, aus: dict[str, float]) -> Judgement:
-        """What the trunk's `embedding` (d,) is taken for, with the classes that are taught now."""
-        known = heads.softmax(self.head.logits(embedding[None])[0] / self.temperature)
-        prior = named(self.head.classes, known)
-        lesson = self.lesson  # read once: it may be swapped at any time
-        probabilities = lesson.probabilities(Sample("", embedding, prior, aus)) if lesson else prior
+    def classify(self, embedding: np.ndarray, aus: dict[str, float], *, spotted: bool = False) -> Classification:
+        """Classify an embedding with the head in use, without running the trunk.
+
+        The label is uncertain where its probability is below the bundle's threshold. With `spotted` it is also
+        uncertain where the bundle's own head says "no expression": the spotter saw a movement. A few-shot head knows
+        from its samples which movements are no expression, so its label stands.
+
+        Args:
+            embedding: (d,) float32.
+            aus: Probability of each Action Unit.
+            spotted: Whether a spotter saw a movement between onset and apex.
+        """
+        own = heads.softmax(self.head.logits(embedding[None])[0] / self.temperature)
+        prior = by_name(self.head.classes, own)
+        head = self.few_shot_head  # read once: another thread may replace it
+        probabilities = head.probabilities(Sample("", embedding, prior, aus)) if head else prior
         label = max(probabilities, key=probabilities.__getitem__)
-        return Judgement(probabilities, prior, label, probabilities[label] < self.threshold)
+        contradicts_spotter = spotted and head is None and label == NO_EXPRESSION
+        uncertain = probabilities[label] < self.threshold or contradicts_spotter
+        return Classification(probabilities, prior, label, uncertain)
 
     def facial_flow(self, onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
-        """Flow (2, size_px, size_px) float32 px of the inner square, head motion removed: for people to look at."""
+        """Compute the flow (2, size_px, size_px) float32 px of the inner square, without head motion."""
         return pair_flow(onset, apex, spec=self.spec, method=self.flow_method)
 
     def _embed(self, onset: np.ndarray, apex: np.ndarray) -> Answer:
-        """Embedding (1, d) and Action Unit logits (1, 17)."""
+        """Run the trunk: embedding (1, d) and Action Unit logits (1, 17)."""
         if self.flow_device == "cuda":
             return self.trunk.embed(onset=onset[None], apex=apex[None])
-        pattern, magnitude = normalise(shrink(self.facial_flow(onset, apex))[None])
+        pattern, magnitude = split_pattern_and_magnitude(downsample(self.facial_flow(onset, apex))[None])
         inputs = {"flow": pattern, "magnitude": magnitude}
         if self.apex_px:
-            picture = apex_picture(apex, self.spec, self.apex_px)
-            inputs |= {"apex": picture[None], "has_apex": np.ones((1, 1), np.float32)}
+            image = apex_image(apex, self.spec, self.apex_px)
+            inputs |= {"apex": image[None], "has_apex": np.ones((1, 1), np.float32)}
         return self.trunk.embed(**inputs)
 
-    def teach(self, lesson: Lesson | None) -> None:
-        """Answer with the classes of `lesson` from the next prediction on; None goes back to the bundle's own."""
-        if lesson:
-            lesson.check(self.bundle)
-        self.lesson = lesson
+    def use_head(self, head: FewShotHead | None) -> None:
+        """Classify with `head` from the next prediction on; None restores the bundle's own head.
+
+        Raises:
+            UserError: The head was fitted to another bundle.
+        """
+        if head:
+            head.check(self.bundle)
+        self.few_shot_head = head
 
 
-def unit_scaling(bundle: bundles.Bundle) -> list[tuple[float, float]]:
-    """Slope and offset of the logits of each Action Unit; unchanged where none were fitted."""
-    told = bundle.card["calibration"].get("units", {})
-    return [told.get(unit, (1.0, 0.0)) for unit in bundle.card["aus"]]
+def au_scaling(bundle: bundles.Bundle) -> list[tuple[float, float]]:
+    """Slope and offset of the logits of each Action Unit; (1, 0) where none were fitted."""
+    fitted = bundle.card["calibration"].get("units", {})
+    return [fitted.get(unit, (1.0, 0.0)) for unit in bundle.card["aus"]]
 
 
-def named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+def by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    """Pair each name with its value as a Python float."""
     return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
-def feeds(spec: CropSpec, flow_method: str, *, apex_px: int = 0) -> dict[str, Any]:
-    """What `predict` puts into a trunk, in the form of the card's "input"; `apex_px` is 0 for one that sees no picture.
-
-    Raises UserError on an unknown flow method, or where the picture's side is no power of two up to 256.
-    """
-    if apex_px not in (0, 32, 64, 128, 256):
-        raise UserError(f"The bundle wants apex pictures of {apex_px!r} px; this version gives 32, 64, 128 or 256.")
-    if flow_method not in METHODS:
-        raise UserError(f"The bundle wants flow method {flow_method!r}; this version has {', '.join(METHODS)}.")
-    return {
-        "crop": asdict(spec),
-        "flow": flow_method,
-        "head_motion": "affine+depth",
-        "grid": GRID,
-        "apex_px": apex_px,
-        "floor_px": FLOOR_PX,
-    }
-
-
-def shrink(flow: np.ndarray) -> np.ndarray:
-    """`flow` (2, S, S) px as (2, 32, 32) float32 means, still in px of the square it came from."""
-    return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in flow])
-
-
-def apex_picture(apex: np.ndarray, spec: CropSpec, size_px: int = APEX_PX) -> np.ndarray:
-    """The inner square of a full crop (H, W) uint8 as (1, size_px, size_px) float32 in 0..1."""
-    inner = np.ascontiguousarray(apex[spec.inner])
-    way = cv2.INTER_AREA if size_px < spec.size_px else cv2.INTER_LINEAR
-    return cv2.resize(inner, (size_px, size_px), interpolation=way)[None].astype(np.float32) / 255
-
-
-def normalise(flow: np.ndarray, known: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Pattern and size apart: flows (N, 2, G, G) px -> pattern (N, 2, G, G) and magnitude (N, 1), both float32.
-
-    The pattern has the spatial median taken off and is divided by its standard deviation, which itself, as log2 px,
-    is the magnitude: the pattern tells which expression, the magnitude whether there is one. Where it is not `known`
-    ((N,) or one for all), as in flow sets scaled sample by sample, the magnitude is UNKNOWN_MAGNITUDE: trunks are
-    trained on that, too, and then judge the pattern alone.
-    """
-    centred = flow - np.median(flow, axis=(2, 3), keepdims=True)
-    spread = np.maximum(centred.std(axis=(1, 2, 3), keepdims=True), FLOOR_PX)
-    pattern = np.clip(centred / spread, -6, 6)
-    magnitude = np.where(np.reshape(known, (-1, 1)), np.log2(spread[:, 0, 0]), UNKNOWN_MAGNITUDE)
-    return pattern.astype(np.float32), magnitude.astype(np.float32)
-
-
 def read_head(bundle: bundles.Bundle) -> heads.Head:
-    """The head of `bundle`; its classes must be the card's."""
+    """Read the bundle's own head.
+
+    Raises:
+        UserError: Its classes are not those of the card.
+    """
     head = heads.load(bundle.content[bundles.HEAD])
     if list(head.classes) != bundle.card["classes"]:
-        raise UserError(f"Bundle {bundle.name} names the classes {bundle.card['classes']}, its head {head.classes}.")
+        raise UserError(f"Bundle {bundle.name} has the classes {bundle.card['classes']}, but its head {head.classes}.")
     return head

@@ -49,7 +49,8 @@ from merau.engine.cuda.preprocess import Facial
 from merau.engine.errors import UserError
 from merau.engine.flow import face_cells, pair_flow
 from merau.engine.patch_flow import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
-from merau.engine.recognizer import GRID, Recognizer, normalise, read_head, shrink
+from merau.engine.preprocess import GRID, downsample, split_pattern_and_magnitude
+from merau.engine.recognizer import Recognizer, read_head
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
 
@@ -156,7 +157,9 @@ def differences() -> dict[str, Any]:
     for spec in SPECS:
         onset, apex = crops(2, spec.full)
         each = zip(onset, apex, strict=True)
-        true = normalise(np.stack([shrink(pair_flow(*one, spec=spec, method="farneback")) for one in each]))
+        true = split_pattern_and_magnitude(
+            np.stack([downsample(pair_flow(*one, spec=spec, method="farneback")) for one in each])
+        )
         columns = zip(("pattern", "magnitude"), trunk_input(onset, apex, spec), true, strict=True)
         inputs["{}x{}".format(*spec.full)] = {name: float(np.abs(a - b).max()) for name, a, b in columns}
     for size in ((180, 168), (61, 75)):
@@ -319,7 +322,7 @@ def spotted_ms(crops: np.ndarray) -> float:
 def pairs_per_s(recognizer: Recognizer, onset: np.ndarray, apex: np.ndarray) -> float:
     """Predictions a second of threads that ask without a pause, a recognizer to each, one engine behind them."""
     recognizers = [
-        Recognizer(recognizer.bundle, device="cuda", precision=recognizer.choice.precision) for _ in range(CAMERAS)
+        Recognizer(recognizer.bundle, device="cuda", precision=recognizer.runtime.precision) for _ in range(CAMERAS)
     ]
     with ThreadPoolExecutor(CAMERAS) as cameras:
         began_s = time.perf_counter()

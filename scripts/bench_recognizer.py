@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from merau.engine.crop import CropSpec
 from merau.engine.flow import METHODS, pair_flow
-from merau.engine.recognizer import Recognizer, normalise, shrink
+from merau.engine.preprocess import downsample, split_pattern_and_magnitude
+from merau.engine.recognizer import Recognizer
 
 REPEATS = 300
 
@@ -35,7 +36,7 @@ def main() -> None:
     spec = CropSpec()
     onset = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, spec.full, dtype=np.uint8), (0, 0), 1.5)
     apex = np.roll(onset, 1, axis=0)
-    pattern, magnitude = normalise(shrink(pair_flow(onset, apex, spec=spec))[None])
+    pattern, magnitude = split_pattern_and_magnitude(downsample(pair_flow(onset, apex, spec=spec))[None])
     times: dict[str, dict[str, float]] = {
         f"flow and head motion, {method}": timed(lambda method=method: pair_flow(onset, apex, spec=spec, method=method))
         for method in METHODS

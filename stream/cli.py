@@ -316,19 +316,19 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _adapt(arguments: argparse.Namespace) -> int:
-    from merau.engine.few_shot import teach
+    from merau.engine.few_shot import fit_few_shot
     from merau.engine.recognizer import Recognizer
     from merau.stream.commands.adapt import judge_of, once, read_samples
 
     bundle = arguments.bundle or (None if arguments.head else judge_of(arguments.samples))
     recognizer = _warm(Recognizer.load(bundle, head=arguments.head))
-    given = list(recognizer.lesson.samples) if recognizer.lesson else []
+    given = list(recognizer.few_shot_head.samples) if recognizer.few_shot_head else []
     for path in arguments.samples:
         given += read_samples(path, recognizer)
     samples = once(given)
     if again := len(given) - len(samples):
         print(f"{again} of {len(given)} samples were given before: each counts once.", file=sys.stderr)
-    lesson = teach(samples, recognizer, kind=arguments.kind)
+    lesson = fit_few_shot(samples, recognizer.bundle, kind=arguments.kind)
     lesson.save(arguments.out)
     said = {
         "written": str(arguments.out),
@@ -336,7 +336,7 @@ def _adapt(arguments: argparse.Namespace) -> int:
         "classes": list(lesson.classes),
         "samples": len(lesson.samples),
         "estimate": lesson.estimate,
-        "explanation": lesson.explanation,
+        "explanation": str(lesson.explanation),
     }
     print(json.dumps(said) if arguments.json else f"{lesson.explanation}\nWritten to {arguments.out}.")
     return 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from merau.engine.errors import UserError
 from merau.engine.flow import flow_picture
-from merau.engine.recognizer import Judgement, Prediction, Recognizer
+from merau.engine.recognizer import NO_EXPRESSION, Prediction, Recognizer
 from merau.engine.validation import check_range
 from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.events import Event
@@ -21,15 +21,6 @@ from merau.stream.scheduling import CPU_SLOTS, CpuSlots
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
-
-NO_EXPRESSION = "no expression"  # the class of bundles that have one
-
-
-def unsure(said: Prediction | Judgement, recognizer: Recognizer) -> bool:
-    """Whether what `recognizer` said of an event is uncertain: also where it sees no expression, for the spotter saw
-    one, unless it was taught on the spot what is none.
-    """
-    return said.uncertain or (said.label == NO_EXPRESSION and recognizer.lesson is None)
 
 
 @dataclass(frozen=True)
@@ -255,7 +246,7 @@ class Pipeline:
             aus=prediction.aus if prediction else {},
             probabilities=prediction.probabilities if prediction else {},
             label=prediction.label if prediction else "",
-            uncertain=unsure(prediction, self.recognizer) if prediction else False,
+            uncertain=prediction.uncertain if prediction else False,
             quality=min(span.onset.quality.score, span.apex.quality.score),
             final=span.final,
             bundle=bundle.name,
@@ -269,11 +260,11 @@ class Pipeline:
         for known_onset, known_apex, prediction in self._predictions:
             if known_onset is onset and known_apex is apex:
                 return prediction
-        if self.recognizer.choice.device == "cuda":
+        if self.recognizer.runtime.device == "cuda":
             with self._slots.released():
-                prediction = self.recognizer.predict(onset.grey, apex.grey)
+                prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
         else:
-            prediction = self.recognizer.predict(onset.grey, apex.grey)
+            prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
         self._predictions.append((onset, apex, prediction))
         return prediction
 
@@ -284,7 +275,7 @@ class Pipeline:
             Below 0 the face certainly shows an expression, above 1 it certainly shows none. None if the bundle has no
             class for faces without an expression.
         """
-        low, high = self.recognizer.doubt
+        low, high = self.recognizer.no_expression_range
         probability = self._predict(onset, apex).prior.get(NO_EXPRESSION)
         return None if probability is None else (probability - low) / (high - low)
 

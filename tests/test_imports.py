@@ -57,6 +57,31 @@ def test_torch_stays_with_the_trainers(room):
         assert not packages(file) & {"torch", "torchvision", "onnxscript"}, file
 
 
+def import_graph() -> dict[str, set[str]]:
+    """The modules of all rooms, each with the modules that it imports anywhere in its file."""
+    files = {module(file): file for room in MAY_IMPORT for file in (ROOT / room).rglob("*.py")}
+
+    def known(name: str) -> str:
+        """The module that an imported name is, or is defined in."""
+        return name if name in files else name.rpartition(".")[0]
+
+    return {name: {known(other) for other in imported(file)} & files.keys() - {name} for name, file in files.items()}
+
+
+def module(file: Path) -> str:
+    """The dotted name of a room's file."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("merau", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def test_imports_have_no_circle():
+    graph = import_graph()
+    assert "merau.engine.recognizer" in graph["merau.stream.pipeline"]
+    while leaves := {name for name, others in graph.items() if not others & graph.keys()}:
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+    assert not graph, f"these modules import each other: {sorted(graph)}"
+
+
 WATCH = """
 import json, sys
 from merau.stream.cli import main

@@ -7,7 +7,7 @@ from merau.engine.cuda.device import BLOCK, Device, Memory, blocks
 from merau.engine.cuda.farneback import Farneback
 from merau.engine.errors import UserError
 from merau.engine.flow import face_cells, motion_basis
-from merau.engine.recognizer import FLOOR_PX, GRID
+from merau.engine.preprocess import FLOOR_PX, GRID
 
 MOST_CELLS = 1536
 KERNELS = {"fit_head": "PPPPPiii", "remove_head": "PPPPiiiii", "normalise": "PPPif"}

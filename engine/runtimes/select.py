@@ -24,7 +24,7 @@ _sharing = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Choice:
+class RuntimeInfo:
     """What runs, and why: `device` is "cpu" or "cuda"; `why` is half a sentence."""
 
     device: str
@@ -36,7 +36,7 @@ class Choice:
         return f"{self.runtime}, {self.precision}, on {'the CPU' if self.device == 'cpu' else 'the GPU'}: {self.why}"
 
 
-def choose(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, Choice]:
+def select_runtime(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, RuntimeInfo]:
     """The trunk of `bundle` on "cpu", "cuda", or with "auto" on whichever can be had.
 
     Raises UserError, one sentence, where "cuda" cannot be had, or on "cpu" the precision.
@@ -58,16 +58,16 @@ def choose(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, Choice]:
     return on_cpu(bundle, precision, why)
 
 
-def on_cpu(bundle: Bundle, precision: str, why: str) -> tuple[Trunk, Choice]:
+def on_cpu(bundle: Bundle, precision: str, why: str) -> tuple[Trunk, RuntimeInfo]:
     """The trunk of `bundle` on the CPU, in INT8 where only a GPU has the precision, and that it runs there because of
     `why`.
     """
     precision = precision if precision in TRUNKS else "int8"
     trunk = OnnxTrunk(bundle.content[TRUNKS[precision]])
-    return trunk, Choice("cpu", f"onnxruntime {onnxruntime.__version__}", precision, why)
+    return trunk, RuntimeInfo("cpu", f"onnxruntime {onnxruntime.__version__}", precision, why)
 
 
-def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, Choice]:
+def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, RuntimeInfo]:
     """The engine of `bundle`, built at the first call and shared by all that ask for it. "fp32" runs as "fp16"."""
     probe = driver.probe()
     if not probe.gpus:
@@ -78,7 +78,7 @@ def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, Choice]:
             _shared[bundle.sha256, precision] = Batcher(started(bundle, precision).embed)
         trunk = _shared[bundle.sha256, precision]
     trt = tensorrt.library()
-    return trunk, Choice("cuda", tensorrt.called(trt), precision, f"{device().gpu.name}, {probe.why}")
+    return trunk, RuntimeInfo("cuda", tensorrt.called(trt), precision, f"{device().gpu.name}, {probe.why}")
 
 
 def started(bundle: Bundle, precision: str) -> Trunk:

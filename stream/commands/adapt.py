@@ -60,7 +60,7 @@ def judge_of(paths: Sequence[Path]) -> Path | None:
     """The shipped bundle that judged most labelled events of the stores among `paths`; None where none did."""
     labels = (label for path in paths if path.suffix.lower() != ".csv" for label in read_labels(path))
     judges = Counter(label.bundle_sha256 for label in labels if label.embedding)
-    return next((found for sha256, _ in judges.most_common() if (found := bundles.shipped(sha256))), None)
+    return next((found for sha256, _ in judges.most_common() if (found := bundles.find_shipped(sha256))), None)
 
 
 def from_store(path: Path, recognizer: Recognizer) -> list[Sample]:
@@ -164,4 +164,4 @@ def sample(label: str, onset: dict[int, Crop], apex: dict[int, Crop], recognizer
     tracks = sorted(onset.keys() & apex.keys(), key=lambda track: abs(np.linalg.det(apex[track].matrix[:, :2])))
     if not tracks:
         raise UserError(f"No face can be made out at both onset and apex ({where}): leave this sample out.")
-    return Sample.from_prediction(label, recognizer.predict(onset[tracks[0]].grey, apex[tracks[0]].grey))
+    return recognizer.predict(onset[tracks[0]].grey, apex[tracks[0]].grey).as_sample(label)

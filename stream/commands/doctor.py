@@ -27,7 +27,7 @@ def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, An
     `merau watch` would take. Raises UserError when it cannot run, or the store cannot be read.
     """
     recognizer = Recognizer.load(bundle_path)
-    bundle, choice = recognizer.bundle, recognizer.choice
+    bundle, choice = recognizer.bundle, recognizer.runtime
     probe = driver.probe()
     return {
         "machine": {

@@ -35,7 +35,7 @@ class FlowBackend:
         self._gpu_demanded = recognizer.device == "cuda"
         self._slots = slots
         self._gpu: Batcher | None = None
-        if recognizer.choice.device == "cuda":
+        if recognizer.runtime.device == "cuda":
             try:
                 self._gpu = patch_flow_on_gpu(*spec.full)
             except DeviceError as error:
@@ -67,4 +67,4 @@ class FlowBackend:
 def describe_runtime(recognizer: Recognizer, flow: FlowBackend) -> str:
     """Say for a person on which device the recognizer and both kinds of optical flow run, and why."""
     pair_flow = f"{recognizer.flow_method} on {DEVICE_NAMES[recognizer.flow_device]}"
-    return f"{recognizer.choice}. Optical flow: {pair_flow}, the spotter's on {DEVICE_NAMES[flow.device]}"
+    return f"{recognizer.runtime}. Optical flow: {pair_flow}, the spotter's on {DEVICE_NAMES[flow.device]}"

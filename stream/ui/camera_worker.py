@@ -191,8 +191,8 @@ class Camera:
             "reconnects": state.reconnects if state else 0,
             "delay_ms": round(self.delay_ms, 1),
             "bundle": self.context.recognizer.bundle.name,
-            "device": "GPU" if self.context.recognizer.choice.device == "cuda" else "CPU",
+            "device": "GPU" if self.context.recognizer.runtime.device == "cuda" else "CPU",
             "decoder": state.decoder if state else "",
-            "taught": self.context.recognizer.lesson is not None,
+            "taught": self.context.recognizer.few_shot_head is not None,
             "store_error": str(self.context.store.last_error or ""),
         }

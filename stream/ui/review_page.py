@@ -235,6 +235,6 @@ def _lesson(workspace: Workspace) -> tuple[dict[str, Any], object, object]:
         "counts": dict(counts.most_common()),
         "enough": ENOUGH,
         "taught": bool(workspace.heads),
-        "explanation": workspace.heads[-1].explanation if workspace.heads else "",
+        "explanation": str(workspace.heads[-1].explanation) if workspace.heads else "",
     }
     return told, gr.update(interactive=len(counts) > 1), gr.update(interactive=bool(workspace.heads))

@@ -15,10 +15,11 @@ import numpy as np
 from merau.engine import bundle as bundles
 from merau.engine.bundle import Bundle
 from merau.engine.errors import UserError
-from merau.engine.few_shot import Lesson, Sample, taught_to, teach
-from merau.engine.recognizer import Judgement, Recognizer
+from merau.engine.few_shot import FewShotHead, Sample, fit_few_shot
+from merau.engine.few_shot_file import bundle_of_head
+from merau.engine.recognizer import Classification, Recognizer
 from merau.stream.events import Consent, Event
-from merau.stream.pipeline import PipelineSettings, unsure
+from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import Source
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 from merau.stream.store import Label, MotionCurve, Store, read_curves, read_events, read_labels, read_sessions
@@ -47,7 +48,8 @@ class Workspace:
         self.consent: Consent | None = None
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, dict[int, Trace]] = {}
-        self.heads: list[Lesson] = [self._judge.lesson] if self._judge.lesson else []  # the last one is in use
+        head = self._judge.few_shot_head
+        self.heads: list[FewShotHead] = [head] if head else []  # the last one is in use
         self._loaded = list(self.heads)  # those of them that came from files
         self.store.replace_reclassifications([])  # what the page taught went with its server
         self._viewers: set[ClientOutbox] = set()
@@ -185,22 +187,22 @@ class Workspace:
         ]
         return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
 
-    def teach(self) -> Lesson:
+    def teach(self) -> FewShotHead:
         """Fit a head to all samples and use it from the next frame on; `undo_head` restores the one before."""
-        return self.use(teach(self.samples(), self.bundle))
+        return self.use(fit_few_shot(self.samples(), self.bundle))
 
-    def load_head(self, path: Path) -> Lesson:
+    def load_head(self, path: Path) -> FewShotHead:
         """Answer with the head at `path` from the next frame on, and with the bundle that it was taught to.
 
         Raises UserError unless that one ships or is this server's own.
         """
-        sha256 = taught_to(path)
-        found = None if sha256 == self._own.sha256 else bundles.shipped(sha256)
-        lesson = Lesson.load(path, bundles.load(found) if found else self._own)
+        sha256 = bundle_of_head(path)
+        found = None if sha256 == self._own.sha256 else bundles.find_shipped(sha256)
+        lesson = FewShotHead.load(path, bundles.load(found) if found else self._own)
         self._loaded.append(lesson)
         return self.use(lesson)
 
-    def use(self, lesson: Lesson) -> Lesson:
+    def use(self, lesson: FewShotHead) -> FewShotHead:
         self.heads.append(lesson)
         self._apply_head()
         return lesson
@@ -220,7 +222,7 @@ class Workspace:
         cameras = list(self.cameras.values())
         if wanted == self.bundle.sha256:
             for recognizer in (self._judge, *(camera.context.recognizer for camera in cameras)):
-                recognizer.teach(self.heads[-1] if self.heads else None)
+                recognizer.use_head(self.heads[-1] if self.heads else None)
         else:
             self._judge = self._recognizer()
             for camera in cameras:
@@ -231,7 +233,7 @@ class Workspace:
         self.store.replace_reclassifications(
             (
                 session,
-                replace(event, probabilities=said.probabilities, label=said.label, uncertain=unsure(said, self._judge)),
+                replace(event, probabilities=said.probabilities, label=said.label, uncertain=said.uncertain),
             )
             for session, event in found
             if (said := self._judged(event))
@@ -242,15 +244,15 @@ class Workspace:
         """One with the present lesson, or none, and the bundle that belongs to it."""
         lesson = self.heads[-1] if self.heads else None
         foreign = lesson and lesson.bundle_sha256 != self._own.sha256
-        recognizer = self._load(bundles.shipped(lesson.bundle_sha256) if lesson and foreign else None)
-        recognizer.teach(lesson)
+        recognizer = self._load(bundles.find_shipped(lesson.bundle_sha256) if lesson and foreign else None)
+        recognizer.use_head(lesson)
         return recognizer
 
-    def _judged(self, event: Event) -> Judgement | None:
+    def _judged(self, event: Event) -> Classification | None:
         """What is said now of an event; None where this bundle's trunk has not seen it."""
         if event.embedding is None or event.bundle_sha256 != self.bundle.sha256:
             return None
-        return self._judge.judge(np.frombuffer(event.embedding, np.float32), event.aus)
+        return self._judge.classify(np.frombuffer(event.embedding, np.float32), event.aus, spotted=True)
 
     # --- the end
 

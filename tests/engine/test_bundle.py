@@ -26,8 +26,8 @@ def test_the_shipped_bundle_is_whole_and_a_zip_of_it_is_the_same(copy):
 
 def test_a_shipped_bundle_is_found_by_its_hash():
     twin = SHIPPED.with_name("farneback")
-    assert bundle.shipped(bundle.load(twin).sha256) == twin
-    assert bundle.shipped("0" * 64) is None
+    assert bundle.find_shipped(bundle.load(twin).sha256) == twin
+    assert bundle.find_shipped("0" * 64) is None
 
 
 def test_a_damaged_file_is_named(copy):

@@ -36,7 +36,7 @@ def test_a_correction_is_fit_to_what_another_gets_wrong_alone():
     seen, labels = clusters(np.random.default_rng(0), 5)
     right, blind = np.eye(3)[labels] * 0.97 + 0.01, np.tile([0.6, 0.2, 0.2], (15, 1))
     added = {
-        name: heads.Linear.correcting(known, seen, labels, ("a", "b", "c")).logits(seen)
+        name: heads.Linear.fit_residual(known, seen, labels, ("a", "b", "c")).logits(seen)
         for name, known in (("right", right), ("blind", blind))
     }
     assert np.ptp(added["right"], axis=1).max() < 0.5
@@ -45,7 +45,7 @@ def test_a_correction_is_fit_to_what_another_gets_wrong_alone():
 
 def test_a_correction_does_not_learn_how_often_a_class_was_shown():
     labels = np.repeat([0, 1], (20, 5))
-    head = heads.Linear.correcting(np.full((25, 2), 0.5), np.ones((25, 24), np.float32), labels, ("a", "b"))
+    head = heads.Linear.fit_residual(np.full((25, 2), 0.5), np.ones((25, 24), np.float32), labels, ("a", "b"))
     assert np.allclose(head.logits(np.ones((1, 24))), 0, atol=1e-6)
 
 

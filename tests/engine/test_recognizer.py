@@ -10,7 +10,8 @@ import pytest
 
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
-from merau.engine.recognizer import DOUBT, GRID, Recognizer, normalise, shrink
+from merau.engine.preprocess import GRID, downsample, split_pattern_and_magnitude
+from merau.engine.recognizer import NO_EXPRESSION_RANGE, Recognizer
 
 SHIPPED = Path(str(files("merau.engine"))) / "bundles" / "default"
 
@@ -50,15 +51,15 @@ def test_int8_agrees_with_fp32(recognizer):
 
 def test_pattern_and_magnitude_are_apart():
     flow = np.random.default_rng(0).normal(0, 0.5, (1, 2, GRID, GRID)).astype(np.float32)
-    pattern, magnitude = normalise(flow)
-    twice, more = normalise(2 * flow)
+    pattern, magnitude = split_pattern_and_magnitude(flow)
+    twice, more = split_pattern_and_magnitude(2 * flow)
     assert np.allclose(pattern, twice, atol=1e-5)
     assert np.allclose(more, magnitude + 1, atol=1e-5)
-    assert np.allclose(normalise(0 * flow)[0], 0)
+    assert np.allclose(split_pattern_and_magnitude(0 * flow)[0], 0)
 
 
 def test_shrinking_keeps_pixels():
-    assert np.allclose(shrink(np.full((2, 128, 128), 1.5, np.float32)), 1.5)
+    assert np.allclose(downsample(np.full((2, 128, 128), 1.5, np.float32)), 1.5)
 
 
 def test_a_crop_of_another_size_is_refused(recognizer):
@@ -79,8 +80,8 @@ def test_the_difference_between_bundle_and_pipeline_is_spelled_out(tmp_path):
 
 def test_a_bundle_that_tells_no_range_of_doubt_gets_the_usual_one(recognizer):
     bundle = recognizer.bundle
-    told = {name: value for name, value in bundle.card["calibration"].items() if name not in DOUBT}
-    assert Recognizer(replace(bundle, card=bundle.card | {"calibration": told})).doubt == (0.1, 0.8)
+    told = {name: value for name, value in bundle.card["calibration"].items() if name not in NO_EXPRESSION_RANGE}
+    assert Recognizer(replace(bundle, card=bundle.card | {"calibration": told})).no_expression_range == (0.1, 0.8)
 
 
 def test_unknown_precision_and_device_are_refused():

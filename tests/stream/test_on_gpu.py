@@ -11,7 +11,7 @@ import pytest
 from merau.engine import bundle as bundles
 from merau.engine.cuda import driver
 from merau.engine.errors import DeviceError
-from merau.engine.few_shot import Sample, teach
+from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.cli import main
 from merau.stream.commands.demo import CLIP
@@ -60,7 +60,7 @@ def test_a_head_taught_without_a_gpu_runs_on_it_with_the_flow_that_its_bundle_ne
     taught, head = Recognizer.load(bundles.SHIPPED / "default", device="cpu"), tmp_path / "head"
     aus, prior = dict.fromkeys(taught.bundle.card["aus"], 0.5), dict.fromkeys(taught.head.classes, 0.25)
     seen = [np.full(taught.head.dimension, i, np.float32) for i in range(2)]
-    teach([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], taught).save(head)
+    fit_few_shot([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], taught.bundle).save(head)
     assert main(["analyse", str(demo_start(tmp_path / "a.mp4", 0.5)), "--head", str(head), "--json"]) == 0
     told = capsys.readouterr().err
     assert f", int8, on the GPU: {driver.probe().gpus[0].name}" in told

@@ -10,7 +10,7 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.commands.demo import CLIP, pairs, truth
 from merau.stream.events import Event
-from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings, unsure
+from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.sources import SourceSettings, open_source
 from merau.stream.spotter import SpotterSettings
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
@@ -137,7 +137,7 @@ def test_an_expression_in_which_the_recognizer_sees_none_is_uncertain(recognizer
     said = recognizer.predict(still, still)
     assert said.label == "no expression"
     assert not said.uncertain
-    assert unsure(said, recognizer)
+    assert recognizer.predict(still, still, spotted=True).uncertain
 
 
 def test_a_camera_that_falls_silent_closes_what_was_open(short_clip, recognizer):

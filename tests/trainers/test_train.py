@@ -9,7 +9,8 @@ import torch
 from merau.calib.probability import biased, fit_temperature
 from merau.engine.crop import CropSpec
 from merau.engine.heads import softmax
-from merau.engine.recognizer import APEX_PX, GRID, Recognizer, normalise
+from merau.engine.preprocess import APEX_PX, GRID, split_pattern_and_magnitude
+from merau.engine.recognizer import Recognizer
 from merau.trainers.cli import main
 from merau.trainers.data.synth.action_units import TARGET
 from merau.trainers.data.synth.flow_fields import LIVE_SHARE, Flows, FlowSettings, flows
@@ -114,7 +115,7 @@ def test_a_bundle_can_be_trained_further_on_other_classes(model, data, tmp_path)
 
 def test_an_unknown_magnitude_is_a_valid_input(model, data):
     shown = data.label < 3
-    pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow[shown], False))
+    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow[shown], False))
     with torch.no_grad():
         said = model.classify(model(pattern, magnitude)[0])[:, :3].argmax(1).numpy()
     assert (said == data.label[shown]).mean() > 0.8

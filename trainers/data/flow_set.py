@@ -25,7 +25,7 @@ from tqdm import tqdm
 from merau.engine import flow as engine_flow
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
-from merau.engine.recognizer import GRID
+from merau.engine.preprocess import GRID
 
 CLASSES = ("negative", "positive", "surprise")
 UNLABELLED = -1

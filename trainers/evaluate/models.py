@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from merau.engine import heads
-from merau.engine.few_shot import prior, teach
+from merau.engine.few_shot import fit_few_shot, prior_probabilities
 from merau.engine.recognizer import Recognizer
 from merau.trainers.baselines import capsule, lbp_top, liu, logistic, vgg
 from merau.trainers.data.flow_set import CLASSES
@@ -50,7 +50,7 @@ class Merau:
             return self.known(test)
         names = np.array(self.problem.classes)
         seen = self.answers.samples(names[self.problem.label].tolist())
-        lesson = teach([seen[i] for i in train], self.recognizer)
+        lesson = fit_few_shot([seen[i] for i in train], self.recognizer.bundle)
         self.weights.append(1.0 if lesson.weight is None else lesson.weight)
         said = np.zeros((len(test), len(names)))
         for row, i in enumerate(test):
@@ -62,7 +62,7 @@ class Merau:
         if self.problem.classes == CLASSES:
             return self.answers.classes[test]
         seen = self.answers.samples([""] * len(self.problem))
-        return prior([seen[i] for i in test], self.problem.classes)
+        return prior_probabilities([seen[i] for i in test], self.problem.classes)
 
 
 @dataclass(frozen=True)

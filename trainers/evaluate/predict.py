@@ -11,7 +11,8 @@ from merau.engine import heads
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.few_shot import Sample
-from merau.engine.recognizer import Recognizer, apex_picture
+from merau.engine.preprocess import apex_image
+from merau.engine.recognizer import Recognizer
 from merau.trainers.data.emotions import coarse
 from merau.trainers.data.flow_set import CLASSES, FlowSet, read_crops
 from merau.trainers.evaluate import crop_search as placing
@@ -68,7 +69,9 @@ def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
         found = placing.embed(flow[rows], trunk, clarity) if name in placed else trunk(flow[rows])
         embedding[rows], au_logits[rows] = found
     said = known(embedding)
-    return Answers(expressions(said, names), said, recognizer.units(au_logits), embedding, names, units, placed)
+    return Answers(
+        expressions(said, names), said, recognizer.au_probabilities(au_logits), embedding, names, units, placed
+    )
 
 
 def embed(recognizer: Recognizer, apex: np.ndarray | None, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +89,7 @@ def apexes(data: FlowSet, apex_px: int) -> np.ndarray | None:
     """Apex pictures (N, 1, apex_px, apex_px) float32 in 0..1, for a trunk that looks at them and a set with crops."""
     if not apex_px or not all(data.crops):
         return None
-    return np.stack([apex_picture(read_crops(path)[1], CropSpec(), apex_px) for path in data.crops])
+    return np.stack([apex_image(read_crops(path)[1], CropSpec(), apex_px) for path in data.crops])
 
 
 def expressions(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

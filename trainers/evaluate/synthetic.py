@@ -57,7 +57,7 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
     said, sure = probabilities.argmax(1), probabilities.max(1) >= recognizer.threshold
     none = probabilities.shape[1] - 1
     expressive = label < none
-    units, shown = recognizer.bundle.card["aus"], recognizer.units(au_logits)
+    units, shown = recognizer.bundle.card["aus"], recognizer.au_probabilities(au_logits)
     return {
         "samples": len(label),
         **rounded(class_scores(label, said, probabilities.shape[1])),

@@ -19,7 +19,7 @@ from merau.calib.quantize import Report, Score, quantize
 from merau.engine import bundle, heads
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
-from merau.engine.recognizer import feeds, normalise
+from merau.engine.preprocess import input_spec, split_pattern_and_magnitude
 from merau.engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import CLASSES, LIVE_SHARE, Flows, joined
@@ -62,7 +62,7 @@ def export(
     heads.save(heads.Linear(tuple(classes), weight, bias), folder / bundle.HEAD)
     card = {
         "name": name,
-        "input": feeds(CropSpec(), flow, apex_px=model.apex_px),
+        "input": input_spec(CropSpec(), flow, apex_px=model.apex_px),
         "classes": list(classes),
         "aus": [str(au) for au in AUS],
         "calibration": {},
@@ -252,7 +252,7 @@ def trunk_inputs(
     """The trunk's inputs for flows (N, 2, 32, 32) px; one that sees pictures of `apex_px`, not 0, gets those
     in `apex` (N, 1, S, S) or is told that there are none. `known` as in `normalise`.
     """
-    pattern, magnitude = normalise(flow, known)
+    pattern, magnitude = split_pattern_and_magnitude(flow, known)
     inputs = {"flow": pattern, "magnitude": magnitude}
     if apex_px:
         picture = np.zeros((len(flow), 1, apex_px, apex_px), np.float32) if apex is None else apex

@@ -14,7 +14,7 @@ from merau.calib.quantize import quantize
 from merau.engine import bundle, heads
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
-from merau.engine.recognizer import feeds
+from merau.engine.preprocess import input_spec
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.export.bundle import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, unit_calibration, write_onnx
@@ -49,7 +49,7 @@ def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, traine
     names = [str(au) for au in AUS]
     card = {
         "name": name,
-        "input": feeds(CropSpec(), flow, apex_px=model.apex_px),
+        "input": input_spec(CropSpec(), flow, apex_px=model.apex_px),
         "classes": list(trained.classes),
         "aus": names,
         "calibration": {

@@ -10,7 +10,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from merau.engine.errors import UserError
-from merau.engine.recognizer import UNKNOWN_MAGNITUDE, normalise
+from merau.engine.preprocess import UNKNOWN_MAGNITUDE, split_pattern_and_magnitude
 from merau.trainers.data.synth.flow_fields import Flows, joined
 from merau.trainers.learn.loop import Stage, fit, shuffled
 from merau.trainers.learn.settings import FusionSettings
@@ -73,7 +73,7 @@ def rehearsed(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
 
 def train_judge(judge: Judge, data: Flows, settings: FlowTraining, *, title: str) -> None:
     """AdamW with one cycle; cross-entropy on the classes (eq. 8), binary cross-entropy on the Action Units (eq. 1)."""
-    pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow, data.known))
+    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow, data.known))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
     rarity = rarity_of(aus)
     judge.train().to(memory_format=torch.channels_last)  # half as fast again on a CPU
@@ -134,7 +134,7 @@ def fuse(
 ) -> None:
     """Stage 3, in place, on the flow of `data` and the pictures `apex` (N, 1, S, S) in 0..1, if the model sees them."""
     torch.manual_seed(seed)
-    pattern, magnitude = (torch.from_numpy(a) for a in normalise(data.flow, data.known))
+    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow, data.known))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
     picture = torch.zeros(len(label), 0) if apex is None else apex
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.flow import pair_flow
-from merau.engine.recognizer import apex_picture, shrink
+from merau.engine.preprocess import apex_image, downsample
 from merau.trainers.baselines.frames import strips
 from merau.trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, undecided_units, unit_numbers
 from merau.trainers.data.synth.action_units import AUS
@@ -144,9 +144,9 @@ def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, 
     for i, path in enumerate(tqdm(data.crops, desc="measuring flow", unit="clip", leave=False)):
         onset, *apexes = read_crops(str(path))
         for apex in apexes[: 1 + beside[i]]:
-            flow.append(shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)))
+            flow.append(downsample(pair_flow(onset, apex, spec=CropSpec(), method=method)))
             if apex_px:
-                pictures.append(apex_picture(apex, CropSpec(), apex_px))
+                pictures.append(apex_image(apex, CropSpec(), apex_px))
             which.append(i)
     rows = np.array(which)
     flows = Flows(np.stack(flow), label[rows], coded_units(data)[rows], np.zeros(len(rows)), np.ones(len(rows), bool))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from merau.engine.recognizer import GRID, UNKNOWN_MAGNITUDE
+from merau.engine.preprocess import GRID, UNKNOWN_MAGNITUDE
 from merau.trainers.models.au import AuModule
 from merau.trainers.models.resnet import FEATURES, ResNet18
 

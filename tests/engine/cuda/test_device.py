@@ -15,7 +15,7 @@ from merau.engine.cuda.nvrtc import compile_source
 from merau.engine.cuda.patch_flow import PatchFlow
 from merau.engine.cuda.preprocess import Facial
 from merau.engine.errors import DeviceError
-from merau.engine.recognizer import GRID
+from merau.engine.preprocess import GRID
 from tests.engine.cuda.stub.build import FAULTS
 
 NO_BINARY, LAUNCH_FAILED = 209, 719  # no lack of memory: pycuda collects garbage and asks again

@@ -8,7 +8,7 @@ from merau.engine.cuda.device import Memory
 from merau.engine.cuda.preprocess import Facial
 from merau.engine.errors import UserError
 from merau.engine.flow import pair_flow
-from merau.engine.recognizer import FLOOR_PX, GRID, normalise, shrink
+from merau.engine.preprocess import FLOOR_PX, GRID, downsample, split_pattern_and_magnitude
 from tests.engine.cuda.test_farneback import pair
 
 SPECS = (CropSpec(64, 10, 18, 8), CropSpec(32, 9, 13, 7))
@@ -28,8 +28,10 @@ def test_pattern_and_magnitude_are_the_cpus(device, spec):
         for host, address in zip((pattern, magnitude), addresses, strict=True):
             device.cuda.memcpy_dtoh_async(host, address, memory.stream)
         memory.stream.synchronize()
-    expected = np.stack([shrink(pair_flow(*each, spec=spec, method="farneback")) for each in zip(*crops, strict=True)])
-    true_pattern, true_magnitude = normalise(expected)
+    expected = np.stack(
+        [downsample(pair_flow(*each, spec=spec, method="farneback")) for each in zip(*crops, strict=True)]
+    )
+    true_pattern, true_magnitude = split_pattern_and_magnitude(expected)
     assert np.abs(pattern - true_pattern).max() < 1e-3
     assert np.abs(magnitude - true_magnitude).max() < 1e-3
     assert magnitude[2] == pytest.approx(np.log2(FLOOR_PX))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from merau.engine import bundle as bundles
-from merau.engine.recognizer import normalise
+from merau.engine.preprocess import split_pattern_and_magnitude
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.trainers.data.synth.flow_fields import HARDER, draw
 
@@ -10,7 +10,7 @@ from merau.trainers.data.synth.flow_fields import HARDER, draw
 @pytest.mark.parametrize("name", ["default", "farneback", "source"])
 def test_int8_says_what_fp32_says_whatever_the_processor_multiplies_with(name):
     bundle, data = bundles.load(bundles.SHIPPED / name), draw(7, 1000, HARDER)
-    inputs = dict(zip(("flow", "magnitude"), normalise(data.flow, data.known), strict=True))
+    inputs = dict(zip(("flow", "magnitude"), split_pattern_and_magnitude(data.flow, data.known), strict=True))
     exact, rounded = (OnnxTrunk(bundle.content[bundles.TRUNKS[p]]).embed(**inputs)[0] for p in ("fp32", "int8"))
     cosine = (exact * rounded).sum(1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1))
     assert cosine.min() > 0.97

@@ -9,9 +9,8 @@ from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver
 from merau.engine.errors import DeviceError, UserError
 from merau.engine.recognizer import Recognizer
-from merau.engine.runtimes import select as choice_of_runtime
-from merau.engine.runtimes import tensorrt
-from merau.engine.runtimes.select import choose
+from merau.engine.runtimes import select, tensorrt
+from merau.engine.runtimes.select import select_runtime
 from tests.engine.cuda.test_device import LAUNCH_FAILED
 from tests.engine.cuda.test_farneback import pair
 
@@ -24,10 +23,10 @@ def no_gpu(monkeypatch):
 
 
 def test_without_a_gpu_the_cpu_runs_and_says_why(no_gpu):
-    _, choice = choose(bundles.load(), "auto", "int8")
-    assert choice.device == "cpu"
-    assert str(choice).startswith("onnxruntime ")
-    assert "int8, on the CPU: There is no GPU to use: no NVIDIA" in str(choice)
+    _, runtime = select_runtime(bundles.load(), "auto", "int8")
+    assert runtime.device == "cpu"
+    assert str(runtime).startswith("onnxruntime ")
+    assert "int8, on the CPU: There is no GPU to use: no NVIDIA" in str(runtime)
 
 
 def test_a_gpu_that_was_demanded_and_is_not_there_is_one_sentence(no_gpu):
@@ -42,9 +41,9 @@ def test_a_gpu_that_cannot_be_used_leaves_the_cpu_its_own_bundle(monkeypatch):
         raise DeviceError("The GPU needs pycuda.")
 
     monkeypatch.setattr(driver, "probe", lambda: driver.Probe([driver.Gpu("a GPU", "sm_89", 1 << 33)], "it answers"))
-    monkeypatch.setattr(choice_of_runtime, "device", broken)
+    monkeypatch.setattr(select, "device", broken)
     recognizer = Recognizer.load()
-    assert str(recognizer.choice).endswith("int8, on the CPU: The GPU needs pycuda")
+    assert str(recognizer.runtime).endswith("int8, on the CPU: The GPU needs pycuda")
     assert recognizer.flow_method == "dis"
     with pytest.raises(DeviceError, match="needs pycuda"):
         Recognizer.load(device="cuda")
@@ -52,11 +51,11 @@ def test_a_gpu_that_cannot_be_used_leaves_the_cpu_its_own_bundle(monkeypatch):
 
 def test_precisions_of_gpus_are_refused_on_the_cpu(no_gpu):
     with pytest.raises(UserError, match=r"Precision fp16 is for GPUs: on the CPU choose one of fp32, int8\."):
-        choose(bundles.load(), "cpu", "fp16")
-    _, choice = choose(bundles.load(), "auto", "fp8")
-    assert "int8, on the CPU: There is no GPU to use" in str(choice)
+        select_runtime(bundles.load(), "cpu", "fp16")
+    _, runtime = select_runtime(bundles.load(), "auto", "fp8")
+    assert "int8, on the CPU: There is no GPU to use" in str(runtime)
     with pytest.raises(UserError, match="Precision is 'int4'"):
-        choose(bundles.load(), "cpu", "int4")
+        select_runtime(bundles.load(), "cpu", "int4")
 
 
 class Failing:
@@ -73,9 +72,9 @@ def test_the_cpu_takes_over_from_a_gpu_that_fails_at_work_unless_it_was_demanded
     recognizer.trunk = Failing()
     seen = recognizer.predict(grey, grey)
     assert np.allclose(seen.embedding, expected.embedding)
-    assert recognizer.choice.device == "cpu"
-    assert f"The CPU takes over: {recognizer.choice}." in caplog.text
-    assert str(recognizer.choice).endswith("int8, on the CPU: The GPU fell out")
+    assert recognizer.runtime.device == "cpu"
+    assert f"The CPU takes over: {recognizer.runtime}." in caplog.text
+    assert str(recognizer.runtime).endswith("int8, on the CPU: The GPU fell out")
     recognizer.trunk, recognizer.device = Failing(), "cuda"
     with pytest.raises(DeviceError, match="fell out"):
         recognizer.predict(grey, grey)
@@ -110,26 +109,26 @@ def test_a_gpu_that_refuses_a_call_at_work_is_left_unless_it_was_demanded(stub, 
     assert demanded.predict(onset, apex).probabilities == expected
 
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
-    assert found.choice.device == "cuda"
+    assert found.runtime.device == "cuda"
     assert found.predict(onset, apex).probabilities == pytest.approx(expected, abs=0.05)
-    assert (found.choice.device, found.choice.why) == ("cpu", told)
+    assert (found.runtime.device, found.runtime.why) == ("cpu", told)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", ["cuMemAlloc", "cuCtxSynchronize"])  # of the engine's memory, and of its context
 def test_an_engine_that_does_not_start_is_tried_once_more(stub, cache_folder, monkeypatch, call):
-    monkeypatch.setattr(choice_of_runtime, "_shared", {})
+    monkeypatch.setattr(select, "_shared", {})
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
-    assert choice_of_runtime.on_gpu(bundles.load(), "int8")[1].device == "cuda"
+    assert select.on_gpu(bundles.load(), "int8")[1].device == "cuda"
 
 
 @pytest.mark.gpu
 def test_the_cpu_runs_where_the_gpu_has_no_room_and_the_tensor_is_named(stub, cache_folder, monkeypatch):
-    monkeypatch.setattr(choice_of_runtime, "_shared", {})
+    monkeypatch.setattr(select, "_shared", {})
     stub.stub_fill(1)  # byte is left: what the stub's engine computes in
-    _, choice = choose(bundles.load(), "auto", "int8")
+    _, runtime = select_runtime(bundles.load(), "auto", "int8")
     told = f"{driver.probe().gpus[0].name} failed at making room for 'flow': cuMemAlloc failed: out of memory"
-    assert (choice.device, choice.why) == ("cpu", told)
+    assert (runtime.device, runtime.why) == ("cpu", told)
 
 
 @pytest.mark.gpu
@@ -137,5 +136,5 @@ def test_an_engine_of_another_driver_is_built_again(cache_folder):
     bundle, gpu = bundles.load(), driver.probe().gpus[0]
     path, _ = tensorrt.cached_engine(bundle, "int8", gpu.arch)
     cache.write(path, b"of another driver")
-    choice_of_runtime.started(bundle, "int8")
+    select.started(bundle, "int8")
     assert cache.read(path) not in (None, b"of another driver")

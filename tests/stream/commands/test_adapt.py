@@ -8,7 +8,8 @@ import pytest
 
 from merau.engine import bundle as bundles
 from merau.engine.errors import UserError
-from merau.engine.few_shot import Lesson, taught_to
+from merau.engine.few_shot import FewShotHead
+from merau.engine.few_shot_file import bundle_of_head
 from merau.engine.recognizer import Recognizer
 from merau.stream.cli import main
 from merau.stream.commands import demo
@@ -41,7 +42,7 @@ def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make
     assert said["classes"] == ["startled", "tense"]
     assert said["samples"] == 2
     assert said["estimate"] is None
-    lesson = Lesson.load(tmp_path / "head", recognizer)
+    lesson = FewShotHead.load(tmp_path / "head", recognizer.bundle)
     for sample in lesson.samples:  # what the bundle says of them shows that these moments were seen
         answer = lesson.probabilities(sample)
         assert max(answer, key=answer.__getitem__) == sample.label
@@ -60,9 +61,9 @@ def test_moments_of_a_clip_teach_a_head_that_a_recognizer_takes(recognizer, make
     for again in ((), (moments, moments)):  # what is known, or was given twice, counts once
         assert main(["adapt", str(tmp_path / "merau.db"), *map(str, again), *more]) == 0
     told = capsys.readouterr()
-    assert told.out.count("3 samples of startled, tense") == 2
+    assert told.out.count("3 labelled samples in 2 classes (startled, tense)") == 2
     assert "4 of 7 samples were given before" in told.err
-    assert len(Lesson.load(tmp_path / "more", recognizer).samples) == 3
+    assert len(FewShotHead.load(tmp_path / "more", recognizer.bundle).samples) == 3
 
 
 def test_a_store_is_taught_from_with_the_bundle_that_judged_it(make_event, tmp_path):
@@ -75,7 +76,7 @@ def test_a_store_is_taught_from_with_the_bundle_that_judged_it(make_event, tmp_p
             embedding = np.full(twin.head.dimension, i, np.float32).tobytes()
             store.label(session, make_event(1.0 + i, embedding=embedding, **seen), label, prior)
     assert main(["adapt", str(tmp_path / "merau.db"), "--out", str(tmp_path / "head")]) == 0
-    assert taught_to(tmp_path / "head") == twin.bundle.sha256
+    assert bundle_of_head(tmp_path / "head") == twin.bundle.sha256
 
 
 def test_what_cannot_be_used_is_told_with_its_place(recognizer, tmp_path):

@@ -19,7 +19,7 @@ OUT_OF_MEMORY = "a GPU failed at preparing the spotter's flow: out of memory."
 
 def recognizer_as_on_gpu(device: str) -> Recognizer:
     recognizer = Recognizer.load(device="cpu")
-    recognizer.device, recognizer.choice = device, replace(recognizer.choice, device="cuda")
+    recognizer.device, recognizer.runtime = device, replace(recognizer.runtime, device="cuda")
     return recognizer
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from merau.engine.bundle import SHIPPED
-from merau.engine.few_shot import Sample, teach
+from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.commands.demo import CLIP
 from merau.stream.events import event_fields
@@ -64,7 +64,7 @@ def test_what_was_named_while_another_bundle_judged_is_not_taught_from(workspace
     (id,) = put_events(workspace, make_event, ["smirk"])
     twin = Recognizer.load(SHIPPED / "farneback", device="cpu")
     prior, seen = dict.fromkeys(twin.head.classes, 0.25), np.zeros(twin.head.dimension, np.float32)
-    teach([Sample(name, seen, prior, {}) for name in ("tense", "startled")], twin).save(tmp_path / "head")
+    fit_few_shot([Sample(name, seen, prior, {}) for name in ("tense", "startled")], twin.bundle).save(tmp_path / "head")
     workspace.load_head(tmp_path / "head")
     workspace.label(1, id, "smirk")
     workspace.undo_head()
@@ -79,7 +79,7 @@ def test_what_was_taught_judges_what_is_stored_and_undo_brings_the_first_word_ba
     names = ("smirk", "frown", "smirk", "frown", "smirk")
     for number, name in enumerate(names):
         seen = random.normal(1 if name == "smirk" else -1, 0.3, recognizer.head.dimension).astype(np.float32)
-        said = recognizer.judge(seen, {})
+        said = recognizer.classify(seen, {})
         word = {"probabilities": said.probabilities, "label": said.label, "uncertain": said.uncertain}
         of_bundle = bundle | {"embedding": seen.tobytes()}
         workspace.store.put(session, make_event(number + 1.0, aus={}, **word, **of_bundle))
@@ -112,7 +112,7 @@ def test_the_settings_say_what_a_running_camera_fell_back_to(workspace):
     (camera,) = workspace.cameras.values()
     wait_for(lambda: camera.runs_on, "the camera to run")
     recognizer = camera.context.recognizer
-    recognizer.choice = replace(recognizer.choice, why="a GPU failed at copying 'flow'")
+    recognizer.runtime = replace(recognizer.runtime, why="a GPU failed at copying 'flow'")
     assert "a GPU failed at copying 'flow'" in workspace.runs_on[0]
     workspace.remove(camera.number)
     assert "a GPU failed" not in workspace.runs_on[0]
@@ -122,13 +122,13 @@ def test_a_saved_head_brings_its_bundle_to_the_cameras_and_undo_takes_it_away(wo
     own, twin = workspace.bundle, Recognizer.load(SHIPPED / "farneback", device="cpu")
     prior, aus = dict.fromkeys(twin.head.classes, 0.25), dict.fromkeys(twin.bundle.card["aus"], 0.5)
     seen = [np.full(twin.head.dimension, i, np.float32) for i in range(2)]
-    teach([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], twin).save(tmp_path / "head")
+    fit_few_shot([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], twin.bundle).save(tmp_path / "head")
     camera = workspace.add("clip", lambda: File(str(CLIP), SourceSettings(paced=True)), replay=True)
     workspace.load_head(tmp_path / "head")
     assert workspace.bundle == camera.context.recognizer.bundle == twin.bundle
     assert camera.running
     later = workspace.add("other", lambda: File(str(CLIP), SourceSettings(paced=True)), replay=True)
-    assert later.context.recognizer.lesson is workspace.heads[-1]
+    assert later.context.recognizer.few_shot_head is workspace.heads[-1]
     workspace.undo_head()
     assert workspace.bundle == camera.context.recognizer.bundle == later.context.recognizer.bundle == own
-    assert camera.context.recognizer.lesson is None
+    assert camera.context.recognizer.few_shot_head is None

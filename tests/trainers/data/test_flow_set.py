@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from merau.engine.errors import UserError
-from merau.engine.recognizer import normalise
+from merau.engine.preprocess import split_pattern_and_magnitude
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.flow_fields import FlowSettings, flows
@@ -46,7 +46,7 @@ def test_where_the_channel_is_no_strain_the_usual_ratio_stands(spread, drawn):
 
 
 def test_a_picture_gives_the_pattern_of_its_flow_back(drawn):
-    pattern, _ = normalise(drawn.flow)
+    pattern, _ = split_pattern_and_magnitude(drawn.flow)
     read = np.stack([flow_set.read_flow(flow_set.draw_picture(flow)) for flow in drawn.flow])
     assert read.shape == (60, 2, 32, 32)
     assert read.dtype == np.float32

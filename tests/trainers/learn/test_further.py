@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from merau.engine.recognizer import normalise
+from merau.engine.preprocess import split_pattern_and_magnitude
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set, labelled
 from merau.trainers.data.synth.flow_fields import FlowSettings, flows
@@ -29,7 +29,7 @@ def sets(tmp_path_factory):
 
 
 def right(model, data):
-    pattern, magnitude = (torch.from_numpy(part) for part in normalise(data.flow, data.known))
+    pattern, magnitude = (torch.from_numpy(part) for part in split_pattern_and_magnitude(data.flow, data.known))
     with torch.no_grad():
         said = model.eval().classify(model(pattern, magnitude)[0])[:, :3].argmax(1).numpy()
     return float((said == data.label).mean())

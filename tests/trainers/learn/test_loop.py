@@ -265,7 +265,7 @@ def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data
     logits = recognizer.trunk.embed(**trunk_inputs(0, asked.flow))[1]
     raw, told = (
         calibration_gap(said.ravel(), asked.aus.ravel())
-        for said in (1 / (1 + np.exp(-logits)), recognizer.units(logits))
+        for said in (1 / (1 + np.exp(-logits)), recognizer.au_probabilities(logits))
     )
     assert told < raw / 2
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from merau.engine.errors import UserError
-from merau.engine.recognizer import GRID, Recognizer
+from merau.engine.preprocess import GRID
+from merau.engine.recognizer import Recognizer
 from merau.trainers.cli import main
 from merau.trainers.data.synth.flow_fields import FlowSettings, flows
 from merau.trainers.export.bundle import load_model, trunk_inputs

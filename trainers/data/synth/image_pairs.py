@@ -17,7 +17,7 @@ from merau.engine.crop import CropSpec, compose, cut, layout_transform, similari
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
-from merau.engine.recognizer import apex_picture, shrink
+from merau.engine.preprocess import apex_image, downsample
 from merau.trainers.data.flow_set import placed
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth.flow_fields import SPOKEN_PX, Flows, draw_intensities, log_uniform, seen_as_set
@@ -107,7 +107,7 @@ def draw_pairs(
 def measure(drawn: Pairs, *, method: str = "dis") -> Flows:
     """The pairs as the recognizer measures them: flow of each, truth unchanged."""
     crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
-    flow = np.stack([shrink(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
+    flow = np.stack([downsample(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
     return Flows(flow, drawn.label, drawn.aus, drawn.peak_px, np.ones(len(flow), bool))
 
 
@@ -123,7 +123,7 @@ def in_a_set(measured: Flows, seed: int) -> Flows:
 
 def pictures(crops: np.ndarray) -> np.ndarray:
     """Full crops (N, 180, 168) uint8 as the apex branch sees them, (N, 1, 64, 64) float32."""
-    return np.stack([apex_picture(crop, CropSpec()) for crop in crops])
+    return np.stack([apex_image(crop, CropSpec()) for crop in crops])
 
 
 def draw_drives(

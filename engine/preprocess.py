@@ -1,0 +1,81 @@
+"""The input contract of a trunk, shared by training and recognition: what a pair of crops becomes before inference."""
+
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import numpy as np
+
+from merau.engine.crop import CropSpec
+from merau.engine.errors import UserError
+from merau.engine.flow import METHODS
+
+GRID = 32  # the trunk sees the flow of the inner square as 32 x 32 means
+APEX_PX = 64  # default side of the apex image, for trunks that use one; MERAU's authors use 256
+APEX_SIDES_PX = (32, 64, 128, 256)
+FLOOR_PX = 0.02  # a flow with a smaller spread is noise; it is divided by this instead
+UNKNOWN_MAGNITUDE = 8.0  # log2 px, that is 256 px: no real flow is that large
+
+
+def input_spec(spec: CropSpec, flow_method: str, *, apex_px: int = 0) -> dict[str, Any]:
+    """Describe the input of a trunk in the form of the card's "input".
+
+    Args:
+        spec: Layout of the crops.
+        flow_method: One of engine.flow.METHODS.
+        apex_px: Side of the apex image in pixels; 0 for a trunk without one.
+
+    Raises:
+        UserError: The flow method or the side of the apex image is not supported.
+    """
+    if apex_px not in (0, *APEX_SIDES_PX):
+        raise UserError(
+            "The bundle needs apex images of {size} px; this version supports 32, 64, 128 or 256.", size=repr(apex_px)
+        )
+    if flow_method not in METHODS:
+        raise UserError(
+            "The bundle needs flow method {method}; this version has {methods}.",
+            method=repr(flow_method),
+            methods=", ".join(METHODS),
+        )
+    return {
+        "crop": asdict(spec),
+        "flow": flow_method,
+        "head_motion": "affine+depth",
+        "grid": GRID,
+        "apex_px": apex_px,
+        "floor_px": FLOOR_PX,
+    }
+
+
+def downsample(flow: np.ndarray) -> np.ndarray:
+    """Average a flow (2, S, S) down to (2, 32, 32) float32, still in px of the original square."""
+    return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in flow])
+
+
+def apex_image(apex: np.ndarray, spec: CropSpec, size_px: int = APEX_PX) -> np.ndarray:
+    """Resize the inner square of a full crop (H, W) uint8 to (1, size_px, size_px) float32 in 0..1."""
+    inner = np.ascontiguousarray(apex[spec.inner])
+    interpolation = cv2.INTER_AREA if size_px < spec.size_px else cv2.INTER_LINEAR
+    return cv2.resize(inner, (size_px, size_px), interpolation=interpolation)[None].astype(np.float32) / 255
+
+
+def split_pattern_and_magnitude(flow: np.ndarray, known: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Split flows into their pattern, which shows the expression, and their magnitude, which shows its strength.
+
+    The pattern is the flow less its spatial median, divided by its standard deviation. The magnitude is that standard
+    deviation as log2 px. Trunks are also trained with UNKNOWN_MAGNITUDE and then classify by the pattern alone.
+
+    Args:
+        flow: (N, 2, G, G) px.
+        known: Whether the magnitude is known, (N,) or one for all. It is not in flow sets that are scaled sample by
+            sample; their magnitude is UNKNOWN_MAGNITUDE.
+
+    Returns:
+        Pattern (N, 2, G, G) and magnitude (N, 1), both float32.
+    """
+    centred = flow - np.median(flow, axis=(2, 3), keepdims=True)
+    spread = np.maximum(centred.std(axis=(1, 2, 3), keepdims=True), FLOOR_PX)
+    pattern = np.clip(centred / spread, -6, 6)
+    magnitude = np.where(np.reshape(known, (-1, 1)), np.log2(spread[:, 0, 0]), UNKNOWN_MAGNITUDE)
+    return pattern.astype(np.float32), magnitude.astype(np.float32)
