@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     import pandas
 
     from merau.engine.errors import DeviceError, UserError
-    from merau.engine.few_shot import Lesson as FewShotHead
-    from merau.engine.few_shot import teach as fit_few_shot
+    from merau.engine.few_shot import FewShotHead, fit_few_shot
     from merau.engine.recognizer import Prediction, Recognizer
     from merau.stream.events import Event
     from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
@@ -57,7 +56,7 @@ __all__ = [
 _DEFINED_IN = {
     "DeviceError": "merau.engine.errors:DeviceError",
     "Event": "merau.stream.events:Event",
-    "FewShotHead": "merau.engine.few_shot:Lesson",
+    "FewShotHead": "merau.engine.few_shot:FewShotHead",
     "FrameResult": "merau.stream.pipeline:FrameResult",
     "Pipeline": "merau.stream.pipeline:Pipeline",
     "PipelineSettings": "merau.stream.pipeline:PipelineSettings",
@@ -65,7 +64,7 @@ _DEFINED_IN = {
     "Recognizer": "merau.engine.recognizer:Recognizer",
     "Store": "merau.stream.store:Store",
     "UserError": "merau.engine.errors:UserError",
-    "fit_few_shot": "merau.engine.few_shot:teach",
+    "fit_few_shot": "merau.engine.few_shot:fit_few_shot",
     "open_source": "merau.stream.sources:open_source",
     "read_events": "merau.stream.store:read_events",
 }
