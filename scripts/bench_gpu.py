@@ -53,6 +53,7 @@ from merau.engine.preprocess import GRID, downsample, split_pattern_and_magnitud
 from merau.engine.recognizer import Recognizer, read_head
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
+from scripts.support.flow_cases import CROP_SPECS, FLOW_CASES, face_pair, opencv_farneback
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
 DRAWN, DRAWN_SEED = 4000, 4242  # flows that each precision is judged on
@@ -128,7 +129,7 @@ def engine(bundle: bundles.Bundle, precision: str, arch: str) -> dict[str, float
 
 def differences_on_stub() -> dict[str, Any]:
     """`differences` in a process of its own, whose driver carries the kernels out on the CPU."""
-    from tests.engine.cuda.stub.build import build
+    from scripts.support.stub_driver.build import build
 
     with TemporaryDirectory() as folder:
         build(Path(folder))
@@ -141,20 +142,18 @@ def differences_on_stub() -> dict[str, Any]:
 
 def differences() -> dict[str, Any]:
     """Of what the device computes from what the CPU does, on the pictures and sizes that the tests hold to account."""
-    from tests.engine.cuda.test_farneback import CASES, opencv, pair
-    from tests.engine.cuda.test_preprocess import SPECS
 
     def crops(count: int, size: tuple[int, int]) -> np.ndarray:
-        return np.stack([pair(seed, *size) for seed in range(count)], axis=1)
+        return np.stack([face_pair(seed, *size) for seed in range(count)], axis=1)
 
     flows, inputs, spotted = {}, {}, {}
-    for name, (size, settings) in CASES.items():
+    for name, (size, settings) in FLOW_CASES.items():
         onset, apex = crops(2, size)
         farneback = Farneback(device(), 2, *size, settings)
-        true = np.stack([opencv(*each, settings) for each in zip(onset, apex, strict=True)])
+        true = np.stack([opencv_farneback(*each, settings) for each in zip(onset, apex, strict=True)])
         flows[f"{name}: {size[0]}x{size[1]}"] = apart(farneback(onset, apex), true)
         farneback.close()
-    for spec in SPECS:
+    for spec in CROP_SPECS:
         onset, apex = crops(2, spec.full)
         each = zip(onset, apex, strict=True)
         true = split_pattern_and_magnitude(

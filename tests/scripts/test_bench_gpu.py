@@ -5,7 +5,6 @@ import pytest
 from merau.engine import bundle as bundles
 from merau.engine.cuda.farneback import FarnebackSettings
 from scripts import bench_gpu
-from tests.engine.cuda import test_farneback
 
 
 def test_the_trunks_work_is_that_of_its_layers():
@@ -39,7 +38,7 @@ def test_every_figure_comes_out(monkeypatch):
 
 @pytest.mark.gpu
 def test_differences_come_out(monkeypatch):
-    monkeypatch.setattr(test_farneback, "CASES", {"small": ((37, 33), FarnebackSettings())})
+    monkeypatch.setattr(bench_gpu, "FLOW_CASES", {"small": ((37, 33), FarnebackSettings())})
     seen = bench_gpu.differences()
     assert seen["flow, px"]["small: 37x33"]["mean"] < 0.02
     assert seen["spotter's flow, px"]["180x168"]["median"] < 1e-4

@@ -16,7 +16,7 @@ from merau.engine.cuda.patch_flow import PatchFlow
 from merau.engine.cuda.preprocess import Facial
 from merau.engine.errors import DeviceError
 from merau.engine.preprocess import GRID
-from tests.engine.cuda.stub.build import FAULTS
+from scripts.support.stub_driver.build import FAULTS
 
 NO_BINARY, LAUNCH_FAILED = 209, 719  # no lack of memory: pycuda collects garbage and asks again
 KINDS = (b"device memory", b"pinned memory", b"stream", b"machine code", b"PTX", b"context")

@@ -8,7 +8,7 @@ from merau.engine import cache
 from merau.engine.cuda import nvrtc
 from merau.engine.cuda.nvrtc import SOURCES, UnknownArch, compile_source, compiled, newest_ptx
 from merau.engine.errors import DeviceError
-from tests.engine.cuda.stub.build import kernels
+from scripts.support.stub_driver.build import kernels
 
 ARCHS = (75, 80, 86, 89, 90, 120)
 

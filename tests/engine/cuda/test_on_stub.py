@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from scripts.fetch_footage import cache_folder
-from tests.engine.cuda.stub.build import build
+from scripts.support.stub_driver.build import build
 
-HOUSE = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 TESTS = (
     "tests/engine/cuda",
     "tests/engine/runtimes",
@@ -19,7 +19,7 @@ TESTS = (
     "tests/stream/spotter/test_flow_backend.py",
     "tests/stream/test_on_gpu.py",
 )
-LIBRARIES = Path(__file__).with_name("stub") / "libraries"
+LIBRARIES = ROOT / "scripts" / "support" / "stub_driver" / "libraries"
 
 
 def test_the_gpu_path_on_a_stub_driver(tmp_path):
@@ -31,7 +31,7 @@ def test_the_gpu_path_on_a_stub_driver(tmp_path):
         "MERAU_FOOTAGE": str(cache_folder()),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
-    done = subprocess.run(command, cwd=HOUSE, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout

@@ -5,13 +5,15 @@ import pytest
 
 from merau.engine.cuda.patch_flow import PatchFlow
 from merau.engine.patch_flow import patch_flow, patched
-from tests.engine.cuda.test_farneback import pair
+from scripts.support.flow_cases import face_pair
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("size", [(180, 168), (61, 75)])
 def test_flow_and_misfit_are_the_cpus(device, size):
-    before, after = (np.stack(pictures) for pictures in zip(*(pair(seed, *size) for seed in range(3)), strict=True))
+    before, after = (
+        np.stack(pictures) for pictures in zip(*(face_pair(seed, *size) for seed in range(3)), strict=True)
+    )
     patches = PatchFlow(device, 4, *size)
     flows, misfits = patches(before=before, after=after)
     patches.close()

@@ -9,15 +9,13 @@ from merau.engine.cuda.preprocess import Facial
 from merau.engine.errors import UserError
 from merau.engine.flow import pair_flow
 from merau.engine.preprocess import FLOOR_PX, GRID, downsample, split_pattern_and_magnitude
-from tests.engine.cuda.test_farneback import pair
-
-SPECS = (CropSpec(64, 10, 18, 8), CropSpec(32, 9, 13, 7))
+from scripts.support.flow_cases import CROP_SPECS, face_pair
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.size_px} px")
+@pytest.mark.parametrize("spec", CROP_SPECS, ids=lambda spec: f"{spec.size_px} px")
 def test_pattern_and_magnitude_are_the_cpus(device, spec):
-    crops = [np.stack(pictures) for pictures in zip(*(pair(seed, *spec.full) for seed in range(2)), strict=True)]
+    crops = [np.stack(pictures) for pictures in zip(*(face_pair(seed, *spec.full) for seed in range(2)), strict=True)]
     crops = [np.concatenate([pictures, crops[0][:1]]) for pictures in crops]  # the third does not move at all
     facial = Facial(device, 4, spec)
     with device.current("a test"):

@@ -11,8 +11,8 @@ from merau.engine.errors import DeviceError, UserError
 from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import select, tensorrt
 from merau.engine.runtimes.select import select_runtime
+from scripts.support.flow_cases import face_pair
 from tests.engine.cuda.test_device import LAUNCH_FAILED
-from tests.engine.cuda.test_farneback import pair
 
 NO_GPU = driver.Probe([], "no NVIDIA driver: libcuda.so.1 is not on this machine")
 
@@ -97,7 +97,7 @@ REFUSALS = {
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", REFUSALS)
 def test_a_gpu_that_refuses_a_call_at_work_is_left_unless_it_was_demanded(stub, call):
-    onset, apex = pair(0, *CropSpec().full)
+    onset, apex = face_pair(0, *CropSpec().full)
     demanded, found = Recognizer.load(device="cuda"), Recognizer.load(device="auto")
     expected = demanded.predict(onset, apex).probabilities
     told = f"{driver.probe().gpus[0].name} failed at recognition: {REFUSALS[call]}"

@@ -21,8 +21,8 @@ from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
 from merau.engine.runtimes.tensorrt_crops import CropTrunk
+from scripts.support.flow_cases import face_pair
 from tests.calib.test_quantize import BATCHES
-from tests.engine.cuda.test_farneback import pair
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120")
 
@@ -171,7 +171,7 @@ def test_an_engine_answers_as_the_cpu_does(bundle, precision):
 
 @pytest.mark.gpu
 def test_with_its_flow_on_the_gpu_the_twin_of_the_default_bundle_answers_as_on_the_cpu():
-    onset, apex = pair(0, *CropSpec().full)
+    onset, apex = face_pair(0, *CropSpec().full)
     seen, true = (
         Recognizer.load(bundles.SHIPPED / "farneback" if device == "cpu" else None, device=device).predict(onset, apex)
         for device in ("cuda", "cpu")

@@ -1,4 +1,4 @@
-"""Builds the stub driver: `python -m tests.engine.cuda.stub.build FOLDER` writes FOLDER/libcuda.so.1."""
+"""Builds the stub driver: `python -m scripts.support.stub_driver.build FOLDER` writes FOLDER/libcuda.so.1."""
 
 import re
 import subprocess
