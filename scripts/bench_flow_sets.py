@@ -31,7 +31,7 @@ from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import EXPRESSIONS
 from merau.trainers.data.synth.image_pairs import draw_pairs
 from merau.trainers.evaluate.metrics import auc, class_scores
-from merau.trainers.evaluate.predict import answer
+from merau.trainers.evaluate.predict import predict
 from scripts.bench_spot import host
 from scripts.fetch_footage import footage
 
@@ -139,7 +139,7 @@ def scored(recognizer: Recognizer, made: tuple[Any, ...], label: np.ndarray, aus
         rows = [{"dataset": "made", "subject": "1", "sample": i, "label": kind} for i, kind in enumerate(label)]
         flow_set.write(index, rows, pictures)
         data = flow_set.read(index)
-        said = answer(recognizer, data, flow_set.read_flows(data))
+        said = predict(recognizer, data, flow_set.read_flows(data))
     by_unit = {unit: auc(aus[:, AUS.index(unit)], said.aus[:, i]) for i, unit in enumerate(map(int, said.units))}
     twelve = {unit: by_unit[unit] for unit in TWELVE}
     lowest = min(twelve, key=twelve.__getitem__)

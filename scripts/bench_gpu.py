@@ -202,11 +202,11 @@ def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     """UF1, AUC of the Action Units and cosine of the embedding of each precision, on drawn flow."""
     from merau.trainers.data.synth.flow_fields import HARDER, draw
     from merau.trainers.evaluate.synthetic import kinds_of
-    from merau.trainers.export.bundle import scoring, trunk_inputs
+    from merau.trainers.export.bundle import make_scorer, trunk_inputs
 
     settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=kinds_of(bundle))
     data = draw(DRAWN_SEED, DRAWN, settings)
-    inputs, score = trunk_inputs(0, data.flow, known=data.known), scoring(read_head(bundle), data)
+    inputs, score = trunk_inputs(0, data.flow, known=data.known), make_scorer(read_head(bundle), data)
     said = {p: answers(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
     paid = {precision: cost(said["fp32"], each, score) for precision, each in said.items()}
     return {

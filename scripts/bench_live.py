@@ -40,7 +40,7 @@ from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.sources import Source, SourceSettings, open_source
 from merau.stream.spotter.baseline import ParallaxModel
 from merau.stream.spotter.features import extract, motion_between, regions
-from merau.trainers.data.synth.clips import ClipPlan, Motion, make_clip
+from merau.trainers.data.synth.clips import ClipPlan, HeadMotion, make_clip
 from scripts.bench_rtsp import looped
 from scripts.fetch_footage import footage
 from scripts.support.rtsp_server import RtspServer
@@ -49,9 +49,9 @@ LAG_S = 0.2
 SETTLED_S = 2.0  # of a clip before its residual counts
 PORTRAITS = ("astronaut.png", "0-f15-hao-ph.jpg", "15-f13-anc-ph.jpg")
 HEADS = {  # peaks are about 1.6 times these: 9 px, 3 degrees and 3 %; 5 degrees
-    "still": Motion(shift=0, scale=0, roll_deg=0, yaw_deg=0, pitch_deg=0),
-    "sway": Motion(shift=0.025, scale=0.02, roll_deg=2.0, yaw_deg=0, pitch_deg=0),
-    "yaw": Motion(shift=0, scale=0, roll_deg=0, yaw_deg=3.2, pitch_deg=0),
+    "still": HeadMotion(shift=0, scale=0, roll_deg=0, yaw_deg=0, pitch_deg=0),
+    "sway": HeadMotion(shift=0.025, scale=0.02, roll_deg=2.0, yaw_deg=0, pitch_deg=0),
+    "yaw": HeadMotion(shift=0, scale=0, roll_deg=0, yaw_deg=3.2, pitch_deg=0),
 }
 
 
@@ -105,7 +105,7 @@ def whole(recognizer: Recognizer, clip: Path) -> dict[str, Any]:
     }
 
 
-def residual(head: Motion, clip: Path) -> dict[str, Any]:
+def residual(head: HeadMotion, clip: Path) -> dict[str, Any]:
     """Median and 95th percentile over the frames of some portraits that do nothing but move their head."""
     fitted: list[float] = []
     personal: list[float] = []

@@ -30,10 +30,10 @@ from merau.engine.bundle import SHIPPED
 from merau.engine.face_mesh import FaceNets
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.data.synth.clips import STILL, Motion
+from merau.trainers.data.synth.clips import STILL, HeadMotion
 from merau.trainers.data.synth.flow_fields import CLASSES, LIVE_SHARE, Flows, FlowSettings, draw
-from merau.trainers.data.synth.image_pairs import Pairs, align, measure
-from merau.trainers.evaluate.clips import frames_at, read_moments
+from merau.trainers.data.synth.image_pairs import ImagePairs, align, measure
+from merau.trainers.evaluate.clips import frames_at, read_pairs
 from merau.trainers.evaluate.synthetic import score
 from scripts.bench_spot import PORTRAITS, Clip, Heard, Said, animated, hear, host, match, rendered, share
 from scripts.fetch_footage import footage
@@ -61,7 +61,7 @@ CONDITIONS = (
     Condition("0.5 Mbit/s", changes={"bit_rate": 500_000}),
     Condition("6 Mbit/s", changes={"bit_rate": 6_000_000}),
     Condition("the head is still", changes={"motion": STILL}),
-    Condition("the head moves twice as much", changes={"motion": Motion(0.05, 0.024, 2.4, 3.0, 2.4, 0.0008)}),
+    Condition("the head moves twice as much", changes={"motion": HeadMotion(0.05, 0.024, 2.4, 3.0, 2.4, 0.0008)}),
 )
 # Of told crops: moved to the right and down, crop widths; enlarged; turned, degrees.
 CROP_ERRORS = {
@@ -81,14 +81,14 @@ def clips_of(condition: Condition, count: int) -> list[Clip]:
     ]
 
 
-def examine(clip: Clip, cache: Path) -> tuple[Heard, Pairs]:
+def examine(clip: Clip, cache: Path) -> tuple[Heard, ImagePairs]:
     """What the pipeline says of a clip, and the pairs that its truth tells of."""
     return hear(clip, cache), told(rendered(clip, cache), np.random.default_rng(clip.seed))
 
 
-def told(video: Path, rng: np.random.Generator) -> Pairs:
+def told(video: Path, rng: np.random.Generator) -> ImagePairs:
     """Each micro-expression of a clip, onset to apex, and of the moments without as many as make up LIVE_SHARE."""
-    moments = read_moments(video, rng)
+    moments = read_pairs(video, rng)
     shown, others = ([m for m in moments if (m.kind == "micro") is wanted] for wanted in (True, False))
     count = min(len(others), round(len(shown) * LIVE_SHARE / (1 - LIVE_SHARE)))
     chosen = [*shown, *(others[i] for i in rng.choice(len(others), count, replace=False))]
@@ -100,11 +100,13 @@ def told(video: Path, rng: np.random.Generator) -> Pairs:
             micro = moment.kind == "micro"
             aus = np.isin(AUS, list(moment.aus) if micro else []).astype(np.float32)
             rows.append((*crops, CLASSES.index(moment.label) if micro else len(CLASSES) - 1, aus, moment.peak_px, 0))
-    return Pairs(*(np.array(column) for column in zip(*rows, strict=True)))
+    return ImagePairs(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def joined(parts: Sequence[Pairs]) -> Pairs:
-    return Pairs(*(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+def joined(parts: Sequence[ImagePairs]) -> ImagePairs:
+    return ImagePairs(
+        *(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True))
+    )
 
 
 def displaced(crops: np.ndarray, shift: float, zoom: float, turn_deg: float) -> np.ndarray:
@@ -188,7 +190,7 @@ def main() -> int:
     return 0
 
 
-def report(examined: dict[str, list[tuple[Heard, Pairs]]], options: argparse.Namespace) -> dict[str, Any]:
+def report(examined: dict[str, list[tuple[Heard, ImagePairs]]], options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is printed."""
     recognizer = Recognizer.load(device="cpu")
     farneback = Recognizer.load(SHIPPED / "farneback", device="cpu")

@@ -194,18 +194,18 @@ def training_flows(
     """Drawn flow as the live path and flow sets show it; among it the `few` labelled samples, or `pairs` of an animated
     portrait, seen both ways: drawn flow imitates how a method errs, there it errs itself.
     """
-    from merau.trainers.data.synth.flow_fields import SET_SHARE, WIDER, FlowSettings, draw, joined
-    from merau.trainers.data.synth.image_pairs import in_a_set
-    from merau.trainers.learn.fusion import rehearsed
+    from merau.trainers.data.synth.flow_fields import SET_SHARE, WIDER, FlowSettings, concatenate, draw
+    from merau.trainers.data.synth.image_pairs import as_flow_set
+    from merau.trainers.learn.fusion import with_replay
 
     seed, flow = settings.seed, options.flow
     live = draw(seed, settings.samples, FlowSettings(flow=flow, as_set=SET_SHARE, combinations=kinds))
     sets = draw(seed + 1, round(SETS * settings.samples), replace(WIDER, flow=flow, combinations=kinds))
-    drawn = joined([live, sets])
+    drawn = concatenate([live, sets])
     if few:
-        return rehearsed(few, drawn)
+        return with_replay(few, drawn)
     faces = animated(seed, pairs, kinds, flow)
-    return rehearsed(joined([faces, in_a_set(faces, seed)]), drawn, share=ANIMATED_SHARE)
+    return with_replay(concatenate([faces, as_flow_set(faces, seed)]), drawn, share=ANIMATED_SHARE)
 
 
 def animated(seed: int, samples: int, kinds: "Combinations", flow: str) -> "Flows":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from merau.trainers.data.synth.clips import ClipPlan
-from merau.trainers.data.synth.timelines import Act
+from merau.trainers.data.synth.timelines import Action
 from scripts.bench_recognition import CONDITIONS, clips_of, displaced, found
 from scripts.bench_spot import Clip, Heard, Said
 
@@ -28,14 +28,14 @@ def test_an_event_is_right_where_it_overlaps_and_has_the_class():
 
 
 def test_conditions_differ_in_one_thing_alone():
-    def moments(acts: tuple[Act, ...]) -> list[tuple[str, float, float]]:
-        return [(act.label, act.onset_s, act.apex_s) for act in acts]
+    def moments(actions: tuple[Action, ...]) -> list[tuple[str, float, float]]:
+        return [(action.label, action.onset_s, action.apex_s) for action in actions]
 
     usual, *others = (clips_of(condition, 1)[0].plan for condition in CONDITIONS)
     for plan, condition in zip(others, CONDITIONS[1:], strict=True):
-        assert moments(plan.acts) == moments(usual.acts)
+        assert moments(plan.actions) == moments(usual.actions)
         assert plan.person == usual.person
-        differing = {name for name in vars(plan) if getattr(plan, name) != getattr(usual, name)} - {"acts"}
+        differing = {name for name in vars(plan) if getattr(plan, name) != getattr(usual, name)} - {"actions"}
         assert differing <= {*condition.changes, "rate"}
         assert len(differing) <= 1
 

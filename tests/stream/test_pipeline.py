@@ -14,7 +14,7 @@ from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.sources import SourceSettings, open_source
 from merau.stream.spotter import SpotterSettings
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
-from merau.trainers.data.synth.timelines import Act, Pulse
+from merau.trainers.data.synth.timelines import Action, Ramp
 from tests.clips import demo_start
 
 
@@ -125,7 +125,7 @@ def test_a_bundle_that_knows_no_faces_without_expression_leaves_the_rules_alone(
 
 
 def test_a_nod_is_one_event_though_brows_and_mouth_both_show_it(tmp_path, recognizer):
-    nod = Act("head", (Pulse(2.0, 2.3, 2.6, {"pitch": 8.0}),))
+    nod = Action("head", (Ramp(2.0, 2.3, 2.6, {"pitch": 8.0}),))
     make_clip(ASTRONAUT, ClipPlan((nod,), duration_s=3.2), tmp_path / "nod.mp4", seed=0)
     events = events_of(tmp_path / "nod.mp4", recognizer, SourceSettings())
     assert [event.kind for event in events] == ["head"]

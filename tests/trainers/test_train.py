@@ -15,9 +15,9 @@ from merau.trainers.cli import main
 from merau.trainers.data.synth.action_units import TARGET
 from merau.trainers.data.synth.flow_fields import LIVE_SHARE, Flows, FlowSettings, flows
 from merau.trainers.evaluate.synthetic import score
-from merau.trainers.export.bundle import FALSE_NOTHING, FALSE_SOMETHING, RISK, calibration, export, load_model
+from merau.trainers.export.bundle import FALSE_NOTHING, FALSE_SOMETHING, RISK, export, fit_calibration, load_model
 from merau.trainers.learn.apex_branch import pretrain
-from merau.trainers.learn.fusion import FlowTraining, add_apex, rehearsed, train
+from merau.trainers.learn.fusion import FlowTraining, add_apex, train, with_replay
 from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
 from merau.trainers.models.merau import Merau
 from merau.trainers.models.tcae import Tcae
@@ -55,7 +55,7 @@ def test_the_worse_of_two_cameras_keeps_its_errors_within_the_risk():
     rng = np.random.default_rng(0)
     label = rng.integers(0, 4, 8000)
     good, bad = (s * np.eye(4)[label] + rng.normal(0, 1, (8000, 4)) for s in (4, 2))
-    shift, fitted = calibration([(good, label), (bad, label)])
+    shift, fitted = fit_calibration([(good, label), (bad, label)])
     assert fitted["temperature"] == max(fit_temperature(biased(logits, shift), label) for logits in (good, bad))
     for logits in (good, bad):
         said = softmax(biased(logits, shift) / fitted["temperature"])
@@ -70,7 +70,7 @@ def test_no_expression_is_judged_as_often_as_a_camera_shows_none():
     rng = np.random.default_rng(0)
     label = rng.integers(0, 4, 8000)
     posterior = 2 * (2 * np.eye(4)[label] + rng.normal(0, 1, (8000, 4)))  # right where a quarter is none
-    shift, _ = calibration([(posterior, label)])
+    shift, _ = fit_calibration([(posterior, label)])
     assert shift == pytest.approx(np.log(LIVE_SHARE / (1 - LIVE_SHARE)) - np.log(1 / 3), abs=0.1)
 
 
@@ -94,7 +94,7 @@ def test_the_judges_of_the_flow_speak_with_one_voice(model):
     flow, magnitude = torch.randn(3, 2, GRID, GRID), torch.zeros(3, 1)
     with torch.no_grad():
         e, aus = model(flow, magnitude)
-        alone = [judge.classify(judge(flow, magnitude)) for judge in model.flow.judges]
+        alone = [member.classify(member(flow, magnitude)) for member in model.flow.members]
         together = model.classify(e)
     assert e.shape == (3, 80)
     assert aus.shape == (3, 17)
@@ -109,7 +109,7 @@ def test_a_bundle_can_be_trained_further_on_other_classes(model, data, tmp_path)
         assert torch.allclose(model(flow, magnitude)[0], again(flow, magnitude)[0], atol=1e-5)
     settings = FlowSettings(peak_px=(3, 6), noise_px=(0.01, 0.02), head_px=(0.01, 0.02), combinations=TARGET)
     few = flows(np.random.default_rng(4), 300, settings)
-    further = train(rehearsed(few, few), replace(FEW, epochs=2), classes=len(settings.classes), start=again.flow)
+    further = train(with_replay(few, few), replace(FEW, epochs=2), classes=len(settings.classes), start=again.flow)
     assert further.classify.out_features == 5
 
 

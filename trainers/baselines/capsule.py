@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from merau.trainers.baselines.frames import apex_pictures
 from merau.trainers.baselines.network import Baseline, Network
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 SIZE_PX = 64
 ROUTINGS = 3
@@ -57,6 +57,6 @@ def squash(capsules: Tensor) -> Tensor:
     return squared / (1 + squared) * capsules / (squared + 1e-8).sqrt()
 
 
-def learner(problem: Problem, *, best_epoch: bool = False) -> Network:
-    pictures = torch.from_numpy(apex_pictures(problem.data, "capsule", size_px=SIZE_PX))
-    return Network(problem, pictures, CapsuleNet, best_epoch)
+def make_model(task: Task, *, best_epoch: bool = False) -> Network:
+    pictures = torch.from_numpy(apex_pictures(task.data, "capsule", size_px=SIZE_PX))
+    return Network(task, pictures, CapsuleNet, best_epoch)

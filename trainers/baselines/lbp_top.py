@@ -8,7 +8,7 @@ from merau.engine.errors import UserError
 from merau.engine.heads import softmax
 from merau.trainers.baselines.frames import strips
 from merau.trainers.evaluate.protocols import NeedsSamples
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 BLOCKS = 5  # a side
 LEAST_FRAMES = 3
@@ -56,9 +56,9 @@ def lbp_top(frames, blocks, index):  # type: ignore[no-untyped-def]
 class LbpTop:
     """A learner (see protocols.Learner): a linear SVM on the root of the histograms (Hellinger's kernel)."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        frames = strips(problem.data, "lbp-top")
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        frames = strips(task.data, "lbp-top")
         if min(map(len, frames)) < LEAST_FRAMES:
             raise UserError(f"lbp-top needs {LEAST_FRAMES} frames or more in every strip of frames_png.")
         counts = np.stack([lbp_top(strip, BLOCKS, INDEX) for strip in frames])
@@ -70,8 +70,8 @@ class LbpTop:
     ) -> np.ndarray:
         if not len(train):
             raise NeedsSamples("LBP-TOP + SVM knows nothing without samples.")
-        said = np.zeros((len(test), len(self.problem.classes)))
-        present, label = np.unique(self.problem.label[train], return_inverse=True)
+        said = np.zeros((len(test), len(self.task.classes)))
+        present, label = np.unique(self.task.label[train], return_inverse=True)
         if len(present) == 1:
             said[:, present] = 1
             return said

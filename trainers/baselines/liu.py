@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from merau.trainers.baselines.network import Baseline, Network
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 WIDTHS = (16, 32, 64, 128)  # a quarter of ResNet18's: 32 x 32 flow, some hundred samples
 ADVERSARY = 0.1  # weight of the domain loss
@@ -83,5 +83,5 @@ class Reversed(torch.autograd.Function):
         return -gradient
 
 
-def learner(problem: Problem, *, best_epoch: bool = False) -> Network:
-    return Network(problem, torch.from_numpy(problem.flow.astype(np.float32)), Liu, best_epoch)
+def make_model(task: Task, *, best_epoch: bool = False) -> Network:
+    return Network(task, torch.from_numpy(task.flow.astype(np.float32)), Liu, best_epoch)

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from merau.trainers.evaluate.protocols import NeedsSamples
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 CELLS = 16  # a side: halves the 32 x 32 grid
 STRENGTH = 0.003  # inverse of the L2 penalty, on flow of unit spread
@@ -16,18 +16,18 @@ STRENGTH = 0.003  # inverse of the L2 penalty, on flow of unit spread
 class Logistic:
     """Multinomial, classes weighted alike, on u and v of 16 x 16 cells; each sample is also shown mirrored."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        mirrored = problem.flow[..., ::-1] * np.array([-1, 1], np.float32)[:, None, None]
-        self.features, self.mirrored = (shrunk(flow) for flow in (problem.flow, mirrored))
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        mirrored = task.flow[..., ::-1] * np.array([-1, 1], np.float32)[:, None, None]
+        self.features, self.mirrored = (shrunk(flow) for flow in (task.flow, mirrored))
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
     ) -> np.ndarray:
         if not len(train):
             raise NeedsSamples("Logistic regression knows nothing without samples.")
-        label = self.problem.label[train]
-        said = np.zeros((len(test), len(self.problem.classes)))
+        label = self.task.label[train]
+        said = np.zeros((len(test), len(self.task.classes)))
         if len(np.unique(label)) == 1:
             said[:, label[0]] = 1
             return said

@@ -11,7 +11,7 @@ from torch.nn import functional
 from merau.engine import heads
 from merau.trainers.evaluate.metrics import class_scores
 from merau.trainers.evaluate.protocols import NeedsSamples
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 
 class Baseline(nn.Module):
@@ -39,7 +39,7 @@ class Network:
     `best_epoch` answers with the epoch that does best on the TEST rows: only to imitate what some publications do.
     """
 
-    problem: Problem
+    task: Task
     inputs: Tensor
     build: Callable[[int], Baseline]
     best_epoch: bool = False
@@ -51,14 +51,14 @@ class Network:
     ) -> np.ndarray:
         if not len(train):
             raise NeedsSamples("A network that was not trained knows nothing: choose a protocol that trains it.")
-        said = np.zeros((len(test), len(self.problem.classes)))
-        present, label = np.unique(self.problem.label[train], return_inverse=True)
-        if source is None or len(np.unique(self.problem.label[source])) < 2:  # one class alone teaches nothing
+        said = np.zeros((len(test), len(self.task.classes)))
+        present, label = np.unique(self.task.label[train], return_inverse=True)
+        if source is None or len(np.unique(self.task.label[source])) < 2:  # one class alone teaches nothing
             said[:, present] = self.fit(train, label, len(present), seed, test=test)[1]
             return said
         key = 0, source.tobytes()  # one network for all draws: only what is shown changes
         if key not in self.pretrained:
-            known, wide = np.unique(self.problem.label[source], return_inverse=True)
+            known, wide = np.unique(self.task.label[source], return_inverse=True)
             self.pretrained[key] = self.fit(source, wide, len(known), 0)[0]
         net = self.pretrained[key]
         said[:, present] = linear_on(self.embed(net, train), label, self.embed(net, test))
@@ -72,7 +72,7 @@ class Network:
         """
         torch.manual_seed(seed)
         net, to_learn = self.build(classes), torch.from_numpy(label)
-        domain = torch.from_numpy(np.unique(self.problem.data.dataset, return_inverse=True)[1])
+        domain = torch.from_numpy(np.unique(self.task.data.dataset, return_inverse=True)[1])
         optimizer = torch.optim.AdamW(net.parameters(), self.training.rate, weight_decay=self.training.weight_decay)
         best = -1.0, np.empty((0, classes))
         for epoch in range(self.training.epochs):
@@ -93,9 +93,9 @@ class Network:
         return net, best[1]
 
     def score_of(self, said: np.ndarray, rows: np.ndarray, label: np.ndarray, test: np.ndarray) -> float:
-        meaning = {int(label[i]): self.problem.label[rows[i]] for i in range(len(rows))}
+        meaning = {int(label[i]): self.task.label[rows[i]] for i in range(len(rows))}
         answers = np.array([meaning[c] for c in said.argmax(1)])
-        return class_scores(self.problem.label[test], answers, len(self.problem.classes))["uf1"]
+        return class_scores(self.task.label[test], answers, len(self.task.classes))["uf1"]
 
     def answer(self, net: Baseline, rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():

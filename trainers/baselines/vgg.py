@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from merau.trainers.baselines.frames import apex_pictures
 from merau.trainers.baselines.network import Baseline, Network, Training
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 SIZE_PX = 64
 WIDTHS = (16, "pool", 32, "pool", 64, 64, "pool", 128, 128, "pool", 128, 128, "pool")  # a quarter of the paper's
@@ -37,6 +37,6 @@ class Vgg(Baseline):
         return embedding, self.classify(embedding)
 
 
-def learner(problem: Problem, *, best_epoch: bool = False) -> Network:
-    pictures = torch.from_numpy(apex_pictures(problem.data, "vgg", size_px=SIZE_PX))
-    return Network(problem, pictures, Vgg, best_epoch, Training(rate=1e-4))
+def make_model(task: Task, *, best_epoch: bool = False) -> Network:
+    pictures = torch.from_numpy(apex_pictures(task.data, "vgg", size_px=SIZE_PX))
+    return Network(task, pictures, Vgg, best_epoch, Training(rate=1e-4))

@@ -321,7 +321,7 @@ def without_head(field: np.ndarray) -> np.ndarray:
     return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in facial])
 
 
-def placed(flow: np.ndarray, across: float, down: float, drop: float) -> np.ndarray:
+def transform_flow(flow: np.ndarray, across: float, down: float, drop: float) -> np.ndarray:
     """Flows (N, 2, 32, 32) enlarged about their centre and moved down, the edges repeated."""
     return sampling(down, drop) @ flow @ sampling(across, 0).T
 

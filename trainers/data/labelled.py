@@ -9,7 +9,7 @@ from merau.engine.errors import UserError
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import Flows
-from merau.trainers.data.synth.image_pairs import Pairs, measure
+from merau.trainers.data.synth.image_pairs import ImagePairs, measure
 
 
 def read(path: Path, *, method: str = "dis") -> Flows:
@@ -23,7 +23,7 @@ def read(path: Path, *, method: str = "dis") -> Flows:
         with np.load(path) as stored:
             columns = dict(stored)
         if "onset" in columns:
-            return measure(Pairs(**columns), method=method)
+            return measure(ImagePairs(**columns), method=method)
         return Flows(**columns)
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise UserError(

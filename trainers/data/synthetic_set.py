@@ -21,9 +21,9 @@ from merau.trainers.data.emotions import coarse
 from merau.trainers.data.prepare import BESIDE, STEPS, strip
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth.flow_fields import log_uniform
-from merau.trainers.data.synth.image_pairs import FRAME, TURN_DEG, align, degrade, draw_drives, draw_poses, read_faces
+from merau.trainers.data.synth.image_pairs import FRAME, TURN_DEG, align, degrade, draw_channels, draw_poses, read_faces
 from merau.trainers.data.synth.portrait import Portrait, Pose
-from merau.trainers.data.synth.timelines import Drives
+from merau.trainers.data.synth.timelines import Channels
 
 ASTRONAUT = Path(__file__).with_name("synth") / "astronaut.png"
 PER_SITTING = 8  # samples of one made-up person
@@ -60,8 +60,8 @@ def draw_set(out: Path, samples: int, seed: int, portraits: Sequence[Path] = ())
             face_px = rng.uniform(*DATABASES[name].face_px)
             portrait = Portrait(face.picture, face.landmarks, size=FRAME, face_px=face_px, bumps=bumps)
             for _ in range(min(PER_SITTING, samples - len(rows))):
-                shown, drives = draw_clip(rng, bumps, DATABASES[name].classes)
-                crops = align(film(rng, portrait, drives), nets)
+                shown, channels = draw_clip(rng, bumps, DATABASES[name].classes)
+                crops = align(film(rng, portrait, channels), nets)
                 if crops is None:
                     continue
                 sample = f"{len(rows):05d}"
@@ -80,23 +80,23 @@ def draw_set(out: Path, samples: int, seed: int, portraits: Sequence[Path] = ())
 
 def draw_clip(
     rng: np.random.Generator, bumps: table.Bumps, classes: table.Combinations
-) -> tuple[dict[str, object], Drives]:
+) -> tuple[dict[str, object], Channels]:
     """What a clip shows, as columns of the index, and what moves in it."""
     emotion = list(classes)[int(rng.integers(len(classes)))]
-    drives, aus, _ = draw_drives(rng, bumps, list(classes).index(emotion), "", classes)
+    channels, aus, _ = draw_channels(rng, bumps, list(classes).index(emotion), "", classes)
     kind = coarse(emotion)
     label = "" if kind is None else flow_set.CLASSES.index(kind)
     units = "+".join(str(au) for au, present in zip(table.AUS, aus, strict=True) if present)
-    return {"label": label, "emotion": emotion, "aus": units}, drives
+    return {"label": label, "emotion": emotion, "aus": units}, channels
 
 
-def film(rng: np.random.Generator, portrait: Portrait, drives: Drives) -> list[np.ndarray]:
-    """STEPS frames from rest to the peak of `drives`, the head turning a little meanwhile."""
+def film(rng: np.random.Generator, portrait: Portrait, channels: Channels) -> list[np.ndarray]:
+    """STEPS frames from rest to the peak of `channels`, the head turning a little meanwhile."""
     at, moved = draw_poses(rng, float(log_uniform(rng, TURN_DEG, 1)[0]))
     frames = []
     for share in np.linspace(0, 1, STEPS):
         level = 0.5 - 0.5 * np.cos(np.pi * share)
-        moving = {name: level * amount for name, amount in drives.items()}
+        moving = {name: level * amount for name, amount in channels.items()}
         frames.append(degrade(rng, portrait.frame(moving, between(at, moved, share))))
     return frames
 

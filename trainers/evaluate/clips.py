@@ -21,7 +21,7 @@ EXPRESSIVE = ("micro", "macro")
 
 
 @dataclass(frozen=True)
-class Moment:
+class LabelledPair:
     """Two times of a clip and what lies between them."""
 
     onset_s: float
@@ -41,42 +41,43 @@ def score_clips(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     if not videos:
         raise UserError(f"There is no clip with truth in {folder}: expected NAME.mp4 and NAME.truth.json.")
     nets, rng = FaceNets(), np.random.default_rng(0)
-    answers: dict[str, list[bool]] = {}
+    predictions: dict[str, list[bool]] = {}
     for video in tqdm(videos, desc="scoring clips", unit="clip"):
-        moments = read_moments(video, rng)
-        frames = frames_at(video, [t for moment in moments for t in (moment.onset_s, moment.apex_s)])
-        for moment, onset, apex in zip(moments, frames[::2], frames[1::2], strict=True):
+        pairs = read_pairs(video, rng)
+        frames = frames_at(video, [t for pair in pairs for t in (pair.onset_s, pair.apex_s)])
+        for pair, onset, apex in zip(pairs, frames[::2], frames[1::2], strict=True):
             crops = align([onset, apex], nets)
             if crops is None:
                 continue
-            wanted = moment.label if moment.kind in EXPRESSIVE else "no expression"
-            answers.setdefault(group(moment), []).append(recognizer.predict(*crops).label == wanted)
+            wanted = pair.label if pair.kind in EXPRESSIVE else "no expression"
+            predictions.setdefault(group(pair), []).append(recognizer.predict(*crops).label == wanted)
     return {
-        name: {"pairs": len(right), "right": round(float(np.mean(right)), 3)} for name, right in sorted(answers.items())
+        name: {"pairs": len(right), "right": round(float(np.mean(right)), 3)}
+        for name, right in sorted(predictions.items())
     }
 
 
-def group(moment: Moment) -> str:
+def group(pair: LabelledPair) -> str:
     """The kind; for micro-expressions also the nearest of 0.5, 1 and 2 px."""
-    if moment.kind != "micro":
-        return moment.kind
-    return f"micro {min((0.5, 1, 2), key=lambda px: abs(np.log2(moment.peak_px / px)))} px"
+    if pair.kind != "micro":
+        return pair.kind
+    return f"micro {min((0.5, 1, 2), key=lambda px: abs(np.log2(pair.peak_px / px)))} px"
 
 
-def read_moments(video: Path, rng: np.random.Generator) -> list[Moment]:
+def read_pairs(video: Path, rng: np.random.Generator) -> list[LabelledPair]:
     """The clip's spans, onset to apex, and pairs from its quiet stretches."""
     truth = json.loads(video.with_suffix(".truth.json").read_text(encoding="utf-8"))
     spans = truth["spans"]
-    moments = [
-        Moment(span["onset_s"], span["apex_s"], span["kind"], span["label"], span["peak_px"], aus_of(span))
+    pairs = [
+        LabelledPair(span["onset_s"], span["apex_s"], span["kind"], span["label"], span["peak_px"], aus_of(span))
         for span in spans
     ]
     for _ in range(QUIET_PAIRS):
         start = rng.uniform(0.2, truth["duration_s"] - 1)
         end = start + rng.uniform(0.08, 0.35)
         if all(span["offset_s"] < start - 0.03 or span["onset_s"] > end + 0.03 for span in spans):
-            moments.append(Moment(start, end, "quiet", "", 0.0))
-    return moments
+            pairs.append(LabelledPair(start, end, "quiet", "", 0.0))
+    return pairs
 
 
 def aus_of(span: dict[str, Any]) -> frozenset[int]:

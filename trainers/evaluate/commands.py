@@ -71,12 +71,12 @@ def add_commands(commands: Any) -> None:
 def run_predict(options: argparse.Namespace) -> None:
     from merau.engine.recognizer import Recognizer
     from merau.trainers.data import flow_set
-    from merau.trainers.evaluate import predict as answers
+    from merau.trainers.evaluate import predict as predictions
 
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(*options.flows)
     warn(data)
-    answers.write(options.out, data, answers.answer(recognizer, data, flow_set.read_flows(data)))
+    predictions.write(options.out, data, predictions.predict(recognizer, data, flow_set.read_flows(data)))
 
 
 def choose_evaluation(options: argparse.Namespace) -> None:

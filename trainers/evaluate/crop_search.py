@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from merau.trainers.data.flow_set import placed
+from merau.trainers.data.flow_set import transform_flow
 
 ZOOMS = (0.8, 0.9, 1.0, 1.12, 1.25)  # across, and as many down
 DROPS = (-0.06, 0.0, 0.06)  # how much lower, crop widths
@@ -28,7 +28,7 @@ def embed(flow: np.ndarray, trunk: Trunk, clarity: Callable[[np.ndarray], float]
 
     `trunk` gives both for flows as they lie; `clarity` says of embeddings how clear expressions are in them, 0..1.
     """
-    seen = [trunk(placed(flow, *place)) for place in PLACES]
+    seen = [trunk(transform_flow(flow, *place)) for place in PLACES]
     clear = np.array([clarity(embedding) for embedding, _ in seen]) * len(flow) / (len(flow) + FEW)
     score = (clear - clear.max() - COST * USUAL) / SHARP
     weight = (np.exp(score) / np.exp(score).sum()).astype(np.float32)

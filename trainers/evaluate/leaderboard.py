@@ -15,10 +15,10 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate.models import BASELINES, NETWORKS
-from merau.trainers.evaluate.predict import Answers, answer
+from merau.trainers.evaluate.predict import Predictions, predict
 from merau.trainers.evaluate.report import ZERO_WEIGHT, html
 from merau.trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on
-from merau.trainers.evaluate.task import pose
+from merau.trainers.evaluate.task import make_task
 
 PROTOCOLS = ("zero-shot", "few-shot", "lodo", "loso")
 TITLES = {
@@ -80,17 +80,17 @@ def compare(wanted: Sequence[Cell], data: FlowSet, *, name: str = "") -> Iterato
     """Each cell and its document as soon as it has run, the quick models first; where a model cannot run, one with the
     reason as "skipped".
     """
-    posed = cache(lambda task: pose(data, task))
+    posed = cache(lambda task: make_task(data, task))
 
     @cache
-    def answered(recognizer: Recognizer, task: str) -> Answers:  # the placing of faces takes seconds
-        return answer(recognizer, posed(task).data, posed(task).flow)
+    def answered(recognizer: Recognizer, task: str) -> Predictions:  # the placing of faces takes seconds
+        return predict(recognizer, posed(task).data, posed(task).flow)
 
     for cell in sorted(wanted, key=lambda cell: cell.settings.model in SLOW):
         asked, begun = cell.settings, monotonic()
         try:
-            answers = answered(cell.recognizer, asked.task)
-            done = run_on(posed(asked.task), answers, cell.recognizer, asked, name=name, weights=cell.folder)
+            predictions = answered(cell.recognizer, asked.task)
+            done = run_on(posed(asked.task), predictions, cell.recognizer, asked, name=name, weights=cell.folder)
             document = {**done.document, "seconds": round(monotonic() - begun, 1)}
         except UserError as error:
             document = {"model": asked.model, "protocol": asked.protocol, "task": asked.task, "skipped": str(error)}
@@ -182,9 +182,9 @@ def legend(documents: Sequence[dict[str, Any]]) -> str:
     databases = next((list(d["by_database"]) for d in documents if "by_database" in d), [])
     why = dict.fromkeys(f"{d['title']}, {d['column']}: {d['skipped']}" for d in documents if "skipped" in d)
     warned = dict.fromkeys(text for d in documents for text in d.get("warnings", ()))
-    placed = dict.fromkeys(d["transductive"] for d in documents if "transductive" in d)
+    searched = dict.fromkeys(d["transductive"] for d in documents if "transductive" in d)
     first = f"UF1 / UAR over all databases; in brackets UF1 of {', '.join(databases)}."
-    return "\n".join([first, *warned, *weights(documents), *placed, *why])
+    return "\n".join([first, *warned, *weights(documents), *searched, *why])
 
 
 def weights(documents: Sequence[dict[str, Any]]) -> list[str]:

@@ -16,14 +16,14 @@ from merau.trainers.baselines import capsule, lbp_top, liu, logistic, vgg
 from merau.trainers.data.flow_set import CLASSES
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import Flows
-from merau.trainers.evaluate.predict import Answers, apexes
-from merau.trainers.evaluate.protocols import Learner, NeedsSamples
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.predict import Predictions, apex_images
+from merau.trainers.evaluate.protocols import Model, NeedsSamples
+from merau.trainers.evaluate.task import Task
 from merau.trainers.export.bundle import load_model, trunk_inputs
 from merau.trainers.learn.fusion import fuse
 from merau.trainers.learn.settings import FusionSettings
-from merau.trainers.models.merau import Merau as Model
-from merau.trainers.models.merau import begin_anew
+from merau.trainers.models.merau import Merau as MerauNet
+from merau.trainers.models.merau import reset_classifier
 
 # Table 2, column Fine-tune. The shots' Action Units are not known; epochs are ours.
 FINE_TUNE = FusionSettings(
@@ -32,15 +32,15 @@ FINE_TUNE = FusionSettings(
 
 
 @dataclass(frozen=True)
-class Merau:
+class FewShotMerau:
     """The shipped way: a head taught on the samples, times what the bundle knows (`engine.teach`).
 
     `weights` notes how much each lesson's samples counted: 0 where the answers are the bundle's own, as in zero-shot.
     """
 
-    problem: Problem
+    task: Task
     recognizer: Recognizer
-    answers: Answers
+    predictions: Predictions
     weights: list[float] = field(default_factory=list)
 
     def __call__(
@@ -48,59 +48,59 @@ class Merau:
     ) -> np.ndarray:
         if not len(train):
             return self.known(test)
-        names = np.array(self.problem.classes)
-        seen = self.answers.samples(names[self.problem.label].tolist())
+        names = np.array(self.task.classes)
+        seen = self.predictions.samples(names[self.task.label].tolist())
         lesson = fit_few_shot([seen[i] for i in train], self.recognizer.bundle)
         self.weights.append(1.0 if lesson.weight is None else lesson.weight)
         said = np.zeros((len(test), len(names)))
         for row, i in enumerate(test):
             for name, p in lesson.probabilities(seen[i]).items():
-                said[row, self.problem.classes.index(name)] = p
+                said[row, self.task.classes.index(name)] = p
         return said
 
     def known(self, test: np.ndarray) -> np.ndarray:
-        if self.problem.classes == CLASSES:
-            return self.answers.classes[test]
-        seen = self.answers.samples([""] * len(self.problem))
-        return prior_probabilities([seen[i] for i in test], self.problem.classes)
+        if self.task.classes == CLASSES:
+            return self.predictions.classes[test]
+        seen = self.predictions.samples([""] * len(self.task))
+        return prior_probabilities([seen[i] for i in test], self.task.classes)
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddingHead:
     """MERAU as published: a head of `kind` on the embedding alone, eq. 5, 6 or 9; nothing is known without samples."""
 
-    problem: Problem
-    answers: Answers
+    task: Task
+    predictions: Predictions
     kind: str
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
     ) -> np.ndarray:
-        return head_on(self.answers.embedding, self.problem, self.kind, train, test)
+        return head_on(self.predictions.embedding, self.task, self.kind, train, test)
 
 
-def head_on(embedding: np.ndarray, problem: Problem, kind: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def head_on(embedding: np.ndarray, task: Task, kind: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Probabilities (m, C) of a head fit on the rows `train` of `embedding` (N, d)."""
     if not len(train):
         raise NeedsSamples("This recognizer knows nothing without samples.")
-    present, labels = np.unique(problem.label[train], return_inverse=True)
-    said = np.zeros((len(test), len(problem.classes)))
+    present, labels = np.unique(task.label[train], return_inverse=True)
+    said = np.zeros((len(test), len(task.classes)))
     if len(present) == 1:
         said[:, present] = 1
         return said
-    head = heads.KINDS[kind].fit(embedding[train], labels, [problem.classes[c] for c in present])
+    head = heads.KINDS[kind].fit(embedding[train], labels, [task.classes[c] for c in present])
     said[:, present] = heads.softmax(head.logits(embedding[test]))
     return said
 
 
 @dataclass(frozen=True)
-class Tuned:
+class FineTuned:
     """MERAU as published (section 4.3): the layers of `model` and a new classifier learn from the samples shown, at the
     rates of table 2. `inputs` are those of its trunk for every sample of the problem, in PyTorch's tensors.
     """
 
-    problem: Problem
-    model: Model
+    task: Task
+    model: MerauNet
     inputs: dict[str, Tensor]
     classifier: str
 
@@ -109,14 +109,14 @@ class Tuned:
     ) -> np.ndarray:
         if not len(train):
             raise NeedsSamples("What is fine-tuned knows nothing without samples.")
-        present, label = np.unique(self.problem.label[train], return_inverse=True)
-        said = np.zeros((len(test), len(self.problem.classes)))
+        present, label = np.unique(self.task.label[train], return_inverse=True)
+        said = np.zeros((len(test), len(self.task.classes)))
         torch.manual_seed(seed)
         model = deepcopy(self.model)
-        begin_anew(model, self.classifier, len(present))
+        reset_classifier(model, self.classifier, len(present))
         nothing = np.zeros(len(train))
         shown = Flows(
-            self.problem.flow[train], label, np.full((len(train), len(AUS)), np.nan, np.float32), nothing, nothing > 0
+            self.task.flow[train], label, np.full((len(train), len(AUS)), np.nan, np.float32), nothing, nothing > 0
         )
         apex = self.inputs["apex"][train] if "apex" in self.inputs else None
         fuse(model, shown, apex, replace(FINE_TUNE, classifier=self.classifier), seed=seed)
@@ -126,14 +126,18 @@ class Tuned:
         return said
 
 
-def tuned(problem: Problem, weights: Path, classifier: str) -> Tuned:
+def make_fine_tuned(task: Task, weights: Path, classifier: str) -> FineTuned:
     """Raises UserError where `weights`, a bundle's folder, holds none."""
     model = load_model(weights)
-    inputs = trunk_inputs(model.apex_px, problem.flow, apexes(problem.data, model.apex_px), known=False)
-    return Tuned(problem, model, {name: torch.from_numpy(part) for name, part in inputs.items()}, classifier)
+    inputs = trunk_inputs(model.apex_px, task.flow, apex_images(task.data, model.apex_px), known=False)
+    return FineTuned(task, model, {name: torch.from_numpy(part) for name, part in inputs.items()}, classifier)
 
 
 TUNED = {"merau-tuned": "linear", "merau-cd-tuned": "cosine"}
 HEADS = {"merau-linear": "linear", "merau-cd": "cosine", "protonet": "prototypes"}
-BASELINES: dict[str, Callable[[Problem], Learner]] = {"logistic": logistic.Logistic, "lbp-top": lbp_top.LbpTop}
-NETWORKS: dict[str, Callable[..., Learner]] = {"liu": liu.learner, "vgg": vgg.learner, "capsule": capsule.learner}
+BASELINES: dict[str, Callable[[Task], Model]] = {"logistic": logistic.Logistic, "lbp-top": lbp_top.LbpTop}
+NETWORKS: dict[str, Callable[..., Model]] = {
+    "liu": liu.make_model,
+    "vgg": vgg.make_model,
+    "capsule": capsule.make_model,
+}

@@ -15,17 +15,17 @@ from merau.engine.preprocess import apex_image
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.emotions import coarse
 from merau.trainers.data.flow_set import CLASSES, FlowSet, read_crops
-from merau.trainers.evaluate import crop_search as placing
+from merau.trainers.evaluate import crop_search
 from merau.trainers.export.bundle import trunk_inputs
 
 BATCH = 256
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """For N samples: `classes` (N, 3) over flow_set.CLASSES, rows sum to 1; `known` (N, C) over the bundle's own
     classes; `aus` (N, A), 0..1; `embedding` (N, d) float32. `names` and `units` name the columns of known and aus;
-    `placed` are the databases of which it was told from all their samples how faces lie.
+    `crop_searched` are the databases of which it was told from all their samples how faces lie.
     """
 
     classes: np.ndarray
@@ -34,7 +34,7 @@ class Answers:
     embedding: np.ndarray
     names: tuple[str, ...]
     units: tuple[str, ...]
-    placed: tuple[str, ...]
+    crop_searched: tuple[str, ...]
 
     def samples(self, labels: list[str]) -> list[Sample]:
         """The samples as `engine.teach` takes them, labelled."""
@@ -44,33 +44,35 @@ class Answers:
         ]
 
 
-def answer(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Answers:
+def predict(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Predictions:
     """`recognizer` on `data` with its `flow` (N, 2, 32, 32), where the size of the motion is not known.
 
-    How faces lie is told for each database from its flow (`placing`), unless it comes with the crops of `prepare`,
+    How faces lie is told for each database from its flow (`crop_search`), unless it comes with the crops of `prepare`,
     which lie as they should. Raises UserError where the bundle's classes do not tell negative, positive and surprise
     apart.
     """
     names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])
-    apex = apexes(data, recognizer.apex_px)
+    apex = apex_images(data, recognizer.apex_px)
 
     def known(embedding: np.ndarray) -> np.ndarray:
         return heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
 
     def clarity(embedding: np.ndarray) -> float:
-        return float((known(embedding) @ belonging(names)).max(1).mean())
+        return float((known(embedding) @ coarse_membership(names)).max(1).mean())
 
     embedding: np.ndarray = np.empty((len(flow), recognizer.head.dimension), np.float32)
     au_logits = np.empty((len(flow), len(units)), np.float32)
-    placed = tuple(name for name in np.unique(data.dataset).tolist() if not all(data.crops[data.dataset == name]))
+    crop_searched = tuple(
+        name for name in np.unique(data.dataset).tolist() if not all(data.crops[data.dataset == name])
+    )
     for name in np.unique(data.dataset):
         rows = np.flatnonzero(data.dataset == name)
         trunk = partial(embed, recognizer, None if apex is None else apex[rows])
-        found = placing.embed(flow[rows], trunk, clarity) if name in placed else trunk(flow[rows])
+        found = crop_search.embed(flow[rows], trunk, clarity) if name in crop_searched else trunk(flow[rows])
         embedding[rows], au_logits[rows] = found
     said = known(embedding)
-    return Answers(
-        expressions(said, names), said, recognizer.au_probabilities(au_logits), embedding, names, units, placed
+    return Predictions(
+        to_coarse(said, names), said, recognizer.au_probabilities(au_logits), embedding, names, units, crop_searched
     )
 
 
@@ -85,22 +87,22 @@ def embed(recognizer: Recognizer, apex: np.ndarray | None, flow: np.ndarray) -> 
     return embedding, au_logits
 
 
-def apexes(data: FlowSet, apex_px: int) -> np.ndarray | None:
+def apex_images(data: FlowSet, apex_px: int) -> np.ndarray | None:
     """Apex pictures (N, 1, apex_px, apex_px) float32 in 0..1, for a trunk that looks at them and a set with crops."""
     if not apex_px or not all(data.crops):
         return None
     return np.stack([apex_image(read_crops(path)[1], CropSpec(), apex_px) for path in data.crops])
 
 
-def expressions(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+def to_coarse(known: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """Probabilities (N, 3) over CLASSES from those (N, C) of a bundle's classes `names`: what belongs to none of the
     three, as "no expression", is left out.
     """
-    three = known @ belonging(names) + 1e-12
+    three = known @ coarse_membership(names) + 1e-12
     return three / three.sum(1, keepdims=True)
 
 
-def belonging(names: tuple[str, ...]) -> np.ndarray:
+def coarse_membership(names: tuple[str, ...]) -> np.ndarray:
     """(C, 3) of 0 and 1: which of CLASSES each of a bundle's classes `names` belongs to. UserError where one of the
     three has none.
     """
@@ -110,11 +112,11 @@ def belonging(names: tuple[str, ...]) -> np.ndarray:
     return belongs
 
 
-def write(path: Path, data: FlowSet, answers: Answers) -> None:
+def write(path: Path, data: FlowSet, predictions: Predictions) -> None:
     """One row a sample, in the order of `data`. Raises UserError where `path` cannot be written."""
-    numbers = np.concatenate([answers.classes, answers.aus, answers.embedding], 1)
-    header = [f"p_{name}" for name in CLASSES] + [f"au_{unit}" for unit in answers.units]
-    header += [f"e_{i}" for i in range(answers.embedding.shape[1])]
+    numbers = np.concatenate([predictions.classes, predictions.aus, predictions.embedding], 1)
+    header = [f"p_{name}" for name in CLASSES] + [f"au_{unit}" for unit in predictions.units]
+    header += [f"e_{i}" for i in range(predictions.embedding.shape[1])]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", newline="") as file:

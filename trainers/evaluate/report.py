@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 
 from merau.calib.probability import diagram
 from merau.trainers.evaluate.run import Run
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 SIDE = 300  # of a figure
 ZERO_WEIGHT = "0 means that they count nothing and the answers are the bundle's own, as in zero-shot; 1 is the most"
@@ -30,10 +30,10 @@ def page(run: Run) -> str:
         *([comparison(document)] if "zero_shot_on_the_same_queries" in document else []),
         "<h2>What is taken for what</h2><p>Rows are the truth, columns the answers, as shares of the row; counts below,"
         " the mean over the trials.</p><div class=row>",
-        *(confusion(name, part, run.problem.classes) for name, part in parts(document)),
+        *(confusion(name, part, run.task.classes) for name, part in parts(document)),
         "</div><h2>Probabilities and samples</h2><div class=row>",
         reliability(document["reliability"]),
-        scatter(run.answers.embedding, run.problem),
+        scatter(run.predictions.embedding, run.task),
         "</div>",
         *([action_units(document["au_auc"])] if "au_auc" in document else []),
         domains(document["domains"]) if document.get("domains") else "",
@@ -141,23 +141,23 @@ def reliability(measured: dict[str, Any]) -> str:
     )
 
 
-def scatter(embedding: np.ndarray, problem: Problem) -> str:
+def scatter(embedding: np.ndarray, task: Task) -> str:
     """The bundle's embeddings on their first two principal components, and where a linear SVM tells which class there
     (MERAU, figure 6).
     """
     flat = PCA(2).fit_transform(embedding - embedding.mean(0))
     flat /= np.maximum(np.abs(flat).max(0), 1e-9)
-    svm = LinearSVC(random_state=0, max_iter=5000).fit(flat, problem.label)
+    svm = LinearSVC(random_state=0, max_iter=5000).fit(flat, task.label)
     span, middle = SIDE / 2 - 10, SIDE / 2
     dots = "".join(
         f"<circle class=c{label} cx={middle + x * span:.1f} cy={middle - y * span:.1f} r=2.6 fill-opacity=.7 />"
-        for (x, y), label in zip(flat, problem.label, strict=True)
+        for (x, y), label in zip(flat, task.label, strict=True)
     )
     key = "".join(
         f"<span><svg width=10 height=10><circle class=c{i} cx=5 cy=5 r=4 /></svg> {escape(name)}</span>"
-        for i, name in enumerate(problem.classes)
+        for i, name in enumerate(task.classes)
     )
-    shaded, right = regions(svm, middle / span), svm.score(flat, problem.label)
+    shaded, right = regions(svm, middle / span), svm.score(flat, task.label)
     return (
         f"<figure><h3>Where the samples lie</h3><svg width={SIDE} height={SIDE}>{shaded}{dots}</svg>"
         f"<div class=key>{key}</div><figcaption>Two principal components of the bundle's embeddings. Shaded: what a "

@@ -15,10 +15,18 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate import summary
-from merau.trainers.evaluate.models import BASELINES, HEADS, NETWORKS, TUNED, Embedded, Merau, tuned
-from merau.trainers.evaluate.predict import Answers, answer
-from merau.trainers.evaluate.protocols import SPLITS, Learner, Trial, crossed, few_shot, zero_shot
-from merau.trainers.evaluate.task import TASKS, Problem, pose
+from merau.trainers.evaluate.models import (
+    BASELINES,
+    HEADS,
+    NETWORKS,
+    TUNED,
+    EmbeddingHead,
+    FewShotMerau,
+    make_fine_tuned,
+)
+from merau.trainers.evaluate.predict import Predictions, predict
+from merau.trainers.evaluate.protocols import SPLITS, Model, Trial, cross_validate, few_shot, zero_shot
+from merau.trainers.evaluate.task import TASKS, Task, make_task
 from merau.trainers.export.bundle import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
@@ -57,9 +65,9 @@ class Run:
     """What was asked, `document` for the JSON, and what the report draws from."""
 
     settings: RunSettings
-    problem: Problem
+    task: Task
     trials: list[Trial]
-    answers: Answers
+    predictions: Predictions
     document: dict[str, Any]
 
 
@@ -70,83 +78,83 @@ def run(
 
     Raises UserError where the set has not what the protocol needs.
     """
-    problem = pose(data, settings.task)
-    answers = answer(recognizer, problem.data, problem.flow)
-    return run_on(problem, answers, recognizer, settings, name=name, weights=weights)
+    task = make_task(data, settings.task)
+    predictions = predict(recognizer, task.data, task.flow)
+    return run_on(task, predictions, recognizer, settings, name=name, weights=weights)
 
 
 def run_on(
-    problem: Problem, answers: Answers, recognizer: Recognizer, settings: RunSettings, *, name: str, weights: Path
+    task: Task, predictions: Predictions, recognizer: Recognizer, settings: RunSettings, *, name: str, weights: Path
 ) -> Run:
-    """The same where the `answers` of the recognizer to the problem are known."""
+    """The same where the `predictions` of the recognizer to the problem are known."""
     torch.set_num_threads(1)  # the nets are small: threads wait for each other longer than they work
-    learner = make_learner(problem, recognizer, answers, settings, weights)
-    document = head(recognizer, problem, settings, name)
-    if answers.placed and settings.model in ("merau", *HEADS):
+    model = make_model(task, recognizer, predictions, settings, weights)
+    document = head(recognizer, task, settings, name)
+    if predictions.crop_searched and settings.model in ("merau", *HEADS):
+        names = ", ".join(predictions.crop_searched)
         document["transductive"] = (
-            f"How faces lie in the pictures of {', '.join(answers.placed)} was told from all samples of each database, "
-            "without labels."
+            f"Transductive: for {names} the crop was searched over all samples of the database, without labels."
         )
     before: list[Trial] = []
     if settings.protocol == ZERO_SHOT:
-        trials = [zero_shot(problem, learner)]
+        trials = [zero_shot(task, model)]
     elif settings.protocol == FEW_SHOT:
         pairs = [
-            few_shot(problem, learner, shots=settings.shots, seed=seed)
+            few_shot(task, model, shots=settings.shots, seed=seed)
             for seed in tqdm(range(settings.draws), desc="drawing", unit="draw", leave=False, disable=None)
         ]
         trials, before = [after for after, _ in pairs], [first for _, first in pairs if len(first.rows)]
     else:
         processes = min(cpu_count(), MOST_PROCESSES) if settings.model in SLOW else 1
         trials = [
-            crossed(problem, learner, settings.protocol, seed, processes=processes) for seed in range(settings.seeds)
+            cross_validate(task, model, settings.protocol, seed, processes=processes) for seed in range(settings.seeds)
         ]
-    document |= summary.scores(problem, trials)
+    document |= summary.scores(task, trials)
     if before:
-        document["zero_shot_on_the_same_queries"] = summary.scores(problem, before)
-    if isinstance(learner, Merau) and learner.weights:
-        weight = np.array(learner.weights)
+        document["zero_shot_on_the_same_queries"] = summary.scores(task, before)
+    if isinstance(model, FewShotMerau) and model.weights:
+        weight = np.array(model.weights)
         document["lesson_weight"] = {
             "mean": summary.rounded(weight.mean()),
             "lessons": len(weight),
             "lessons_of_weight_0": int((weight == 0).sum()),
         }
-    document["domains"] = gaps(problem, answers)
-    coded = summary.au_scores(problem.data.aus.tolist(), answers.aus, answers.units)
+    document["domains"] = gaps(task, predictions)
+    coded = summary.au_scores(task.data.aus.tolist(), predictions.aus, predictions.units)
     if coded and settings.model == "merau":
         document["au_auc"] = coded | {"mean": summary.rounded(sum(coded.values()) / len(coded))}
-    return Run(settings, problem, trials, answers, document)
+    return Run(settings, task, trials, predictions, document)
 
 
-def gaps(problem: Problem, answers: Answers) -> list[dict[str, Any]]:
+def gaps(task: Task, predictions: Predictions) -> list[dict[str, Any]]:
     """How far the embeddings of each two databases lie apart; databases of too few samples are left out."""
-    rows = {name: rows for name, rows in problem.rows_by_database().items() if len(rows) >= LEAST}
+    rows = {name: rows for name, rows in task.rows_by_database().items() if len(rows) >= LEAST}
     measured = []
     for one, other in combinations(rows, 2):
-        apart = gap(answers.embedding[rows[one]], answers.embedding[rows[other]])
+        apart = gap(predictions.embedding[rows[one]], predictions.embedding[rows[other]])
         measured.append({"one": one, "other": other, "mmd2": summary.rounded(apart.mmd2), "p": apart.p_value})
     return measured
 
 
-def make_learner(
-    problem: Problem, recognizer: Recognizer, answers: Answers, settings: RunSettings, weights: Path
-) -> Learner:
+def make_model(
+    task: Task, recognizer: Recognizer, predictions: Predictions, settings: RunSettings, weights: Path
+) -> Model:
     if settings.model == "merau":
-        return Merau(problem, recognizer, answers)
+        return FewShotMerau(task, recognizer, predictions)
     if settings.model in HEADS:
-        return Embedded(problem, answers, HEADS[settings.model])
+        return EmbeddingHead(task, predictions, HEADS[settings.model])
     if settings.model in TUNED:
-        return tuned(problem, weights, TUNED[settings.model])
+        return make_fine_tuned(task, weights, TUNED[settings.model])
     if settings.model in NETWORKS:
-        return NETWORKS[settings.model](problem, best_epoch=settings.best_epoch)
-    return BASELINES[settings.model](problem)
+        return NETWORKS[settings.model](task, best_epoch=settings.best_epoch)
+    return BASELINES[settings.model](task)
 
 
-def head(recognizer: Recognizer, problem: Problem, settings: RunSettings, name: str) -> dict[str, Any]:
+def head(recognizer: Recognizer, task: Task, settings: RunSettings, name: str) -> dict[str, Any]:
     """What was run on what."""
     counts = {
-        database: {c: int((problem.label[rows] == i).sum()) for i, c in enumerate(problem.classes)}
-        for database, rows in problem.rows_by_database().items()
+        database: {c: int((task.label[rows] == i).sum()) for i, c in enumerate(task.classes)}
+        for database, rows in task.rows_by_database().items()
     }
     uses_bundle = settings.model not in (*BASELINES, *NETWORKS)
     return {
@@ -155,7 +163,7 @@ def head(recognizer: Recognizer, problem: Problem, settings: RunSettings, name: 
         "flows": name,
         "bundle": recognizer.bundle.name if uses_bundle else None,
         "bundle_sha256": recognizer.bundle.sha256 if uses_bundle else None,
-        "classes": list(problem.classes),
+        "classes": list(task.classes),
         "samples": counts,
-        "left_out": {"no_class_of_the_task": len(problem.other)},
+        "left_out": {"no_class_of_the_task": len(task.other)},
     }

@@ -9,33 +9,33 @@ from merau.calib import probability
 from merau.trainers.data.flow_set import undecided_units, unit_numbers
 from merau.trainers.evaluate.metrics import auc, counted_scores, intervals
 from merau.trainers.evaluate.protocols import Trial
-from merau.trainers.evaluate.task import Problem
+from merau.trainers.evaluate.task import Task
 
 BINS = 10
 
 
-def scores(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
+def scores(task: Task, trials: Sequence[Trial]) -> dict[str, Any]:
     """ "full" over all samples pooled and "by_database". Each has UF1, UAR and ACC as the mean over `trials`, their
     standard deviation `_sd` over trials and 95 % interval `_interval` over subjects, per class and as confusion.
     """
-    every = np.arange(len(problem))
+    every = np.arange(len(task))
     return {
-        "full": part(problem, trials, every),
-        "by_database": {name: part(problem, trials, rows) for name, rows in problem.rows_by_database().items()},
-        "reliability": reliability(problem, trials),
+        "full": part(task, trials, every),
+        "by_database": {name: part(task, trials, rows) for name, rows in task.rows_by_database().items()},
+        "reliability": reliability(task, trials),
     }
 
 
-def part(problem: Problem, trials: Sequence[Trial], rows: np.ndarray) -> dict[str, Any]:
+def part(task: Task, trials: Sequence[Trial], rows: np.ndarray) -> dict[str, Any]:
     """The scores of those answers that are to samples among `rows`; without any, only their number."""
-    people, person = np.unique(problem.data.person[rows], return_inverse=True)
-    of_row = np.zeros(len(problem), int)
+    people, person = np.unique(task.data.person[rows], return_inverse=True)
+    of_row = np.zeros(len(task), int)
     of_row[rows] = person
-    counts = np.zeros((len(trials), len(people), len(problem.classes), len(problem.classes)))
+    counts = np.zeros((len(trials), len(people), len(task.classes), len(task.classes)))
     for t, trial in enumerate(trials):
         mine = np.isin(trial.rows, rows)
         asked, said = trial.rows[mine], trial.probabilities[mine].argmax(1)
-        np.add.at(counts[t], (of_row[asked], problem.label[asked], said), 1)
+        np.add.at(counts[t], (of_row[asked], task.label[asked], said), 1)
     if not counts.sum():
         return {"samples": 0, "subjects": 0}
     total = counts.sum(1)
@@ -50,7 +50,7 @@ def part(problem: Problem, trials: Sequence[Trial], rows: np.ndarray) -> dict[st
         result[f"{name}_sd"] = rounded(values.std())
         result[f"{name}_interval"] = [rounded(bound) for bound in bounds[name]]
     mean = total.mean(0)
-    return result | {"classes": by_class(mean, problem.classes), "confusion": np.round(mean, 2).tolist()}
+    return result | {"classes": by_class(mean, task.classes), "confusion": np.round(mean, 2).tolist()}
 
 
 def by_class(counts: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -68,11 +68,11 @@ def by_class(counts: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, 
     }
 
 
-def reliability(problem: Problem, trials: Sequence[Trial]) -> dict[str, Any]:
+def reliability(task: Task, trials: Sequence[Trial]) -> dict[str, Any]:
     """Expected calibration error, and per tenth of confidence: the share of the answers, their number in a trial, their
     mean confidence, the accuracy.
     """
-    label = np.concatenate([problem.label[trial.rows] for trial in trials])
+    label = np.concatenate([task.label[trial.rows] for trial in trials])
     said = np.concatenate([trial.probabilities for trial in trials])
     confidence, accuracy, count = probability.reliability(said.max(1), said.argmax(1) == label, bins=BINS)
     columns = ("share", "samples", "confidence", "accuracy")

@@ -19,7 +19,7 @@ TASKS = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class Task:
     """N samples `data` with `label` (N,) index into `classes`, and `flow` (N, 2, 32, 32) float32 as the trunk sees it.
 
     `other` are the samples of the flow set that show another class or none that is known.
@@ -48,7 +48,7 @@ def labels(data: FlowSet, task: str) -> np.ndarray:
     return np.array([classes.index(name) if name in classes else UNLABELLED for name in named])
 
 
-def pose(data: FlowSet, task: str = "cde") -> Problem:
+def make_task(data: FlowSet, task: str = "cde") -> Task:
     """The samples of `data` that belong to `task`. Raises UserError where there are fewer than two classes of them.
 
     The classes of "cde" are the labels 0, 1, 2; those of other tasks stand in the column `emotion`.
@@ -62,4 +62,4 @@ def pose(data: FlowSet, task: str = "cde") -> Problem:
             f"the column {column} of this flow set names {len(np.unique(label[belongs]))} of them."
         )
     kept = data.take(belongs)
-    return Problem(kept, label[belongs], classes, read_flows(kept), data.take(~belongs))
+    return Task(kept, label[belongs], classes, read_flows(kept), data.take(~belongs))

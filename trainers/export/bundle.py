@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from safetensors.numpy import save as serialize
-from safetensors.torch import load_model as load_weights
-from safetensors.torch import save_model
+from safetensors.torch import load_file, save_model
 
 from merau.calib import probability
 from merau.calib.quantize import Report, Score, quantize
@@ -22,10 +20,10 @@ from merau.engine.errors import UserError
 from merau.engine.preprocess import input_spec, split_pattern_and_magnitude
 from merau.engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.data.synth.flow_fields import CLASSES, LIVE_SHARE, Flows, joined
+from merau.trainers.data.synth.flow_fields import CLASSES, LIVE_SHARE, Flows, concatenate
 from merau.trainers.evaluate.metrics import class_scores, mean_auc
 from merau.trainers.models.au import AuModule
-from merau.trainers.models.merau import FlowModule, FlowNet, FlowResNet, Judge, LinearNet, Merau, begin_anew
+from merau.trainers.models.merau import FlowEncoder, FlowModule, FlowNet, FlowResNet, LinearNet, Merau, reset_classifier
 from merau.trainers.models.tcae import Encoder
 
 BATCH = 50
@@ -69,12 +67,12 @@ def export(
         "trained_on": trained_on,
         "scores": {},
     }
-    quantized(folder, card, kept_back, precision="fp8")
-    quantized(folder, card, kept_back, precision="int8")
+    quantize_trunk(folder, card, kept_back, precision="fp8")
+    quantize_trunk(folder, card, kept_back, precision="int8")
     bundle.save(folder, card)
 
 
-def quantized(
+def quantize_trunk(
     folder: Path,
     card: dict[str, Any],
     data: Sequence[Flows],
@@ -86,13 +84,13 @@ def quantized(
     """Write the trunk of `precision` beside FP32's and the head in `folder`, and bring `card` up to date.
 
     Ranges come from the first half of each set of `data`, the gate (cosine of embeddings, UF1, AUC of the Action Units)
-    is held by the second. INT8 is what runs: what depends on that follows (`settle`). Raises UserError where the gate
-    is not passed.
+    is held by the second. INT8 is what runs: what depends on that follows (`calibrate_bundle`). Raises UserError where
+    the gate is not passed.
     """
     head = heads.load((folder / bundle.HEAD).read_bytes())
     halves = [len(one.label) // 2 for one in data]
     first = [part(one, slice(min(MOST_RANGED, half))) for one, half in zip(data, halves, strict=True)]
-    second = joined([part(one, slice(half, None)) for one, half in zip(data, halves, strict=True)])
+    second = concatenate([part(one, slice(half, None)) for one, half in zip(data, halves, strict=True)])
     ranged = [trunk_inputs(card["input"]["apex_px"], one.flow, known=one.known) for one in first]
     batches = [rows(each, slice(i, i + BATCH)) for each in ranged for i in range(0, len(each["flow"]), BATCH)]
     trunk = folder / (bundle.TRUNKS | bundle.EXTRA_TRUNKS)[precision]
@@ -103,15 +101,15 @@ def quantized(
         method=method,
         precision=precision,
         held_out=trunk_inputs(card["input"]["apex_px"], second.flow, known=second.known),
-        score=scoring(head, second),
+        score=make_scorer(head, second),
     )
     card["calibration"] = card["calibration"] | {f"{precision}_cosine": round(report.cost.cosine, 4)}
     if precision == "int8":
-        settle(folder, card, data, risk=risk)
+        calibrate_bundle(folder, card, data, risk=risk)
     return report
 
 
-def scoring(head: heads.Head, data: Flows) -> Score:
+def make_scorer(head: heads.Head, data: Flows) -> Score:
     """UF1 of what is said to `data`, and mean AUC of the Action Units of those samples that have them coded; without
     such, UF1 alone.
     """
@@ -125,9 +123,9 @@ def scoring(head: heads.Head, data: Flows) -> Score:
     return score
 
 
-def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows], *, risk: float = RISK) -> None:
+def calibrate_bundle(folder: Path, card: dict[str, Any], data: Sequence[Flows], *, risk: float = RISK) -> None:
     """Samples for the domain gauge, the head's bias for "no expression", temperature and thresholds, the scaling of the
-    Action Units, from what the INT8 trunk says to `data`; `risk` as in `calibration`.
+    Action Units, from what the INT8 trunk says to `data`; `risk` as in `fit_calibration`.
 
     Sets in which the size of the motion is not known take no part: they hold expressions only, and confidence is not
     for them. Without any other everything stays as it is.
@@ -145,16 +143,16 @@ def settle(folder: Path, card: dict[str, Any], data: Sequence[Flows], *, risk: f
         embedding, _, label, _ = live[0]
         domain = embedding[label < len(head.classes) - 1][:DOMAIN_SAMPLES]
         (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
-        shift, fitted = calibration([(head.logits(embedding), label) for embedding, _, label, _ in live], risk=risk)
+        shift, fitted = fit_calibration([(head.logits(embedding), label) for embedding, _, label, _ in live], risk=risk)
         head.bias[-1] += shift
         heads.save(head, folder / bundle.HEAD)
         logits, aus = (np.concatenate([each[column] for each in live]) for column in (1, 3))
-        weights = np.concatenate([as_live(label == len(head.classes) - 1) for _, _, label, _ in live])
-        units = unit_calibration(card["aus"], logits, aus, weights)
+        weights = np.concatenate([deployment_weights(label == len(head.classes) - 1) for _, _, label, _ in live])
+        units = calibrate_aus(card["aus"], logits, aus, weights)
         card["calibration"] = card["calibration"] | fitted | {"units": units}
 
 
-def calibration(
+def fit_calibration(
     answers: Sequence[tuple[np.ndarray, np.ndarray]], *, risk: float = RISK
 ) -> tuple[float, dict[str, float]]:
     """What is added to the last logit, "no expression", and temperature and thresholds, for sets of (logits, labels).
@@ -167,7 +165,7 @@ def calibration(
     "nothing", is beyond doubt in each of the sets.
     """
     logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
-    weights = np.concatenate([as_live(label == said.shape[1] - 1) for said, label in answers])
+    weights = np.concatenate([deployment_weights(label == said.shape[1] - 1) for said, label in answers])
     shift, _ = probability.fit_bias_and_temperature(logits, labels, weights)
     temperature = max(probability.fit_temperature(probability.biased(said, shift), label) for said, label in answers)
     thresholds, doubts = [], []
@@ -192,7 +190,7 @@ def calibration(
     }
 
 
-def unit_calibration(
+def calibrate_aus(
     names: Sequence[str], logits: np.ndarray, aus: np.ndarray, weights: np.ndarray
 ) -> dict[str, tuple[float, float]]:
     """Slope and offset of each Action Unit's logits (N, A), by its name, for the truth `aus` (N, A) where it was coded:
@@ -207,7 +205,7 @@ def unit_calibration(
     }
 
 
-def as_live(none: np.ndarray) -> np.ndarray:
+def deployment_weights(none: np.ndarray) -> np.ndarray:
     """Weights (N,) of sum 1 for samples of which those where `none` (N,) bool show no expression."""
     return np.where(none, LIVE_SHARE / max(none.sum(), 1), (1 - LIVE_SHARE) / max((~none).sum(), 1))
 
@@ -216,29 +214,35 @@ def load_model(folder: Path) -> Merau:
     """The model whose bundle lies in `folder`, to train on. Raises UserError where its weights are not there."""
     card = bundle.load(folder).card
     try:
-        shapes = {name: value.shape for name, value in load_file(folder / WEIGHTS).items()}
-        model = shaped(shapes, len(card["classes"]), card["input"]["apex_px"])
-        load_weights(model, str(folder / WEIGHTS))
+        weights = {rename_weight(name): value for name, value in load_file(folder / WEIGHTS).items()}
+        shapes = {name: value.shape for name, value in weights.items()}
+        model = model_for_shapes(shapes, len(card["classes"]), card["input"]["apex_px"])
+        model.load_state_dict(weights)
     except (OSError, RuntimeError, KeyError, SafetensorError) as error:
         raise UserError(f"{folder} holds no weights to train on: {WEIGHTS} is missing or another model's.") from error
     return model.eval()
 
 
-def shaped(shapes: Mapping[str, Sequence[int]], classes: int, apex_px: int) -> Merau:
+def rename_weight(name: str) -> str:
+    """Return today's name of a stored weight; bundles from before version 0.2 have other names for `flow.members`."""
+    return name.replace("flow.judges.", "flow.members.")
+
+
+def model_for_shapes(shapes: Mapping[str, Sequence[int]], classes: int, apex_px: int) -> Merau:
     """An untrained model whose weights have the names and `shapes` of a stored one."""
-    judges = sum(name.startswith("flow.judges.") and name.endswith(".classify.weight") for name in shapes)
-    flow = FlowModule([shaped_judge(shapes, f"flow.judges.{i}") for i in range(judges)])
+    members = sum(name.startswith("flow.members.") and name.endswith(".classify.weight") for name in shapes)
+    flow = FlowModule([member_for_shapes(shapes, f"flow.members.{i}") for i in range(members)])
     if not apex_px:
         model = Merau(flow)
     else:
         encoder = Encoder(size_px=apex_px, base=shapes["au.encoder.shared.0.0.weight"][0])
         model = Merau(flow, au=AuModule(encoder, aus=shapes["au.detector.1.weight"][0]))
     kind = "cosine" if "classify.log_scale" in shapes else "linear" if "classify.weight" in shapes else "prototypes"
-    begin_anew(model, kind, classes)
+    reset_classifier(model, kind, classes)
     return model
 
 
-def shaped_judge(shapes: Mapping[str, Sequence[int]], name: str) -> Judge:
+def member_for_shapes(shapes: Mapping[str, Sequence[int]], name: str) -> FlowEncoder:
     """The same for the judge of the flow that is called `name` there."""
     classes = shapes[f"{name}.classify.weight"][0]
     if f"{name}.encoder.conv1.weight" in shapes:

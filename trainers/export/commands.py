@@ -43,7 +43,7 @@ def run_quantize(options: argparse.Namespace) -> None:
     from merau.calib.quantize import picture
     from merau.engine import bundle as bundles
     from merau.trainers.data import labelled
-    from merau.trainers.export.bundle import RISK, quantized
+    from merau.trainers.export.bundle import RISK, quantize_trunk
 
     if options.risk is not None and options.precision != "int8":
         raise UserError("--risk goes with --precision int8: confidence is fitted to what INT8 answers.")
@@ -58,7 +58,7 @@ def run_quantize(options: argparse.Namespace) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent) as beside:
         draft = shutil.copytree(source, Path(beside) / "draft")
-        report = quantized(draft, card, data, precision=options.precision, method=options.method, risk=risk)
+        report = quantize_trunk(draft, card, data, precision=options.precision, method=options.method, risk=risk)
         bundles.save(draft, card)
         move(draft, folder)
     document = {"bundle": bundle.name, **report.document, "calibration": card["calibration"]}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from merau.trainers.learn.loop import Stage, fit, shuffled
+from merau.trainers.learn.loop import Stage, fit, random_batches
 from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
 from merau.trainers.models.au import AuModule
 from merau.trainers.models.tcae import Encoder, Tcae
@@ -49,7 +49,7 @@ def train_tcae(frames: Frames, settings: TcaeSettings, *, seed: int = 0, folder:
         optimizer = torch.optim.SGD(tcae.parameters(), settings.rate, settings.momentum)
 
     def batches() -> list[Tensor]:
-        return shuffled(len(frames.count), settings.batch)
+        return random_batches(len(frames.count), settings.batch)
 
     fit(Stage("tcae", tcae, optimizer, batches, frames.pairs, settings.epochs), seed=seed, folder=folder)
     return tcae.encode.eval()
@@ -86,7 +86,7 @@ def train_detector(
     optimizer = torch.optim.Adam(module.detector.parameters(), settings.rate)
 
     def batches() -> list[Tensor]:
-        return shuffled(len(codes), settings.batch)
+        return random_batches(len(codes), settings.batch)
 
     def take(rows: Tensor) -> tuple[Tensor, ...]:
         return codes[rows], aus[rows]

@@ -17,35 +17,35 @@ from merau.engine.errors import UserError
 from merau.engine.preprocess import input_spec
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.export.bundle import DOMAIN_SAMPLES, RISK, WEIGHTS, rows, trunk_inputs, unit_calibration, write_onnx
-from merau.trainers.learn.merau import Pairs, Trained
+from merau.trainers.export.bundle import DOMAIN_SAMPLES, RISK, WEIGHTS, calibrate_aus, rows, trunk_inputs, write_onnx
+from merau.trainers.learn.merau import TrainingPairs, TrainingResult
 from merau.trainers.models.merau import CosineClassifier, Merau
 
 BATCH = 50
 GATED = 256  # samples kept back by which INT8 is judged, layer by layer: with ResNet18 minutes, and a gigabyte
 
 
-def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, trained_on: dict[str, Any]) -> None:
+def write_bundle(trained: TrainingResult, folder: Path, *, name: str, flow: str, trained_on: dict[str, Any]) -> None:
     """Write the bundle for the flow method `flow` into `folder`.
 
     Quantisation ranges come from what was trained on; temperature, threshold and the scaling of the Action Units from
     the subjects kept back. Raises UserError where INT8 strays from FP32.
     """
     model = trained.model.eval()
-    shown, held = (inputs_of(model, pairs) for pairs in (trained.shown, trained.kept_back))
+    shown, held = (inputs_of(model, pairs) for pairs in (trained.training, trained.held_out))
     fp32, int8 = (folder / bundle.TRUNKS[precision] for precision in ("fp32", "int8"))
     write_onnx(model, fp32, rows(shown, slice(2)))
-    batches = [rows(shown, slice(i, i + BATCH)) for i in range(0, len(trained.shown), BATCH)]
+    batches = [rows(shown, slice(i, i + BATCH)) for i in range(0, len(trained.training), BATCH)]
     report = quantize(fp32, int8, batches, method="percentile", held_out=rows(held, slice(GATED)))
     save_model(model, str(folder / WEIGHTS))
     trunk = OnnxTrunk(int8.read_bytes())
     embedding = np.concatenate([trunk.embed(**batch)[0] for batch in batches])
-    head = head_of(model, trained.classes, embedding, trained.shown.flows.label)
+    head = head_of(model, trained.classes, embedding, trained.training.flows.label)
     heads.save(head, folder / bundle.HEAD)
     domain = embedding[np.random.default_rng(0).permutation(len(embedding))[:DOMAIN_SAMPLES]]
     (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
     told, unit_logits = trunk.embed(**held)
-    logits, label, aus = head.logits(told), trained.kept_back.flows.label, trained.kept_back.flows.aus
+    logits, label, aus = head.logits(told), trained.held_out.flows.label, trained.held_out.flows.aus
     names = [str(au) for au in AUS]
     card = {
         "name": name,
@@ -54,7 +54,7 @@ def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, traine
         "aus": names,
         "calibration": {
             **calibration(logits, label),
-            "units": unit_calibration(names, unit_logits, aus, np.ones(len(label))),
+            "units": calibrate_aus(names, unit_logits, aus, np.ones(len(label))),
             "int8_cosine": round(report.cost.cosine, 4),
         },
         "trained_on": trained_on,
@@ -65,7 +65,7 @@ def write_bundle(trained: Trained, folder: Path, *, name: str, flow: str, traine
     bundle.save(folder, card)
 
 
-def inputs_of(model: Merau, pairs: Pairs) -> dict[str, np.ndarray]:
+def inputs_of(model: Merau, pairs: TrainingPairs) -> dict[str, np.ndarray]:
     return trunk_inputs(model.apex_px, pairs.flows.flow, pairs.apex)
 
 

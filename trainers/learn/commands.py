@@ -31,16 +31,16 @@ def run_staged(options: argparse.Namespace) -> None:
     from merau.trainers.data import flow_set
     from merau.trainers.learn import settings
     from merau.trainers.learn.bundle import write_bundle
-    from merau.trainers.learn.loop import processes
-    from merau.trainers.learn.merau import beginning, train_merau
+    from merau.trainers.learn.loop import make_accelerator
+    from merau.trainers.learn.merau import initial_flow_branch, train_merau
 
     if not options.data:
         raise UserError("--setting trains on prepared sets: name them with --data.")
     setting = replace(settings.read(options.setting), seed=options.seed)
     sets = {str(index): digest(index) for index in (*options.data, *(options.frames or ()))}
     run = json.loads(json.dumps({"setting": asdict(setting), "sets": sets, "from": origin(setting, options.start)}))
-    flow = beginning(setting, options.start)
-    together = processes()
+    flow = initial_flow_branch(setting, options.start)
+    together = make_accelerator()
     if together.is_main_process:
         begin(options.out, run, resume=options.resume)
         if run["from"] is None:

@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from merau.engine.errors import UserError
 from merau.engine.preprocess import UNKNOWN_MAGNITUDE, split_pattern_and_magnitude
-from merau.trainers.data.synth.flow_fields import Flows, joined
-from merau.trainers.learn.loop import Stage, fit, shuffled
+from merau.trainers.data.synth.flow_fields import Flows, concatenate
+from merau.trainers.learn.loop import Stage, fit, random_batches
 from merau.trainers.learn.settings import FusionSettings
 from merau.trainers.models.au import AuModule
-from merau.trainers.models.merau import FlowModule, FlowNet, Judge, LinearNet, Merau
+from merau.trainers.models.merau import FlowEncoder, FlowModule, FlowNet, LinearNet, Merau
 
 # Of the apex branch beside a flow branch that stays as it is: in table 2 that has a hundredth of the other rates.
 BESIDE_THE_FLOW = FusionSettings(encoder_rate=0, batch=256, augment=False, unknown=0)
@@ -48,48 +48,48 @@ def train(data: Flows, settings: FlowTraining, *, classes: int = 4, start: FlowM
     With `start` its judges learn on; where they answered other classes, their class heads begin anew.
     """
     torch.manual_seed(settings.seed)
-    judges: list[Judge] = [FlowNet(classes=classes) for _ in range(settings.nets)]
-    judges.append(LinearNet(classes=classes))
+    members: list[FlowEncoder] = [FlowNet(classes=classes) for _ in range(settings.nets)]
+    members.append(LinearNet(classes=classes))
     if start:
-        judges = [with_classes(judge, classes) for judge in start.judges]
-    for number, judge in enumerate(judges, 1):
-        train_judge(judge, data, settings, title=f"judge {number} of {len(judges)}")
-    return Merau(FlowModule(judges)).eval()
+        members = [with_classes(member, classes) for member in start.members]
+    for number, member in enumerate(members, 1):
+        train_member(member, data, settings, title=f"encoder {number} of {len(members)}")
+    return Merau(FlowModule(members)).eval()
 
 
-def with_classes(judge: nn.Module, classes: int) -> Judge:
-    """A copy of `judge`, its class head a new one unless it has as many classes already."""
-    copy: Judge = deepcopy(judge)
+def with_classes(member: nn.Module, classes: int) -> FlowEncoder:
+    """A copy of `member`, its class head a new one unless it has as many classes already."""
+    copy: FlowEncoder = deepcopy(member)
     if copy.classify.out_features != classes:
         copy.classify = nn.Linear(copy.classify.in_features, classes)
     return copy
 
 
-def rehearsed(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
+def with_replay(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
     """`data` with the few `shots` among it, repeated until they are `share` of it: what was known is not forgotten."""
     times = max(1, round(share * len(data.label) / len(shots.label)))
-    return joined([data, *[shots] * times])
+    return concatenate([data, *[shots] * times])
 
 
-def train_judge(judge: Judge, data: Flows, settings: FlowTraining, *, title: str) -> None:
+def train_member(member: FlowEncoder, data: Flows, settings: FlowTraining, *, title: str) -> None:
     """AdamW with one cycle; cross-entropy on the classes (eq. 8), binary cross-entropy on the Action Units (eq. 1)."""
     pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow, data.known))
     label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
-    rarity = rarity_of(aus)
-    judge.train().to(memory_format=torch.channels_last)  # half as fast again on a CPU
-    optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
+    rarity = positive_weight(aus)
+    member.train().to(memory_format=torch.channels_last)  # half as fast again on a CPU
+    optimizer = torch.optim.AdamW(member.parameters(), weight_decay=1e-2)
     steps = settings.epochs * -(-len(label) // settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=steps)
     with tqdm(total=steps, desc=title, unit="step", smoothing=0.05) as bar:
         for _ in range(settings.epochs):
             for rows in torch.randperm(len(label)).split(settings.batch):
-                shown = mirrored(pattern[rows]).contiguous(memory_format=torch.channels_last)
+                shown = mirror_half(pattern[rows]).contiguous(memory_format=torch.channels_last)
                 hidden = torch.rand(len(rows), 1) < settings.unknown
-                embedding = judge(shown, magnitude[rows].masked_fill(hidden, UNKNOWN_MAGNITUDE))
+                embedding = member(shown, magnitude[rows].masked_fill(hidden, UNKNOWN_MAGNITUDE))
                 expression = functional.cross_entropy(
-                    judge.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
+                    member.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
                 )
-                units = unit_loss(judge.aus(embedding), aus[rows], rarity)
+                units = unit_loss(member.aus(embedding), aus[rows], rarity)
                 loss = expression + settings.au_weight * units
                 optimizer.zero_grad()
                 loss.backward()
@@ -99,7 +99,7 @@ def train_judge(judge: Judge, data: Flows, settings: FlowTraining, *, title: str
             bar.set_postfix(loss=f"{loss.item():.3f}")
 
 
-def rarity_of(aus: Tensor) -> Tensor:
+def positive_weight(aus: Tensor) -> Tensor:
     """Weight (A,) of a unit's presence in `aus` (N, A), where it is coded: how often a table shows it is no fact."""
     shown = aus[~aus.isnan().any(1)].mean(0) if (~aus.isnan().any(1)).any() else torch.full(aus.shape[1:], 0.5)
     return (1 / shown.clamp(min=1e-3) - 1).sqrt().clamp(max=4)
@@ -140,13 +140,13 @@ def fuse(
 
     def batches() -> list[Tensor]:
         if settings.classifier == "prototypes":
-            return [episode(label, settings) for _ in range(settings.episodes)]
-        return shuffled(len(label), settings.batch)
+            return [draw_episode(label, settings) for _ in range(settings.episodes)]
+        return random_batches(len(label), settings.batch)
 
     def take(rows: Tensor) -> tuple[Tensor, ...]:
         return pattern[rows], magnitude[rows], picture[rows], label[rows], aus[rows]
 
-    fusion = Fusion(model, settings, rarity_of(aus))
+    fusion = Fusion(model, settings, positive_weight(aus))
     fit(
         Stage("fusion", fusion, optimizer_of(model, settings), batches, take, settings.epochs), seed=seed, folder=folder
     )
@@ -156,11 +156,11 @@ def fuse(
 def optimizer_of(model: Merau, settings: FusionSettings) -> torch.optim.Optimizer:
     """The layers by their rates in table 2; everything else is frozen."""
     model.requires_grad_(False)
-    judges = model.flow.judges if settings.encoder_rate else []
-    encoders = [getattr(judge, name) for judge in judges for name in judge.ENCODER]
-    projections = [judge.project for judge in judges]
+    members = model.flow.members if settings.encoder_rate else []
+    encoders = [getattr(member, name) for member in members for name in member.ENCODER_LAYERS]
+    projections = [member.project for member in members]
     projections += [model.project_code, model.project_units] if model.au else []
-    heads = [model.classify, *(judge.aus for judge in judges)]
+    heads = [model.classify, *(member.aus for member in members)]
     groups = []
     for layers, rate in (
         (encoders, settings.encoder_rate),
@@ -173,7 +173,7 @@ def optimizer_of(model: Merau, settings: FusionSettings) -> torch.optim.Optimize
     return torch.optim.AdamW(groups, weight_decay=1e-2)
 
 
-def episode(label: Tensor, settings: FusionSettings) -> Tensor:
+def draw_episode(label: Tensor, settings: FusionSettings) -> Tensor:
     """Rows of one episode (algorithm 1), class by class: `shots` to show, then up to `queries` to ask.
 
     Raises UserError where a class has no sample to ask.
@@ -204,7 +204,7 @@ class Fusion(nn.Module):
     def forward(self, pattern: Tensor, magnitude: Tensor, apex: Tensor, label: Tensor, aus: Tensor) -> Tensor:
         """`pattern`, `magnitude` as from `normalise`; `apex` (n, 1, S, S), or (n, 0) for a model that sees none."""
         if self.settings.augment:
-            pattern, apex = varied(pattern, apex)
+            pattern, apex = augment(pattern, apex)
         hidden = torch.rand_like(magnitude) < self.settings.unknown
         magnitude = magnitude.masked_fill(hidden, UNKNOWN_MAGNITUDE)
         shown = (torch.rand_like(magnitude) >= self.settings.apex_dropout).float()
@@ -226,7 +226,7 @@ def prototype_loss(e: Tensor, classes: int, shots: int) -> Tensor:
     return functional.cross_entropy(-(torch.cdist(asked, prototypes) ** 2), truth)
 
 
-def varied(pattern: Tensor, apex: Tensor) -> tuple[Tensor, Tensor]:
+def augment(pattern: Tensor, apex: Tensor) -> tuple[Tensor, Tensor]:
     """Flows (n, 2, G, G) and pictures (n, 1, S, S) or (n, 0), mirrored, turned, resized and moved at random alike."""
     n, device = len(pattern), pattern.device
 
@@ -246,7 +246,7 @@ def varied(pattern: Tensor, apex: Tensor) -> tuple[Tensor, Tensor]:
     return turned_back, moved(apex) if apex.dim() == 4 else apex
 
 
-def mirrored(pattern: Tensor) -> Tensor:
+def mirror_half(pattern: Tensor) -> Tensor:
     """Half of the flows (N, 2, G, G), drawn anew at each call, as the mirrored face would show them: u changes sign."""
     flip = torch.rand(len(pattern), 1, 1, 1) < 0.5
     return torch.where(flip, pattern.flip(-1) * torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1), pattern)

@@ -44,9 +44,9 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
     In `folder` the checkpoint is written, and read where it is there already: it must be of this very stage.
     Raises UserError where there are fewer batches than processes, or the checkpoint does not fit.
     """
-    accelerator = processes()
+    accelerator = make_accelerator()
     model, optimizer = accelerator.prepare(stage.model, stage.optimizer)
-    losses = resume(stage, folder / f"{stage.name}.pt") if folder else []
+    losses = load_checkpoint(stage, folder / f"{stage.name}.pt") if folder else []
     stage.model.train()
     with tqdm(
         total=stage.epochs,
@@ -61,14 +61,14 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
             bar.set_postfix(loss=f"{losses[-1]:.4f}")
             bar.update()
             if folder and accelerator.is_main_process:
-                save(stage, losses, folder)
+                save_checkpoint(stage, losses, folder)
     stage.model.cpu()
     for tensor in stage.model.state_dict().values():  # running means of batch norm are each process's own
         tensor.copy_(broadcast(tensor.to(accelerator.device)))
     return losses
 
 
-def processes() -> Accelerator:
+def make_accelerator() -> Accelerator:
     """This process among those that train together: alone, unless a launcher started several."""
     return Accelerator(cpu=not torch.accelerator.is_available())
 
@@ -96,12 +96,12 @@ def run_epoch(
     return float(accelerator.reduce(total / len(mine), "mean"))
 
 
-def shuffled(samples: int, batch: int) -> list[Tensor]:
+def random_batches(samples: int, batch: int) -> list[Tensor]:
     """Rows of `samples` in random batches; one of a single sample is left out, which batch norm cannot take."""
     return [rows for rows in torch.randperm(samples).split(batch) if len(rows) > 1]
 
 
-def save(stage: Stage, losses: list[float], folder: Path) -> None:
+def save_checkpoint(stage: Stage, losses: list[float], folder: Path) -> None:
     """Write the checkpoint whole or not at all, then the stage's lines of the log."""
     state = {"model": stage.model.state_dict(), "optimizer": stage.optimizer.state_dict(), "losses": losses}
     try:
@@ -127,7 +127,7 @@ def write_log(path: Path, stage: str, losses: list[float]) -> None:
     os.replace(new, path)
 
 
-def resume(stage: Stage, path: Path) -> list[float]:
+def load_checkpoint(stage: Stage, path: Path) -> list[float]:
     """The losses so far, with model and optimizer as the checkpoint at `path` has them; none without one."""
     if not path.exists():
         return []

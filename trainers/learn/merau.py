@@ -27,12 +27,12 @@ from merau.trainers.learn.apex_branch import Frames, train_detector, train_tcae
 from merau.trainers.learn.fusion import fuse
 from merau.trainers.learn.settings import Setting
 from merau.trainers.models.au import AuModule
-from merau.trainers.models.merau import FlowModule, FlowResNet, Merau, begin_anew
+from merau.trainers.models.merau import FlowModule, FlowResNet, Merau, reset_classifier
 from merau.trainers.models.resnet import load_weights
 
 
 @dataclass(frozen=True)
-class Pairs:
+class TrainingPairs:
     """M onset-apex pairs: `flows` as measured, and pictures `apex` (M, 1, S, S) float32 in 0..1, if any are seen."""
 
     flows: Flows
@@ -43,16 +43,16 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """`model` for `classes`, the pairs it was trained on, and those `kept_back`."""
 
     model: Merau
     classes: tuple[str, ...]
-    shown: Pairs
-    kept_back: Pairs
+    training: TrainingPairs
+    held_out: TrainingPairs
 
 
-def beginning(setting: Setting, bundle: Path | None) -> FlowModule:
+def initial_flow_branch(setting: Setting, bundle: Path | None) -> FlowModule:
     """The flow branch to start from: that of `bundle`, by default the shipped one; or else a new ResNet18, with the
     setting's weights if it names any.
 
@@ -62,39 +62,41 @@ def beginning(setting: Setting, bundle: Path | None) -> FlowModule:
         raise UserError(f"The flow branch cannot begin as {bundle} and as encoder_weights: leave one of both out.")
     if bundle or setting.encoder == "ours":
         flow = load_model(bundle or DEFAULT).flow
-        encoder = "resnet18" if isinstance(flow.judges[0], FlowResNet) else "ours"
+        encoder = "resnet18" if isinstance(flow.members[0], FlowResNet) else "ours"
         if encoder != setting.encoder:
             raise UserError(f"Setting.encoder is {setting.encoder!r}, and that of {bundle} {encoder!r}: change one.")
         return flow
     torch.manual_seed(setting.seed)
-    judge = FlowResNet()
+    member = FlowResNet()
     if setting.encoder_weights:
-        load_weights(judge.encoder, Path(setting.encoder_weights))
-    return FlowModule([judge])
+        load_weights(member.encoder, Path(setting.encoder_weights))
+    return FlowModule([member])
 
 
 def train_merau(
     data: FlowSet, setting: Setting, start: FlowModule, *, frames: FlowSet | None = None, folder: Path | None = None
-) -> Trained:
+) -> TrainingResult:
     """All stages on `data`; the flow branch begins as `start`. TCAE, which needs no labels, learns from `frames`, too.
 
     In `folder` are checkpoints and the log. Raises UserError where the sets lack what a stage needs.
     """
     data, label, classes = labelled(data, setting)
-    kept = kept_back(data, setting)
+    kept = held_out_mask(data, setting)
     apex_px = setting.tcae.size_px if setting.tcae else 0
-    wanted = neighbours(label[~kept]) if setting.balance else np.zeros((~kept).sum(), int)
-    shown = measured(data.take(~kept), label[~kept], wanted, setting.flow, apex_px)
-    held = measured(data.take(kept), label[kept], np.zeros(kept.sum(), int), setting.flow, apex_px)
+    wanted = neighbours_wanted(label[~kept]) if setting.balance else np.zeros((~kept).sum(), int)
+    shown = measure_pairs(data.take(~kept), label[~kept], wanted, setting.flow, apex_px)
+    held = measure_pairs(data.take(kept), label[kept], np.zeros(kept.sum(), int), setting.flow, apex_px)
     torch.manual_seed(setting.seed)
     module = apex_stages(data.take(~kept), frames, shown, setting, folder) if setting.tcae else None
     model = Merau(deepcopy(start), au=module)
-    begin_anew(model, setting.fusion.classifier, len(classes))
+    reset_classifier(model, setting.fusion.classifier, len(classes))
     fuse(model, shown.flows, tensor(shown.apex), setting.fusion, seed=setting.seed, folder=folder)
-    return Trained(model, classes, shown, held)
+    return TrainingResult(model, classes, shown, held)
 
 
-def apex_stages(data: FlowSet, more: FlowSet | None, shown: Pairs, setting: Setting, folder: Path | None) -> AuModule:
+def apex_stages(
+    data: FlowSet, more: FlowSet | None, shown: TrainingPairs, setting: Setting, folder: Path | None
+) -> AuModule:
     """Stages 1 and 2: TCAE on the frames of `data` and `more`, P on the pictures of `shown` whose units were coded."""
     assert setting.tcae and setting.detector and shown.apex is not None
     clips = [clip for one in (data, more) if one for clip in resized(one, setting.tcae.size_px)]
@@ -120,7 +122,7 @@ def labelled(data: FlowSet, setting: Setting) -> tuple[FlowSet, np.ndarray, tupl
     return data, label, tuple(TASKS[setting.task][c] for c in occurring)
 
 
-def kept_back(data: FlowSet, setting: Setting) -> np.ndarray:
+def held_out_mask(data: FlowSet, setting: Setting) -> np.ndarray:
     """(N,) whose subject is not trained on. Raises UserError where there is but one."""
     people = np.unique(data.person)
     if len(people) < 2:
@@ -129,14 +131,14 @@ def kept_back(data: FlowSet, setting: Setting) -> np.ndarray:
     return np.isin(data.person, chosen[: min(max(1, round(setting.kept_back * len(people))), len(people) - 1)])
 
 
-def neighbours(label: np.ndarray) -> np.ndarray:
+def neighbours_wanted(label: np.ndarray) -> np.ndarray:
     """Eq. 11: how many neighbours of its apex each sample brings along, so that rare classes are seen as often."""
     counts = np.bincount(label)
     extra = np.maximum(np.round(5 * counts[counts > 0].min() / np.maximum(counts, 1)) - 1, 0)
     return extra.astype(int)[label]
 
 
-def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, apex_px: int) -> Pairs:
+def measure_pairs(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, apex_px: int) -> TrainingPairs:
     """Every clip's pair of onset and apex, and of onset and each of `beside` (N,) neighbours of the apex, as far as it
     has them. Raises UserError for sets without crops.
     """
@@ -150,7 +152,7 @@ def measured(data: FlowSet, label: np.ndarray, beside: np.ndarray, method: str, 
             which.append(i)
     rows = np.array(which)
     flows = Flows(np.stack(flow), label[rows], coded_units(data)[rows], np.zeros(len(rows)), np.ones(len(rows), bool))
-    return Pairs(flows, np.stack(pictures) if apex_px else None)
+    return TrainingPairs(flows, np.stack(pictures) if apex_px else None)
 
 
 def coded_units(data: FlowSet) -> np.ndarray:

@@ -18,8 +18,8 @@ class FlowNet(nn.Module):
     magnitude joins after the convolutions: it says how much moves, not what.
     """
 
-    VOTE = 1.0  # on the class, beside other judges
-    ENCODER = ("features", "mix")  # what learns at the encoder's rate of table 2
+    ENSEMBLE_WEIGHT = 1.0  # on the class, beside other judges
+    ENCODER_LAYERS = ("features", "mix")  # what learns at the encoder's rate of table 2
 
     def __init__(
         self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, dropout: float = 0.3
@@ -44,14 +44,14 @@ class FlowNet(nn.Module):
         self.classify, self.aus = nn.Linear(embedding, classes), nn.Linear(embedding, aus)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
-        return self.project(self.mix(torch.cat([self.features(pattern), *known(magnitude)], 1)))
+        return self.project(self.mix(torch.cat([self.features(pattern), *magnitude_mask(magnitude)], 1)))
 
 
 class LinearNet(nn.Module):
     """The same with nothing but linear maps: it errs elsewhere than the nets, so that together they err less."""
 
-    VOTE = 0.5  # it cannot weigh how much moves against what
-    ENCODER = ()
+    ENSEMBLE_WEIGHT = 0.5  # it cannot weigh how much moves against what
+    ENCODER_LAYERS = ()
 
     def __init__(self, *, classes: int = 4, aus: int = 17, embedding: int = 32) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class LinearNet(nn.Module):
         self.classify, self.aus = nn.Linear(embedding, classes), nn.Linear(embedding, aus)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
-        return torch.cat([self.project(pattern.flatten(1)), *known(magnitude)], 1)
+        return torch.cat([self.project(pattern.flatten(1)), *magnitude_mask(magnitude)], 1)
 
 
 class FlowResNet(nn.Module):
@@ -68,8 +68,8 @@ class FlowResNet(nn.Module):
     The paper does not give the size of e_of. Its flow comes as it is; here the magnitude joins x_of, as in `FlowNet`.
     """
 
-    VOTE = 1.0
-    ENCODER = ("encoder",)
+    ENSEMBLE_WEIGHT = 1.0
+    ENCODER_LAYERS = ("encoder",)
 
     def __init__(self, *, classes: int = 4, aus: int = 17, embedding: int = 48) -> None:
         super().__init__()
@@ -78,13 +78,13 @@ class FlowResNet(nn.Module):
         self.classify, self.aus = nn.Linear(embedding, classes), nn.Linear(embedding, aus)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
-        return self.project(torch.cat([self.encoder(pattern), *known(magnitude)], 1))
+        return self.project(torch.cat([self.encoder(pattern), *magnitude_mask(magnitude)], 1))
 
 
-Judge = FlowNet | LinearNet | FlowResNet
+FlowEncoder = FlowNet | LinearNet | FlowResNet
 
 
-def known(magnitude: Tensor) -> tuple[Tensor, Tensor]:
+def magnitude_mask(magnitude: Tensor) -> tuple[Tensor, Tensor]:
     """`magnitude` (N, 1), 0 where it is not known, and 1 or 0 whether it is."""
     is_known = (magnitude < UNKNOWN_MAGNITUDE).float()
     return magnitude * is_known, is_known
@@ -93,19 +93,19 @@ def known(magnitude: Tensor) -> tuple[Tensor, Tensor]:
 class FlowModule(nn.Module):
     """Several judges of one flow: e_of (N, sum of their embeddings) and the mean of their Action Unit logits."""
 
-    def __init__(self, judges: Sequence[Judge]) -> None:
+    def __init__(self, members: Sequence[FlowEncoder]) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(judges)
+        self.members = nn.ModuleList(members)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> tuple[Tensor, Tensor]:
-        embeddings = [judge(pattern, magnitude) for judge in self.judges]
-        aus = [judge.aus(e) for judge, e in zip(self.judges, embeddings, strict=True)]
+        embeddings = [member(pattern, magnitude) for member in self.members]
+        aus = [member.aus(e) for member, e in zip(self.members, embeddings, strict=True)]
         return torch.cat(embeddings, 1), torch.stack(aus).mean(0)
 
     def classifier(self) -> nn.Linear:
         """The linear map on e_of that gives the weighted mean of the judges' class logits."""
-        heads: list[nn.Linear] = [judge.classify for judge in self.judges]
-        votes = [judge.VOTE for judge in self.judges]
+        heads: list[nn.Linear] = [member.classify for member in self.members]
+        votes = [member.ENSEMBLE_WEIGHT for member in self.members]
         shares = [vote / sum(votes) for vote in votes]
         linear = nn.Linear(sum(head.in_features for head in heads), heads[0].out_features)
         weights, biases = zip(*((s * h.weight, s * h.bias) for s, h in zip(shares, heads, strict=True)), strict=True)
@@ -174,7 +174,7 @@ class Merau(nn.Module):
         return torch.cat([e_of, has_apex * e_a1, has_apex * e_a2], 1), aus
 
 
-def begin_anew(model: Merau, classifier: str, classes: int) -> None:
+def reset_classifier(model: Merau, classifier: str, classes: int) -> None:
     """Give `model` an untrained classifier: eq. 5 or eq. 6; prototypes (eq. 9) need none."""
     if classifier == "prototypes":
         model.classify = nn.Identity()

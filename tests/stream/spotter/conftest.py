@@ -12,10 +12,10 @@ from merau.stream.align import Crop
 from merau.stream.faces import Quality
 from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.portrait import Portrait, find_face
-from merau.trainers.data.synth.timelines import Act, drives_at
+from merau.trainers.data.synth.timelines import Action, channels_at
 
 GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0)
-Film = Callable[[Sequence[Act], Iterable[float]], list[Crop]]
+Film = Callable[[Sequence[Action], Iterable[float]], list[Crop]]
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +32,11 @@ def film(portrait: Portrait) -> Film:
     landmarks = apply(matrix, portrait.landmarks).astype(np.float32)
     at_rest = cut(portrait.frame({}), matrix, spec)
 
-    def shoot(acts: Sequence[Act], times_s: Iterable[float]) -> list[Crop]:
+    def shoot(acts: Sequence[Action], times_s: Iterable[float]) -> list[Crop]:
         rng = np.random.default_rng(0)
         crops = []
         for index, t_s in enumerate(times_s):
-            drives = drives_at(acts, t_s)
+            drives = channels_at(acts, t_s)
             seen = cut(portrait.frame(drives), matrix, spec) if drives else at_rest
             image = np.clip(seen + rng.normal(0, 1.5, seen.shape), 0, 255).astype(np.uint8)
             grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)

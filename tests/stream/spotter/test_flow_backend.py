@@ -12,7 +12,7 @@ from merau.engine.recognizer import Recognizer
 from merau.stream.spotter import flow_backend
 from merau.stream.spotter.features import extract, motion_between
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
-from merau.trainers.data.synth.timelines import Act, Pulse
+from merau.trainers.data.synth.timelines import Action, Ramp
 
 OUT_OF_MEMORY = "a GPU failed at preparing the spotter's flow: out of memory."
 
@@ -47,7 +47,7 @@ def test_demanded_gpu_without_room_raises(full_gpu):
 
 @pytest.mark.gpu
 def test_flow_of_several_cameras_on_the_gpu_equals_the_cpus(film):
-    smile = Act("micro", (Pulse(0.05, 0.3, 0.5, {"12 left": 2.0, "12 right": 2.0}),))
+    smile = Action("micro", (Ramp(0.05, 0.3, 0.5, {"12 left": 2.0, "12 right": 2.0}),))
     first, *others = (extract(crop) for crop in film([smile], (0, 0.1, 0.2, 0.3)))
     flow = FlowBackend(recognizer_as_on_gpu("cuda"), CropSpec())
     with ThreadPoolExecutor(len(others)) as cameras:

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from merau.stream.spotter import Span, Spotter, SpotterSettings
-from merau.trainers.data.synth.timelines import Act, Pulse, expression, macro, micro, speech
+from merau.trainers.data.synth.timelines import Action, Ramp, expression, macro, micro, speech
 
 
-def smile(onset_s: float, px: float = 2.0) -> Act:
+def smile(onset_s: float, px: float = 2.0) -> Action:
     rng = np.random.default_rng(5)
     return micro(rng, onset_s, expression(rng, (12,), px), "positive", px)
 
@@ -23,7 +23,7 @@ def last_words(spans: list[Span], kind: str) -> list[Span]:
     return [span for span in {span.id: span for span in spans}.values() if span.kind == kind and span.final]
 
 
-def overlap(span: Span, act: Act) -> float:
+def overlap(span: Span, act: Action) -> float:
     common = min(span.offset_s, act.offset_s) - max(span.onset_s, act.onset_s)
     return common / (max(span.offset_s, act.offset_s) - min(span.onset_s, act.onset_s))
 
@@ -47,7 +47,7 @@ def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(fi
 
 
 def test_what_still_rises_is_not_said_yet(film):
-    quick = Act("micro", (Pulse(2.0, 2.1, 2.25, expression(np.random.default_rng(5), (12,), 0.8)),), "positive", 0.8)
+    quick = Action("micro", (Ramp(2.0, 2.1, 2.25, expression(np.random.default_rng(5), (12,), 0.8)),), "positive", 0.8)
     spotter = Spotter()
     heard = [(crop.t_s, span) for crop in film([quick], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
     first_s, first = heard[0]
@@ -177,7 +177,7 @@ def test_the_way_back_from_a_micro_expression_is_no_macro(film):
 
 def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
     rng = np.random.default_rng(2)
-    held = Act("macro", (Pulse(1.0, 2.5, 4.0, expression(rng, (12,), 4.0), hold_s=2.0),), "positive", 4.0)
+    held = Action("macro", (Ramp(1.0, 2.5, 4.0, expression(rng, (12,), 4.0), hold_s=2.0),), "positive", 4.0)
     short = micro(rng, 2.6, expression(rng, (12,), 1.5), "positive", 1.5)
     spans = said(film([held, short], np.arange(0, 4.8, 1 / 30)))
     for kind, act in (("macro", held), ("micro", short)):
@@ -186,8 +186,8 @@ def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
 
 def test_a_part_of_the_rise_of_an_expression_is_no_micro_expression(film):
     rng = np.random.default_rng(2)
-    large = Act("macro", (Pulse(2.0, 2.5, 3.5, expression(rng, (1, 2), 4.0), hold_s=0.3),), "surprise", 4.0)
-    small = Act("other", (Pulse(2.12, 2.3, 2.5, expression(rng, (12,), 0.6)),))
+    large = Action("macro", (Ramp(2.0, 2.5, 3.5, expression(rng, (1, 2), 4.0), hold_s=0.3),), "surprise", 4.0)
+    small = Action("other", (Ramp(2.12, 2.3, 2.5, expression(rng, (12,), 0.6)),))
     spans = said(film([large, small], np.arange(0, 4.5, 1 / 30)))
     assert len(last_words(spans, "macro")) == 1
     assert last_words(spans, "micro") == []
@@ -195,8 +195,8 @@ def test_a_part_of_the_rise_of_an_expression_is_no_micro_expression(film):
 
 def test_what_the_brows_show_of_a_jaw_that_drops_is_not_said(film):
     rng = np.random.default_rng(7)
-    jaw = Act("other", (Pulse(2.0, 2.2, 2.45, expression(rng, (26, 25), 12.0)),))
-    brows = Act("other", (Pulse(2.02, 2.15, 2.35, expression(rng, (4,), 0.8)),))
+    jaw = Action("other", (Ramp(2.0, 2.2, 2.45, expression(rng, (26, 25), 12.0)),))
+    brows = Action("other", (Ramp(2.02, 2.15, 2.35, expression(rng, (4,), 0.8)),))
     spans = said(film([jaw, brows], np.arange(0, 3.5, 1 / 30)))
     assert [span for span in spans if span.kind == "micro" and span.evidence.upper_share > 0.5] == []
 

@@ -15,8 +15,8 @@ from merau.trainers.baselines.vgg import Vgg
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
 from merau.trainers.evaluate.models import BASELINES, NETWORKS
-from merau.trainers.evaluate.protocols import crossed, few_shot
-from merau.trainers.evaluate.task import pose
+from merau.trainers.evaluate.protocols import cross_validate, few_shot
+from merau.trainers.evaluate.task import make_task
 
 
 def frames(rng: np.random.Generator, label: int) -> np.ndarray:
@@ -48,41 +48,41 @@ def index(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def problem(index):
-    return pose(flow_set.read(index))
+def task(index):
+    return make_task(flow_set.read(index))
 
 
 @pytest.mark.parametrize("model", [*BASELINES, *NETWORKS])
-def test_it_learns_one_database_for_the_other(model, problem):
+def test_it_learns_one_database_for_the_other(model, task):
     torch.set_num_threads(1)
-    learner = {**BASELINES, **NETWORKS}[model](problem)
-    trial = crossed(problem, learner, "lodo", 0)
+    learner = {**BASELINES, **NETWORKS}[model](task)
+    trial = cross_validate(task, learner, "lodo", 0)
     assert np.allclose(trial.probabilities.sum(1), 1)
-    assert (trial.probabilities.argmax(1) == problem.label).mean() > 0.8
+    assert (trial.probabilities.argmax(1) == task.label).mean() > 0.8
 
 
-def test_a_network_shown_few_samples_learns_from_the_source_first(problem):
-    learner = Network(problem, torch.from_numpy(problem.flow), Liu, training=Training(epochs=10))
-    after, before = few_shot(problem, learner, shots=2, seed=0)
+def test_a_network_shown_few_samples_learns_from_the_source_first(task):
+    learner = Network(task, torch.from_numpy(task.flow), Liu, training=Training(epochs=10))
+    after, before = few_shot(task, learner, shots=2, seed=0)
     assert not len(before.rows)
     assert len(learner.pretrained) == 2
-    assert (after.probabilities.argmax(1) == problem.label[after.rows]).mean() > 0.8
+    assert (after.probabilities.argmax(1) == task.label[after.rows]).mean() > 0.8
 
 
-def test_a_source_of_a_single_class_is_not_learned_from(problem):
-    learner = Network(problem, torch.from_numpy(problem.flow), Liu, training=Training(epochs=1))
-    shown, source = np.arange(6), np.flatnonzero(problem.label == problem.label[-1])
+def test_a_source_of_a_single_class_is_not_learned_from(task):
+    learner = Network(task, torch.from_numpy(task.flow), Liu, training=Training(epochs=1))
+    shown, source = np.arange(6), np.flatnonzero(task.label == task.label[-1])
     learner(shown, np.arange(6, 9), seed=0, source=source)
     assert not learner.pretrained
 
 
-def test_the_best_epoch_on_the_test_rows_is_never_worse_and_is_stamped(problem, index, capsys):
+def test_the_best_epoch_on_the_test_rows_is_never_worse_and_is_stamped(task, index, capsys):
     torch.set_num_threads(1)
     train, test = np.arange(6), np.arange(6, 48)
     right = {}
     for best in (False, True):
-        learner = Network(problem, torch.from_numpy(problem.flow), Liu, best_epoch=best, training=Training(epochs=6))
-        right[best] = (learner(train, test, seed=0).argmax(1) == problem.label[test]).mean()
+        learner = Network(task, torch.from_numpy(task.flow), Liu, best_epoch=best, training=Training(epochs=6))
+        right[best] = (learner(train, test, seed=0).argmax(1) == task.label[test]).mean()
     assert right[True] >= right[False]
     arguments = ["evaluate", "--flows", str(index), "--protocol", "lodo", "--model", "liu", "--best-epoch"]
     assert main(arguments) == 0
@@ -127,7 +127,7 @@ def test_the_leaderboard_has_a_column_for_each_task(index, capsys):
     assert "few-shot, hard: Task hard needs" in told
 
 
-def test_a_set_without_frames_is_refused_by_those_who_look_at_them(problem, capsys):
-    bare = flow_set.FlowSet(**{**vars(problem.data), "frames": np.full(len(problem), "")})
+def test_a_set_without_frames_is_refused_by_those_who_look_at_them(task, capsys):
+    bare = flow_set.FlowSet(**{**vars(task.data), "frames": np.full(len(task), "")})
     with pytest.raises(Exception, match="vgg looks at frames"):
-        NETWORKS["vgg"](pose(bare))
+        NETWORKS["vgg"](make_task(bare))

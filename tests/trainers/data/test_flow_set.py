@@ -179,6 +179,6 @@ def test_predict_says_what_is_missing(tmp_path, capsys):
 def test_a_placement_moves_and_enlarges():
     flow = np.zeros((1, 2, 32, 32), np.float32)
     flow[0, 0, 10, 20] = 1
-    row, column = np.unravel_index(flow_set.placed(flow, 1.25, 0.8, 0.0625)[0, 0].argmax(), (32, 32))
+    row, column = np.unravel_index(flow_set.transform_flow(flow, 1.25, 0.8, 0.0625)[0, 0].argmax(), (32, 32))
     assert (row, column) == (round(15.5 - 0.8 * 5.5 + 2), round(15.5 + 1.25 * 4.5))
-    assert np.allclose(flow_set.placed(flow, 1, 1, 0), flow)
+    assert np.allclose(flow_set.transform_flow(flow, 1, 1, 0), flow)

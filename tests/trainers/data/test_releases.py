@@ -308,8 +308,8 @@ def animated(tmp_path_factory):
         folder = root / f"sub{subject:02d}/EP{subject}"
         folder.mkdir(parents=True)
         for t in range(5):
-            drives = {f"{au} {side}": 3.0 * t / 4 for side in ("left", "right")}
-            cv2.imwrite(str(folder / f"img{t + 10}.png"), portrait.frame(drives))
+            channels = {f"{au} {side}": 3.0 * t / 4 for side in ("left", "right")}
+            cv2.imwrite(str(folder / f"img{t + 10}.png"), portrait.frame(channels))
         rows.append([subject, f"EP{subject}", 10, 14, 14, str(au), emotion])
     rows.append([3, "EP3", 1, 2, 3, "4", "disgust"])
     frames(root / "sub03/EP3", (1, 2, 3), "img{}.png")

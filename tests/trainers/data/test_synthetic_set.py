@@ -7,7 +7,7 @@ from merau.trainers.baselines.frames import read_strip
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
 from merau.trainers.data.synthetic_set import DATABASES
-from merau.trainers.evaluate.predict import answer
+from merau.trainers.evaluate.predict import predict
 
 
 def test_a_set_of_animated_portraits(tmp_path):
@@ -23,5 +23,5 @@ def test_a_set_of_animated_portraits(tmp_path):
     strip = read_strip(data.frames[0])
     assert strip.shape == (8, 96, 96)
     assert np.abs(np.diff(strip.astype(int), axis=0)).mean() > 0.5
-    said = answer(Recognizer.load(), data, flow_set.read_flows(data)).classes.argmax(1)
+    said = predict(Recognizer.load(), data, flow_set.read_flows(data)).classes.argmax(1)
     assert (said == data.label)[~unlabelled].mean() > 0.6

@@ -5,7 +5,7 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip, person_bumps
 from merau.trainers.data.synth.timelines import expression, micro
-from merau.trainers.evaluate.clips import frames_at, read_moments, score_clips
+from merau.trainers.evaluate.clips import frames_at, read_pairs, score_clips
 
 
 def test_a_clip_is_scored_at_its_own_moments(tmp_path):
@@ -14,7 +14,7 @@ def test_a_clip_is_scored_at_its_own_moments(tmp_path):
     clip = tmp_path / "smile.mp4"
     make_clip(ASTRONAUT, ClipPlan((smile,), duration_s=3.0, person=3), clip, seed=0)
 
-    moments = read_moments(clip, rng)
+    moments = read_pairs(clip, rng)
     assert (moments[0].kind, moments[0].label) == ("micro", "positive")
     assert abs(moments[0].apex_s - smile.apex_s) < 0.001
     onset, apex = frames_at(clip, [moments[0].onset_s, moments[0].apex_s])

@@ -6,7 +6,7 @@ import pytest
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.flow_fields import FlowSettings, flows
-from merau.trainers.evaluate.predict import answer, embed, expressions
+from merau.trainers.evaluate.predict import embed, predict, to_coarse
 
 HOW_MANY = 150
 
@@ -24,13 +24,13 @@ def flow_set_of(drawn) -> flow_set.FlowSet:
 
 @pytest.mark.parametrize(("place", "gain"), [((0.8, 0.8, 0.0), 0.05), ((1.0, 1.0, 0.0), -0.02)])
 def test_how_faces_lie_is_told_without_a_label(drawn, place, gain):
-    recognizer, flow = Recognizer.load(device="cpu"), flow_set.placed(drawn.flow, *place)
+    recognizer, flow = Recognizer.load(device="cpu"), flow_set.transform_flow(drawn.flow, *place)
     as_it_lies = recognizer.head.logits(embed(recognizer, None, flow)[0])
-    first = (expressions(as_it_lies, recognizer.head.classes).argmax(1) == drawn.label).mean()
-    said = answer(recognizer, flow_set_of(drawn), flow)
+    first = (to_coarse(as_it_lies, recognizer.head.classes).argmax(1) == drawn.label).mean()
+    said = predict(recognizer, flow_set_of(drawn), flow)
     assert (said.classes.argmax(1) == drawn.label).mean() >= first + gain
 
 
 def test_a_single_sample_is_answered(drawn):
     one = flow_set_of(drawn).take(np.arange(1))
-    assert np.isfinite(answer(Recognizer.load(device="cpu"), one, drawn.flow[:1]).embedding).all()
+    assert np.isfinite(predict(Recognizer.load(device="cpu"), one, drawn.flow[:1]).embedding).all()

@@ -16,11 +16,11 @@ def ran(monkeypatch):
     ran, run_on = [], leaderboard.run_on
     ran_and_stops = ran, ["liu"]
 
-    def run_noted(problem, answers, recognizer, settings, **how):
+    def run_noted(task, answers, recognizer, settings, **how):
         ran.append(settings.model)
         if settings.model in ran_and_stops[1]:
             raise KeyboardInterrupt
-        return run_on(problem, answers, recognizer, settings, **how)
+        return run_on(task, answers, recognizer, settings, **how)
 
     monkeypatch.setattr(leaderboard, "run_on", run_noted)
     return ran_and_stops

@@ -12,70 +12,70 @@ from merau.trainers.baselines.network import Network, Training
 from merau.trainers.cli import main
 from merau.trainers.data import flow_set
 from merau.trainers.evaluate import protocols, summary
-from merau.trainers.evaluate.protocols import SPLITS, Trial, crossed, episodes, few_shot
-from merau.trainers.evaluate.task import pose
+from merau.trainers.evaluate.protocols import SPLITS, Trial, cross_validate, episodes, few_shot
+from merau.trainers.evaluate.task import make_task
 
 
 @pytest.fixture(scope="module")
-def problem(index):
-    return pose(flow_set.read(index))
+def task(index):
+    return make_task(flow_set.read(index))
 
 
 class Honest:
     """Answers right, and notes whom it was trained on."""
 
-    def __init__(self, problem):
-        self.problem, self.seen = problem, []
+    def __init__(self, task):
+        self.task, self.seen = task, []
 
     def __call__(self, train, test, *, seed, source=None):
         self.seen.append((train, test))
-        return np.eye(3)[self.problem.label[test]]
+        return np.eye(3)[self.task.label[test]]
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_every_sample_is_tested_once_and_never_trained_on(problem, split):
-    learner = Honest(problem)
-    trial = crossed(problem, learner, split, 0)
-    assert sorted(np.concatenate([test for _, test in learner.seen])) == list(range(len(problem)))
+def test_every_sample_is_tested_once_and_never_trained_on(task, split):
+    learner = Honest(task)
+    trial = cross_validate(task, learner, split, 0)
+    assert sorted(np.concatenate([test for _, test in learner.seen])) == list(range(len(task)))
     assert all(not set(train) & set(test) for train, test in learner.seen)
-    assert summary.scores(problem, [trial])["full"]["uf1"] == 1
+    assert summary.scores(task, [trial])["full"]["uf1"] == 1
 
 
-def test_folds_in_several_processes_give_the_same_numbers(problem):
-    few = pose(problem.data.take(np.arange(0, len(problem), 3)))
+def test_folds_in_several_processes_give_the_same_numbers(task):
+    few = make_task(task.data.take(np.arange(0, len(task), 3)))
     net = Network(few, torch.from_numpy(few.flow), Liu, training=Training(epochs=1))
     torch.set_num_threads(1)
-    one, two = (crossed(few, net, "lodo", 3, processes=n).probabilities for n in (1, 2))
+    one, two = (cross_validate(few, net, "lodo", 3, processes=n).probabilities for n in (1, 2))
     assert (one == two).all()
     assert len(np.unique(one)) > len(few)
 
 
-def test_nobody_is_on_both_sides_of_leave_one_subject_out(problem):
-    learner = Honest(problem)
-    crossed(problem, learner, "loso", 0)
-    people = problem.data.person
+def test_nobody_is_on_both_sides_of_leave_one_subject_out(task):
+    learner = Honest(task)
+    cross_validate(task, learner, "loso", 0)
+    people = task.data.person
     assert len(learner.seen) == 10  # s0..s4 of two databases are ten people
     assert all(not set(people[train]) & set(people[test]) for train, test in learner.seen)
 
 
-def test_an_episode_shows_so_many_of_each_class_and_asks_the_rest_of_the_database(problem):
-    for episode in episodes(problem, 3, seed=1):
-        shown = problem.label[episode.support]
+def test_an_episode_shows_so_many_of_each_class_and_asks_the_rest_of_the_database(task):
+    for episode in episodes(task, 3, seed=1):
+        shown = task.label[episode.support]
         assert list(np.bincount(shown)) == [3, 3, 3]
-        database = set(problem.data.dataset[episode.support])
-        assert database == set(problem.data.dataset[episode.query])
+        database = set(task.data.dataset[episode.support])
+        assert database == set(task.data.dataset[episode.query])
         assert len(database) == 1
-        assert not database & set(problem.data.dataset[episode.source])
+        assert not database & set(task.data.dataset[episode.source])
         assert not set(episode.support) & set(episode.query)
-    first, again, other = (episodes(problem, 3, seed=s)[0].support for s in (1, 1, 2))
+    first, again, other = (episodes(task, 3, seed=s)[0].support for s in (1, 1, 2))
     assert list(first) == list(again) != list(other)
 
 
-def test_a_class_too_small_for_the_shots_is_not_asked(problem):
-    few = problem.data.dataset[np.flatnonzero(problem.label == 2)[0]]
-    keep = (problem.label != 2) | (problem.data.dataset != few)
-    keep[np.flatnonzero(problem.label == 2)[:1]] = True
-    smaller = pose(problem.data.take(keep))
+def test_a_class_too_small_for_the_shots_is_not_asked(task):
+    few = task.data.dataset[np.flatnonzero(task.label == 2)[0]]
+    keep = (task.label != 2) | (task.data.dataset != few)
+    keep[np.flatnonzero(task.label == 2)[:1]] = True
+    smaller = make_task(task.data.take(keep))
     after, before = few_shot(smaller, Honest(smaller), shots=2, seed=0)
     rows = smaller.data.dataset[after.rows] == few
     assert set(smaller.label[after.rows][rows]) == {0, 1}
@@ -84,19 +84,19 @@ def test_a_class_too_small_for_the_shots_is_not_asked(problem):
         episodes(smaller, 100, seed=0)
 
 
-def test_scores_are_pooled_over_folds_and_their_interval_is_over_people(problem):
-    said = np.eye(3)[problem.label]
-    wrong = problem.data.person == 0
-    said[wrong] = np.eye(3)[(problem.label[wrong] + 1) % 3]
-    done = summary.scores(problem, [Trial(np.arange(len(problem)), said)] * 2)
+def test_scores_are_pooled_over_folds_and_their_interval_is_over_people(task):
+    said = np.eye(3)[task.label]
+    wrong = task.data.person == 0
+    said[wrong] = np.eye(3)[(task.label[wrong] + 1) % 3]
+    done = summary.scores(task, [Trial(np.arange(len(task)), said)] * 2)
     full = done["full"]
     assert full["acc"] == pytest.approx(1 - wrong.mean(), abs=1e-4)
     assert full["acc_sd"] == 0
     low, high = full["acc_interval"]
     assert low < full["acc"] < high == 1
-    assert np.array(full["confusion"]).sum() == len(problem)
+    assert np.array(full["confusion"]).sum() == len(task)
     assert full["classes"]["negative"]["recall"] == pytest.approx(
-        full["confusion"][0][0] / (problem.label == 0).sum(), abs=1e-4
+        full["confusion"][0][0] / (task.label == 0).sum(), abs=1e-4
     )
     assert {name: part["subjects"] for name, part in done["by_database"].items()} == {"casme2": 5, "samm": 5}
 
@@ -119,13 +119,13 @@ def test_zero_and_few_shots_of_the_shipped_bundle(index, tmp_path):
     assert few["zero_shot_on_the_same_queries"]["full"]["uf1"] > 0.7
     assert few["au_auc"]["12"] > 0.9
     assert "warning" not in few
-    assert few["transductive"].startswith("How faces lie in the pictures of casme2, samm was told from all samples")
+    assert few["transductive"].startswith("Transductive: for casme2, samm the crop was searched")
     weight = few["lesson_weight"]
     assert weight["lessons"] == 6
     assert 0 <= weight["mean"] <= 1
     assert (weight["lessons_of_weight_0"] == 6) == (weight["mean"] == 0)
     page = (tmp_path / "few.html").read_text()
-    assert "How faces lie" in page
+    assert "the crop was searched" in page
     assert "Mean weight of the samples shown" in page
     assert all(f"<rect class=c{c}" in page for c in range(3))  # each class has its region
     assert "<svg" in page
@@ -172,8 +172,8 @@ def test_what_cannot_be_run_is_said_in_a_sentence(index, capsys):
         assert sentence in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_one_database_cannot_be_left_out(problem):
-    one = pose(problem.data.take(problem.data.dataset == "samm"))
+def test_one_database_cannot_be_left_out(task):
+    one = make_task(task.data.take(task.data.dataset == "samm"))
     with pytest.raises(UserError, match="all samples are of samm"):
-        crossed(one, Honest(one), "lodo", 0)
+        cross_validate(one, Honest(one), "lodo", 0)
     assert len(list(protocols.by_sample(one, 0))) == len(one)

@@ -15,7 +15,7 @@ from merau.engine.bundle import EXTRA_TRUNKS, HEAD, SHIPPED, TRUNKS
 from merau.engine.errors import UserError
 from merau.trainers.data.synth.action_units import SOURCE
 from merau.trainers.data.synth.flow_fields import HARDER, Flows, draw
-from merau.trainers.export.bundle import DEFAULT, quantized, scoring, trunk_inputs
+from merau.trainers.export.bundle import DEFAULT, make_scorer, quantize_trunk, trunk_inputs
 
 DRAWN = {
     "default": HARDER,
@@ -36,7 +36,7 @@ def test_the_gate_is_the_one_that_was_asked_for():
 @pytest.mark.parametrize("name", DRAWN)
 def test_what_ships_passes_the_gate(name):
     data = draw(77, 1000, DRAWN[name])
-    score = scoring(heads.load((SHIPPED / name / HEAD).read_bytes()), data)
+    score = make_scorer(heads.load((SHIPPED / name / HEAD).read_bytes()), data)
     exact = answered(name, TRUNKS["fp32"], data)
     assert score(*exact)["uf1"] > 0.7  # of the classes that the bundle names
     for trunk in (TRUNKS["int8"], EXTRA_TRUNKS["fp8"]):
@@ -59,7 +59,7 @@ def test_a_trunk_that_loses_uf1_is_refused(copy):
     heads.save(head, copy / HEAD)
     data = replace(data, label=(hairs > np.median(hairs)).astype(int), aus=np.full_like(data.aus, np.nan))
     with pytest.raises(UserError, match="No layer can be FP8"):
-        quantized(copy, dict(bundles.load(DEFAULT).card), [data], precision="fp8")
+        quantize_trunk(copy, dict(bundles.load(DEFAULT).card), [data], precision="fp8")
     assert (copy / EXTRA_TRUNKS["fp8"]).read_bytes() == (DEFAULT / EXTRA_TRUNKS["fp8"]).read_bytes()
 
 
@@ -72,7 +72,7 @@ def test_layers_stay_in_fp32_where_action_units_would_suffer(copy):
         tensor = offset[node.input[2]]
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(1000 * sign), tensor.name))
     onnx.save(model, copy / TRUNKS["fp32"])
-    report = quantized(copy, dict(bundles.load(DEFAULT).card), [draw(79, 600, HARDER)], precision="fp8")
+    report = quantize_trunk(copy, dict(bundles.load(DEFAULT).card), [draw(79, 600, HARDER)], precision="fp8")
     kept = {layer.name for layer in report.layers if layer.kept}
     assert kept
     assert kept <= {node.name for node in loud}

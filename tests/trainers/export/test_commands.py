@@ -11,7 +11,7 @@ from merau.engine.cuda import driver
 from merau.engine.recognizer import Recognizer
 from merau.trainers.cli import main
 from merau.trainers.data import labelled
-from merau.trainers.data.synth.image_pairs import Pairs
+from merau.trainers.data.synth.image_pairs import ImagePairs
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_the_risk_chosen_is_kept_and_one_that_cannot_be_leaves_the_bundle_as_it_
 def test_pairs_are_measured_and_what_holds_no_flow_is_refused(tmp_path, capsys):
     crops = np.random.default_rng(0).integers(0, 255, (2, 180, 168), dtype=np.uint8)
     columns = np.zeros(2, int), np.zeros((2, 17), np.float32), np.ones(2), np.zeros(2, int)
-    np.savez(tmp_path / "pairs.npz", **vars(Pairs(crops, crops, *columns)))
+    np.savez(tmp_path / "pairs.npz", **vars(ImagePairs(crops, crops, *columns)))
     data = labelled.read(tmp_path / "pairs.npz", method="farneback")
     assert data.flow.shape == (2, 2, 32, 32)
     assert data.known.all()

@@ -9,7 +9,7 @@ from merau.trainers.cli import main
 from merau.trainers.data import flow_set, labelled
 from merau.trainers.data.synth.flow_fields import FlowSettings, flows
 from merau.trainers.export.bundle import DEFAULT, load_model
-from merau.trainers.learn.fusion import FlowTraining, rehearsed, train
+from merau.trainers.learn.fusion import FlowTraining, train, with_replay
 
 AS_SET = FlowSettings(no_expression=0, peak_px=(2, 8))
 
@@ -40,7 +40,7 @@ def test_a_trunk_learns_a_domain_from_ten_samples_a_class_and_forgets_nothing(se
     known, usual = (flows(np.random.default_rng(seed), 300, AS_SET) for seed in (5, 6))
     before = load_model(DEFAULT)
     settings = FlowTraining(epochs=6, batch=64, nets=2, rate=1e-3)
-    after = train(rehearsed(shots, known, share=0.5), settings, start=before.flow)
+    after = train(with_replay(shots, known, share=0.5), settings, start=before.flow)
     assert right(after, rest) > right(before, rest) + 0.03
     assert right(after, usual) > right(before, usual) - 0.05
 

@@ -27,9 +27,9 @@ from merau.trainers.export.bundle import load_model, trunk_inputs
 from merau.trainers.learn import settings
 from merau.trainers.learn.apex_branch import Frames
 from merau.trainers.learn.bundle import head_of, write_bundle
-from merau.trainers.learn.fusion import prototype_loss, varied
+from merau.trainers.learn.fusion import augment, prototype_loss
 from merau.trainers.learn.loop import LOG
-from merau.trainers.learn.merau import Pairs, coded_units, neighbours, train_merau
+from merau.trainers.learn.merau import TrainingPairs, coded_units, neighbours_wanted, train_merau
 from merau.trainers.learn.settings import DetectorSettings, FusionSettings, Setting, TcaeSettings
 
 HEIGHT, WIDTH = CropSpec().full
@@ -118,13 +118,13 @@ def test_each_classifier_learns_and_is_the_head_of_the_engine(classifier, data, 
     quick = replace(SMALL.tcae, epochs=1), replace(SMALL.detector, epochs=1)
     fusion = replace(SMALL.fusion, classifier=classifier, epochs=15, augment=False)
     trained = train_merau(data, Setting(*quick, fusion, kept_back=0.3), start)
-    asked = trained.kept_back.flows
-    inputs = trunk_inputs(32, asked.flow, trained.kept_back.apex)
+    asked = trained.held_out.flows
+    inputs = trunk_inputs(32, asked.flow, trained.held_out.apex)
     with torch.no_grad():
         e = trained.model(*map(torch.from_numpy, inputs.values()))[0]
-        shown = trunk_inputs(32, trained.shown.flows.flow, trained.shown.apex)
+        shown = trunk_inputs(32, trained.training.flows.flow, trained.training.apex)
         known = trained.model(*map(torch.from_numpy, shown.values()))[0].numpy()
-        head = head_of(trained.model, trained.classes, known, trained.shown.flows.label)
+        head = head_of(trained.model, trained.classes, known, trained.training.flows.label)
         assert isinstance(head, heads.KINDS[classifier])
         if classifier != "prototypes":
             assert np.allclose(head.logits(e.numpy()), trained.model.classify(e).numpy(), atol=1e-3)
@@ -133,15 +133,15 @@ def test_each_classifier_learns_and_is_the_head_of_the_engine(classifier, data, 
 
 def test_rare_classes_bring_neighbours_of_their_apex_and_nobody_is_on_both_sides(data, start):
     label = np.repeat([0, 1, 2], [10, 50, 12])
-    assert [set(neighbours(label)[label == c]) for c in range(3)] == [{4}, {0}, {3}]  # eq. 11
+    assert [set(neighbours_wanted(label)[label == c]) for c in range(3)] == [{4}, {0}, {3}]  # eq. 11
     without_au = replace(SMALL, tcae=None, detector=None, fusion=replace(SMALL.fusion, epochs=1))
     trained = train_merau(data, without_au, start)
     assert trained.model.au is None
     assert trained.classes == ("disgust", "happiness", "surprise")
     people = {str(person) for person in data.subject}
     assert len(people) == 6
-    assert len(trained.kept_back) == 8
-    assert len(trained.shown) > len(data) - 8  # and neighbours
+    assert len(trained.held_out) == 8
+    assert len(trained.training) > len(data) - 8  # and neighbours
 
 
 def test_pairs_of_frames_are_two_of_one_clip():
@@ -158,7 +158,7 @@ def test_flow_and_picture_are_varied_alike():
     torch.manual_seed(0)
     picture = torch.nn.functional.avg_pool2d(torch.rand(8, 1, 48, 48), 17, stride=1)
     down, right = torch.gradient(picture[:, 0], dim=(1, 2))
-    flow, moved = varied(torch.stack([right, down], 1), picture)  # of a gradient field, the gradient of what moved
+    flow, moved = augment(torch.stack([right, down], 1), picture)  # of a gradient field, the gradient of what moved
     down, right = torch.gradient(moved[:, 0], dim=(1, 2))
     inner = (..., slice(4, -4), slice(4, -4))
     found, wanted = flow[inner].flatten(1), torch.stack([right, down], 1)[inner].flatten(1)
@@ -258,7 +258,9 @@ def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data
     held, asked = (flows(np.random.default_rng(seed), 600, FlowSettings(no_expression=0)) for seed in (1, 2))
     held.aus[:, AUS.index(26)] = 0
     held.aus[500:] = np.nan  # not coded
-    write_bundle(replace(trained, kept_back=Pairs(held, None)), tmp_path, name="units", flow="dis", trained_on={})
+    write_bundle(
+        replace(trained, held_out=TrainingPairs(held, None)), tmp_path, name="units", flow="dis", trained_on={}
+    )
     recognizer = Recognizer.load(tmp_path, device="cpu")
     assert "12" in (fitted := recognizer.bundle.card["calibration"]["units"])
     assert "26" not in fitted

@@ -17,10 +17,10 @@ from merau.trainers.export.bundle import load_model, trunk_inputs
 from merau.trainers.learn import settings
 from merau.trainers.learn.bundle import write_bundle
 from merau.trainers.learn.fusion import fuse
-from merau.trainers.learn.merau import Pairs, Trained, beginning
+from merau.trainers.learn.merau import TrainingPairs, TrainingResult, initial_flow_branch
 from merau.trainers.learn.settings import FusionSettings, Setting
 from merau.trainers.models import resnet
-from merau.trainers.models.merau import Merau, begin_anew
+from merau.trainers.models.merau import Merau, reset_classifier
 from merau.trainers.models.resnet import ResNet18, load_weights
 
 RESNET = Setting(None, None, FusionSettings(epochs=2, batch=4), encoder="resnet18")
@@ -35,8 +35,8 @@ def quickly():
 
 
 def untrained():
-    model = Merau(beginning(RESNET, None))
-    begin_anew(model, "linear", 4)
+    model = Merau(initial_flow_branch(RESNET, None))
+    reset_classifier(model, "linear", 4)
     return model
 
 
@@ -46,7 +46,7 @@ def trained():
     data.label[:] = range(4)
     model = untrained()
     fuse(model, data, None, RESNET.fusion)
-    return Trained(model, ("a", "b", "c", "d"), Pairs(data, None), Pairs(data, None))
+    return TrainingResult(model, ("a", "b", "c", "d"), TrainingPairs(data, None), TrainingPairs(data, None))
 
 
 def public(**changes):
@@ -72,14 +72,14 @@ def test_every_layer_moves_at_its_rate_of_table_2(trained):
 def test_a_stopped_training_goes_on_to_the_very_weights_of_one_that_was_not(trained, tmp_path):
     for epochs in (1, 2):
         model = untrained()
-        fuse(model, trained.shown.flows, None, replace(RESNET.fusion, epochs=epochs), folder=tmp_path)
+        fuse(model, trained.training.flows, None, replace(RESNET.fusion, epochs=epochs), folder=tmp_path)
     pairs = zip(*(each.state_dict().values() for each in (model, trained.model)), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_a_bundle_answers_as_its_model_does_and_is_loaded_again(trained, tmp_path):
     write_bundle(trained, tmp_path, name="resnet", flow="farneback", trained_on={})
-    inputs = trunk_inputs(0, trained.shown.flows.flow[:2])
+    inputs = trunk_inputs(0, trained.training.flows.flow[:2])
     again = load_model(tmp_path)
     with torch.no_grad():
         wanted, told = (model(*map(torch.from_numpy, inputs.values()))[0].numpy() for model in (trained.model, again))
@@ -91,16 +91,16 @@ def test_a_bundle_answers_as_its_model_does_and_is_loaded_again(trained, tmp_pat
         assert np.linalg.norm(said - wanted) < most * np.linalg.norm(wanted)
     assert set(recognizer.predict(*np.zeros((2, *recognizer.spec.full), np.uint8)).probabilities) == set("abcd")
 
-    assert type(beginning(RESNET, tmp_path).judges[0]) is type(trained.model.flow.judges[0])
+    assert type(initial_flow_branch(RESNET, tmp_path).members[0]) is type(trained.model.flow.members[0])
     with pytest.raises(UserError, match="encoder is 'ours', and that of .* 'resnet18': change one"):
-        beginning(replace(RESNET, encoder="ours"), tmp_path)
+        initial_flow_branch(replace(RESNET, encoder="ours"), tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_public_weights_are_read_u_and_v_each_with_filters_of_its_own(suffix, tmp_path):
     weights, path = public(), tmp_path / f"resnet18{suffix}"
     save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
-    net = beginning(replace(RESNET, encoder_weights=str(path)), None).judges[0].encoder
+    net = initial_flow_branch(replace(RESNET, encoder_weights=str(path)), None).members[0].encoder
     assert torch.equal(net.conv1.weight, 1.5 * weights["conv1.weight"][:, :2])
     assert torch.equal(net.layer4[0].downsample[0].weight, weights["layer4.0.downsample.0.weight"])
     assert torch.equal(net.layer4[1].bn2.running_var, weights["layer4.1.bn2.running_var"])

@@ -219,11 +219,6 @@ def weights(intensities: Mapping[tuple[int, str], float]) -> np.ndarray:
     return array
 
 
-def both_sides(intensities: Mapping[int, float]) -> dict[tuple[int, str], float]:
-    """{au: intensity} -> the same intensity on both sides of the face."""
-    return {(au, side): value for au, value in intensities.items() for side in SIDES}
-
-
 def displacement(
     points: np.ndarray, intensities: Mapping[tuple[int, str], float] | np.ndarray, bumps: Bumps = BUMPS
 ) -> np.ndarray:

@@ -30,8 +30,8 @@ from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.trainers.data.synth import action_units, timelines
 from merau.trainers.data.synth.action_units import AUS, SIDES, Bumps, Variation
-from merau.trainers.data.synth.portrait import REST, Mouth, Portrait, Pose, find_face
-from merau.trainers.data.synth.timelines import CROP_PX, Act, Drift, Drives, drives_at
+from merau.trainers.data.synth.portrait import REST, Portrait, Pose, find_face
+from merau.trainers.data.synth.timelines import Action, Channels, Drift, channels_at
 
 ASTRONAUT = Path(__file__).with_name("astronaut.png")  # NASA, public domain; the upper part of scikit-image's picture
 DEMO = Path(__file__).parents[3] / "stream" / "demo" / "demo.mp4"
@@ -45,7 +45,7 @@ KINDS = ("micro", "neutral", "macro", "speech", "mixed")
 
 
 @dataclass(frozen=True)
-class Motion:
+class HeadMotion:
     """How the head (and the camera) wanders: root mean squares of slow drifts; shifts in parts of the face's width."""
 
     shift: float = 0.025
@@ -56,7 +56,7 @@ class Motion:
     tremor: float = 0.0004
 
 
-STILL = Motion(0, 0, 0, 0, 0, 0)
+STILL = HeadMotion(0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ClipPlan:
     motion, so state the video's rate and size, leave `motion` STILL and `face_px` None.
     """
 
-    acts: tuple[Act, ...]
+    actions: tuple[Action, ...]
     duration_s: float = 20.0
     rate: float = 30.0
     jitter: float = 0.0
@@ -76,7 +76,7 @@ class ClipPlan:
     face: int = 0
     face_px: float | None = 240.0
     person: int = 0  # seed of this person's own Action Unit table
-    motion: Motion = field(default_factory=Motion)
+    motion: HeadMotion = field(default_factory=HeadMotion)
     light: float = 0.03  # root mean square of the brightness drift
     noise: float = 2.0  # grey levels, at mid grey
     blur_px: float = 0.0
@@ -118,7 +118,7 @@ def make_clip(
         shown = zip(times_s, _portraits(source, plan, len(times_s)), strict=False)
         progress = tqdm(shown, total=len(times_s), desc=out.name, unit="frame", leave=False, disable=None)
         for i, (t_s, portrait) in enumerate(progress):
-            image = sensor(portrait.frame(drives_at(plan.acts, t_s), pose(t_s)), 1 + light(t_s))
+            image = sensor(portrait.frame(channels_at(plan.actions, t_s), pose(t_s)), 1 + light(t_s))
             if frames:
                 cv2.imwrite(str(out.with_suffix("") / f"{i:05d}.png"), image)
             frame = av.VideoFrame.from_ndarray(image, "bgr24")
@@ -130,7 +130,7 @@ def make_clip(
         truth["frames"] = {"folder": out.stem, "count": len(times_s)}
     if flow:
         truth["flow"] = out.with_suffix(".flow.npz").name
-        fields = _flows(truth["spans"], portrait, times_s, lambda t_s: (drives_at(plan.acts, t_s), pose(t_s)))
+        fields = _flows(truth["spans"], portrait, times_s, lambda t_s: (channels_at(plan.actions, t_s), pose(t_s)))
         np.savez_compressed(out.with_suffix(".flow.npz"), **fields)
     out.with_suffix(".truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     return truth
@@ -140,7 +140,7 @@ def _flows(
     spans: list[dict[str, Any]],
     portrait: Portrait,
     times_s: list[float],
-    moment: Callable[[float], tuple[Drives, Pose]],
+    moment: Callable[[float], tuple[Channels, Pose]],
 ) -> dict[str, Any]:
     """The flow of every expression by name; its span is told the name, and between which frames it is."""
     fields = {}
@@ -157,27 +157,27 @@ def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(plan).items() if key not in ("acts", "start_s", "stop_s")}
     spans = [
         {
-            "kind": act.kind,
-            "label": act.label,
-            "onset_s": round(act.onset_s, 4),
-            "apex_s": round(act.apex_s, 4),
-            "offset_s": round(act.offset_s, 4),
-            "peak_px": round(act.peak_px, 3),
-            "aus": aus_of(act, person_bumps(plan.person)),
-            "pulses": [asdict(pulse) for pulse in act.pulses],
+            "kind": action.kind,
+            "label": action.label,
+            "onset_s": round(action.onset_s, 4),
+            "apex_s": round(action.apex_s, 4),
+            "offset_s": round(action.offset_s, 4),
+            "peak_px": round(action.peak_px, 3),
+            "aus": aus_of(action, person_bumps(plan.person)),
+            "pulses": [asdict(ramp) for ramp in action.ramps],
         }
-        for act in sorted(plan.acts, key=lambda act: act.onset_s)
+        for action in sorted(plan.actions, key=lambda action: action.onset_s)
     ]
     return _rounded({"source": source.name, "seed": seed, **settings, "spans": spans})
 
 
-def aus_of(act: Act, bumps: Bumps) -> dict[str, dict[str, float]]:
+def aus_of(action: Action, bumps: Bumps) -> dict[str, dict[str, float]]:
     """{"12": {"left": 1.1, "right": 0.9}}: how far each Action Unit of an act, on each side of the image, alone moves
     the skin at most, in pixels at a 128-px crop; empty where nothing but lids, eyes or head moves.
     """
-    strongest: Drives = {}
-    for pulse in act.pulses:
-        for name, amount in pulse.amounts.items():
+    strongest: Channels = {}
+    for ramp in action.ramps:
+        for name, amount in ramp.amounts.items():
             strongest[name] = max(strongest.get(name, 0.0), amount, key=abs)
     aus: dict[str, dict[str, float]] = {}
     for (au, side), amount in sorted(timelines.action_units(strongest).items()):
@@ -185,24 +185,12 @@ def aus_of(act: Act, bumps: Bumps) -> dict[str, dict[str, float]]:
     return aus
 
 
-def acts_of(truth: dict[str, Any]) -> tuple[Act, ...]:
+def actions_of(truth: dict[str, Any]) -> tuple[Action, ...]:
     """The acts that a truth tells of."""
     return tuple(
-        Act(span["kind"], tuple(timelines.Pulse(**pulse) for pulse in span["pulses"]), span["label"], span["peak_px"])
+        Action(span["kind"], tuple(timelines.Ramp(**ramp) for ramp in span["pulses"]), span["label"], span["peak_px"])
         for span in truth["spans"]
     )
-
-
-def dense_flow(truth: dict[str, Any], from_s: float, to_s: float, size_px: int = CROP_PX) -> np.ndarray:
-    """The skin's true motion between two moments in the steady crop: (2, size_px, size_px) float64 px, right and down.
-
-    Lids, gaze and the inside of the mouth are not in it.
-    """
-    acts, axis = acts_of(truth), (np.arange(size_px) + 0.5) / size_px
-    weights = [action_units.weights(timelines.action_units(drives_at(acts, t_s))) for t_s in (from_s, to_s)]
-    points = Mouth(**truth["mouth"]).closed(np.stack(np.meshgrid(axis, axis), axis=-1))
-    change = (weights[1] - weights[0]) * size_px / CROP_PX
-    return np.moveaxis(action_units.displacement(points, change, person_bumps(truth["person"])), -1, 0)
 
 
 def person_bumps(person: int) -> Bumps:
@@ -241,33 +229,33 @@ def random_plan(
         "mixed": ("micro", "micro", "macro", "speech", "head", "gaze"),
     }[kind]
     bumps = person_bumps(plan.person)
-    acts: list[Act] = []
+    actions: list[Action] = []
     t_s = rng.uniform(0.7, 2.5)
     while t_s < plan.duration_s - 1:
-        act = _random_act(rng, str(rng.choice(follow)), t_s, peak_px, bumps)
-        if act and act.offset_s < plan.duration_s - 0.5:
-            acts.append(act)
-        t_s = (act.offset_s if act else t_s) + rng.uniform(0.7, 2.2)
-    blinks = _random_blinks(rng, plan.duration_s, [act for act in acts if act.kind == "micro"])
-    return ClipPlan((*acts, *blinks), **({"person": plan.person} | settings))
+        action = _random_action(rng, str(rng.choice(follow)), t_s, peak_px, bumps)
+        if action and action.offset_s < plan.duration_s - 0.5:
+            actions.append(action)
+        t_s = (action.offset_s if action else t_s) + rng.uniform(0.7, 2.2)
+    blinks = _random_blinks(rng, plan.duration_s, [action for action in actions if action.kind == "micro"])
+    return ClipPlan((*actions, *blinks), **({"person": plan.person} | settings))
 
 
-def _random_act(rng: np.random.Generator, kind: str, t_s: float, peak: float, bumps: Bumps) -> Act | None:
+def _random_action(rng: np.random.Generator, kind: str, t_s: float, peak: float, bumps: Bumps) -> Action | None:
     if kind in ("micro", "macro"):
         label, aus = timelines.draw_expression(rng)
         side = str(rng.choice(SIDES)) if rng.random() < 0.12 else None
         most = 2.5 if set(aus) <= LIDS else 7.0  # lids have no further to go
         to_px = peak * rng.uniform(0.9, 1.1) if kind == "micro" else rng.uniform(2, most)
-        drives = timelines.expression(rng, aus, to_px, bumps=bumps, side=side)
-        return (timelines.micro if kind == "micro" else timelines.macro)(rng, t_s, drives, label, to_px)
+        channels = timelines.expression(rng, aus, to_px, bumps=bumps, side=side)
+        return (timelines.micro if kind == "micro" else timelines.macro)(rng, t_s, channels, label, to_px)
     if kind == "speech":
         return timelines.speech(rng, t_s, rng.uniform(1, 6))
     return {"gaze": timelines.gaze, "head": timelines.head}[kind](rng, t_s) if kind != "rest" else None
 
 
-def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Act]) -> list[Act]:
+def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Action]) -> list[Action]:
     """About fifteen a minute, some double; few fall onto a micro-expression, as in samples that raters chose."""
-    blinks: list[Act] = []
+    blinks: list[Action] = []
     t_s = rng.uniform(0.5, 4)
     while t_s < duration_s - 0.5:
         blink = timelines.blink(rng, t_s)
@@ -373,8 +361,8 @@ def sheet(source: Path, out: Path, face: int = 0) -> None:
     right, bottom = portrait.landmarks[:, :2].max(0).astype(int) + 25
     window = slice(max(top, 0), bottom), slice(max(left, 0), right)
 
-    def cell(name: str, drives: Drives) -> np.ndarray:
-        image = np.ascontiguousarray(portrait.frame(drives)[window])
+    def cell(name: str, channels: Channels) -> np.ndarray:
+        image = np.ascontiguousarray(portrait.frame(channels)[window])
         size = image.shape[1] / 230
         at = (4, int(24 * size))
         return cv2.putText(image, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, (255, 255, 255), 2, cv2.LINE_AA)
@@ -385,7 +373,7 @@ def sheet(source: Path, out: Path, face: int = 0) -> None:
     ]
     strips.append([cell(f"lids {part:.0%} shut", {f"45 {side}": part for side in SIDES}) for part in (0.3, 0.6, 1.0)])
     gazes = ({"gaze_x": -0.03}, {"gaze_x": 0.03}, {"gaze_x": 0.02, "gaze_y": -0.01})
-    strips.append([cell("gaze", drives) for drives in gazes])
+    strips.append([cell("gaze", channels) for channels in gazes])
     strips.append([cell("at rest", {}), cell("yaw 8", {"yaw": 8.0}), cell("pitch 8", {"pitch": 8.0})])
     rows = [np.hstack([picture for strip in strips[i : i + 4] for picture in strip]) for i in range(0, len(strips), 4)]
     whole = np.vstack(rows)
@@ -399,10 +387,12 @@ def demo_plan(duration_s: float = 28.0) -> ClipPlan:
     rng, person = np.random.default_rng(2024), 7
     bumps = person_bumps(person)
 
-    def show(make: Any, onset_s: float, aus: tuple[int, ...], label: str, to_px: float, side: str | None = None) -> Act:
+    def show(
+        make: Any, onset_s: float, aus: tuple[int, ...], label: str, to_px: float, side: str | None = None
+    ) -> Action:
         return make(rng, onset_s, timelines.expression(rng, aus, to_px, bumps=bumps, side=side), label, to_px)
 
-    acts = (
+    actions = (
         timelines.blink(rng, 1.6),
         show(timelines.micro, 3.2, (1, 2), "surprise", 2.0),
         show(timelines.micro, 5.4, (4,), "negative", 1.8),
@@ -417,7 +407,7 @@ def demo_plan(duration_s: float = 28.0) -> ClipPlan:
         show(timelines.micro, 25.3, (15,), "negative", 1.6),
         show(timelines.micro, 26.7, (6, 12), "positive", 2.2),
     )
-    return ClipPlan(acts, duration_s=duration_s, person=person, bit_rate=750_000)
+    return ClipPlan(actions, duration_s=duration_s, person=person, bit_rate=750_000)
 
 
 def main(arguments: list[str] | None = None) -> None:

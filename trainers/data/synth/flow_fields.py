@@ -166,11 +166,11 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     observed, trust = estimate(rng, motion, noise, settings)
     inner = (..., slice(TOP, TOP + GRID), slice(SIDE, SIDE + GRID))
     facial = remove_head(observed, trust)[inner].astype(np.float32)
-    facial[as_set] = seen_as_set(rng, observed[as_set][inner].astype(np.float32))
+    facial[as_set] = observe_as_flow_set(rng, observed[as_set][inner].astype(np.float32))
     return Flows(facial, label, present, peak, ~as_set)
 
 
-def seen_as_set(rng: np.random.Generator, flow: np.ndarray) -> np.ndarray:
+def observe_as_flow_set(rng: np.random.Generator, flow: np.ndarray) -> np.ndarray:
     """Flows (N, 2, 32, 32) px as a flow set shows them, float32, each in the units of its own spread."""
     read = [flow_set.read_flow(flow_set.draw_picture(one)) for one in flow]
     seen = np.array(read, np.float32).reshape(flow.shape)
@@ -186,10 +186,10 @@ def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
         for start in range(0, samples, chunk):
             parts.append(flows(rng, min(chunk, samples - start), settings))
             bar.update(len(parts[-1].label))
-    return joined(parts)
+    return concatenate(parts)
 
 
-def joined(parts: Sequence[Flows]) -> Flows:
+def concatenate(parts: Sequence[Flows]) -> Flows:
     return Flows(*(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
 
 

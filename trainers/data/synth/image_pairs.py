@@ -18,17 +18,17 @@ from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
 from merau.engine.preprocess import apex_image, downsample
-from merau.trainers.data.flow_set import placed
+from merau.trainers.data.flow_set import transform_flow
 from merau.trainers.data.synth import action_units as table
-from merau.trainers.data.synth.flow_fields import SPOKEN_PX, Flows, draw_intensities, log_uniform, seen_as_set
+from merau.trainers.data.synth.flow_fields import SPOKEN_PX, Flows, draw_intensities, log_uniform, observe_as_flow_set
 from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
-from merau.trainers.data.synth.timelines import Drives, peak_px
+from merau.trainers.data.synth.timelines import Channels, peak_px
 
 FRAME = (360, 320)
 PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
 PEAK_PX = (0.5, 4.0)  # at a 128-px crop
 TURN_DEG = (0.1, 1.0)  # of the head between onset and apex
-NO_EXPRESSION = 0.3  # share of pairs
+NO_EXPRESSION_SHARE = 0.3  # share of pairs
 ZOOM_SIGMA = 0.11  # of how much a flow set enlarges a face, across and down
 DROP_SD = 0.05  # of how much lower it shows it, crop widths
 NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
@@ -43,7 +43,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ImagePairs:
     """N pairs: `onset`, `apex` (N, 180, 168) uint8 full crops; `label`, `aus`, `peak_px` as in `flows.Flows`;
     `face` (N,) which of the faces it was.
     """
@@ -74,7 +74,7 @@ def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
 
 def draw_pairs(
     portraits: Sequence[Path], samples: int, seed: int, combinations: table.Combinations = table.COMBINATIONS
-) -> Pairs:
+) -> ImagePairs:
     """`samples` pairs of the faces in `portraits`, with a progress bar; labels index `combinations`, then nothing.
 
     A pair whose face is lost is drawn again.
@@ -88,37 +88,37 @@ def draw_pairs(
             bumps, face_px = table.perturb(rng, None), rng.uniform(90, 240)
             portrait = Portrait(faces[which].picture, faces[which].landmarks, size=FRAME, face_px=face_px, bumps=bumps)
             for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
-                none = rng.random() < NO_EXPRESSION
+                none = rng.random() < NO_EXPRESSION_SHARE
                 other = str(rng.choice(list(NOTHING), p=list(NOTHING.values()))) if none else ""
                 label = len(combinations) if none else int(rng.integers(len(combinations)))
-                drives, aus, peak = draw_drives(rng, bumps, label, other, combinations)
+                channels, aus, peak = draw_channels(rng, bumps, label, other, combinations)
                 turn_deg = float(log_uniform(rng, TURN_DEG, 1)[0]) * (3 if other == "head" else 1)
                 poses = draw_poses(rng, turn_deg)
-                frames = [portrait.frame(moved, pose) for moved, pose in zip(({}, drives), poses, strict=True)]
+                frames = [portrait.frame(moved, pose) for moved, pose in zip(({}, channels), poses, strict=True)]
                 crops = align([degrade(rng, frame) for frame in frames], nets)
                 if crops is not None:
                     rows.append((*crops, label, aus, peak, which))
                     bar.update()
             if not rows:
                 raise UserError("The face is lost in every picture made of the portraits: use clearer, frontal ones.")
-    return Pairs(*(np.array(column) for column in zip(*rows, strict=True)))
+    return ImagePairs(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def measure(drawn: Pairs, *, method: str = "dis") -> Flows:
+def measure(drawn: ImagePairs, *, method: str = "dis") -> Flows:
     """The pairs as the recognizer measures them: flow of each, truth unchanged."""
     crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
     flow = np.stack([downsample(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
     return Flows(flow, drawn.label, drawn.aus, drawn.peak_px, np.ones(len(flow), bool))
 
 
-def in_a_set(measured: Flows, seed: int) -> Flows:
+def as_flow_set(measured: Flows, seed: int) -> Flows:
     """The same pairs as flow sets show them, each with another crop; the size of the motion is not known there."""
     rng = np.random.default_rng(seed)
     moved = []
     for flow in measured.flow:
         across, down = np.exp(rng.normal(0, ZOOM_SIGMA, 2))
-        moved.append(placed(flow, across, down, rng.normal(0, DROP_SD)))
-    return replace(measured, flow=seen_as_set(rng, np.stack(moved)), known=np.zeros(len(moved), bool))
+        moved.append(transform_flow(flow, across, down, rng.normal(0, DROP_SD)))
+    return replace(measured, flow=observe_as_flow_set(rng, np.stack(moved)), known=np.zeros(len(moved), bool))
 
 
 def pictures(crops: np.ndarray) -> np.ndarray:
@@ -126,33 +126,33 @@ def pictures(crops: np.ndarray) -> np.ndarray:
     return np.stack([apex_image(crop, CropSpec()) for crop in crops])
 
 
-def draw_drives(
+def draw_channels(
     rng: np.random.Generator,
     bumps: table.Bumps,
     label: int,
     other: str,
     combinations: table.Combinations = table.COMBINATIONS,
-) -> tuple[Drives, np.ndarray, float]:
+) -> tuple[Channels, np.ndarray, float]:
     """What moves, which Action Units that shows (17,), and its true peak displacement in px at 128.
 
     `label` indexes `combinations`.
     """
     peak = float(log_uniform(rng, SPOKEN_PX if other == "speech" else PEAK_PX, 1)[0])
     intensity, present = draw_intensities(rng, np.array([label]), np.array([other]), np.array([peak]), combinations)
-    drives = {
+    channels = {
         f"{table.MOVES[move]} {table.SIDES[side]}": float(intensity[0, move, side])
         for move, side in np.argwhere(intensity[0])
     }
-    if drives:
-        scale = peak / peak_px(drives, bumps)
-        drives = {name: amount * scale for name, amount in drives.items()}
-    peak *= bool(drives)
+    if channels:
+        scale = peak / peak_px(channels, bumps)
+        channels = {name: amount * scale for name, amount in channels.items()}
+    peak *= bool(channels)
     if other == "blink" or rng.random() < 0.1:
         closure = rng.uniform(0.1, 1)
-        drives |= {f"{table.BLINK} {side}": closure * rng.uniform(0.9, 1) for side in table.SIDES}
+        channels |= {f"{table.BLINK} {side}": closure * rng.uniform(0.9, 1) for side in table.SIDES}
     if other == "gaze" or rng.random() < 0.1:
-        drives |= {"gaze_x": rng.choice([-1, 1]) * rng.uniform(0.01, 0.04), "gaze_y": rng.uniform(-0.01, 0.01)}
-    return drives, present[0], peak
+        channels |= {"gaze_x": rng.choice([-1, 1]) * rng.uniform(0.01, 0.04), "gaze_y": rng.uniform(-0.01, 0.01)}
+    return channels, present[0], peak
 
 
 def draw_poses(rng: np.random.Generator, turn_deg: float) -> tuple[Pose, Pose]:

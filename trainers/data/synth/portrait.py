@@ -18,7 +18,7 @@ from merau.engine.crop import CropSpec, layout_transform
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.trainers.data.synth.action_units import BLINK, BUMPS, SIDES, Bumps, displacement
-from merau.trainers.data.synth.timelines import CROP_PX, Drives, action_units
+from merau.trainers.data.synth.timelines import CROP_PX, Channels, action_units
 
 OVERSAMPLING = 2
 GRID_PX = 4
@@ -148,35 +148,35 @@ class Portrait:
         self._bumps = bumps
         self._fields: dict[str, np.ndarray] = {}
 
-    def frame(self, drives: Drives, pose: Pose = REST) -> np.ndarray:
-        """The face with `drives` (see courses) and the head at `pose`: (height, width, 3) uint8 BGR."""
-        pose = _driven(pose, drives)
-        skin = self._posed(self._moved(drives), pose)
+    def frame(self, channels: Channels, pose: Pose = REST) -> np.ndarray:
+        """The face with `channels` (see courses) and the head at `pose`: (height, width, 3) uint8 BGR."""
+        pose = _driven(pose, channels)
+        skin = self._posed(self._moved(channels), pose)
         seen = self._canvas.inverse(skin)
         image = self._canvas.render(seen)
-        gaze = (drives.get("gaze_x", 0.0), drives.get("gaze_y", 0.0))
+        gaze = (channels.get("gaze_x", 0.0), channels.get("gaze_y", 0.0))
         if any(gaze):
             self._turn_eyes(image, skin, seen, gaze)
         for side in SIDES:
-            if closure := drives.get(f"{BLINK} {side}", 0.0):
+            if closure := channels.get(f"{BLINK} {side}", 0.0):
                 self._close_lid(image, skin, seen, side, closure)
-        if jaw := {name: amount for name, amount in drives.items() if name.split()[0] in JAW and amount}:
-            rest = {name: amount for name, amount in drives.items() if name not in jaw}
+        if jaw := {name: amount for name, amount in channels.items() if name.split()[0] in JAW and amount}:
+            rest = {name: amount for name, amount in channels.items() if name not in jaw}
             self._part_lips(image, skin, seen, self._posed(self._moved(rest), pose), jaw)
         return image
 
-    def flow(self, start: tuple[Drives, Pose], end: tuple[Drives, Pose]) -> np.ndarray:
+    def flow(self, start: tuple[Channels, Pose], end: tuple[Channels, Pose]) -> np.ndarray:
         """Where each pixel seen at `start` has gone by `end`: (2, height, width) float32 px, right and down positive.
 
         Skin and head alone: lids, eyes and the inside of the mouth are taken to go with the skin.
         """
-        before, after = (self._posed(self._moved(drives), _driven(pose, drives)) for drives, pose in (start, end))
+        before, after = (self._posed(self._moved(channels), _driven(pose, channels)) for channels, pose in (start, end))
         moved = _sample(after - before, self._canvas.inverse(before))
         return np.moveaxis(self._canvas.whole(moved), -1, 0)
 
-    def _moved(self, drives: Drives) -> np.ndarray:
+    def _moved(self, channels: Channels) -> np.ndarray:
         """Displacement (h, w, 2) of the skin by its Action Units."""
-        units = action_units(drives).items()
+        units = action_units(channels).items()
         return sum((amount * self._field(f"{au} {side}") for (au, side), amount in units), np.zeros_like(self._points))
 
     def _field(self, name: str) -> np.ndarray:
@@ -240,7 +240,9 @@ class Portrait:
         margin = upper + closure * gap[:, None] * (0, 1)
         self._canvas.paste(image, lid, *(self._canvas.place(curve, skin) for curve in (upper - (0, reach), margin)))
 
-    def _part_lips(self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, skull: np.ndarray, jaw: Drives) -> None:
+    def _part_lips(
+        self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, skull: np.ndarray, jaw: Channels
+    ) -> None:
         """Teeth stay with the skull, the lower lip goes with the jaw, and between them is the dark of the mouth.
 
         `skull` is the displacement without the jaw's. The lower lip's edge moves with the skin below it, where the
@@ -317,8 +319,8 @@ class _Canvas:
         return cv2.remap(self._picture, fine, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _driven(pose: Pose, drives: Drives) -> Pose:
-    return pose.turned(drives.get("yaw", 0.0), drives.get("pitch", 0.0), drives.get("roll", 0.0))
+def _driven(pose: Pose, channels: Channels) -> Pose:
+    return pose.turned(channels.get("yaw", 0.0), channels.get("pitch", 0.0), channels.get("roll", 0.0))
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -18,14 +19,15 @@ from merau.trainers.data.synth.clips import (
     DEMO,
     STILL,
     ClipPlan,
-    Motion,
-    dense_flow,
+    HeadMotion,
+    actions_of,
     main,
     make_clip,
     person_bumps,
     random_plan,
 )
-from merau.trainers.data.synth.portrait import LOWER_LID, UPPER_LID, find_face
+from merau.trainers.data.synth.portrait import LOWER_LID, UPPER_LID, Mouth, find_face
+from merau.trainers.data.synth.timelines import CROP_PX, channels_at
 
 SPEC = crop.CropSpec()
 
@@ -51,11 +53,11 @@ def test_grid_and_points_agree_for_many_faces():
 def test_course_rises_from_onset_to_apex_and_falls_to_offset():
     rng = np.random.default_rng(1)
     for _ in range(50):
-        act = timelines.micro(rng, 1.0, {"12 left": 2.0}, "positive", 2.0)
-        assert 0.16 <= act.offset_s - act.onset_s <= 0.5
-        times = np.linspace(act.onset_s - 0.1, act.offset_s + 0.1, 2001)
-        level = np.array([timelines.drives_at([act], t_s).get("12 left", 0.0) for t_s in times])
-        assert abs(times[level.argmax()] - act.apex_s) < 1e-3
+        action = timelines.micro(rng, 1.0, {"12 left": 2.0}, "positive", 2.0)
+        assert 0.16 <= action.offset_s - action.onset_s <= 0.5
+        times = np.linspace(action.onset_s - 0.1, action.offset_s + 0.1, 2001)
+        level = np.array([timelines.channels_at([action], t_s).get("12 left", 0.0) for t_s in times])
+        assert abs(times[level.argmax()] - action.apex_s) < 1e-3
         assert level.max() == pytest.approx(2.0, abs=1e-3)
         assert np.all(np.diff(level[: level.argmax()]) >= 0)
         assert np.all(np.diff(level[level.argmax() :]) <= 0)
@@ -65,10 +67,10 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
     bumps = person_bumps(3)
     rng = np.random.default_rng(2)
     shown = [("surprise", (1, 2), 0.2), ("positive", (12,), 0.9), ("negative", (15,), 1.6)]
-    acts = tuple(
+    actions = tuple(
         timelines.micro(rng, at, timelines.expression(rng, aus, 2.0, bumps=bumps), c, 2.0) for c, aus, at in shown
     )
-    plan = ClipPlan((*acts, timelines.blink(rng, 2.2)), duration_s=2.7, person=3, motion=STILL)
+    plan = ClipPlan((*actions, timelines.blink(rng, 2.2)), duration_s=2.7, person=3, motion=STILL)
     truth = make_clip(ASTRONAUT, plan, tmp_path / "clip.mp4", seed=0)
     assert json.loads((tmp_path / "clip.truth.json").read_text()) == truth
 
@@ -92,9 +94,9 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
 
 def test_frames_are_lossless_and_the_flow_leads_from_onset_to_apex(tmp_path: Path):
     rng = np.random.default_rng(5)
-    act = timelines.micro(rng, 0.1, timelines.expression(rng, (6, 12), 2.0, side="left"), "positive", 2.0)
-    aside = Motion(shift=0.15, roll_deg=4)  # far from where the portrait rests
-    plan = ClipPlan((act, timelines.blink(rng, 0.7)), duration_s=0.9, noise=0.0, motion=aside)
+    action = timelines.micro(rng, 0.1, timelines.expression(rng, (6, 12), 2.0, side="left"), "positive", 2.0)
+    aside = HeadMotion(shift=0.15, roll_deg=4)  # far from where the portrait rests
+    plan = ClipPlan((action, timelines.blink(rng, 0.7)), duration_s=0.9, noise=0.0, motion=aside)
     truth = make_clip(ASTRONAUT, plan, tmp_path / "clip.mp4", seed=1, frames=True, flow=True)
     assert json.loads((tmp_path / "clip.truth.json").read_text()) == truth
     files = sorted((tmp_path / truth["frames"]["folder"]).iterdir())
@@ -127,14 +129,14 @@ def test_the_flow_of_a_videos_own_frames_is_not_claimed(tmp_path: Path):
 
 
 def test_motion_is_painted_onto_real_frames(tmp_path: Path):
-    drives = timelines.expression(np.random.default_rng(0), (1, 2), 2.0, bumps=person_bumps(0))
-    act = timelines.micro(np.random.default_rng(0), 0.1, drives, "surprise", 2.0)
+    channels = timelines.expression(np.random.default_rng(0), (1, 2), 2.0, bumps=person_bumps(0))
+    action = timelines.micro(np.random.default_rng(0), 0.1, channels, "surprise", 2.0)
     settings = {"duration_s": 0.5, "motion": STILL, "face_px": None, "noise": 0.0, "light": 0.0, "stop_s": 0.3}
-    truth = make_clip(DEMO, ClipPlan((act,), **settings), tmp_path / "painted.mp4", seed=0)
+    truth = make_clip(DEMO, ClipPlan((action,), **settings), tmp_path / "painted.mp4", seed=0)
     make_clip(DEMO, ClipPlan((), **settings), tmp_path / "plain.mp4", seed=0)
 
     (painted, times_s), (plain, _) = decode(tmp_path / "painted.mp4"), decode(tmp_path / "plain.mp4")
-    apex = int(np.abs(times_s - act.apex_s).argmin())
+    apex = int(np.abs(times_s - action.apex_s).argmin())
     matrix = crop.layout_transform(find_face(plain[apex], FaceNets("wide")), SPEC)
     seen = pair_flow(*(crop.cut(pictures[apex][..., 1], matrix, SPEC) for pictures in (plain, painted)), spec=SPEC)
     true = dense_flow(truth, 0.0, times_s[apex])
@@ -168,3 +170,15 @@ def decode(file: Path) -> tuple[list[np.ndarray], np.ndarray]:
 def eye_opening(landmarks: np.ndarray) -> float:
     lids = zip(UPPER_LID.values(), LOWER_LID.values(), strict=True)
     return float(np.mean([landmarks[low[4], 1] - landmarks[up[4], 1] for up, low in lids]))
+
+
+def dense_flow(truth: dict[str, Any], from_s: float, to_s: float, size_px: int = CROP_PX) -> np.ndarray:
+    """The true motion of the skin between two times: (2, size_px, size_px) float64 px of the crop, right and down.
+
+    Lids, gaze and the inside of the mouth are not included.
+    """
+    actions, axis = actions_of(truth), (np.arange(size_px) + 0.5) / size_px
+    weights = [action_units.weights(timelines.action_units(channels_at(actions, t_s))) for t_s in (from_s, to_s)]
+    points = Mouth(**truth["mouth"]).closed(np.stack(np.meshgrid(axis, axis), axis=-1))
+    change = (weights[1] - weights[0]) * size_px / CROP_PX
+    return np.moveaxis(action_units.displacement(points, change, person_bumps(truth["person"])), -1, 0)

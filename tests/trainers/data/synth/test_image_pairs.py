@@ -8,10 +8,10 @@ import pytest
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
-from merau.trainers.data.synth.action_units import both_sides
+from merau.trainers.data.synth.action_units import SIDES
 from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.flow_fields import CLASSES, FlowSettings, draw
-from merau.trainers.data.synth.image_pairs import align, draw_pairs, in_a_set, measure, pictures, read_faces
+from merau.trainers.data.synth.image_pairs import align, as_flow_set, draw_pairs, measure, pictures, read_faces
 from merau.trainers.data.synth.portrait import Portrait
 
 
@@ -19,7 +19,7 @@ def test_a_raised_brow_is_measured_where_and_as_it_moved():
     nets = FaceNets()
     face = read_faces([ASTRONAUT], nets)[0]
     portrait = Portrait(face.picture, face.landmarks, size=(360, 320), face_px=200)
-    raised = {f"{au} {side}": 2.0 for au, side in both_sides({1: 1, 2: 1})}
+    raised = {f"{au} {side}": 2.0 for au in (1, 2) for side in SIDES}
     onset, apex = align([portrait.frame({}), portrait.frame(raised)], nets)
     assert onset.shape == apex.shape == CropSpec().full
     drawn = draw_pairs([ASTRONAUT], 1, seed=0)
@@ -40,7 +40,7 @@ def test_the_same_seed_gives_the_same_pairs():
 
 def test_a_flow_set_shows_the_movement_of_a_pair_but_not_how_large_it_is():
     live = draw(0, 40, FlowSettings(peak_px=(3, 6), no_expression=0))
-    seen = in_a_set(live, seed=0)
+    seen = as_flow_set(live, seed=0)
     assert not seen.known.any()
     assert np.array_equal(seen.label, live.label)
     assert seen.flow.std((1, 2, 3)) == pytest.approx(np.ones(40), abs=1e-4)
