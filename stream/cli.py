@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merau.engine.errors import UserError
-from merau.stream.formatting import count
+from merau.stream.formatting import pluralize
 
 if TYPE_CHECKING:
     from merau.engine.recognizer import Recognizer
@@ -288,7 +288,7 @@ def _ui(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from merau.stream.events import event_fields
-    from merau.stream.export import FORMATS, OF_ONE_RECORDING, writing
+    from merau.stream.export import FORMATS, SINGLE_RECORDING, atomic_write
     from merau.stream.store import read_events, read_sessions
 
     sessions = [s for s in read_sessions(arguments.store) if arguments.session in (None, s.id)]
@@ -299,7 +299,7 @@ def _export(arguments: argparse.Namespace) -> int:
         events = {s.id: [event_fields(event) for event in read_events(arguments.store, s.id)] for s in sessions}
         print(json.dumps({"sessions": [asdict(s) | {"events": events[s.id]} for s in sessions]}))
         return 0
-    if arguments.format in OF_ONE_RECORDING and len(sessions) > 1:
+    if arguments.format in SINGLE_RECORDING and len(sessions) > 1:
         listed = ", ".join(f"{s.id} ({s.source}, {s.started[:16]})" for s in sessions)
         raise UserError(
             f"A file of format {arguments.format} holds one session: choose with --session one of {listed}."
@@ -308,10 +308,10 @@ def _export(arguments: argparse.Namespace) -> int:
     if not arguments.out:
         FORMATS[arguments.format](found, sys.stdout.buffer)
         return 0
-    with writing(arguments.out) as file:
+    with atomic_write(arguments.out) as file:
         FORMATS[arguments.format](found, file)
     said = {"written": str(arguments.out), "events": len(found)}
-    print(json.dumps(said) if arguments.json else f"{count(len(found), 'event')} written to {arguments.out}.")
+    print(json.dumps(said) if arguments.json else f"{pluralize(len(found), 'event')} written to {arguments.out}.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Events for other programs: CSV, JSON Lines, ELAN, WebVTT and Parquet, all with the fields of `event_fields`."""
+"""Export events to CSV, JSON Lines, ELAN, WebVTT and Parquet; all formats hold the fields of `event_fields`."""
 
 import csv
 import io
@@ -11,14 +11,14 @@ from typing import IO, Any
 
 from merau.engine.errors import UserError
 from merau.stream.events import FIELDS, Event, event_fields
-from merau.stream.formatting import describe
+from merau.stream.formatting import event_summary
 
 NESTED = ("aus", "probabilities")
 NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
 
 
 def write_csv(events: Sequence[Event], file: IO[bytes]) -> None:
-    """One row per event; a nested field becomes one column per key: `aus.12`, `probabilities.positive`."""
+    """Write one row per event; a nested field becomes one column per key: `aus.12`, `probabilities.positive`."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.DictWriter(text, columns(events), restval="", lineterminator="\n")
     writer.writeheader()
@@ -48,13 +48,13 @@ def _columns(name: str, events: Sequence[Event]) -> list[str]:
 
 
 def write_jsonl(events: Sequence[Event], file: IO[bytes]) -> None:
-    """One JSON object per line."""
+    """Write one JSON object per line."""
     for event in events:
         file.write(json.dumps(event_fields(event)).encode() + b"\n")
 
 
 def write_eaf(events: Sequence[Event], file: IO[bytes]) -> None:
-    """ELAN annotations of one recording: a tier per face and kind, and under each a tier with all fields as JSON."""
+    """Write ELAN annotations of one recording: a tier per face and kind, below it one with all fields as JSON."""
     from pympi.Elan import Eaf
 
     document = Eaf(author="merau-live")
@@ -67,16 +67,16 @@ def write_eaf(events: Sequence[Event], file: IO[bytes]) -> None:
             document.add_tier(tier, ling="event")
             document.add_tier(f"{tier} fields", ling="fields", parent=tier)
         start_ms, end_ms = _span_ms(event)
-        document.add_annotation(tier, start_ms, end_ms, describe(event))
+        document.add_annotation(tier, start_ms, end_ms, _annotation(event))
         document.add_ref_annotation(f"{tier} fields", tier, (start_ms + end_ms) // 2, json.dumps(event_fields(event)))
-    with tempfile.TemporaryDirectory() as folder:  # pympi takes a path only, and renames what already lies there
+    with tempfile.TemporaryDirectory() as folder:  # pympi writes to a path only, and renames an existing file
         path = Path(folder, "events.eaf")
         document.to_file(path)
         file.write(path.read_bytes())
 
 
 def write_vtt(events: Sequence[Event], file: IO[bytes]) -> None:
-    """Subtitles of one recording: a cue per event, before each a NOTE with all fields as JSON."""
+    """Write subtitles of one recording: a cue per event, and before it a NOTE with all fields as JSON."""
     from webvtt import Caption, WebVTT
     from webvtt.models import Timestamp
 
@@ -84,14 +84,14 @@ def write_vtt(events: Sequence[Event], file: IO[bytes]) -> None:
     for event in events:
         start_ms, end_ms = _span_ms(event)
         start, end = Timestamp.from_seconds(start_ms / 1000), Timestamp.from_seconds(end_ms / 1000)
-        cue = Caption(str(start), str(end), f"face {event.track} · {describe(event)}", identifier=event.id)
-        cue.comments.append(json.dumps(event_fields(event)).replace(">", "\\u003e"))  # "-->" would begin a cue
+        cue = Caption(str(start), str(end), f"face {event.track} · {_annotation(event)}", identifier=event.id)
+        cue.comments.append(json.dumps(event_fields(event)).replace(">", "\\u003e"))  # "-->" would start a cue
         document.captions.append(cue)
     file.write(document.content.encode())
 
 
 def write_parquet(events: Sequence[Event], file: IO[bytes]) -> None:
-    """A column per field, the nested ones as maps of string to number."""
+    """Write one column per field; nested fields are maps of string to number."""
     import pyarrow
     import pyarrow.parquet
 
@@ -105,8 +105,12 @@ def write_parquet(events: Sequence[Event], file: IO[bytes]) -> None:
     pyarrow.parquet.write_table(pyarrow.table(columns, schema), file)
 
 
+def _annotation(event: Event) -> str:
+    return event_summary(event, percent=" %")  # as in 0.1: scripts may read annotations
+
+
 def _span_ms(event: Event) -> tuple[int, int]:
-    """Onset and offset in whole milliseconds, at least one apart: neither format takes an empty span."""
+    """Return onset and offset in whole milliseconds, at least one apart: neither format allows an empty span."""
     start_ms = round(event.onset_s * 1000)
     return start_ms, max(round(event.offset_s * 1000), start_ms + 1)
 
@@ -118,12 +122,16 @@ FORMATS: dict[str, Callable[[Sequence[Event], IO[bytes]], None]] = {
     "vtt": write_vtt,
     "parquet": write_parquet,
 }
-OF_ONE_RECORDING = ("eaf", "vtt")  # their time line is that of one recording
+SINGLE_RECORDING = ("eaf", "vtt")  # formats whose time line belongs to one recording
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
-    """`path` opened for writing, put in its place once it is whole. Raises UserError when it cannot be written."""
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that replaces `path` once it is complete.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
@@ -132,4 +140,4 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         with suppress(OSError):
             part.unlink()
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise UserError("{path} cannot be written: {reason}.", path=path, reason=error.strerror or error) from error

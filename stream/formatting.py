@@ -1,8 +1,8 @@
-"""Events in words: for the screen, the exports and the report."""
+"""Events as text for the terminal, the exports and the report."""
 
 from merau.stream.events import Event
 
-LIKELY = 0.5  # from here on an Action Unit is named
+LIKELY = 0.5  # an Action Unit is named from this probability on
 
 AU_NAMES = {
     "1": "inner brow raiser",
@@ -33,30 +33,40 @@ KIND_NAMES = {
 }
 
 
-def describe(event: Event) -> str:
-    """The event in a few words: kind, what it is taken for and how surely, and its likely Action Units."""
+def event_summary(event: Event, percent: str = "%") -> str:
+    """Return kind, class with its probability, and likely Action Units: "micro · positive 83% · AU6 AU12".
+
+    Args:
+        event: The event.
+        percent: What follows a percentage.
+    """
     units = sorted((unit for unit, probability in event.aus.items() if probability >= LIKELY), key=int)
-    words = [event.kind, _verdict(event), " ".join(f"AU{unit}" for unit in units)]
-    return " · ".join(word for word in words if word)
+    parts = (event.kind, _classification(event, percent), " ".join(f"AU{unit}" for unit in units))
+    return " · ".join(part for part in parts if part)
 
 
-def _verdict(event: Event) -> str:
+def _classification(event: Event, percent: str) -> str:
     if not event.probabilities:
         return ""
-    percent = f"{event.label} {100 * event.probabilities[event.label]:.0f} %"
-    return f"uncertain, perhaps {percent}" if event.uncertain else percent
+    named = f"{event.label} {100 * event.probabilities[event.label]:.0f}{percent}"
+    return f"uncertain, perhaps {named}" if event.uncertain else named
 
 
-def line(event: Event) -> str:
-    """The event as one line of the screen: "now" at its apex, "final" once it is over."""
-    said = "final" if event.final else "now  "
-    lasting = f" · {1000 * (event.offset_s - event.onset_s):.0f} ms" if event.final else ""
-    start = f"{clock(event.apex_s, exact=True):>9}  face {event.track}  {said}  {describe(event)}"
-    return f"{start}{lasting} · {event.strength:.2f} px"
+def event_line(event: Event, *, with_state: bool = True) -> str:
+    """Return the event as one line: apex time, face, summary, duration if known, strength.
+
+    Args:
+        event: The event.
+        with_state: Whether the line says if the event is provisional or final.
+    """
+    state = f"{'final' if event.final else 'provisional':<11}  " if with_state else ""
+    duration = f" · {1000 * (event.offset_s - event.onset_s):.0f} ms" if event.final else ""
+    start = f"{format_timestamp(event.apex_s, exact=True):>9}  face {event.track}  {state}{event_summary(event)}"
+    return f"{start}{duration} · {event.strength:.2f} px"
 
 
-def clock(t_s: float, *, exact: bool = False) -> str:
-    """Minutes and seconds, hours where there are any: 1:02:03, 0:07, or 0:07.240."""
+def format_timestamp(t_s: float, *, exact: bool = False) -> str:
+    """Return minutes and seconds, and hours where there are any: "1:02:03", "0:07", or exact "0:07.240"."""
     t_s = round(t_s, 3 if exact else 0)
     minutes, seconds = divmod(t_s, 60)
     hours, minutes = divmod(int(minutes), 60)
@@ -64,6 +74,6 @@ def clock(t_s: float, *, exact: bool = False) -> str:
     return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"
 
 
-def count(number: int, noun: str) -> str:
-    """1 face, 2 faces."""
+def pluralize(number: int, noun: str) -> str:
+    """Return "1 face" or "2 faces"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

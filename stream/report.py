@@ -13,8 +13,9 @@ import numpy as np
 
 from merau.engine.bundle import Bundle
 from merau.stream.events import KINDS, Event
-from merau.stream.formatting import AU_NAMES, KIND_NAMES, clock
-from merau.stream.summary import EXPRESSIONS, Summary, Trace, Track
+from merau.stream.formatting import AU_NAMES, KIND_NAMES
+from merau.stream.formatting import format_timestamp as clock
+from merau.stream.summary import EXPRESSIONS, MotionTrace, Summary, TrackSummary
 
 PX_PER_S = 1  # a timeline that would be denser than this scrolls sideways
 PLOT_PX = 150
@@ -90,7 +91,7 @@ def _legend(with_truth: bool) -> str:
 
 
 def _timeline(
-    track: Track,
+    track: TrackSummary,
     events: list[Event],
     seconds: float,
     truth: list[dict[str, Any]] | None,
@@ -135,7 +136,7 @@ def _place(start_s: float, end_s: float, seconds: float) -> str:
     return f"left:{100 * start_s / seconds:.3f}%;width:{100 * max(end_s - start_s, 0) / seconds:.3f}%"
 
 
-def _top(trace: Trace) -> float:
+def _top(trace: MotionTrace) -> float:
     """The upper end of the scale in px: a round number above the strongest motion, so that no peak is cut."""
     known = trace.motion_px[~np.isnan(trace.motion_px)]
     highest = max(float(known.max(initial=0)), float(np.nan_to_num(trace.noise_px).max()), 0.5)
@@ -143,7 +144,7 @@ def _top(trace: Trace) -> float:
     return next(m * step for m in (1, 1.5, 2, 3, 5, 7, 10) if m * step >= highest)
 
 
-def _curves(trace: Trace, seconds: float, top_px: float) -> str:
+def _curves(trace: MotionTrace, seconds: float, top_px: float) -> str:
     scale = f'viewBox="0 0 {seconds:.3f} {PLOT_PX}" preserveAspectRatio=none aria-hidden=true'
     motion = _path(trace.motion_px, trace.bin_s, top_px)
     noise = _path(trace.noise_px, trace.bin_s, top_px)

@@ -1,4 +1,4 @@
-"""A source through the pipeline into the store: what `watch`, `analyse`, `demo` and the page share."""
+"""One source through the pipeline into the store: shared by `watch`, `analyse`, `demo` and the page."""
 
 import json
 import time
@@ -10,35 +10,43 @@ from merau.stream.pipeline import FrameResult, Pipeline
 from merau.stream.sources import Source
 from merau.stream.store import Store
 
-NOTE_EVERY_S = 10.0  # how much of a session's frame count and gaps a killed process loses
+UPDATE_EVERY_S = 10.0  # a killed process loses the session's frame count and gaps of this time
 
 
-def record(
+def run_session(
     source: Source, pipeline: Pipeline, store: Store | None, session: int | None = None
 ) -> Generator[FrameResult]:
-    """The updates of one session, each stored before it is handed on. Close the iterator to end the session early.
+    """Yield the frame results of one session, after storing their events. Close the iterator to end it early.
 
-    `session` is one that was begun already (`begin`).
+    Args:
+        source: An opened source.
+        pipeline: Analyses the source.
+        store: Where events go; None for nowhere.
+        session: A session that was started already (`start_session`); by default a new one.
     """
     if store is None:
         yield from pipeline.run(source)
         return
-    session = begin(source, pipeline, store) if session is None else session
-    noted_s = time.monotonic()
+    session = start_session(source, pipeline, store) if session is None else session
+    updated_s = time.monotonic()
     try:
-        for update in pipeline.run(source):
-            for event in update.events:
+        for result in pipeline.run(source):
+            for event in result.events:
                 store.put(session, event)
-            if time.monotonic() - noted_s > NOTE_EVERY_S:
-                _note(session, source, store)
-                noted_s = time.monotonic()
-            yield update
+            if time.monotonic() - updated_s > UPDATE_EVERY_S:
+                _update(session, source, store)
+                updated_s = time.monotonic()
+            yield result
     finally:
-        _note(session, source, store, ended=True)
+        _update(session, source, store, ended=True)
 
 
-def begin(source: Source, pipeline: Pipeline, store: Store, consent: Consent | None = None) -> int:
-    """Note a new session in the store; returns its number. Raises UserError when that fails."""
+def start_session(source: Source, pipeline: Pipeline, store: Store, consent: Consent | None = None) -> int:
+    """Start a session in the store and return its number.
+
+    Raises:
+        UserError: The session cannot be written.
+    """
     bundle = pipeline.recognizer.bundle
     return store.start_session(
         source.name,
@@ -49,7 +57,7 @@ def begin(source: Source, pipeline: Pipeline, store: Store, consent: Consent | N
     )
 
 
-def _note(session: int, source: Source, store: Store, *, ended: bool = False) -> None:
+def _update(session: int, source: Source, store: Store, *, ended: bool = False) -> None:
     state = source.state()
     store.update_session(
         session,

@@ -1,4 +1,4 @@
-"""One run over one source, added up: the JSON document of `merau analyse`, and what the report draws."""
+"""What one run over a source adds up to: the JSON document of `merau analyse`, and the curves of the report."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -12,12 +12,16 @@ from merau.stream.store import MotionCurve
 
 BINS = 2400
 FIRST_BIN_S = 0.02
-EXPRESSIONS = ("micro", "macro")  # the kinds that the recognizer names, and whose pictures the report shows
+EXPRESSIONS = ("micro", "macro")  # the kinds that the recognizer classifies, and whose images the report shows
 
 
-class Trace:
-    """Motion and noise floor of one face over time, px of the crop, each the largest of its bin; NaN where the face was
-    not analysed. There are never more than `BINS` bins: they grow as the time does.
+class MotionTrace:
+    """Motion and noise floor of one face over time, in at most `BINS` bins, which grow with the time.
+
+    Attributes:
+        bin_s: Duration of one bin; each bin holds its largest value.
+        motion_px: (BINS,) float32 px of the crop; NaN where the face was not analysed.
+        noise_px: The same for the noise floor.
     """
 
     def __init__(self) -> None:
@@ -26,19 +30,21 @@ class Trace:
         self.noise_px = np.full(BINS, np.nan, np.float32)
 
     def add(self, t_s: float, motion_px: float, noise_px: float) -> None:
+        """Add one frame's motion and noise floor."""
         while t_s >= BINS * self.bin_s:
-            self._halve()
+            self._merge_bins()
         i = int(t_s / self.bin_s)
         self.motion_px[i] = np.fmax(self.motion_px[i], motion_px)
         self.noise_px[i] = noise_px
 
     def curve(self, track: int) -> MotionCurve:
-        """What is known so far, as the store keeps it."""
+        """Return the bins up to the last known one, as the store keeps them."""
         known = np.flatnonzero(~np.isnan(self.motion_px))
         end = known[-1] + 1 if len(known) else 0
         return MotionCurve(track, self.bin_s, self.motion_px[:end].copy(), self.noise_px[:end].copy())
 
-    def _halve(self) -> None:
+    def _merge_bins(self) -> None:
+        """Double the bins' duration."""
         self.bin_s *= 2
         for values in (self.motion_px, self.noise_px):
             values[: BINS // 2] = np.fmax(values[::2], values[1::2])
@@ -46,8 +52,18 @@ class Trace:
 
 
 @dataclass
-class Track:
-    """One face of the run. `not_analysed` counts its frames by the reason why they were left out."""
+class TrackSummary:
+    """One face of the run.
+
+    Attributes:
+        track: Number of the face.
+        from_s: When it was first seen.
+        to_s: When it was last seen.
+        frames: Frames in which it was seen.
+        analysed: Frames in which its motion was measured.
+        not_analysed: Frames that were left out, by reason.
+        trace: Its motion.
+    """
 
     track: int
     from_s: float
@@ -55,10 +71,10 @@ class Track:
     frames: int = 0
     analysed: int = 0
     not_analysed: Counter[str] = field(default_factory=Counter)
-    trace: Trace = field(default_factory=Trace)
+    trace: MotionTrace = field(default_factory=MotionTrace)
 
     def fields(self) -> dict[str, Any]:
-        """The track as JSON."""
+        """Return the track as JSON fields."""
         return {
             "track": self.track,
             "from_s": round(self.from_s, 4),
@@ -70,49 +86,56 @@ class Track:
 
 
 class Summary:
-    """Everything said about one recording so far. `stated_s` is the duration that the file states, if it does."""
+    """Events and tracks of one recording.
+
+    Args:
+        source: Name of the recording.
+        stated_s: Duration that the file states, if it does.
+    """
 
     def __init__(self, source: str, stated_s: float | None = None) -> None:
         self.source = source
         self._stated_s = stated_s
         self.frames = 0
         self.end_s = 0.0
-        self.tracks: dict[int, Track] = {}
+        self.tracks: dict[int, TrackSummary] = {}
         self._events: dict[str, Event] = {}
 
     @property
     def events(self) -> list[Event]:
-        """The latest word under each id, by onset."""
+        """The last report of each event, by onset."""
         return sorted(self._events.values(), key=sort_key)
 
-    def add(self, update: FrameResult) -> None:
-        if update.frame is not None:
+    @property
+    def duration_s(self) -> float:
+        """Duration of the recording: as stated by the file, or up to the last frame, whichever is longer."""
+        return max(self._stated_s or 0.0, self.end_s)
+
+    def add(self, result: FrameResult) -> None:
+        """Add one frame's faces, motion and events."""
+        if result.frame is not None:
             self.frames += 1
-            self.end_s = update.frame.t_s
-            self._add_faces(update, update.frame.t_s)
-        for event in update.events:
+            self.end_s = result.frame.t_s
+            self._add_faces(result, result.frame.t_s)
+        for event in result.events:
             if event.kind not in EXPRESSIONS:
                 event = replace(event, onset_jpeg=None, apex_jpeg=None, flow_png=None)
             self._events[event.id] = event
 
-    def _add_faces(self, update: FrameResult, t_s: float) -> None:
-        for face in update.faces:
-            track = self.tracks.setdefault(face.track_id, Track(face.track_id, from_s=t_s))
+    def _add_faces(self, result: FrameResult, t_s: float) -> None:
+        for face in result.faces:
+            track = self.tracks.setdefault(face.track_id, TrackSummary(face.track_id, from_s=t_s))
             track.to_s = t_s
             track.frames += 1
             if face.quality.reason:
-                track.not_analysed[face.quality.reason] += 1
-        for track_id, motion_px in update.motion.items():
+                track.not_analysed[str(face.quality.reason)] += 1
+        for track_id, motion_px in result.motion.items():
             track = self.tracks[track_id]
             track.analysed += 1
-            track.trace.add(t_s, motion_px, update.noise[track_id])
-
-    @property
-    def duration_s(self) -> float:
-        return max(self._stated_s or 0.0, self.end_s)
+            track.trace.add(t_s, motion_px, result.noise[track_id])
 
     def document(self, elapsed_s: float) -> dict[str, Any]:
-        """What `merau analyse FILE --json` prints."""
+        """Return the JSON document that `merau analyse FILE --json` prints."""
         return {
             "source": self.source,
             "frames": self.frames,

@@ -14,11 +14,11 @@ from merau.engine.bundle import Bundle
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Event
-from merau.stream.export import FORMATS, writing
-from merau.stream.formatting import clock, count, line
+from merau.stream.export import FORMATS, atomic_write
+from merau.stream.formatting import event_line, format_timestamp, pluralize
 from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.report import render
-from merau.stream.session import record
+from merau.stream.session import run_session
 from merau.stream.sources import File
 from merau.stream.store import Store
 from merau.stream.summary import Summary
@@ -51,7 +51,7 @@ def analyse(
     began_s = time.monotonic()
     pipeline = Pipeline(source.name, recognizer, settings, wall_zero=source.wall_zero, keep_pictures=pictures)
     summary = Summary(source.name, source.duration_s)
-    with closing(record(source, pipeline, store)) as updates:
+    with closing(run_session(source, pipeline, store)) as updates:
         for update in tqdm(updates, total=source.frames_total, unit=" frames", leave=False, disable=None):
             summary.add(update)
             for event in update.events:
@@ -88,10 +88,10 @@ class Results:
         written = []
         for format, write in FORMATS.items():
             written.append(name.with_name(f"{name.name}.{format}"))
-            with writing(written[-1]) as file:
+            with atomic_write(written[-1]) as file:
                 write(analysis.summary.events, file)
         written.append(name.with_name(f"{name.name}.html"))
-        with writing(written[-1]) as file:
+        with atomic_write(written[-1]) as file:
             file.write(render(analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth).encode())
         return written
 
@@ -120,10 +120,11 @@ def told(analysis: Analysis, written: list[Path]) -> str:
     summary = analysis.summary
     rate = f"{summary.frames / max(analysis.elapsed_s, 1e-3):.0f} frames/s"
     rows = [
-        f"{summary.source}: {count(summary.frames, 'frame')}, {clock(summary.duration_s)} long, analysed at {rate}, "
-        f"{count(len(summary.tracks), 'face')}, {count(len(summary.events), 'event')}.",
+        f"{summary.source}: {pluralize(summary.frames, 'frame')}, {format_timestamp(summary.duration_s)} long, "
+        f"analysed at {rate}, "
+        f"{pluralize(len(summary.tracks), 'face')}, {pluralize(len(summary.events), 'event')}.",
         *([f"Note: {analysis.note}"] if analysis.note else []),
-        *map(line, summary.events),
+        *map(event_line, summary.events),
         *([f"The report: {written[-1]}"] if written else []),
     ]
     return "\n".join(rows)

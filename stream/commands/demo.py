@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from merau.stream.events import Event
-from merau.stream.formatting import clock, describe, line
+from merau.stream.formatting import event_line, event_summary, format_timestamp
 
 CLIP = Path(str(files("merau.stream"))) / "demo" / "demo.mp4"
 IOU = 0.5  # a span counts as found from here on, as in the Micro-Expression Grand Challenge
@@ -46,7 +46,7 @@ class Pair:
 
 def say(event: Event) -> None:
     """Print the event above the progress bar."""
-    tqdm.write(line(event))
+    tqdm.write(event_line(event))
     sys.stdout.flush()
 
 
@@ -109,8 +109,8 @@ def _told(span: dict[str, Any] | None) -> str:
         return "-"
     units = " ".join(f"AU{unit}" for unit in span["aus"])
     words = " · ".join(word for word in (span["kind"], span["label"], units) if word)
-    return f"{clock(span['apex_s'], exact=True)} {words}"
+    return f"{format_timestamp(span['apex_s'], exact=True)} {words}"
 
 
 def _said(event: Event | None) -> str:
-    return f"{clock(event.apex_s, exact=True)} {describe(event)}" if event else "-"
+    return f"{format_timestamp(event.apex_s, exact=True)} {event_summary(event)}" if event else "-"

@@ -11,9 +11,9 @@ from contextlib import closing
 from types import FrameType
 
 from merau.stream.events import event_fields
-from merau.stream.formatting import count, line
+from merau.stream.formatting import event_line, pluralize
 from merau.stream.pipeline import FrameResult, Pipeline
-from merau.stream.session import record
+from merau.stream.session import run_session
 from merau.stream.sources import Source, SourceState
 from merau.stream.store import Store
 
@@ -54,9 +54,9 @@ class Screen:
             self._analysed += 1
             self._delay_ms = 1000 * (time.monotonic() - update.frame.arrived_s)
             reasons = [f"face {face.track_id}: {face.quality.reason}" for face in update.faces if face.quality.reason]
-            self._faces = "; ".join([count(len(update.faces), "face") if update.faces else "no face", *reasons])
+            self._faces = "; ".join([pluralize(len(update.faces), "face") if update.faces else "no face", *reasons])
         for event in update.events:
-            text = json.dumps(event_fields(event)) if self._as_json else line(event)
+            text = json.dumps(event_fields(event)) if self._as_json else event_line(event)
             with self._lock:
                 self._clear()
                 print(text, flush=True)
@@ -97,13 +97,13 @@ class Screen:
 def watch(source: Source, pipeline: Pipeline, store: Store, *, as_json: bool) -> None:
     """Watch an opened source until it ends, or until Ctrl-C or SIGTERM; then say what was stored."""
     kinds: Counter[str] = Counter()
-    updates = record(source, pipeline, store)
+    updates = run_session(source, pipeline, store)
     with Screen(source, store, as_json=as_json) as screen, closing(updates):
         for update in updates:
             kinds.update(event.kind for event in update.events if event.final)
             screen.show(update)
     state = source.state()
-    frames = f"{count(state.frames, 'frame')}, {state.dropped} dropped, {count(len(state.gaps), 'gap')}"
+    frames = f"{pluralize(state.frames, 'frame')}, {state.dropped} dropped, {pluralize(len(state.gaps), 'gap')}"
     events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
     ended = f"Ended: {state.reason}. {frames}. Events stored in {store.path}: {events}."
     print(f"{ended} Recognizer: {pipeline.describe_runtime()}.", file=sys.stderr)

@@ -12,10 +12,10 @@ from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Consent, Event, event_fields
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
-from merau.stream.session import begin, record
+from merau.stream.session import run_session, start_session
 from merau.stream.sources import Browser, Source
 from merau.stream.store import Store
-from merau.stream.summary import Trace
+from merau.stream.summary import MotionTrace
 from merau.stream.ui.frame_encoder import EncoderOutputs, FrameEncoder
 from merau.stream.ui.outbox import LiveFrame
 
@@ -35,7 +35,7 @@ class CameraContext:
     store: Store
     outputs: Callable[["Camera", int], EncoderOutputs]  # of a session
     tell: Callable[[dict[str, Any]], None]  # a word to every page that shows this workspace
-    traces: dict[int, dict[int, Trace]]  # of running sessions, by session and track
+    traces: dict[int, dict[int, MotionTrace]]  # of running sessions, by session and track
 
 
 @dataclass
@@ -108,14 +108,14 @@ class Camera:
         pipeline = Pipeline(
             self.name, context.recognizer, context.settings, wall_zero=source.wall_zero, keep_pictures=True
         )
-        self.session = session = begin(source, pipeline, context.store, None if self.replay else consent)
+        self.session = session = start_session(source, pipeline, context.store, None if self.replay else consent)
         traces = context.traces[session] = {}
         kept_s = time.monotonic()
         own = isinstance(source, Browser)
         film = FrameEncoder(self.number, context.outputs(self, session), sends_pictures=not own, waits=not self.is_live)
         self._pipeline = pipeline
         try:
-            with closing(record(source, pipeline, context.store, session)) as updates:
+            with closing(run_session(source, pipeline, context.store, session)) as updates:
                 for update in updates:
                     self._note(update, traces)
                     if time.monotonic() - kept_s > KEEP_EVERY_S:
@@ -134,16 +134,16 @@ class Camera:
             finally:
                 del context.traces[session]
 
-    def _note(self, update: FrameResult, traces: dict[int, Trace]) -> None:
+    def _note(self, update: FrameResult, traces: dict[int, MotionTrace]) -> None:
         if update.frame is None:
             return
         self.analysed += 1
         self.delay_ms = 1000 * (time.monotonic() - update.frame.arrived_s)
         for track, motion_px in update.motion.items():
             if track in traces or len(traces) < TRACES:
-                traces.setdefault(track, Trace()).add(update.frame.t_s, motion_px, update.noise[track])
+                traces.setdefault(track, MotionTrace()).add(update.frame.t_s, motion_px, update.noise[track])
 
-    def _keep(self, session: int, traces: dict[int, Trace]) -> None:
+    def _keep(self, session: int, traces: dict[int, MotionTrace]) -> None:
         for track, trace in traces.items():
             self.context.store.put_curve(session, trace.curve(track))
 

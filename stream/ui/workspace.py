@@ -24,7 +24,7 @@ from merau.stream.sources import Source
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 from merau.stream.store import Label, MotionCurve, Store, read_curves, read_events, read_labels, read_sessions
 from merau.stream.store.writer import now
-from merau.stream.summary import Trace
+from merau.stream.summary import MotionTrace
 from merau.stream.ui.camera_worker import Camera, CameraContext
 from merau.stream.ui.frame_encoder import EncoderOutputs
 from merau.stream.ui.outbox import ClientOutbox, LiveFrame
@@ -47,7 +47,7 @@ class Workspace:
         self.store = Store(store, keep_pictures=True)
         self.consent: Consent | None = None
         self.cameras: dict[int, Camera] = {}
-        self.traces: dict[int, dict[int, Trace]] = {}
+        self.traces: dict[int, dict[int, MotionTrace]] = {}
         head = self._judge.few_shot_head
         self.heads: list[FewShotHead] = [head] if head else []  # the last one is in use
         self._loaded = list(self.heads)  # those of them that came from files

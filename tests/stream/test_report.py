@@ -11,7 +11,7 @@ from merau.stream.faces import Face, Quality
 from merau.stream.pipeline import FrameResult
 from merau.stream.report import render
 from merau.stream.sources import Frame
-from merau.stream.summary import BINS, Summary, Trace
+from merau.stream.summary import BINS, MotionTrace, Summary
 
 BUNDLE = Bundle("default", {}, {}, "ab" * 32)
 VOID = {"meta", "img", "path"}
@@ -124,7 +124,7 @@ def test_report_of_nobody():
 
 
 def test_trace_keeps_every_peak_in_bounded_memory():
-    trace = Trace()
+    trace = MotionTrace()
     for t_s in range(36_000):
         trace.add(t_s, 5.0 if t_s == 20_000 else 0.1, 0.05)
     assert trace.motion_px.shape == (BINS,)
