@@ -1,9 +1,9 @@
-# make demo | test | lint: each builds .venv for itself the first time; the stamps make the second time quick.
+# make demo | test | lint | docs: each builds .venv for itself the first time; the stamps make the second time quick.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: .venv/run.stamp
 	$(BIN)/merau demo --out out/demo
@@ -15,6 +15,9 @@ test: .venv/test.stamp
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 .venv/run.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -31,6 +34,11 @@ lint: .venv/lint.stamp
 	@echo "Installing what training and the GPU path need into .venv (once): PyTorch can be several GB, pycuda is compiled"
 	$(INSTALL) "$$(scripts/pycuda_wheel.sh $(BIN)/python)"
 	$(INSTALL) --editable '.[train,gpu,test]'
+	@touch $@
+
+.venv/docs.stamp: .venv/run.stamp
+	@echo "Installing what the documentation needs into .venv (once)"
+	$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 clean:
