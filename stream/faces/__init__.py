@@ -1,4 +1,4 @@
-"""Faces over time: detect when needed, mesh every frame, one id per person, a quality per face."""
+"""Faces over time: detected when needed, a mesh in every frame, one id per person, a quality per face."""
 
 from merau.stream.faces.quality import Quality
 from merau.stream.faces.settings import FaceSettings

@@ -1,4 +1,4 @@
-"""What can find new faces. All give Detections; the mesh on them is always ours."""
+"""Face detectors. All return Detections; the mesh that is fitted to them is the same for all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,11 @@ YUNET_SCORE = 0.6
 
 
 def open_detector(name: str, nets: FaceNets) -> Detector:
-    """The detector that FaceSettings.detector names. Raises UserError where its package or its model is missing."""
+    """Open the detector that FaceSettings.detector names.
+
+    Raises:
+        UserError: Its package or its model is missing.
+    """
     kind, _, path = name.partition(":")
     if kind == "insightface":
         return _insightface()
@@ -28,26 +32,30 @@ def open_detector(name: str, nets: FaceNets) -> Detector:
 
 
 def _insightface() -> Detector:
-    """SCRFD (Guo et al., 2021, arXiv:2105.04714) as insightface loads it; nothing is downloaded without the user."""
+    """SCRFD (Guo et al., 2021, arXiv:2105.04714) by insightface; nothing is downloaded without the user's consent."""
     try:
         from insightface.app import FaceAnalysis
     except ImportError as error:
         raise UserError(
-            f"--faces insightface needs the package insightface ({error}): install merau-live[faces], or use"
-            " --faces short or wide."
+            "--faces insightface needs the package insightface ({reason}): install merau-live[faces], or use --faces"
+            " short or wide.",
+            reason=str(error),
         ) from error
     models = INSIGHTFACE_MODELS.expanduser()
     if not any(models.glob("*.onnx")):
         raise UserError(
-            f"--faces insightface finds no models in {models}. They are for non-commercial use only; if yours is, fetch"
+            "--faces insightface finds no models in {folder}. They are for non-commercial use only; if yours is, fetch"
             """ them once with: python -c "from insightface.app import FaceAnalysis; FaceAnalysis()". Otherwise use"""
-            " --faces short or wide."
+            " --faces short or wide.",
+            folder=str(models),
         )
     try:
         analysis = FaceAnalysis(name=str(models), allowed_modules=["detection"], providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises many kinds
         raise UserError(
-            f"insightface cannot load its models in {models} ({error}): delete that folder and fetch them again."
+            "insightface cannot load its models in {folder} ({reason}): delete that folder and fetch them again.",
+            folder=str(models),
+            reason=str(error),
         ) from error
     analysis.prepare(ctx_id=-1, det_thresh=INSIGHTFACE_SCORE, det_size=(INSIGHTFACE_SIDE_PX, INSIGHTFACE_SIDE_PX))
 
@@ -59,13 +67,15 @@ def _insightface() -> Detector:
 
 
 def _yunet(path: Path) -> Detector:
-    """YuNet (Wu et al., Machine Intelligence Research, 2023) by OpenCV, from the user's own ONNX file."""
+    """YuNet (Wu et al., Machine Intelligence Research, 2023) by OpenCV, from a user's own ONNX file."""
     if not path.is_file():
-        raise UserError(f"There is no YuNet model at {path}: give --faces yunet: and the path of its ONNX file.")
+        raise UserError("There is no YuNet model at {file}: use --faces yunet:PATH with its ONNX file.", file=str(path))
     try:
         net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), YUNET_SCORE)
     except cv2.error as error:
-        raise UserError(f"OpenCV cannot read {path} as a YuNet model: give an ONNX file of YuNet.") from error
+        raise UserError(
+            "OpenCV cannot read {file} as a YuNet model: use an ONNX file of YuNet.", file=str(path)
+        ) from error
 
     def detect(bgr: np.ndarray) -> list[Detection]:
         net.setInputSize(bgr.shape[1::-1])

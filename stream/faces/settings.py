@@ -1,24 +1,34 @@
-"""What can be set about faces."""
+"""Settings of face detection, tracking and quality."""
 
 from dataclasses import dataclass
 
 from merau.engine.errors import UserError
+from merau.engine.validation import check, check_range
 
 DETECTORS = ("short", "wide", "insightface")
 
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """How faces are found and followed, and below which quality one is not analysed.
+    """How faces are found and tracked, and how good one must be to be analysed.
 
-    detector: "short" (near faces), "wide" (small and many faces), "insightface", or "yunet:PATH" of a YuNet ONNX file.
-    presence_gate: the mesh's own probability that it is on a face, below which there is none.
-    detect_every_s: look for new faces this often while all known ones are in view; with nobody in view, in every frame.
-    search_every_s: this often for the first five seconds after a face was lost.
-    forget_s: a track ends when its face has been away this long; who comes back sooner keeps the id.
-    min_size_px: between the outer eye corners. A face of 75 px width has about 50 px.
-    min_sharpness: see Quality. At 0.2 the face is as soft as after a blur of sigma 4 % of the eye corners' distance.
-    min_presence: see Quality. 0.7 is about where a hand covers the mouth or a cheek; whole faces stayed above 0.75.
+    Attributes:
+        detector: "short" (near faces), "wide" (small and many faces), "insightface", or "yunet:PATH" with the path of a
+            YuNet ONNX file.
+        presence_gate: A mesh whose own probability of a face is lower is dropped.
+        detect_every_s: Interval of the search for new faces while all known ones are in view. With nobody in view,
+            every frame is searched.
+        search_every_s: The interval for five seconds after a face was lost.
+        forget_s: A track ends when its face has been away this long; a person who returns earlier keeps the id.
+        min_size_px: Least distance between the outer eye corners. A face of 75 px width has about 50 px.
+        min_sharpness: See Quality. At 0.2 the face is as soft as after a blur with a sigma of 4% of the distance
+            between the eye corners.
+        max_yaw_deg: Largest turn to the left or right.
+        max_pitch_deg: Largest turn up or down.
+        min_exposure: Least mean grey, 0 to 1.
+        max_exposure: Largest mean grey, 0 to 1.
+        min_presence: See Quality. About 0.7 when a hand covers the mouth or a cheek; whole faces stayed above 0.75.
+        max_outside: Largest share of the face outside the frame.
     """
 
     detector: str = "short"
@@ -39,19 +49,13 @@ class FaceSettings:
         kind, _, path = self.detector.partition(":")
         if self.detector not in DETECTORS and not (kind == "yunet" and path):
             raise UserError(
-                f"The face detector {self.detector!r} is not known: choose short, wide, insightface, or yunet: and the"
-                " path of a YuNet ONNX file."
+                "Unknown face detector '{name}': choose short, wide, insightface, or yunet:PATH with the path of a"
+                " YuNet ONNX file.",
+                name=self.detector,
             )
-        for name in ("presence_gate", "min_exposure", "max_exposure", "min_presence", "max_outside"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"FaceSettings.{name} is {getattr(self, name)}: choose a number from 0 to 1.")
-        for name in ("detect_every_s", "search_every_s", "forget_s", "min_size_px", "min_sharpness"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"FaceSettings.{name} is {getattr(self, name)}: choose 0 or more.")
-        for name in ("max_yaw_deg", "max_pitch_deg"):
-            if not 0 < getattr(self, name) <= 90:
-                raise UserError(f"FaceSettings.{name} is {getattr(self, name)}: choose an angle of 1 to 90 degrees.")
-        if self.min_exposure >= self.max_exposure:
-            raise UserError(
-                f"FaceSettings.min_exposure is {self.min_exposure}: choose less than max_exposure, {self.max_exposure}."
-            )
+        check_range(self, "presence_gate", "min_exposure", "max_exposure", "min_presence", "max_outside", low=0, high=1)
+        check_range(self, "detect_every_s", "search_every_s", "forget_s", "min_size_px", "min_sharpness", low=0)
+        check_range(self, "max_yaw_deg", "max_pitch_deg", above=0, high=90)
+        check(
+            self, "min_exposure", self.min_exposure < self.max_exposure, f"less than max_exposure, {self.max_exposure}"
+        )

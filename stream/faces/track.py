@@ -1,4 +1,4 @@
-"""One person as the tracker knows them: where, how moving, what they usually look like."""
+"""One person as the tracker knows them: position, motion, and usual appearance."""
 
 import math
 from dataclasses import dataclass
@@ -6,138 +6,171 @@ from dataclasses import dataclass
 import numpy as np
 
 from merau.engine.face_mesh import Mesh
-from merau.stream.faces.appearance import CERTAIN_LOOK, SAME_LOOK, STRANGE_LOOK, Look, look
+from merau.stream.faces.appearance import (
+    CERTAIN_DISTANCE,
+    OTHER_PERSON_DISTANCE,
+    SAME_PERSON_DISTANCE,
+    Appearance,
+    describe,
+)
 from merau.stream.faces.quality import face_size, thumbnail
 from merau.stream.sources import Frame
 
-ONE_PLACE = 0.35  # two faces whose centres are nearer than this, in outer-eye distances, are one
-APART = 1.5  # further apart than this, neither covers the other
-USUAL_LOGIT = 20.0  # the mesh's logit on a whole face is this or more
-STRANGE_S = 0.5  # a stranger's look must last this long in plain view
-STAY = 0.4  # what it is worth, against looks, that a mesh has followed its face here
-PLACE = 0.25  # what a distance from where the face was expected is worth
-COAST_S = 0.5  # a lost face is expected to move on and come to rest with this time constant
+# Distances between the centres of two faces, in outer-eye distances.
+SAME_FACE_DISTANCE = 0.35  # nearer than this, two meshes lie on one face
+OCCLUSION_DISTANCE = 1.5  # further apart than this, neither face can cover the other
+
+WHOLE_FACE_LOGIT = 20.0  # the mesh's logit on a whole face is this or more
+OTHER_PERSON_S = 0.5  # another person's appearance must last this long in plain view
+TRACKING_BONUS = 0.4  # added to the match score if the track's own mesh led to the observation
+DISTANCE_WEIGHT = 0.25  # weight in the match score of the distance from the expected position
+COAST_S = 0.5  # time constant with which a lost face is expected to come to rest
 VELOCITY_MEMORY_S = 0.2
-LOOK_MEMORY_S = 5.0
-EVENLY = np.full(468, 1 / 468, np.float32)
+APPEARANCE_MEMORY_S = 5.0
 LOGIT_RISE_S, LOGIT_FALL_S = 1.0, 20.0
+MEAN_WEIGHTS = np.full(468, 1 / 468, np.float32)
 
 
 @dataclass(eq=False)
 class Observation:
-    """A face found in this frame, and the tracks whose mesh led there: none for a new one, two after a collision.
+    """A face found in one frame.
 
-    thumb: (64, 64, 3) uint8. doubtful: the mesh may be drawn to another face.
+    Attributes:
+        mesh: The landmarks and the logit of a face.
+        thumb: (64, 64, 3) uint8, the face upright and at one size.
+        appearance: What it looks like.
+        source_tracks: Tracks whose mesh led here: none for a new face, two after a collision.
+        drift_suspected: The mesh may have drifted to another person's face.
     """
 
     mesh: Mesh
     thumb: np.ndarray
-    look: Look
-    claims: list["Track"]
-    doubtful: bool = False
+    appearance: Appearance
+    source_tracks: list["Track"]
+    drift_suspected: bool = False
 
 
-def observe(frame: Frame, mesh: Mesh, claims: list["Track"], *, doubtful: bool = False) -> Observation:
+def observe(frame: Frame, mesh: Mesh, source_tracks: list["Track"], *, drift_suspected: bool = False) -> Observation:
+    """Describe the face that `mesh` found in `frame`."""
     thumb = thumbnail(frame.image, mesh.landmarks)
-    return Observation(mesh, thumb, look(thumb, mesh.landmarks), claims, doubtful)
+    return Observation(mesh, thumb, describe(thumb, mesh.landmarks), source_tracks, drift_suspected)
 
 
 class Track:
-    """A person under one id. place and velocity are as of sure_s, when look and place last left no doubt who it is."""
+    """A person under one id.
+
+    Attributes:
+        in_view: The person was seen in the newest frame.
+        in_plain_view: The face was good enough to be analysed there.
+        mean_appearance: What the person usually looks like.
+        usual_logit: The mesh's usual logit on this person.
+        seen_s: Time of the newest observation.
+        last_match_s: Time at which the appearance last fitted, or was not in plain view.
+        last_certain_s: Time at which it was last certain who this is; `position` and `velocity` are of that time.
+    """
 
     def __init__(self, id: int, observation: Observation, t_s: float):
         self.id = id
         self.in_view = True
-        self.in_plain_view = False  # and good enough to analyse
+        self.in_plain_view = False
         self.landmarks = observation.mesh.landmarks
-        self.usual_look = self.last_look = observation.look
+        self.mean_appearance = self.last_appearance = observation.appearance
         self.usual_logit = observation.mesh.logit
-        self.born_s = self.seen_s = self.familiar_s = self.sure_s = t_s
-        self.place = centre(observation.mesh.landmarks)
+        self.start_s = self.seen_s = self.last_match_s = self.last_certain_s = t_s
+        self.position = face_centre(observation.mesh.landmarks)
         self.velocity = np.zeros(2)  # frame px / s
 
-    def expected(self, t_s: float) -> np.ndarray:
+    def expected_position(self, t_s: float) -> np.ndarray:
         """(2,) frame px, where the face is by now if it moved on and came to rest."""
-        return self.place + self.velocity * COAST_S * (1 - math.exp((self.sure_s - t_s) / COAST_S))
+        return self.position + self.velocity * COAST_S * (1 - math.exp((self.last_certain_s - t_s) / COAST_S))
 
-    def landmarks_at(self, place: np.ndarray) -> np.ndarray:
-        """(468, 3) frame px, the last landmarks moved to a place."""
+    def landmarks_at(self, position: np.ndarray) -> np.ndarray:
+        """(468, 3) frame px, the last landmarks moved to a position."""
         moved = self.landmarks.copy()
-        moved[:, :2] += place - centre(moved)
+        moved[:, :2] += position - face_centre(moved)
         return moved
 
     def presence(self, mesh: Mesh) -> float:
-        """As in Quality: what this mesh's logit is of the person's usual one."""
-        return min(max(mesh.logit / max(self.usual_logit, USUAL_LOGIT), 0.0), 1.0)
+        """Presence as in Quality: the mesh's logit over this person's usual one."""
+        return min(max(mesh.logit / max(self.usual_logit, WHOLE_FACE_LOGIT), 0.0), 1.0)
 
-    def worth(self, observation: Observation, others: list[Observation], t_s: float) -> float:
-        """How well an observation fits this person: 0 or less not at all, up to 1, or 1.4 where their own mesh led."""
-        alike = 1 - self.usual_look.distance(observation.look) / SAME_LOOK
-        if self not in observation.claims:
-            reach_px = face_size(self.landmarks) * (0.5 + 4 * (t_s - self.sure_s))
-            astray_px = np.linalg.norm(centre(observation.mesh.landmarks) - self.expected(t_s))
-            return alike - PLACE * float(astray_px) / reach_px
-        if observation.doubtful:
-            return alike
-        if crowded(observation, others):
-            return alike + STAY
-        return 0.0 if self._stranger(observation, t_s) else max(alike + STAY, 0.01)
+    def match_score(self, observation: Observation, others: list[Observation], t_s: float) -> float:
+        """How well an observation fits this person.
 
-    def _stranger(self, observation: Observation, t_s: float) -> bool:
-        """Has somebody else taken this place: for a while already, or in plain view from one frame to the next?"""
-        if self.usual_look.distance(observation.look) < STRANGE_LOOK:
+        Returns:
+            0 or less if it cannot be this person; up to 1 by appearance, up to 1.4 if this track's mesh led to it.
+        """
+        similarity = 1 - self.mean_appearance.distance(observation.appearance) / SAME_PERSON_DISTANCE
+        if self not in observation.source_tracks:
+            reach_px = face_size(self.landmarks) * (0.5 + 4 * (t_s - self.last_certain_s))
+            off_px = np.linalg.norm(face_centre(observation.mesh.landmarks) - self.expected_position(t_s))
+            return similarity - DISTANCE_WEIGHT * float(off_px) / reach_px
+        if observation.drift_suspected:
+            return similarity
+        if is_near_another_face(observation, others):
+            return similarity + TRACKING_BONUS
+        return 0.0 if self._is_other_person(observation, t_s) else max(similarity + TRACKING_BONUS, 0.01)
+
+    def _is_other_person(self, observation: Observation, t_s: float) -> bool:
+        """Whether somebody else has taken this place: for some time, or in plain view from one frame to the next."""
+        if self.mean_appearance.distance(observation.appearance) < OTHER_PERSON_DISTANCE:
             return False
-        cut = observation.mesh.logit > USUAL_LOGIT and self.last_look.distance(observation.look) > STRANGE_LOOK
-        return cut or t_s - self.familiar_s > STRANGE_S
+        changed = self.last_appearance.distance(observation.appearance) > OTHER_PERSON_DISTANCE
+        cut = observation.mesh.logit > WHOLE_FACE_LOGIT and changed
+        return cut or t_s - self.last_match_s > OTHER_PERSON_S
 
     def learn(self, observation: Observation, others: list[Observation], t_s: float, *, in_plain_view: bool) -> None:
-        """Takes in where the person is; and what they look like, unless hidden, half covered or somebody else."""
+        """Update the position; also the appearance, unless hidden, half covered or somebody else's."""
         since_s = t_s - self.seen_s
-        distance = self.usual_look.distance(observation.look)
-        alone = not crowded(observation, others)
-        if distance < STRANGE_LOOK or not in_plain_view:
-            self.familiar_s = t_s
-        if distance < STRANGE_LOOK and in_plain_view and alone:
-            share = decay(since_s, min(t_s - self.born_s, LOOK_MEMORY_S))
-            self.usual_look = self.usual_look.drifted(observation.look, share)
+        distance = self.mean_appearance.distance(observation.appearance)
+        alone = not is_near_another_face(observation, others)
+        if distance < OTHER_PERSON_DISTANCE or not in_plain_view:
+            self.last_match_s = t_s
+        if distance < OTHER_PERSON_DISTANCE and in_plain_view and alone:
+            weight = ema_weight(since_s, min(t_s - self.start_s, APPEARANCE_MEMORY_S))
+            self.mean_appearance = self.mean_appearance.ema_update(observation.appearance, weight)
         if in_plain_view:
             rise = observation.mesh.logit - self.usual_logit
-            self.usual_logit += rise * decay(since_s, LOGIT_RISE_S if rise > 0 else LOGIT_FALL_S)
-        if distance < SAME_LOOK and alone:
-            self._locate(centre(observation.mesh.landmarks), t_s)
-        self.landmarks, self.last_look, self.seen_s = observation.mesh.landmarks, observation.look, t_s
+            self.usual_logit += rise * ema_weight(since_s, LOGIT_RISE_S if rise > 0 else LOGIT_FALL_S)
+        if distance < SAME_PERSON_DISTANCE and alone:
+            self._update_position(face_centre(observation.mesh.landmarks), t_s)
+        self.landmarks, self.last_appearance, self.seen_s = observation.mesh.landmarks, observation.appearance, t_s
         self.in_plain_view = in_plain_view
 
-    def _locate(self, place: np.ndarray, t_s: float) -> None:
-        since_s = t_s - self.sure_s
+    def _update_position(self, position: np.ndarray, t_s: float) -> None:
+        since_s = t_s - self.last_certain_s
         if 0 < since_s < 2 * COAST_S:
-            share = decay(since_s, VELOCITY_MEMORY_S)
-            self.velocity = self.velocity + share * ((place - self.place) / since_s - self.velocity)
+            weight = ema_weight(since_s, VELOCITY_MEMORY_S)
+            self.velocity = self.velocity + weight * ((position - self.position) / since_s - self.velocity)
         else:
             self.velocity = np.zeros(2)
-        self.place, self.sure_s = place, t_s
+        self.position, self.last_certain_s = position, t_s
 
-    def doubts(self, observation: Observation) -> bool:
-        """Is the look of what this track's mesh is on not certainly this person's?"""
-        return self.usual_look.distance(observation.look) > CERTAIN_LOOK
-
-
-def centre(landmarks: np.ndarray) -> np.ndarray:
-    """(2,) frame px: the mean, several times faster than .mean."""
-    return (EVENLY @ landmarks)[:2]
+    def is_ambiguous(self, observation: Observation) -> bool:
+        """Whether the appearance leaves it open that this is the person."""
+        return self.mean_appearance.distance(observation.appearance) > CERTAIN_DISTANCE
 
 
-def gap(one: Mesh, other: Mesh) -> float:
-    """Distance of two faces' centres, in outer-eye distances of the larger one."""
-    distance_px = np.linalg.norm(centre(one.landmarks) - centre(other.landmarks))
+def face_centre(landmarks: np.ndarray) -> np.ndarray:
+    """(2,) frame px, mean of the landmarks; several times faster than `.mean`."""
+    return (MEAN_WEIGHTS @ landmarks)[:2]
+
+
+def face_distance(one: Mesh, other: Mesh) -> float:
+    """Distance between the centres of two faces, in outer-eye distances of the larger one."""
+    distance_px = np.linalg.norm(face_centre(one.landmarks) - face_centre(other.landmarks))
     return float(distance_px) / max(face_size(one.landmarks), face_size(other.landmarks))
 
 
-def crowded(observation: Observation, others: list[Observation]) -> bool:
-    """Is another face so near that one may cover the other?"""
-    return any(other is not observation and ONE_PLACE <= gap(other.mesh, observation.mesh) < APART for other in others)
+def is_near_another_face(observation: Observation, others: list[Observation]) -> bool:
+    """Whether another face is so near that one may cover the other."""
+    return any(
+        other is not observation
+        and SAME_FACE_DISTANCE <= face_distance(other.mesh, observation.mesh) < OCCLUSION_DISTANCE
+        for other in others
+    )
 
 
-def decay(elapsed_s: float, memory_s: float) -> float:
-    """The share of the newest value in a running mean with this time constant, whatever the frame rate."""
+def ema_weight(elapsed_s: float, memory_s: float) -> float:
+    """Weight of the newest value in a moving average with a time constant, at any frame rate."""
     return 1 - math.exp(-elapsed_s / memory_s) if memory_s > 0 else 1.0

@@ -15,7 +15,7 @@ from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 
 RATE = 30
-GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0)
+GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0)
 
 
 def sway(t_s: float) -> Pose:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from merau.engine.bundle import Bundle
+from merau.engine.errors import Message
 from merau.stream.faces import Face, Quality
 from merau.stream.pipeline import FrameResult
 from merau.stream.report import render
@@ -44,7 +45,7 @@ class Page(HTMLParser):
         return [value for _, attribute, value in self.attributes if attribute == name]
 
 
-def face(reason: str = "") -> Face:
+def face(reason: Message | None = None) -> Face:
     quality = Quality(90.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.5, reason, 1.0)
     return Face(1, np.zeros((468, 3), np.float32), quality)
 
@@ -55,7 +56,7 @@ def summary(make_event) -> Summary:
     image = np.zeros((8, 8, 3), np.uint8)
     for index in range(100):
         t_s = index / 25
-        seen = [] if index < 10 else [face("the face is turned away" if index > 90 else "")]
+        seen = [] if index < 10 else [face(Message("the face is turned away") if index > 90 else None)]
         measured = {1: 0.2 + 0.8 * np.exp(-((t_s - 2) ** 2) / 0.02)} if 10 <= index <= 90 else {}
         summary.add(
             FrameResult(Frame(image, t_s, index, 0.0), seen, [], measured, dict.fromkeys(measured, 0.15), [], 1.0)

@@ -14,7 +14,7 @@ from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.portrait import Portrait, find_face
 from merau.trainers.data.synth.timelines import Action, channels_at
 
-GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0)
+GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0)
 Film = Callable[[Sequence[Action], Iterable[float]], list[Crop]]
 
 

@@ -16,7 +16,7 @@ EVENTS = 3 * MAX_PENDING_CLIPS
 def updates(make_event):
     """Thirty seconds of a face that shows something now and then."""
     landmarks = np.random.default_rng(0).uniform(60, 200, (468, 3)).astype(np.float32)
-    face = Face(1, landmarks, Quality(90.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.5, "", 1.0))
+    face = Face(1, landmarks, Quality(90.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0))
     events = [make_event(apex_s=1 + 29 * i / EVENTS, embedding=b"\0\0\0\0") for i in range(EVENTS)]
     picture = np.zeros((240, 320, 3), np.uint8)
     said = [[event for event in events if 0 <= i / 10 - event.offset_s < 0.1] for i in range(300)]
