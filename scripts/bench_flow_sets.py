@@ -32,8 +32,8 @@ from merau.trainers.data.synth.flow_fields import EXPRESSIONS
 from merau.trainers.data.synth.image_pairs import draw_pairs
 from merau.trainers.evaluate.metrics import auc, class_scores
 from merau.trainers.evaluate.predict import predict
-from scripts.bench_spot import host
-from scripts.fetch_footage import footage
+from scripts.support.footage import footage
+from scripts.support.host import host
 
 SIX = ("0-f1-su-ph.jpg", "0-f15-hao-ph.jpg", "15-f13-anc-ph.jpg", "45-m7-di-ph.jpg", "single_face.jpg")
 SIX += ("Tom_Hanks_54745.png",)

@@ -20,7 +20,7 @@ import numpy as np
 from merau.engine.face_mesh import FaceNets
 from merau.engine.recognizer import Prediction, Recognizer
 from merau.trainers.data.synth.image_pairs import align
-from scripts.fetch_footage import footage
+from scripts.support.footage import footage
 
 SMILE = ((10, 20), (10, 25), (10, 30), (10, 45), (5, 60))  # frames: neutral, and on the way up or at the top
 QUIET_S = (

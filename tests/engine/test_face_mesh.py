@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from merau.engine.face_mesh import LEFT_EYE_OUTER, NOSE_TIP, RIGHT_EYE_OUTER, FaceNets, head_axes, weighted_suppression
-from scripts.fetch_footage import footage
+from scripts.support.footage import footage
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 
 from merau.engine.face_mesh import FaceNets
 from merau.stream.sources import Frame
-from scripts.fetch_footage import footage
+from scripts.support.footage import footage
 
 # The outline of the mesh, in order.
 OUTLINE = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149]

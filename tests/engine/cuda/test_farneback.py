@@ -8,8 +8,8 @@ from merau.engine.cuda.device import Device
 from merau.engine.cuda.farneback import Farneback, FarnebackSettings
 from merau.engine.errors import UserError
 from merau.engine.flow import flow, strain
-from scripts.fetch_footage import cache_folder
 from scripts.support.flow_cases import FLOW_CASES, face_pair, opencv_farneback
+from scripts.support.footage import cache_folder
 
 
 def smile() -> tuple[np.ndarray, np.ndarray]:

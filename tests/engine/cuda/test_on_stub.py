@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.fetch_footage import cache_folder
+from scripts.support.footage import cache_folder
 from scripts.support.stub_driver.build import build
 
 ROOT = Path(__file__).parents[3]
