@@ -55,7 +55,7 @@ def site_links(text: str) -> str:
 
 def option_reference(top: argparse.ArgumentParser) -> str:
     """A page with every command of `top` and a table of its options."""
-    lines = [f"# {top.prog}", "", sentence(top.description), ""]
+    lines = [f"# {top.prog}", "", sentence((top.description or "").removeprefix(f"{top.prog}: ")), ""]
     if top.epilog:
         lines += ["```text", top.epilog.strip(), "```", ""]
     for command in commands_of(top):
@@ -82,8 +82,10 @@ def options_of(command: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def usage(command: argparse.ArgumentParser) -> str:
-    """The usage lines of `command`."""
-    return command.format_usage().removeprefix("usage: ").strip()
+    """The usage lines of `command`, for a page instead of the builder's terminal."""
+    formatter = argparse.HelpFormatter(command.prog, width=88)
+    formatter.add_usage(command.usage, command._actions, command._mutually_exclusive_groups, prefix="")
+    return formatter.format_help().strip()
 
 
 def spelling(option: argparse.Action) -> str:
