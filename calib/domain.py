@@ -12,12 +12,12 @@ from safetensors.numpy import load as deserialize
 from merau.engine.bundle import DOMAIN, Bundle
 from merau.engine.errors import UserError
 
-LEAST = 10  # samples; of fewer nothing can be said
-MOST = 300  # samples taken of either side
+MIN_SAMPLES = 10  # samples; of fewer nothing can be said
+MAX_SAMPLES = 300  # samples taken of either side
 
 
 @dataclass(frozen=True)
-class Gap:
+class DomainDistance:
     """`mmd2` between two sets of samples, and `p_value`: how often as large a gap comes about where there is none."""
 
     mmd2: float
@@ -25,27 +25,29 @@ class Gap:
     samples: int
 
 
-def reference(bundle: Bundle) -> np.ndarray:
+def domain_embeddings(bundle: Bundle) -> np.ndarray:
     """Embeddings (M, d) float32 of the bundle's own domain: synthetic expressions. UserError where it has none."""
     if DOMAIN not in bundle.content:
         raise UserError(f"Bundle {bundle.name} holds no samples of its domain: the gauge has nothing to compare with.")
     return deserialize(bundle.content[DOMAIN])["embedding"]
 
 
-def gap(seen: np.ndarray, reference: np.ndarray, *, permutations: int = 200, seed: int = 0) -> Gap:
+def domain_distance(
+    seen: np.ndarray, reference: np.ndarray, *, permutations: int = 200, seed: int = 0
+) -> DomainDistance:
     """Between embeddings `seen` (N, d) and `reference` (M, d); of more than 300 a random 300 are taken.
 
     Raises UserError for fewer than 10 of either.
     """
-    if min(len(seen), len(reference)) < LEAST:
-        raise UserError(f"The domain gauge needs {LEAST} samples, {min(len(seen), len(reference))} are there.")
+    if min(len(seen), len(reference)) < MIN_SAMPLES:
+        raise UserError(f"The domain gauge needs {MIN_SAMPLES} samples, {min(len(seen), len(reference))} are there.")
     rng = np.random.default_rng(seed)
-    a, b = (rows[rng.permutation(len(rows))[:MOST]].astype(np.float64) for rows in (seen, reference))
+    a, b = (rows[rng.permutation(len(rows))[:MAX_SAMPLES]].astype(np.float64) for rows in (seen, reference))
     kernel = gaussian_kernel(np.concatenate([a, b]))
     first = np.arange(len(kernel)) < len(a)
     found = mmd2(kernel, first)
     chance = [mmd2(kernel, rng.permutation(first)) for _ in range(permutations)]
-    return Gap(found, (1 + sum(value >= found for value in chance)) / (1 + permutations), len(a))
+    return DomainDistance(found, (1 + sum(value >= found for value in chance)) / (1 + permutations), len(a))
 
 
 def gaussian_kernel(points: np.ndarray) -> np.ndarray:

@@ -32,22 +32,22 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray 
 def fit_bias_and_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """The b for the last class and the T for which softmax(biased(logits, b) / T) has the least negative
+    """The b for the last class and the T for which softmax(add_class_bias(logits, b) / T) has the least negative
     log-likelihood, each fit in turn; `weights` as in `fit_temperature`. b is looked for between -3 and 3.
     """
     bias, temperature, rows = 0.0, 1.0, np.arange(len(labels))
     candidates = np.linspace(-3, 3, 121)
     for _ in range(5):
-        temperature = fit_temperature(biased(logits, bias), labels, weights)
+        temperature = fit_temperature(add_class_bias(logits, bias), labels, weights)
         losses = [
-            np.average(-np.log(softmax(biased(logits, b) / temperature)[rows, labels] + 1e-12), weights=weights)
+            np.average(-np.log(softmax(add_class_bias(logits, b) / temperature)[rows, labels] + 1e-12), weights=weights)
             for b in candidates
         ]
         bias = float(candidates[np.argmin(losses)])
     return bias, temperature
 
 
-def biased(logits: np.ndarray, bias: float) -> np.ndarray:
+def add_class_bias(logits: np.ndarray, bias: float) -> np.ndarray:
     """`logits` (N, C) with `bias` added to the last class."""
     return np.column_stack([logits[:, :-1], logits[:, -1] + bias])
 
@@ -75,7 +75,9 @@ def fit_slope_and_offset(logits: np.ndarray, truth: np.ndarray, weights: np.ndar
     return float(scaling[0]), float(scaling[1])
 
 
-def range_of_doubt(probability: np.ndarray, truth: np.ndarray, *, missed: float, false: float) -> tuple[float, float]:
+def ambiguous_interval(
+    probability: np.ndarray, truth: np.ndarray, *, missed: float, false: float
+) -> tuple[float, float]:
     """Between which values of a class's `probability` (N,) it is left open whether the class is there.
 
     Below the first lies at most a share `missed` of the samples of which it is the `truth` (N,) bool, above the second
@@ -89,10 +91,10 @@ def range_of_doubt(probability: np.ndarray, truth: np.ndarray, *, missed: float,
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their counts."""
-    return calibration_gap(probabilities.max(1), probabilities.argmax(1) == labels, bins=bins)
+    return binned_calibration_error(probabilities.max(1), probabilities.argmax(1) == labels, bins=bins)
 
 
-def calibration_gap(probability: np.ndarray, happened: np.ndarray, *, bins: int = 15) -> float:
+def binned_calibration_error(probability: np.ndarray, happened: np.ndarray, *, bins: int = 15) -> float:
     """Mean gap between `probability` (N,) and how often it `happened` (N,) over equal-width bins, by their counts."""
     said, seen, count = reliability(probability, happened, bins=bins)
     return float((count * np.abs(said - seen)).sum() / count.sum())
@@ -111,7 +113,7 @@ def reliability(
     return said, seen, count[held]
 
 
-def diagram(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray) -> str:
+def reliability_svg(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray) -> str:
     """The reliability diagram of bins (B,) as an SVG: a line for the accuracy at each confidence, on the diagonal where
     confidence is true, and a bar for the share of the answers.
     """

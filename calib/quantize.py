@@ -15,8 +15,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from merau.engine.errors import UserError
-from merau.engine.runtimes.batching import Answer
-from merau.engine.runtimes.onnx import OnnxTrunk, session
+from merau.engine.runtimes.batching import TrunkOutput
+from merau.engine.runtimes.onnx import OnnxTrunk, create_session
 
 METHODS = ("minmax", "entropy", "percentile", "mse")
 OPERATORS = ("Conv", "Gemm", "MatMul")  # with constant weights
@@ -29,7 +29,7 @@ Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of embeddings (N
 
 
 @dataclass(frozen=True)
-class Cost:
+class QuantizationError:
     """What is left of a trunk's answers after rounding: mean cosine of the embeddings, `error` (`relative_error`), and
     each score (before, after).
     """
@@ -40,22 +40,22 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """What a quantised trunk must keep: mean cosine of embeddings with FP32's, and all but `most_drop` of each score
+class AccuracyGate:
+    """What a quantised trunk must keep: mean cosine of embeddings with FP32's, and all but `max_drop` of each score
     (0..1), such as UF1 or the AUC of the Action Units.
     """
 
-    least_cosine: float = 0.98
-    most_drop: float = 0.005
+    min_cosine: float = 0.98
+    max_drop: float = 0.005
 
     def __post_init__(self) -> None:
-        for name in ("least_cosine", "most_drop"):
+        for name in ("min_cosine", "max_drop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"Gate.{name} is {getattr(self, name)}: choose 0 to 1.")
 
-    def passes(self, cost: Cost) -> bool:
-        kept = all(after >= before - self.most_drop for before, after in cost.scores.values())
-        return kept and cost.cosine >= self.least_cosine
+    def passes(self, cost: QuantizationError) -> bool:
+        kept = all(after >= before - self.max_drop for before, after in cost.scores.values())
+        return kept and cost.cosine >= self.min_cosine
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Report:
     precision: str
     method: str
     layers: tuple[Layer, ...]
-    cost: Cost
+    cost: QuantizationError
 
     @property
     def document(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def quantize(
     precision: str = "int8",
     held_out: Inputs | None = None,
     score: Score | None = None,
-    limits: Gate | None = None,
+    limits: AccuracyGate | None = None,
 ) -> Report:
     """Write `quantised`. Ranges come from the batches `inputs`; on `held_out` (default: the last of them) each layer is
     quantised alone, and the most sensitive ones stay in FP32 until the gate `limits` is passed.
@@ -101,36 +101,36 @@ def quantize(
         raise UserError(f"Precision is {precision!r}: choose one of {', '.join(LARGEST)}.")
     if method not in METHODS:
         raise UserError(f"Calibration method is {method!r}: choose one of {', '.join(METHODS)}.")
-    model, held_out, limits = onnx.load(fp32), held_out or inputs[-1], limits or Gate()
-    ranges = calibrated(model, inputs, method, precision)
-    exact = answers(model, held_out)
+    model, held_out, limits = onnx.load(fp32), held_out or inputs[-1], limits or AccuracyGate()
+    ranges = calibrate_ranges(model, inputs, method, precision)
+    exact = run_trunk(model, held_out)
     alone = []
-    for name in (node.name for node in quantisable(model)):
-        rounded = answers(with_qdq(model, ranges, {name}, precision), held_out, precision)
+    for name in (node.name for node in quantizable_layers(model)):
+        rounded = run_trunk(insert_qdq(model, ranges, {name}, precision), held_out, precision)
         alone.append(Layer(name, relative_error(exact, rounded)))
     by_error = sorted(alone, key=lambda layer: layer.error)
     for count in range(len(by_error), 0, -1):
         chosen = {layer.name for layer in by_error[:count]}
-        candidate = with_qdq(model, ranges, chosen, precision)
-        paid = cost(exact, answers(candidate, held_out, precision), score)
+        candidate = insert_qdq(model, ranges, chosen, precision)
+        paid = quantization_error(exact, run_trunk(candidate, held_out, precision), score)
         if limits.passes(paid):
             quantised.write_bytes(candidate.SerializeToString())
             layers = tuple(Layer(layer.name, layer.error, layer.name not in chosen) for layer in alone)
             return Report(precision, method, layers, paid)
     raise UserError(
         f"No layer can be {precision.upper()}: even the least sensitive one alone fails the gate (cosine "
-        f"{limits.least_cosine}, drop of a score {limits.most_drop}); ship FP32 instead."
+        f"{limits.min_cosine}, drop of a score {limits.max_drop}); ship FP32 instead."
     )
 
 
-def cost(exact: Answer, rounded: Answer, score: Score | None = None) -> Cost:
+def quantization_error(exact: TrunkOutput, rounded: TrunkOutput, score: Score | None = None) -> QuantizationError:
     """Of answering `rounded` instead of `exact`."""
     before, after = (score(*each) if score else {} for each in (exact, rounded))
     scores = {name: (before[name], after[name]) for name in before}
-    return Cost(cosine(exact[0], rounded[0]), relative_error(exact, rounded), scores)
+    return QuantizationError(cosine(exact[0], rounded[0]), relative_error(exact, rounded), scores)
 
 
-def relative_error(exact: Answer, rounded: Answer) -> float:
+def relative_error(exact: TrunkOutput, rounded: TrunkOutput) -> float:
     """Length of the difference over that of the exact answer: of embeddings or Action Units, whichever is worse."""
     pairs = zip(exact, rounded, strict=True)
     return max(float(np.linalg.norm(b - a) / max(float(np.linalg.norm(a)), 1e-12)) for a, b in pairs)
@@ -142,28 +142,28 @@ def cosine(exact: np.ndarray, rounded: np.ndarray) -> float:
     return float(((exact * rounded).sum(1) / np.maximum(norms, 1e-12)).mean())
 
 
-def answers(model: onnx.ModelProto, inputs: Inputs, precision: str = "fp32") -> Answer:
+def run_trunk(model: onnx.ModelProto, inputs: Inputs, precision: str = "fp32") -> TrunkOutput:
     """Embeddings (N, d) and Action Unit logits (N, A)."""
-    return OnnxTrunk(model.SerializeToString(), plainly=precision == "fp8").embed(**inputs)
+    return OnnxTrunk(model.SerializeToString(), allow_fusions=precision != "fp8").embed(**inputs)
 
 
-def quantisable(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+def quantizable_layers(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """The layers with constant weights."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return [node for node in model.graph.node if node.op_type in OPERATORS and node.input[1] in constants]
 
 
-def calibrated(model: onnx.ModelProto, inputs: Sequence[Inputs], method: str, precision: str) -> dict[str, float]:
+def calibrate_ranges(model: onnx.ModelProto, inputs: Sequence[Inputs], method: str, precision: str) -> dict[str, float]:
     """The largest magnitude to be represented, for each tensor that enters or leaves a layer.
 
     "minmax" takes the largest seen, "percentile" the 99.99th, "mse" the one with the least squared rounding error,
     "entropy" the one whose rounded histogram diverges least (Kullback and Leibler; Migacz 2017).
     """
-    names = sorted({name for node in quantisable(model) for name in (node.input[0], node.output[0])})
+    names = sorted({name for node in quantizable_layers(model) for name in (node.input[0], node.output[0])})
     probed = onnx.ModelProto.FromString(model.SerializeToString())
     known = {output.name for output in probed.graph.output} | {given.name for given in probed.graph.input}
     probed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in known)
-    run = session(probed.SerializeToString())
+    run = create_session(probed.SerializeToString())
 
     def seen(batch: Inputs) -> list[np.ndarray]:
         inner = iter(run.run([name for name in names if name not in batch], batch))
@@ -194,7 +194,7 @@ def best_limit(counts: np.ndarray, method: str, precision: str) -> float:
 
 
 def squared_error(counts: np.ndarray, middles: np.ndarray, limit: float, precision: str) -> float:
-    return float((counts * (middles - rounded_to(middles, limit, precision)) ** 2).sum())
+    return float((counts * (middles - round_to(middles, limit, precision)) ** 2).sum())
 
 
 def divergence(counts: np.ndarray, middles: np.ndarray, limit: float, precision: str) -> float:
@@ -203,21 +203,21 @@ def divergence(counts: np.ndarray, middles: np.ndarray, limit: float, precision:
     counts = np.concatenate([[0], counts[1:]])  # zeros, which ReLU gives in any number, are kept exactly by any limit
     wanted = counts[inside]
     wanted[-1] += counts[~inside].sum()
-    _, level = np.unique(rounded_to(middles[inside], limit, precision), return_inverse=True)
+    _, level = np.unique(round_to(middles[inside], limit, precision), return_inverse=True)
     filled = counts[inside] > 0
     share = np.bincount(level, counts[inside]) / np.maximum(np.bincount(level, filled), 1)
     p, q = wanted / wanted.sum(), np.where(filled, share[level], 0) / max(counts[inside].sum(), 1)
     return float(np.sum(p * np.log(np.maximum(p, 1e-12) / np.maximum(q, 1e-12))))
 
 
-def rounded_to(values: np.ndarray, limit: float, precision: str) -> np.ndarray:
+def round_to(values: np.ndarray, limit: float, precision: str) -> np.ndarray:
     """What is left of `values` (N,), at least 0, when `limit` becomes the largest number."""
     scaled = np.minimum(values / limit, 1) * LARGEST[precision]
     whole = np.round(scaled) if precision == "int8" else scaled.astype(ml_dtypes.float8_e4m3fn).astype(float)
     return whole * limit / LARGEST[precision]
 
 
-def with_qdq(model: onnx.ModelProto, ranges: dict[str, float], layers: set[str], precision: str) -> onnx.ModelProto:
+def insert_qdq(model: onnx.ModelProto, ranges: dict[str, float], layers: set[str], precision: str) -> onnx.ModelProto:
     """A copy of `model` in which the named layers work on quantised inputs and weights and give quantised outputs."""
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     writer = _Writer(copy.graph, ranges, precision)
@@ -294,7 +294,7 @@ class _Writer:
         return list(pairs)
 
 
-def picture(report: Report) -> str:
+def sensitivity_svg(report: Report) -> str:
     """The error of each layer alone, on a logarithmic scale, as an SVG."""
     row, left, width = 22, 230, 360
     floor = 1e-4

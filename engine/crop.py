@@ -89,7 +89,7 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
 
 
-def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
+def crop_face(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
     """The full crop of `image` (H, W[, 3]) through `matrix` (2, 3) from frame to full-crop pixels; same dtype."""
     height, width = spec.full
     (a, b, _), (c, d, _) = matrix.tolist()
@@ -97,11 +97,11 @@ def cut(image: np.ndarray, matrix: np.ndarray, spec: CropSpec) -> np.ndarray:
     if scale < 0.5:  # a large face: average before sampling, or fine texture aliases into motion
         image, matrix = _shrink(image, matrix, int(1 / scale), spec)
     if image.ndim == 3:
-        return warped(image, cv2.invertAffineTransform(matrix), (width, height))
+        return warp(image, cv2.invertAffineTransform(matrix), (width, height))
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def warped(
+def warp(
     bgr: np.ndarray, to_picture: np.ndarray, size: tuple[int, int], *, border: int = cv2.BORDER_REPLICATE
 ) -> np.ndarray:
     """The picture (height, width, 3) that looks at `bgr` (H, W, 3) uint8 through `to_picture` (2, 3), which maps its

@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from merau.engine.crop import warped
+from merau.engine.crop import warp
 
 # Points of the mesh, named from the person's own side.
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
@@ -111,7 +111,7 @@ class FaceNets:
     def mesh(self, bgr: np.ndarray, at: Detection | np.ndarray) -> Mesh:
         """The mesh of the face at a detection, or where (468, 3) landmarks of the frame before left it."""
         to_frame = mesh_square(at)
-        square = warped(bgr, to_frame, (MESH_SIDE_PX, MESH_SIDE_PX), border=cv2.BORDER_CONSTANT)
+        square = warp(bgr, to_frame, (MESH_SIDE_PX, MESH_SIDE_PX), border=cv2.BORDER_CONSTANT)
         raw, logit = self._mesh(cv2.cvtColor(square, cv2.COLOR_BGR2RGB) * np.float32(1 / 255))
         points = raw.reshape(468, 3).astype(np.float64)
         scale = float(np.hypot(to_frame[0, 0], to_frame[1, 0]))

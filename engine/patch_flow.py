@@ -30,24 +30,24 @@ class Level(NamedTuple):
     products: np.ndarray
 
 
-class Patched(NamedTuple):
+class PatchPyramid(NamedTuple):
     half: Level
     quarter: Level
 
 
-def patched(grey: np.ndarray) -> Patched:
+def build_pyramid(grey: np.ndarray) -> PatchPyramid:
     """`grey` (H, W) uint8, at least 32 px each way, ready for `patch_flow`."""
     return _patched(grey)
 
 
-def patch_flow(before: Patched, after: Patched) -> tuple[np.ndarray, np.ndarray]:
+def patch_flow(before: PatchPyramid, after: PatchPyramid) -> tuple[np.ndarray, np.ndarray]:
     """How far each patch moved, (2, rows, columns) float32 px of the picture, and how ill it fits there, (rows,
     columns) float32, the standard deviation of what is left in grey levels.
     """
     return _patch_flow(before, after)
 
 
-def patch_texture(picture: Patched) -> np.ndarray:
+def patch_texture(picture: PatchPyramid) -> np.ndarray:
     """Trust in the flow of each patch, (rows, columns) float32 in 0..1, as engine.flow.texture."""
     g2 = (picture.half.products[..., 0] + picture.half.products[..., 2]) / SIDE**2
     return g2 / (g2 + 30)
@@ -62,7 +62,7 @@ def patch_means(field: np.ndarray) -> np.ndarray:
 @numba.njit(cache=True, nogil=True)
 def _patched(grey):  # type: ignore[no-untyped-def]
     half = _halved(grey)
-    return Patched(_level(half), _level(_halved(half)))
+    return PatchPyramid(_level(half), _level(_halved(half)))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -119,8 +119,8 @@ def _patch_flow(before, after):  # type: ignore[no-untyped-def]
     rows, columns, _ = before.quarter.products.shape
     coarse, _ = _follow(before.quarter, after.quarter, np.zeros((2, rows, columns), np.float32))
     rows, columns, _ = before.half.products.shape
-    fine, misfit = _follow(before.half, after.half, _doubled(coarse, rows, columns))
-    return FULL * fine, misfit
+    fine, residual = _follow(before.half, after.half, _doubled(coarse, rows, columns))
+    return FULL * fine, residual
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -145,8 +145,8 @@ def _doubled(coarse, rows, columns):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _follow(before, after, start):  # type: ignore[no-untyped-def]
-    """Flow (2, rows, columns) of the patches of `before` from `start` on, and their misfits."""
-    flow, misfit = start.copy(), np.empty(start.shape[1:], np.float32)
+    """Flow (2, rows, columns) of the patches of `before` from `start` on, and their residuals."""
+    flow, residual = start.copy(), np.empty(start.shape[1:], np.float32)
     height, width = after.grey.shape
     lowest, rightmost = np.float32(height - SIDE - 2), np.float32(width - SIDE - 2)
     count = np.float32(SIDE**2)
@@ -186,5 +186,5 @@ def _follow(before, after, start):  # type: ignore[no-untyped-def]
             if (u - start[0, i, j]) ** 2 + (v - start[1, i, j]) ** 2 > (SIDE / 2) ** 2:  # astray
                 u, v = start[0, i, j], start[1, i, j]
             flow[0, i, j], flow[1, i, j] = u, v
-            misfit[i, j] = np.sqrt(max(spread, np.float32(0)))
-    return flow, misfit
+            residual[i, j] = np.sqrt(max(spread, np.float32(0)))
+    return flow, residual

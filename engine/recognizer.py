@@ -16,7 +16,7 @@ from merau.engine.few_shot import FewShotHead, Sample
 from merau.engine.few_shot_file import bundle_of_head
 from merau.engine.flow import pair_flow
 from merau.engine.preprocess import apex_image, downsample, input_spec, split_pattern_and_magnitude
-from merau.engine.runtimes.batching import Answer
+from merau.engine.runtimes.batching import TrunkOutput
 from merau.engine.runtimes.select import on_cpu, select_runtime, takes_crops
 
 NO_EXPRESSION = "no expression"  # the class for a pair without an expression, in bundles that have one
@@ -193,7 +193,7 @@ class Recognizer:
         """Compute the flow (2, size_px, size_px) float32 px of the inner square, without head motion."""
         return pair_flow(onset, apex, spec=self.spec, method=self.flow_method)
 
-    def _embed(self, onset: np.ndarray, apex: np.ndarray) -> Answer:
+    def _embed(self, onset: np.ndarray, apex: np.ndarray) -> TrunkOutput:
         """Run the trunk: embedding (1, d) and Action Unit logits (1, 17)."""
         if self.flow_device == "cuda":
             return self.trunk.embed(onset=onset[None], apex=apex[None])

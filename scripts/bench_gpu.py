@@ -38,17 +38,17 @@ import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from merau.calib.quantize import answers, cost
+from merau.calib.quantize import quantization_error, run_trunk
 from merau.engine import bundle as bundles
 from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver, nvrtc
 from merau.engine.cuda.device import Memory, device
 from merau.engine.cuda.farneback import Farneback, FarnebackSettings, pyramid, smoothing
 from merau.engine.cuda.patch_flow import PatchFlow
-from merau.engine.cuda.preprocess import Facial
+from merau.engine.cuda.preprocess import PairPreprocessor
 from merau.engine.errors import UserError
 from merau.engine.flow import face_cells, pair_flow
-from merau.engine.patch_flow import FULL, SIDE, STEPS, STRIDE, patch_flow, patched
+from merau.engine.patch_flow import FULL, SIDE, STEPS, STRIDE, build_pyramid, patch_flow
 from merau.engine.preprocess import GRID, downsample, split_pattern_and_magnitude
 from merau.engine.recognizer import Recognizer, read_head
 from merau.engine.runtimes import tensorrt
@@ -104,7 +104,7 @@ def main() -> None:
         "host": platform.platform(),
         "threads": 1,
         "onnxruntime": onnxruntime.__version__,
-        "tensorrt": tensorrt.called(tensorrt.library()),
+        "tensorrt": tensorrt.library_version(tensorrt.load_library()),
         "bundles": {name: each.sha256 for name, each in shipped.items()},
         "gpus": [asdict(gpu) for gpu in probe.gpus],
     }
@@ -120,8 +120,8 @@ def kernels(arch: str) -> dict[str, dict[str, int]]:
 def engine(bundle: bundles.Bundle, precision: str, arch: str) -> dict[str, float] | str:
     """Bytes and seconds, or why there is none."""
     try:
-        graph, began_s = tensorrt.graph(bundle, precision), time.perf_counter()
-        plan = tensorrt.build(graph, precision, arch)
+        graph, began_s = tensorrt.engine_graph(bundle, precision), time.perf_counter()
+        plan = tensorrt.build_engine(graph, precision, arch)
     except UserError as error:
         return str(error)
     return {"bytes": len(plan), "seconds": round(time.perf_counter() - began_s, 2)}
@@ -166,7 +166,7 @@ def differences() -> dict[str, Any]:
         patches = PatchFlow(device(), 3, *size)
         seen = patches(before=before, after=after)[0]
         patches.close()
-        true = np.stack([patch_flow(*map(patched, one))[0] for one in zip(before, after, strict=True)])
+        true = np.stack([patch_flow(*map(build_pyramid, one))[0] for one in zip(before, after, strict=True)])
         spotted[f"{size[0]}x{size[1]}"] = apart(seen, true)
     return {"flow, px": flows, "trunk's input": inputs, "spotter's flow, px": spotted}
 
@@ -183,17 +183,17 @@ def apart(seen: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
     """Pattern and magnitude of crops (N, H, W) uint8, from the device."""
-    facial = Facial(device(), len(onset), spec)
+    preprocessor = PairPreprocessor(device(), len(onset), spec)
     with device().current("comparing"):
         memory = Memory(device())
         hosts = memory.pinned(len(onset), 2, GRID, GRID), memory.pinned(len(onset), 1)
-        addresses = [memory.on_device(*host.shape) for host in hosts]
-        facial.on_device(onset, apex, *addresses, memory.stream)
+        addresses = [memory.allocate(*host.shape) for host in hosts]
+        preprocessor.enqueue(onset, apex, *addresses, memory.stream)
         for host, address in zip(hosts, addresses, strict=True):
             device().cuda.memcpy_dtoh_async(host, address, memory.stream)
         memory.stream.synchronize()
         pattern, magnitude = (host.copy() for host in hosts)
-    facial.close()
+    preprocessor.close()
     memory.close()
     return pattern, magnitude
 
@@ -207,8 +207,8 @@ def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=kinds_of(bundle))
     data = draw(DRAWN_SEED, DRAWN, settings)
     inputs, score = trunk_inputs(0, data.flow, known=data.known), make_scorer(read_head(bundle), data)
-    said = {p: answers(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
-    paid = {precision: cost(said["fp32"], each, score) for precision, each in said.items()}
+    said = {p: run_trunk(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
+    paid = {precision: quantization_error(said["fp32"], each, score) for precision, each in said.items()}
     return {
         precision: {"cosine": round(each.cosine, 5)} | {key: round(pair[1], 4) for key, pair in each.scores.items()}
         for precision, each in paid.items()
@@ -219,12 +219,12 @@ def graphs(bundle: bundles.Bundle) -> dict[str, bytes]:
     """The trunk of each precision, as onnxruntime takes it."""
     exact = bundle.content[bundles.TRUNKS["fp32"]]
     int8, fp8 = bundle.content[bundles.TRUNKS["int8"]], bundle.content[bundles.EXTRA_TRUNKS["fp8"]]
-    return {"fp32": exact, "fp16": tensorrt.half(exact), "int8": int8, "fp8": fp8}
+    return {"fp32": exact, "fp16": tensorrt.to_fp16(exact), "int8": int8, "fp8": fp8}
 
 
 def cpu_ms(bundle: bundles.Bundle) -> dict[str, float]:
     """Of a pair on one core."""
-    trunks = {p: OnnxTrunk(model, plainly=p == "fp8") for p, model in graphs(bundle).items()}
+    trunks = {p: OnnxTrunk(model, allow_fusions=p != "fp8") for p, model in graphs(bundle).items()}
     inputs = example(1)
     spent = {p: median_ms(partial(trunk.embed, **inputs), time.process_time_ns) for p, trunk in trunks.items()}
     return spent | {"spotter's flow": patches_ms()}
@@ -250,7 +250,7 @@ def patches_ms() -> float:
     """The spotter's flow between two pictures that are prepared, as each is once a frame."""
     noise = np.random.default_rng(0).integers(0, 255, CropSpec().full, dtype=np.uint8)
     before = cv2.GaussianBlur(noise, (0, 0), 1.5)
-    pair = patched(before), patched(np.roll(before, 1, axis=0))
+    pair = build_pyramid(before), build_pyramid(np.roll(before, 1, axis=0))
     return median_ms(lambda: patch_flow(*pair), time.process_time_ns)
 
 
@@ -295,17 +295,17 @@ def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
 
 def input_ms(crops: np.ndarray) -> float:
     """From crops (2, N, H, W) uint8 on the host to pattern and magnitude on the device."""
-    facial = Facial(device(), crops.shape[1], CropSpec())
+    preprocessor = PairPreprocessor(device(), crops.shape[1], CropSpec())
     with device().current("timing"):
         memory = Memory(device())
-        pattern, magnitude = memory.on_device(crops.shape[1], 2, GRID, GRID), memory.on_device(crops.shape[1], 1)
+        pattern, magnitude = memory.allocate(crops.shape[1], 2, GRID, GRID), memory.allocate(crops.shape[1], 1)
 
         def prepare() -> None:
-            facial.on_device(crops[0], crops[1], pattern, magnitude, memory.stream)
+            preprocessor.enqueue(crops[0], crops[1], pattern, magnitude, memory.stream)
             memory.stream.synchronize()
 
         spent = median_ms(prepare, time.perf_counter_ns)
-    facial.close()
+    preprocessor.close()
     memory.close()
     return spent
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from merau.engine.crop import CropSpec, apply, compose, cut, layout_transform, similarity
+from merau.engine.crop import CropSpec, apply, compose, crop_face, layout_transform, similarity
 from merau.engine.validation import check_range
 from merau.stream.faces import Face, Quality
 from merau.stream.sources import Frame
@@ -75,7 +75,7 @@ class Aligner:
         self._update_shape(apply(to_shape, points), frame.t_s)
         spec = self.settings.crop
         matrix = compose(layout_transform(self._shape, spec), to_shape)
-        image = cut(frame.image, matrix, spec)
+        image = crop_face(frame.image, matrix, spec)
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         landmarks = apply(matrix, points).astype(np.float32)
         return Crop(face.track_id, frame.t_s, frame.index, image, grey, matrix, landmarks, face.quality)

@@ -34,20 +34,20 @@ class Device:
             raise DeviceError(f"The GPU needs pycuda, which cannot be used here ({error}): see docs/gpu.md.") from error
         self.cuda = cuda
         self._modules: dict[str, Any] = {}
-        self.streams: list[Any] = []  # not in use: pycuda can destroy one in the thread of the context only
+        self.idle_streams: list[Any] = []  # not in use: pycuda can destroy one in the thread of the context only
         self.closed = False
-        with self.told("starting"):
+        with self.driver_errors("starting"):
             cuda.init()
             self._context = cuda.Device(0).retain_primary_context()
 
     @contextmanager
     def current(self, doing: str) -> Iterator[None]:
         """The context is this thread's within; what the driver refuses there is a DeviceError that names `doing`."""
-        with self.told(doing), self._context_of_this_thread():
+        with self.driver_errors(doing), self._context_of_this_thread():
             yield
 
     @contextmanager
-    def told(self, doing: str) -> Iterator[None]:
+    def driver_errors(self, doing: str) -> Iterator[None]:
         """What the driver refuses within is a DeviceError that names `doing`."""
         try:
             yield
@@ -62,7 +62,7 @@ class Device:
         finally:
             self.cuda.Context.pop()
 
-    def kernels(self, name: str, formats: dict[str, str]) -> dict[str, Any]:
+    def load_kernels(self, name: str, formats: dict[str, str]) -> dict[str, Any]:
         """The kernels of `name`.cu that `formats` lists with their arguments: P an address, i int, f float, 64s bytes.
 
         To be called in `current`. PTX, which the driver compiles, where machine code for this GPU cannot be had.
@@ -77,16 +77,16 @@ class Device:
     def close(self) -> None:
         """Let go of the GPU, in the thread that made the object. Memory must have been given back before."""
         with self._context_of_this_thread():
-            self.streams.clear()
+            self.idle_streams.clear()
             self._modules.clear()
         self._context.detach()
         self.closed = True
 
     def _load(self, source: Path) -> Any:
         try:
-            return self.cuda.module_from_buffer(nvrtc.compiled(source, self.gpu.arch))
+            return self.cuda.module_from_buffer(nvrtc.load_or_compile(source, self.gpu.arch))
         except (nvrtc.UnknownArch, self.cuda.Error):
-            ptx = nvrtc.compiled(source, nvrtc.newest_ptx(self.gpu.arch))
+            ptx = nvrtc.load_or_compile(source, nvrtc.newest_ptx(self.gpu.arch))
             return self.cuda.module_from_buffer(ptx + b"\0")
 
 
@@ -99,9 +99,9 @@ class Memory:
         self._device = device
         self._kept: list[Any] = []
         self._open = True
-        self.stream = device.streams.pop() if device.streams else device.cuda.Stream()
+        self.stream = device.idle_streams.pop() if device.idle_streams else device.cuda.Stream()
 
-    def on_device(self, *shape: int, dtype: type[np.generic] = np.float32) -> int:
+    def allocate(self, *shape: int, dtype: type[np.generic] = np.float32) -> int:
         """The address of room for an array."""
         self._kept.append(self._device.cuda.mem_alloc(int(np.prod(shape)) * np.dtype(dtype).itemsize))
         return int(self._kept[-1])
@@ -121,7 +121,7 @@ class Memory:
                 self.stream.synchronize()
             while self._kept:
                 self._kept.pop().free()
-            self._device.streams.append(self.stream)
+            self._device.idle_streams.append(self.stream)
             self._open = False
 
     def __del__(self) -> None:

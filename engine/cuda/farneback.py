@@ -61,16 +61,15 @@ class Farneback:
         self._device, self._settings = device, settings or FarnebackSettings()
         self._sizes = pyramid(height, width, self._settings)
         with device.current("preparing optical flow"):
-            self._kernels = device.kernels("farneback", KERNELS) | device.kernels("strain", {"strain": "PPii"})
+            self._kernels = device.load_kernels("farneback", KERNELS)
             self._memory = Memory(device)
-            room, size = self._memory.on_device, height * width
+            room, size = self._memory.allocate, height * width
             self._pictures = room(2 * pairs, size, dtype=np.uint8)
             self._lines, self._level = room(2 * pairs, size), room(2 * pairs, size)
             self._coefficients, self._matrices = room(2 * pairs, 5, size), room(pairs, 5, size)
             self._flow, self._finer, self._coarser = (room(pairs, 2, size) for _ in range(3))
             self._host_pictures = self._memory.pinned(2 * pairs, height, width, dtype=np.uint8)
             self._host_flow = self._memory.pinned(pairs, 2, height, width)
-            self._host_strain = self._memory.pinned(pairs, height, width)
 
     def __call__(self, onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
         """Flow (N, 2, H, W) float32, px, from `onset` to `apex`, both (N, H, W) uint8, N at most `pairs`."""
@@ -79,24 +78,12 @@ class Farneback:
             pictures, flow = self._host_pictures[: 2 * count], self._host_flow[:count]
             pictures[:count], pictures[count:] = onset, apex
             cuda.memcpy_htod_async(self._pictures, pictures, stream)
-            self.on_device(self._pictures, self._flow, count, stream)
+            self.enqueue(self._pictures, self._flow, count, stream)
             cuda.memcpy_dtoh_async(flow, self._flow, stream)
             stream.synchronize()
             return flow.copy()
 
-    def strain(self, flow: np.ndarray) -> np.ndarray:
-        """Optical strain magnitude (N, H, W) float32 of `flow` (N, 2, H, W) float32; the same as engine.flow.strain."""
-        (height, width), count = self._sizes[0], len(flow)
-        cuda, stream = self._device.cuda, self._memory.stream
-        with self._device.current("optical strain"):
-            self._host_flow[:count] = flow
-            cuda.memcpy_htod_async(self._flow, self._host_flow[:count], stream)
-            self._run("strain", (height, width), count, stream, self._flow, self._lines, height, width)
-            cuda.memcpy_dtoh_async(self._host_strain[:count], self._lines, stream)
-            stream.synchronize()
-            return self._host_strain[:count].copy()
-
-    def on_device(self, pictures: int, flow: int, count: int, stream: Any) -> None:
+    def enqueue(self, pictures: int, flow: int, count: int, stream: Any) -> None:
         """The same from device to device, put into `stream` and not waited for. To be called in `device.current`.
 
         `pictures` is the address of (2 count, H, W) uint8, all onsets before all apexes, `flow` of (count, 2, H, W)

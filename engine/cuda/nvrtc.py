@@ -33,7 +33,7 @@ class Usage:
     shared_bytes: int
 
 
-def compiled(source: Path, arch: str) -> bytes:
+def load_or_compile(source: Path, arch: str) -> bytes:
     """Machine code for "sm_89", PTX for "compute_89", from the cache if it is there.
 
     Raises DeviceError where NVRTC is needed and missing, UnknownArch where it does not know the architecture.

@@ -19,39 +19,39 @@ class PatchFlow:
         self._half, self._quarter = (height // 2, width // 2), (height // 4, width // 4)
         fine, coarse = grid(self._half), grid(self._quarter)
         with device.current("preparing the spotter's flow"):
-            self._kernels = device.kernels("patch_flow", KERNELS)
+            self._kernels = device.load_kernels("patch_flow", KERNELS)
             self._memory = Memory(device)
-            room, pinned = self._memory.on_device, self._memory.pinned
+            room, pinned = self._memory.allocate, self._memory.pinned
             self._pictures = room(2 * pairs, height, width, dtype=np.uint8)
             self._levels = room(2 * pairs, *self._half), room(2 * pairs, *self._quarter)
             self._coarse, self._flow = room(pairs, 2, *coarse), room(pairs, 2, *fine)
-            self._misfit = room(pairs, *fine)
+            self._residual = room(pairs, *fine)
             self._host_pictures = pinned(2 * pairs, height, width, dtype=np.uint8)
-            self._host_flow, self._host_misfit = pinned(pairs, 2, *fine), pinned(pairs, *fine)
+            self._host_flow, self._host_residual = pinned(pairs, 2, *fine), pinned(pairs, *fine)
 
     def __call__(self, *, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Flow (N, 2, rows, columns) and misfit (N, rows, columns) of pictures (N, H, W) uint8, N at most `pairs`: for
-        each pair what engine.patches.patch_flow gives.
+        """Flow (N, 2, rows, columns) and residual (N, rows, columns) of images (N, H, W) uint8, N at most `pairs`: as
+        engine.patch_flow.patch_flow for each pair.
         """
         count, cuda, stream = len(before), self._device.cuda, self._memory.stream
         with self._device.current("the spotter's flow"):
-            pictures, flow, misfit = (
+            pictures, flow, residual = (
                 self._host_pictures[: 2 * count],
                 self._host_flow[:count],
-                self._host_misfit[:count],
+                self._host_residual[:count],
             )
             pictures[:count], pictures[count:] = before, after
             cuda.memcpy_htod_async(self._pictures, pictures, stream)
             half, quarter = self._levels
             self._halve("halve_picture", self._pictures, half, self._size, count)
             self._halve("halve_level", half, quarter, self._half, count)
-            self._follow(self._quarter, quarter, (self._coarse, self._coarse, self._misfit), (0, 0), 1, count)
+            self._follow(self._quarter, quarter, (self._coarse, self._coarse, self._residual), (0, 0), 1, count)
             coarse = grid(self._quarter)
-            self._follow(self._half, half, (self._coarse, self._flow, self._misfit), coarse, FULL, count)
+            self._follow(self._half, half, (self._coarse, self._flow, self._residual), coarse, FULL, count)
             cuda.memcpy_dtoh_async(flow, self._flow, stream)
-            cuda.memcpy_dtoh_async(misfit, self._misfit, stream)
+            cuda.memcpy_dtoh_async(residual, self._residual, stream)
             stream.synchronize()
-            return flow.copy(), misfit.copy()
+            return flow.copy(), residual.copy()
 
     def _halve(self, kernel: str, source: int, target: int, size: tuple[int, int], count: int) -> None:
         height, width = size

@@ -5,7 +5,7 @@
 #define TILE_X 32
 #define TILE_Y 8
 #define THREADS (TILE_X * TILE_Y)
-#define MOST_CELLS 1536
+#define MAX_CELLS 1536
 #define GRID 32
 #define AXIS (GRID * GRID)  // values of one axis of a pattern
 
@@ -85,7 +85,7 @@ __device__ static void solve(float (*system)[6]) {
 extern "C" __global__ void __launch_bounds__(THREADS)
     fit_head(const unsigned char* onset, const float* flow, const float* basis, const int* cells, float* fit, int count,
              int height, int width) {
-    __shared__ float trust[MOST_CELLS], weight[MOST_CELLS], residual[MOST_CELLS], u[MOST_CELLS], v[MOST_CELLS];
+    __shared__ float trust[MAX_CELLS], weight[MAX_CELLS], residual[MAX_CELLS], u[MAX_CELLS], v[MAX_CELLS];
     __shared__ float partial[THREADS], middle[2], system[4][6];
     int thread = threadIdx.y * TILE_X + threadIdx.x;
     size_t plane = (size_t)height * width;

@@ -9,11 +9,11 @@ from merau.engine.errors import UserError
 from merau.engine.flow import face_cells, motion_basis
 from merau.engine.preprocess import FLOOR_PX, GRID
 
-MOST_CELLS = 1536
+MAX_CELLS = 1536
 KERNELS = {"fit_head": "PPPPPiii", "remove_head": "PPPPiiiii", "normalise": "PPPif"}
 
 
-class Facial:
+class PairPreprocessor:
     """Flow, removal of head motion, pattern and magnitude of up to `pairs` pairs of full crops of layout `spec`.
 
     Owns a stream and all the device memory it will need. One call at a time. Raises DeviceError where the GPU fails,
@@ -22,15 +22,15 @@ class Facial:
 
     def __init__(self, device: Device, pairs: int, spec: CropSpec) -> None:
         cells = face_cells(spec)
-        if spec.size_px % GRID or len(cells) > MOST_CELLS:
+        if spec.size_px % GRID or len(cells) > MAX_CELLS:
             raise UserError(f"CropSpec.size_px is {spec.size_px}: on the GPU choose 32, 64, 96 or 128 px.")
         self._device, self._spec, self._cells = device, spec, len(cells)
         height, width = spec.full
         self._farneback = Farneback(device, pairs, height, width)
         with device.current("preparing recognition"):
-            self._kernels = device.kernels("preprocess", KERNELS)
+            self._kernels = device.load_kernels("preprocess", KERNELS)
             self._memory = Memory(device)
-            room = self._memory.on_device
+            room = self._memory.allocate
             self._pictures = room(2 * pairs, height, width, dtype=np.uint8)
             self._flow, self._facial = room(pairs, 2, height, width), room(pairs, 2, spec.size_px, spec.size_px)
             self._fit, self._basis = room(pairs, 2, 4), room(4, height, width)
@@ -39,7 +39,7 @@ class Facial:
             device.cuda.memcpy_htod(self._at, np.ascontiguousarray(cells))
             self._host_pictures = self._memory.pinned(2 * pairs, height, width, dtype=np.uint8)
 
-    def on_device(self, onset: np.ndarray, apex: np.ndarray, pattern: int, magnitude: int, stream: object) -> None:
+    def enqueue(self, onset: np.ndarray, apex: np.ndarray, pattern: int, magnitude: int, stream: object) -> None:
         """Put into `stream`, and not waited for: pattern and magnitude of `onset` and `apex` (N, H, W) uint8, at the
         addresses of (N, 2, 32, 32) and (N, 1) float32. The same as engine.recognizer.normalise gives. To be called in
         `device.current`, and not again before `stream` is through.
@@ -48,7 +48,7 @@ class Facial:
         pictures = self._host_pictures[: 2 * count]
         pictures[:count], pictures[count:] = onset, apex
         self._device.cuda.memcpy_htod_async(self._pictures, pictures, stream)
-        self._farneback.on_device(self._pictures, self._flow, count, stream)
+        self._farneback.enqueue(self._pictures, self._flow, count, stream)
         fitted = (self._pictures, self._flow, self._basis, self._at, self._fit, self._cells, height, width)
         self._kernels["fit_head"].prepared_async_call((1, 1, count), BLOCK, stream, *fitted)
         inner = (height, width, spec.top_px, spec.side_px, spec.size_px)

@@ -12,13 +12,13 @@ import numpy as np
 
 from merau.engine.errors import UserError
 
-Answer = tuple[np.ndarray, np.ndarray]
+TrunkOutput = tuple[np.ndarray, np.ndarray]
 
 
 class Trunk(Protocol):
     """What turns flows or crops into embeddings (N, d) and Action Unit logits (N, 17); inputs by name, batch first."""
 
-    def embed(self, **inputs: np.ndarray) -> Answer: ...
+    def embed(self, **inputs: np.ndarray) -> TrunkOutput: ...
 
 
 def check_inputs(inputs: Mapping[str, np.ndarray], row: Mapping[str, tuple[int, ...]]) -> None:
@@ -35,31 +35,31 @@ def check_inputs(inputs: Mapping[str, np.ndarray], row: Mapping[str, tuple[int, 
 
 
 @dataclass
-class _Asked:
+class _Request:
     inputs: dict[str, np.ndarray]
-    answer: Future[Answer] = field(default_factory=Future)
+    answer: Future[TrunkOutput] = field(default_factory=Future)
 
 
 class Batcher:
     """`run` for all threads: a trunk's `embed`, or what else answers rows with two arrays of as many.
 
-    The first who asks waits at most `wait_s` for others, and no longer than until `most` rows are together; what `run`
-    raises is raised in each thread that asked.
+    The first who asks waits at most `wait_s` for others, and no longer than until `max_rows` rows are together; what
+    `run` raises is raised in each thread that asked.
     """
 
-    def __init__(self, run: Callable[..., Answer], *, wait_s: float = 0.002, most: int = 64) -> None:
-        self._run, self._wait_s, self._most = run, wait_s, most
-        self._asked: queue.Queue[_Asked | None] = queue.Queue()
+    def __init__(self, run: Callable[..., TrunkOutput], *, wait_s: float = 0.002, max_rows: int = 64) -> None:
+        self._run, self._wait_s, self._max_rows = run, wait_s, max_rows
+        self._asked: queue.Queue[_Request | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
-    def embed(self, **inputs: np.ndarray) -> Answer:
+    def embed(self, **inputs: np.ndarray) -> TrunkOutput:
         """So that a batcher of a trunk is a trunk."""
         return self(**inputs)
 
-    def __call__(self, **inputs: np.ndarray) -> Answer:
+    def __call__(self, **inputs: np.ndarray) -> TrunkOutput:
         """As `run`."""
-        asked = _Asked(inputs)
+        asked = _Request(inputs)
         self._asked.put(asked)
         return asked.answer.result()
 
@@ -83,11 +83,11 @@ class Batcher:
                 mine = slice(end - rows(asked), end)
                 asked.answer.set_result((first[mine], second[mine]))
 
-    def _gather(self) -> list[_Asked]:
+    def _gather(self) -> list[_Request]:
         """What is asked together; nothing at the end."""
-        batch: list[_Asked] = []
+        batch: list[_Request] = []
         until_s = float("inf")
-        while sum(map(rows, batch)) < self._most:
+        while sum(map(rows, batch)) < self._max_rows:
             try:
                 asked = self._asked.get(timeout=max(until_s - time.monotonic(), 0) if batch else None)
             except queue.Empty:
@@ -101,5 +101,5 @@ class Batcher:
         return batch
 
 
-def rows(asked: _Asked) -> int:
+def rows(asked: _Request) -> int:
     return len(next(iter(asked.inputs.values())))

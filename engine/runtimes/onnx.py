@@ -11,9 +11,9 @@ OUTPUTS = ["embedding", "au_logits"]
 class OnnxTrunk:
     """An ONNX model given as bytes; `plainly` for FP8. Raises UserError where ONNX Runtime cannot build it."""
 
-    def __init__(self, model: bytes, *, plainly: bool = False) -> None:
+    def __init__(self, model: bytes, *, allow_fusions: bool = True) -> None:
         try:
-            self.session = session(model, plainly=plainly)
+            self.session = create_session(model, allow_fusions=allow_fusions)
         except Exception as error:  # onnxruntime raises its own types, none of them public
             raise UserError(f"The bundle's trunk cannot be run by onnxruntime {ort.__version__}: {error}") from error
 
@@ -23,10 +23,10 @@ class OnnxTrunk:
         return embedding, au_logits
 
 
-def session(model: bytes, *, plainly: bool = False) -> ort.InferenceSession:
+def create_session(model: bytes, *, allow_fusions: bool = True) -> ort.InferenceSession:
     """`model` on the CPU, in one thread; `plainly` leaves out the fusions that FP8 round ReLU does not survive."""
     options = ort.SessionOptions()
-    if plainly:
+    if not allow_fusions:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

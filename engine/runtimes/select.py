@@ -17,7 +17,7 @@ from merau.engine.runtimes.batching import Batcher, Trunk
 from merau.engine.runtimes.onnx import OnnxTrunk
 
 DEVICES = ("auto", "cpu", "cuda")
-MOST_SPOTTED = 32  # pairs in one run of the spotter's flow
+MAX_SPOTTER_PAIRS = 32  # pairs in one run of the spotter's flow
 
 _shared: dict[tuple[str, str], Batcher] = {}  # engines that run, by bundle and precision: all cameras use one
 _sharing = threading.Lock()
@@ -75,23 +75,23 @@ def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, RuntimeInfo]:
     precision = "fp16" if precision == "fp32" else precision
     with _sharing:
         if (bundle.sha256, precision) not in _shared:
-            _shared[bundle.sha256, precision] = Batcher(started(bundle, precision).embed)
+            _shared[bundle.sha256, precision] = Batcher(load_engine(bundle, precision).embed)
         trunk = _shared[bundle.sha256, precision]
-    trt = tensorrt.library()
-    return trunk, RuntimeInfo("cuda", tensorrt.called(trt), precision, f"{device().gpu.name}, {probe.why}")
+    trt = tensorrt.load_library()
+    return trunk, RuntimeInfo("cuda", tensorrt.library_version(trt), precision, f"{device().gpu.name}, {probe.why}")
 
 
-def started(bundle: Bundle, precision: str) -> Trunk:
+def load_engine(bundle: Bundle, precision: str) -> Trunk:
     """The engine on the GPU; one from the cache that does not load is built again."""
     arch = device().gpu.arch
     path, plan = tensorrt.cached_engine(bundle, precision, arch)
     with suppress(DeviceError):
-        return trunk_of(bundle, plan)
+        return create_trunk(bundle, plan)
     path.unlink(missing_ok=True)  # not while the error is handled: it holds the memory that the first try took
-    return trunk_of(bundle, tensorrt.cached_engine(bundle, precision, arch)[1])
+    return create_trunk(bundle, tensorrt.cached_engine(bundle, precision, arch)[1])
 
 
-def trunk_of(bundle: Bundle, plan: bytes) -> Trunk:
+def create_trunk(bundle: Bundle, plan: bytes) -> Trunk:
     if not takes_crops(bundle):
         return tensorrt.TensorRtTrunk(device(), plan)
     from merau.engine.runtimes.tensorrt_crops import CropTrunk
@@ -119,4 +119,4 @@ def patch_flow_on_gpu(height: int, width: int) -> Batcher:
 def _patch_flow(height: int, width: int) -> Batcher:
     from merau.engine.cuda.patch_flow import PatchFlow
 
-    return Batcher(PatchFlow(device(), MOST_SPOTTED, height, width), wait_s=0, most=MOST_SPOTTED)
+    return Batcher(PatchFlow(device(), MAX_SPOTTER_PAIRS, height, width), wait_s=0, max_rows=MAX_SPOTTER_PAIRS)

@@ -18,13 +18,13 @@ from merau.engine import cache
 from merau.engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
 from merau.engine.cuda.device import Device, Memory
 from merau.engine.errors import DeviceError, UserError
-from merau.engine.runtimes.batching import Answer, check_inputs
+from merau.engine.runtimes.batching import TrunkOutput, check_inputs
 from merau.engine.runtimes.onnx import OUTPUTS
 
 LIBRARIES = {"tensorrt": 11, "tensorrt_rtx": 1}  # and the version from which on graphs are typed as described above
 OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on TensorRT has the precision
 GRAPHS = {"fp16": "fp32", "int8": "int8", "fp8": "fp8"}  # the bundle's trunk that an engine is built from
-USUAL_BATCH, MOST_BATCH = 8, 64
+USUAL_BATCH, MAX_BATCH = 8, 64
 WORKSPACE_BYTES = 256 << 20
 RECIPE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # of engines: they are built in under a second
 
@@ -37,40 +37,40 @@ class TensorRtTrunk:
     """
 
     def __init__(self, device: Device, plan: bytes) -> None:
-        trt, self._device = library(), device
+        trt, self._device = load_library(), device
         with device.current("loading a TensorRT engine"):
             self._log = _log(trt)
             runtime = trt.Runtime(self._log)
             self._engine = runtime.deserialize_cuda_engine(plan)
             if self._engine is None:
-                raise DeviceError(f"{device.gpu.name} cannot load the TensorRT engine: {self._log.told()}")
+                raise DeviceError(f"{device.gpu.name} cannot load the TensorRT engine: {self._log.drain()}")
             self._runtime, self._memory = runtime, Memory(device)
             self.stream = self._memory.stream
             self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
             if self._context is None:
-                raise DeviceError(f"{device.gpu.name} cannot run the TensorRT engine: {self._log.told()}")
+                raise DeviceError(f"{device.gpu.name} cannot run the TensorRT engine: {self._log.drain()}")
             scratch_bytes = max(self._engine.device_memory_size_v2, 1)
-            self._context.set_device_memory(self._memory.on_device(scratch_bytes, dtype=np.uint8), scratch_bytes)
+            self._context.set_device_memory(self._memory.allocate(scratch_bytes, dtype=np.uint8), scratch_bytes)
             self._host: dict[str, np.ndarray] = {}  # by the names of the engine's inputs and outputs
             self.address: dict[str, int] = {}
             for name in (self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)):
                 shape = tuple(self._engine.get_tensor_shape(name))[1:]
-                with device.told(f"making room for {name!r}"):
-                    self._host[name] = self._memory.pinned(MOST_BATCH, *shape)
-                    self.address[name] = self._memory.on_device(MOST_BATCH, *shape)
+                with device.driver_errors(f"making room for {name!r}"):
+                    self._host[name] = self._memory.pinned(MAX_BATCH, *shape)
+                    self.address[name] = self._memory.allocate(MAX_BATCH, *shape)
                 self._context.set_tensor_address(name, self.address[name])
             self._inputs = [name for name in self.address if name not in OUTPUTS]
 
-    def embed(self, **inputs: np.ndarray) -> Answer:
-        """As OnnxTrunk.embed; more than MOST_BATCH rows go in several runs."""
+    def embed(self, **inputs: np.ndarray) -> TrunkOutput:
+        """As OnnxTrunk.embed; more than MAX_BATCH rows go in several runs."""
         check_inputs(inputs, {name: self._host[name].shape[1:] for name in self._inputs})
         parts = []
-        for start in range(0, len(inputs["flow"]), MOST_BATCH):
-            parts.append(self._run({name: value[start : start + MOST_BATCH] for name, value in inputs.items()}))
+        for start in range(0, len(inputs["flow"]), MAX_BATCH):
+            parts.append(self._run({name: value[start : start + MAX_BATCH] for name, value in inputs.items()}))
         embedding, au_logits = (np.concatenate(column) for column in zip(*parts, strict=True))
         return embedding, au_logits
 
-    def _run(self, inputs: dict[str, np.ndarray]) -> Answer:
+    def _run(self, inputs: dict[str, np.ndarray]) -> TrunkOutput:
         count = len(inputs["flow"])
         with self._device.current("recognition"):
             for name, value in inputs.items():
@@ -78,7 +78,7 @@ class TensorRtTrunk:
                 self._device.cuda.memcpy_htod_async(self.address[name], self._host[name][:count], self.stream)
             return self.answer(count)
 
-    def answer(self, count: int) -> Answer:
+    def answer(self, count: int) -> TrunkOutput:
         """Run on the first `count` rows of what lies at the inputs' `address` or is on its way there in `stream`.
 
         To be called in `device.current`.
@@ -88,7 +88,7 @@ class TensorRtTrunk:
             if not self._context.set_input_shape(name, shape):
                 raise DeviceError(f"The engine refuses input {name!r} of shape {shape}.")
         if not self._context.execute_async_v3(self.stream.handle):
-            told = self._log.told()
+            told = self._log.drain()
             raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run: {told}")
         for name in OUTPUTS:
             self._device.cuda.memcpy_dtoh_async(self._host[name][:count], self.address[name], self.stream)
@@ -108,27 +108,27 @@ def cached_engine(bundle: Bundle, precision: str, arch: str, *, folder: Path | N
     The name holds what an engine depends on: the bundle's hash, TensorRT's version, architecture, precision and this
     module's own recipe.
     """
-    trt = library()
+    trt = load_library()
     name = f"{bundle.sha256[:16]}-{trt.__name__}-{trt.__version__}-{arch}-{precision}-{RECIPE}.engine"
     path = (folder or cache.folder() / "engines") / name
     plan = cache.read(path)
     if plan is None:
-        plan = build(graph(bundle, precision), precision, arch)
+        plan = build_engine(engine_graph(bundle, precision), precision, arch)
         cache.write(path, plan)
     return path, plan
 
 
-def graph(bundle: Bundle, precision: str) -> bytes:
+def engine_graph(bundle: Bundle, precision: str) -> bytes:
     """The ONNX that an engine of `precision` is built from, float32 at its ends."""
     if precision not in GRAPHS:
         raise UserError(f"Precision is {precision!r}: choose one of {', '.join(GRAPHS)}.")
     trunk = (TRUNKS | EXTRA_TRUNKS)[GRAPHS[precision]]
     if trunk not in bundle.content:
         raise UserError(f"Bundle {bundle.name} has no {trunk}: merau-lab quantize --precision {precision} writes it.")
-    return bundle.content[trunk] if precision == "fp8" else half(bundle.content[trunk])
+    return bundle.content[trunk] if precision == "fp8" else to_fp16(bundle.content[trunk])
 
 
-def half(model: bytes) -> bytes:
+def to_fp16(model: bytes) -> bytes:
     """`model` in half precision, scales of Q/DQ pairs too."""
     try:
         import onnx
@@ -139,9 +139,9 @@ def half(model: bytes) -> bytes:
     return bytes(converted.SerializeToString())
 
 
-def build(model: bytes, precision: str, arch: str) -> bytes:
-    """An engine for batches up to MOST_BATCH. Raises UserError where TensorRT cannot build it for `arch` ("sm_89")."""
-    trt = library()
+def build_engine(model: bytes, precision: str, arch: str) -> bytes:
+    """An engine for batches up to MAX_BATCH. Raises UserError where TensorRT cannot build it for `arch` ("sm_89")."""
+    trt = load_library()
     if not (number := re.fullmatch(r"sm_(\d+)", arch)):
         raise UserError(f"Architecture is {arch!r}: write it like sm_89.")
     if int(number[1]) < OLDEST[precision]:
@@ -158,11 +158,11 @@ def build(model: bytes, precision: str, arch: str) -> bytes:
     profile = builder.create_optimization_profile()
     for given in (network.get_input(i) for i in range(network.num_inputs)):
         shape = tuple(given.shape)[1:]
-        profile.set_shape(given.name, (1, *shape), (USUAL_BATCH, *shape), (MOST_BATCH, *shape))
+        profile.set_shape(given.name, (1, *shape), (USUAL_BATCH, *shape), (MAX_BATCH, *shape))
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise UserError(f"{called(trt)} cannot build {precision.upper()} for {arch}: {log.told()}")
+        raise UserError(f"{library_version(trt)} cannot build {precision.upper()} for {arch}: {log.drain()}")
     return bytes(plan)
 
 
@@ -174,21 +174,23 @@ def _aim(trt: Any, config: Any, arch: str) -> None:
         here = [gpu.arch for gpu in driver.probe().gpus]
         if arch not in here[:1]:
             raise UserError(
-                f"{called(trt)} builds for this machine's GPU only ({here[0] if here else 'none'}), not {arch}."
+                f"{library_version(trt)} builds only for the GPU of this machine ({', '.join(here[:1]) or 'none'}), "
+                f"not {arch}."
             )
         return
     capability = getattr(trt.ComputeCapability, arch.replace("sm_", "SM"), None)
     if capability is None:
         known = [f"sm_{name[2:]}" for name in sorted(dir(trt.ComputeCapability)) if name.startswith("SM")]
         raise UserError(
-            f"{called(trt)} builds for {', '.join(known)}, not {arch}: install TensorRT 11 where such a GPU is."
+            f"{library_version(trt)} builds for {', '.join(known)}, not {arch}: "
+            "install TensorRT 11 on a machine with such a GPU."
         )
     config.num_compute_capabilities = 1
     config.set_compute_capability(capability, 0)
 
 
 @lru_cache
-def library() -> Any:
+def load_library() -> Any:
     """`tensorrt` or else `tensorrt_rtx`. Raises DeviceError where neither is installed, or they are too old."""
     for name, oldest in LIBRARIES.items():
         try:
@@ -200,7 +202,7 @@ def library() -> Any:
     raise DeviceError("TensorRT 11 or TensorRT for RTX is missing: pip install 'merau-live[gpu]'.")
 
 
-def called(trt: Any) -> str:
+def library_version(trt: Any) -> str:
     """Its name and version."""
     return f"{trt.__name__} {trt.__version__}"
 
@@ -218,7 +220,7 @@ def _log_class(trt: Any) -> type:
             if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 self.lines.append(line)
 
-        def told(self) -> str:
+        def drain(self) -> str:
             told = " ".join(self.lines).rstrip(".") or "TensorRT does not say why"
             self.lines.clear()
             return f"{told}."

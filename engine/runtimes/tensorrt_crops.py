@@ -4,11 +4,11 @@ import numpy as np
 
 from merau.engine.crop import CropSpec
 from merau.engine.cuda.device import Device
-from merau.engine.cuda.preprocess import Facial
-from merau.engine.runtimes.batching import Answer, check_inputs
+from merau.engine.cuda.preprocess import PairPreprocessor
+from merau.engine.runtimes.batching import TrunkOutput, check_inputs
 from merau.engine.runtimes.tensorrt import TensorRtTrunk
 
-MOST_PAIRS = 32  # in one run: about 100 MB of the device
+MAX_PAIRS = 32  # in one run: about 100 MB of the device
 
 
 class CropTrunk:
@@ -19,27 +19,27 @@ class CropTrunk:
 
     def __init__(self, device: Device, plan: bytes, spec: CropSpec) -> None:
         self._device, self._engine, self._spec = device, TensorRtTrunk(device, plan), spec
-        self._facial = Facial(device, MOST_PAIRS, spec)
+        self._preprocessor = PairPreprocessor(device, MAX_PAIRS, spec)
 
-    def embed(self, **inputs: np.ndarray) -> Answer:
+    def embed(self, **inputs: np.ndarray) -> TrunkOutput:
         """`onset` and `apex`, full crops (N, H, W) uint8; gives embeddings (N, d) and Action Unit logits (N, 17).
 
         Raises UserError where it is given anything else.
         """
         check_inputs(inputs, dict.fromkeys(("onset", "apex"), self._spec.full))
         parts = []
-        for start in range(0, len(inputs["onset"]), MOST_PAIRS):
-            parts.append(self._run(**{name: value[start : start + MOST_PAIRS] for name, value in inputs.items()}))
+        for start in range(0, len(inputs["onset"]), MAX_PAIRS):
+            parts.append(self._run(**{name: value[start : start + MAX_PAIRS] for name, value in inputs.items()}))
         embedding, au_logits = (np.concatenate(column) for column in zip(*parts, strict=True))
         return embedding, au_logits
 
-    def _run(self, onset: np.ndarray, apex: np.ndarray) -> Answer:
+    def _run(self, onset: np.ndarray, apex: np.ndarray) -> TrunkOutput:
         engine = self._engine
         with self._device.current("recognition"):
-            self._facial.on_device(onset, apex, engine.address["flow"], engine.address["magnitude"], engine.stream)
+            self._preprocessor.enqueue(onset, apex, engine.address["flow"], engine.address["magnitude"], engine.stream)
             return engine.answer(len(onset))
 
     def close(self) -> None:
         """Give the device's memory back."""
         self._engine.close()  # first: it waits for its stream, in which the kernels work as well
-        self._facial.close()
+        self._preprocessor.close()

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import onnxruntime
 
-from merau.calib.domain import LEAST, gap, reference
+from merau.calib.domain import MIN_SAMPLES, domain_distance, domain_embeddings
 from merau.engine import bundle as bundles
 from merau.engine.cuda import driver
 from merau.engine.recognizer import Recognizer
@@ -58,13 +58,15 @@ def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, An
 
 def domain(store: Path, bundle: bundles.Bundle) -> list[dict[str, Any]]:
     """For each session of a store how far its events lie from what the bundle was trained on (calib.domain)."""
-    trained_on = reference(bundle)
+    trained_on = domain_embeddings(bundle)
     found = []
     for session in read_sessions(store):
         events = [e for e in read_events(store, session.id) if e.embedding and e.bundle_sha256 == bundle.sha256]
         gauged: dict[str, Any] = {"session": session.id, "source": session.source, "samples": len(events)}
-        if len(events) >= LEAST:
-            measured = gap(np.stack([np.frombuffer(e.embedding or b"", np.float32) for e in events]), trained_on)
+        if len(events) >= MIN_SAMPLES:
+            measured = domain_distance(
+                np.stack([np.frombuffer(e.embedding or b"", np.float32) for e in events]), trained_on
+            )
             gauged |= {"mmd2": round(measured.mmd2, 4), "p_value": round(measured.p_value, 3)}
         found.append(gauged)
     return found
@@ -132,6 +134,6 @@ def _told(tree: dict[str, Any]) -> str:
 def _gauged(session: dict[str, Any]) -> str:
     said = f"session {session['session']}, {session['source']}: "
     if "mmd2" not in session:
-        return f"{said}{session['samples']} expressions judged by this bundle, {LEAST} are needed"
+        return f"{said}{session['samples']} expressions judged by this bundle, {MIN_SAMPLES} are needed"
     chance = "further than chance explains" if session["p_value"] < 0.05 else "no further than chance explains"
     return f"{said}MMD^2 {session['mmd2']} from the training domain, p {session['p_value']}: {chance}"

@@ -11,7 +11,16 @@ import numpy as np
 
 from merau.engine.crop import LAYOUT, CropSpec, apply, compose
 from merau.engine.flow import fit_motion, motion_basis, on_face
-from merau.engine.patch_flow import FULL, SIDE, STRIDE, Patched, patch_flow, patch_means, patch_texture, patched
+from merau.engine.patch_flow import (
+    FULL,
+    SIDE,
+    STRIDE,
+    PatchPyramid,
+    build_pyramid,
+    patch_flow,
+    patch_means,
+    patch_texture,
+)
 from merau.stream.align import Crop
 
 CELLS = (15, 14)  # rows and columns of cells in the full crop; a patch covers 2 x 2 cells
@@ -36,7 +45,7 @@ class FrameFeatures:
     """
 
     crop: Crop
-    patches: Patched
+    patches: PatchPyramid
     trust: np.ndarray
     aperture: float
     mouth_px: float
@@ -65,7 +74,7 @@ def extract(crop: Crop) -> FrameFeatures:
         math.dist(*ends) for ends in crop.landmarks[OPENINGS].tolist()
     )
     aperture = (lids / corners + other_lids / other_corners) / 2
-    patches = patched(crop.grey)
+    patches = build_pyramid(crop.grey)
     return FrameFeatures(crop, patches, patch_texture(patches), aperture, mouth_px)
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from merau.calib.domain import gap
+from merau.calib.domain import domain_distance
 from merau.engine.errors import UserError
 
 
 def test_samples_of_one_domain_show_no_gap():
     rng = np.random.default_rng(0)
-    found = gap(rng.normal(0, 1, (80, 12)), rng.normal(0, 1, (400, 12)))
+    found = domain_distance(rng.normal(0, 1, (80, 12)), rng.normal(0, 1, (400, 12)))
     assert abs(found.mmd2) < 0.02
     assert found.p_value > 0.05
     assert found.samples == 80
@@ -16,7 +16,7 @@ def test_samples_of_one_domain_show_no_gap():
 def test_a_shifted_domain_shows_and_shows_more_the_further_it_is():
     rng = np.random.default_rng(0)
     reference = rng.normal(0, 1, (200, 12))
-    near, far = (gap(rng.normal(shift, 1, (80, 12)), reference) for shift in (0.3, 1.0))
+    near, far = (domain_distance(rng.normal(shift, 1, (80, 12)), reference) for shift in (0.3, 1.0))
     assert near.p_value < 0.05
     assert far.p_value < 0.01
     assert far.mmd2 > 2 * near.mmd2
@@ -24,4 +24,4 @@ def test_a_shifted_domain_shows_and_shows_more_the_further_it_is():
 
 def test_a_handful_of_samples_says_nothing():
     with pytest.raises(UserError, match="needs 10 samples, 4 are there"):
-        gap(np.zeros((4, 3)), np.zeros((50, 3)))
+        domain_distance(np.zeros((4, 3)), np.zeros((50, 3)))

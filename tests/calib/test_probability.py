@@ -22,7 +22,7 @@ def test_the_temperature_that_was_put_in_is_found():
 
 def test_a_bias_and_a_temperature_that_were_put_in_are_found():
     logits, labels = honest(20_000)
-    bias, temperature = probability.fit_bias_and_temperature(2 * probability.biased(logits, 0.5), labels)
+    bias, temperature = probability.fit_bias_and_temperature(2 * probability.add_class_bias(logits, 0.5), labels)
     assert bias == pytest.approx(-1, abs=0.1)
     assert temperature == pytest.approx(2, rel=0.05)
 
@@ -35,8 +35,8 @@ def test_a_slope_and_an_offset_that_were_put_in_are_found_where_little_is_true()
     slope, offset = probability.fit_slope_and_offset(2 * logits + 1, truth, weights)
     assert slope == pytest.approx(0.5, rel=0.05)
     assert offset == pytest.approx(-0.5, abs=0.1)
-    confident = probability.calibration_gap(1 / (1 + np.exp(-(2 * logits + 1))), truth)
-    scaled = probability.calibration_gap(1 / (1 + np.exp(-(slope * (2 * logits + 1) + offset))), truth)
+    confident = probability.binned_calibration_error(1 / (1 + np.exp(-(2 * logits + 1))), truth)
+    scaled = probability.binned_calibration_error(1 / (1 + np.exp(-(slope * (2 * logits + 1) + offset))), truth)
     assert confident > 0.05
     assert scaled < 0.01
 
@@ -57,12 +57,12 @@ def test_what_lies_outside_of_the_range_of_doubt_is_wrong_as_seldom_as_was_chose
     rng = np.random.default_rng(0)
     truth = rng.random(20_000) < 0.5
     probability_of_it = softmax(np.column_stack([np.zeros(20_000), rng.normal(0, 1.5, 20_000) + 2 * truth - 1]))[:, 1]
-    low, high = probability.range_of_doubt(probability_of_it, truth, missed=0.01, false=0.1)
+    low, high = probability.ambiguous_interval(probability_of_it, truth, missed=0.01, false=0.1)
     assert low < high
     assert (probability_of_it[truth] < low).mean() == pytest.approx(0.01, abs=0.001)
     assert (probability_of_it[~truth] > high).mean() == pytest.approx(0.1, abs=0.001)
     with pytest.raises(UserError, match="samples without"):
-        probability.range_of_doubt(probability_of_it[truth], truth[truth], missed=0.01, false=0.1)
+        probability.ambiguous_interval(probability_of_it[truth], truth[truth], missed=0.01, false=0.1)
 
 
 def test_calibration_error_is_small_for_the_truth_and_large_for_overconfidence():
@@ -76,7 +76,7 @@ def test_reliability_is_said_and_seen_by_bin_without_those_that_are_empty():
     assert said == pytest.approx([0.15, 0.95])
     assert seen.tolist() == [0.5, 1]
     assert count.tolist() == [2, 2]
-    assert probability.diagram(said, seen, count / 4).count("<rect") == 2
+    assert probability.reliability_svg(said, seen, count / 4).count("<rect") == 2
 
 
 def test_at_the_threshold_the_error_is_the_chosen_risk():

@@ -5,7 +5,16 @@ import numpy as np
 import onnx
 import pytest
 
-from merau.calib.quantize import METHODS, Gate, answers, best_limit, cost, picture, quantisable, quantize
+from merau.calib.quantize import (
+    METHODS,
+    AccuracyGate,
+    best_limit,
+    quantizable_layers,
+    quantization_error,
+    quantize,
+    run_trunk,
+    sensitivity_svg,
+)
 from merau.engine.errors import UserError
 
 FP32 = Path(str(files("merau.engine"))) / "bundles" / "default" / "trunk.fp32.onnx"
@@ -24,9 +33,9 @@ BATCHES = [batch(i) for i in range(4)]
 def test_int8_keeps_the_embedding(method, tmp_path):
     report = quantize(FP32, tmp_path / "int8.onnx", BATCHES, method=method, held_out=batch(8))
     assert not any(layer.kept for layer in report.layers)
-    exact, rounded = (answers(onnx.load(path), batch(9)) for path in (FP32, tmp_path / "int8.onnx"))
+    exact, rounded = (run_trunk(onnx.load(path), batch(9)) for path in (FP32, tmp_path / "int8.onnx"))
     assert report.cost.cosine > 0.99
-    assert cost(exact, rounded).cosine == pytest.approx(report.cost.cosine, abs=0.005)
+    assert quantization_error(exact, rounded).cosine == pytest.approx(report.cost.cosine, abs=0.005)
 
 
 def test_fp8_keeps_the_embedding(tmp_path):
@@ -40,7 +49,7 @@ def test_weights_are_symmetric_per_channel_and_biases_stay(tmp_path):
     quantize(FP32, tmp_path / "int8.onnx", BATCHES)
     before, after = onnx.load(FP32), onnx.load(tmp_path / "int8.onnx")
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in after.graph.initializer}
-    for node in quantisable(before):
+    for node in quantizable_layers(before):
         weights, scale = constants[f"{node.input[1]}_q"], constants[f"{node.input[1]}_scale"]
         assert weights.dtype == np.int8
         assert abs(weights).max() == 127
@@ -51,12 +60,14 @@ def test_weights_are_symmetric_per_channel_and_biases_stay(tmp_path):
 
 def test_sensitive_layers_stay_in_fp32_until_the_gate_is_passed(tmp_path):
     free = quantize(FP32, tmp_path / "free.onnx", BATCHES)
-    strict = quantize(FP32, tmp_path / "strict.onnx", BATCHES, limits=Gate(least_cosine=1 - (1 - free.cost.cosine) / 2))
+    strict = quantize(
+        FP32, tmp_path / "strict.onnx", BATCHES, limits=AccuracyGate(min_cosine=1 - (1 - free.cost.cosine) / 2)
+    )
     kept = {layer.name: layer.error for layer in strict.layers if layer.kept}
     assert kept
     assert min(kept.values()) >= max(layer.error for layer in strict.layers if not layer.kept)
     assert strict.cost.cosine > free.cost.cosine
-    assert "kept in FP32" in picture(strict)
+    assert "kept in FP32" in sensitivity_svg(strict)
 
 
 def test_a_score_that_drops_too_far_is_refused(tmp_path):

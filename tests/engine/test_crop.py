@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merau.engine.crop import CropSpec, anchors, apply, compose, cut, layout_transform, similarity
+from merau.engine.crop import CropSpec, anchors, apply, compose, crop_face, layout_transform, similarity
 from merau.engine.errors import UserError
 from merau.trainers.data.synth.clips import ASTRONAUT
 
@@ -42,7 +42,7 @@ def test_a_face_of_any_size_is_cut_at_the_same_place_to_a_fraction_of_a_pixel(fa
     size = (round(smooth.shape[1] * factor), round(smooth.shape[0] * factor))
     large = cv2.warpAffine(smooth, larger, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     back = cv2.invertAffineTransform(larger)
-    one, other = cut(smooth, to_crop, SPEC), cut(large, compose(to_crop, back), SPEC)
+    one, other = crop_face(smooth, to_crop, SPEC), crop_face(large, compose(to_crop, back), SPEC)
     inner = SPEC.inner
     shift, _ = cv2.phaseCorrelate(one[inner].astype(np.float64), other[inner].astype(np.float64))
     assert shift == pytest.approx((0, 0), abs=0.03)
@@ -50,7 +50,7 @@ def test_a_face_of_any_size_is_cut_at_the_same_place_to_a_fraction_of_a_pixel(fa
 
 def test_a_crop_beyond_the_picture_repeats_its_border():
     image = np.full((60, 60, 3), 90, np.uint8)
-    crop = cut(image, turn(1.0, 0, (100, 100)), SPEC)
+    crop = crop_face(image, turn(1.0, 0, (100, 100)), SPEC)
     assert crop.shape == (180, 168, 3)
     assert np.all(crop == 90)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from merau.calib.probability import biased, fit_temperature
+from merau.calib.probability import add_class_bias, fit_temperature
 from merau.engine.crop import CropSpec
 from merau.engine.heads import softmax
 from merau.engine.preprocess import APEX_PX, GRID, split_pattern_and_magnitude
@@ -56,9 +56,9 @@ def test_the_worse_of_two_cameras_keeps_its_errors_within_the_risk():
     label = rng.integers(0, 4, 8000)
     good, bad = (s * np.eye(4)[label] + rng.normal(0, 1, (8000, 4)) for s in (4, 2))
     shift, fitted = fit_calibration([(good, label), (bad, label)])
-    assert fitted["temperature"] == max(fit_temperature(biased(logits, shift), label) for logits in (good, bad))
+    assert fitted["temperature"] == max(fit_temperature(add_class_bias(logits, shift), label) for logits in (good, bad))
     for logits in (good, bad):
-        said = softmax(biased(logits, shift) / fitted["temperature"])
+        said = softmax(add_class_bias(logits, shift) / fitted["temperature"])
         wrong = (said.argmax(1) != label)[said.max(1) >= fitted["threshold"]]
         assert wrong.mean() <= RISK
         none, shown = said[label == 3, -1], said[label < 3, -1]

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.svm import LinearSVC
 
-from merau.calib.probability import diagram
+from merau.calib.probability import reliability_svg
 from merau.trainers.evaluate.run import Run
 from merau.trainers.evaluate.task import Task
 
@@ -133,7 +133,9 @@ def confusion(name: str, part: dict[str, Any], classes: Sequence[str]) -> str:
 
 def reliability(measured: dict[str, Any]) -> str:
     bins = [each for each in measured["bins"] if each["samples"] >= LEAST_IN_BIN]
-    drawn = diagram(*(np.array([each[column] for each in bins]) for column in ("confidence", "accuracy", "share")))
+    drawn = reliability_svg(
+        *(np.array([each[column] for each in bins]) for column in ("confidence", "accuracy", "share"))
+    )
     return (
         f"<figure><h3>Reliability: ECE {measured['ece']:.3f}</h3>{drawn}"
         "<figcaption>Line: accuracy; bars: share of the answers. Tenths of confidence with fewer than "

@@ -10,7 +10,7 @@ import torch
 from joblib import cpu_count
 from tqdm import tqdm
 
-from merau.calib.domain import LEAST, gap
+from merau.calib.domain import MIN_SAMPLES, domain_distance
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
@@ -128,10 +128,10 @@ def run_on(
 
 def gaps(task: Task, predictions: Predictions) -> list[dict[str, Any]]:
     """How far the embeddings of each two databases lie apart; databases of too few samples are left out."""
-    rows = {name: rows for name, rows in task.rows_by_database().items() if len(rows) >= LEAST}
+    rows = {name: rows for name, rows in task.rows_by_database().items() if len(rows) >= MIN_SAMPLES}
     measured = []
     for one, other in combinations(rows, 2):
-        apart = gap(predictions.embedding[rows[one]], predictions.embedding[rows[other]])
+        apart = domain_distance(predictions.embedding[rows[one]], predictions.embedding[rows[other]])
         measured.append({"one": one, "other": other, "mmd2": summary.rounded(apart.mmd2), "p": apart.p_value})
     return measured
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from merau.calib.domain import LEAST, gap, reference
-from merau.calib.probability import calibration_gap, diagram, expected_calibration_error, reliability
+from merau.calib.domain import MIN_SAMPLES, domain_distance, domain_embeddings
+from merau.calib.probability import binned_calibration_error, expected_calibration_error, reliability, reliability_svg
 from merau.engine import heads
 from merau.engine.bundle import DOMAIN, Bundle
 from merau.engine.errors import UserError
@@ -46,7 +46,7 @@ def picture(recognizer: Recognizer, data: Flows) -> str:
     embedding, _ = recognizer.trunk.embed(**trunk_inputs(recognizer.apex_px, data.flow, known=data.known))
     said = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
     confidence, accuracy, count = reliability(said.max(1), said.argmax(1) == data.label, bins=10)
-    return diagram(confidence, accuracy, count / count.sum())
+    return reliability_svg(confidence, accuracy, count / count.sum())
 
 
 def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def score(recognizer: Recognizer, data: Flows, apex: np.ndarray | None = None) -
         },
         "au_auc": rounded({au: auc(aus[:, i], au_logits[:, i]) for i, au in enumerate(units)}),
         "au_f1": rounded({au: f1(aus[:, i], shown[:, i] > 0.5) for i, au in enumerate(units)}),
-        "au_ece": round(calibration_gap(shown.ravel(), aus.ravel()), 4),
+        "au_ece": round(binned_calibration_error(shown.ravel(), aus.ravel()), 4),
         "ece": round(expected_calibration_error(probabilities, label), 4),
         "answered": answered(label, said, sure),
         "expressions_answered": answered(*(column[said < none] for column in (label, said, sure))),
@@ -85,9 +85,9 @@ def distance(expressions: np.ndarray, bundle: Bundle) -> dict[str, float]:
     """MMD^2 and its p-value between the embeddings (n, d) of `expressions` and those that `bundle` holds of its own
     domain, expressions too; empty without such samples, or of fewer than can be compared.
     """
-    if DOMAIN not in bundle.content or len(expressions) < LEAST:
+    if DOMAIN not in bundle.content or len(expressions) < MIN_SAMPLES:
         return {}
-    apart = gap(expressions, reference(bundle))
+    apart = domain_distance(expressions, domain_embeddings(bundle))
     return {"mmd2": round(apart.mmd2, 4), "p": round(apart.p_value, 3)}
 
 

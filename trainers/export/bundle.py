@@ -167,10 +167,12 @@ def fit_calibration(
     logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
     weights = np.concatenate([deployment_weights(label == said.shape[1] - 1) for said, label in answers])
     shift, _ = probability.fit_bias_and_temperature(logits, labels, weights)
-    temperature = max(probability.fit_temperature(probability.biased(said, shift), label) for said, label in answers)
+    temperature = max(
+        probability.fit_temperature(probability.add_class_bias(said, shift), label) for said, label in answers
+    )
     thresholds, doubts = [], []
     for said, label in answers:
-        probabilities = heads.softmax(probability.biased(said, shift) / temperature)
+        probabilities = heads.softmax(probability.add_class_bias(said, shift) / temperature)
         named = probabilities.argmax(1) < said.shape[1] - 1
         thresholds += [
             probability.uncertain_threshold(probabilities[asked], label[asked], risk=risk)
@@ -178,7 +180,7 @@ def fit_calibration(
         ]
         none = label == said.shape[1] - 1
         doubts.append(
-            probability.range_of_doubt(probabilities[:, -1], none, missed=FALSE_SOMETHING, false=FALSE_NOTHING)
+            probability.ambiguous_interval(probabilities[:, -1], none, missed=FALSE_SOMETHING, false=FALSE_NOTHING)
         )
     something, nothing = zip(*doubts, strict=True)
     return shift, {

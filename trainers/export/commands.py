@@ -40,7 +40,7 @@ def bundle_folder(name: str) -> Path:
 
 
 def run_quantize(options: argparse.Namespace) -> None:
-    from merau.calib.quantize import picture
+    from merau.calib.quantize import sensitivity_svg
     from merau.engine import bundle as bundles
     from merau.trainers.data import labelled
     from merau.trainers.export.bundle import RISK, quantize_trunk
@@ -64,7 +64,7 @@ def run_quantize(options: argparse.Namespace) -> None:
     document = {"bundle": bundle.name, **report.document, "calibration": card["calibration"]}
     if options.report:
         options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(picture(report), encoding="utf-8")
+        options.report.write_text(sensitivity_svg(report), encoding="utf-8")
         options.report.with_suffix(".json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(document, indent=2))
 
@@ -79,12 +79,12 @@ def move(draft: Path, folder: Path) -> None:
 def run_build(options: argparse.Namespace) -> None:
     from merau.engine import bundle as bundles
     from merau.engine.cuda import driver
-    from merau.engine.runtimes.tensorrt import cached_engine, called, library
+    from merau.engine.runtimes.tensorrt import cached_engine, library_version, load_library
 
     probe = driver.probe()
     if not options.arch and not probe.gpus:
         raise UserError(f"Say for which GPU with --arch: {probe.why}.")
     arch = options.arch or probe.gpus[0].arch
     path, plan = cached_engine(bundles.load(bundle_folder(options.bundle)), options.precision, arch, folder=options.out)
-    built = {"engine": str(path), "bytes": len(plan), "runtime": called(library())}
+    built = {"engine": str(path), "bytes": len(plan), "runtime": library_version(load_library())}
     print(json.dumps(built | {"precision": options.precision, "arch": arch}))

@@ -13,7 +13,7 @@ from merau.engine.cuda.device import Device, Memory
 from merau.engine.cuda.farneback import Farneback
 from merau.engine.cuda.nvrtc import compile_source
 from merau.engine.cuda.patch_flow import PatchFlow
-from merau.engine.cuda.preprocess import Facial
+from merau.engine.cuda.preprocess import PairPreprocessor
 from merau.engine.errors import DeviceError
 from merau.engine.preprocess import GRID
 from scripts.support.stub_driver.build import FAULTS
@@ -54,13 +54,13 @@ def spotters_flow(device: Device) -> np.ndarray:
 
 def recognition(device: Device) -> np.ndarray:
     """An engine's input, in a stream and memory of another owner, as the engine's are."""
-    facial = Facial(device, 1, SPEC)
+    preprocessor = PairPreprocessor(device, 1, SPEC)
     with device.current("preparing an engine"):
         memory = Memory(device)
-        pattern, magnitude = memory.on_device(1, 2, GRID, GRID), memory.on_device(1, 1)
+        pattern, magnitude = memory.allocate(1, 2, GRID, GRID), memory.allocate(1, 1)
         seen = memory.pinned(1, 2, GRID, GRID)
-    with closing(facial), closing(memory), device.current("recognition"):
-        facial.on_device(*PICTURES, pattern, magnitude, memory.stream)
+    with closing(preprocessor), closing(memory), device.current("recognition"):
+        preprocessor.enqueue(*PICTURES, pattern, magnitude, memory.stream)
         device.cuda.memcpy_dtoh_async(seen, pattern, memory.stream)
         memory.stream.synchronize()
         return seen.copy()
@@ -111,7 +111,7 @@ def test_whichever_call_is_refused_it_is_told_and_nothing_leaks(stub, user):
     with ThreadPoolExecutor(1) as camera:
         expected = camera.submit(user, device).result()
         for number in itertools.count(1):
-            device.streams.clear()  # so that one is made anew
+            device.idle_streams.clear()  # so that one is made anew
             began = stub.stub_calls()
             stub.stub_fail_at(number, LAUNCH_FAILED)
             told.add(camera.submit(refusal, user, device).result())
@@ -151,7 +151,7 @@ def test_an_access_past_the_end_is_caught(stub, device, kernel):
         run = device.cuda.module_from_buffer(code).get_function(kernel)
         run.prepare("Pi")
         memory = Memory(device)
-        values = memory.on_device(8)
+        values = memory.allocate(8)
         run.prepared_async_call((1, 1), (1, 1, 1), memory.stream, values, 7)
         memory.stream.synchronize()
         run.prepared_async_call((1, 1), (1, 1, 1), memory.stream, values, 8)

@@ -7,7 +7,7 @@ import pytest
 from merau.engine.cuda.device import Device
 from merau.engine.cuda.farneback import Farneback, FarnebackSettings
 from merau.engine.errors import UserError
-from merau.engine.flow import flow, strain
+from merau.engine.flow import flow
 from scripts.support.flow_cases import FLOW_CASES, face_pair, opencv_farneback
 from scripts.support.footage import cache_folder
 
@@ -45,15 +45,6 @@ def test_the_flow_is_opencvs(device, case):
 @pytest.mark.gpu
 def test_the_flow_of_a_real_persons_smile_is_opencvs(device):
     check_like_opencv(device, [smile(), smile()[::-1]], FarnebackSettings())
-
-
-@pytest.mark.gpu
-def test_the_strain_is_the_cpus(device):
-    fields = np.random.default_rng(0).normal(0, 1, (2, 2, 33, 47)).astype(np.float32)
-    farneback = Farneback(device, 2, 33, 47)
-    seen = farneback.strain(fields)
-    farneback.close()
-    assert np.abs(seen - np.stack([strain(field) for field in fields])).max() < 1e-5
 
 
 @pytest.mark.gpu

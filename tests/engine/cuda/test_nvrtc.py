@@ -6,7 +6,7 @@ import pytest
 
 from merau.engine import cache
 from merau.engine.cuda import nvrtc
-from merau.engine.cuda.nvrtc import SOURCES, UnknownArch, compile_source, compiled, newest_ptx
+from merau.engine.cuda.nvrtc import SOURCES, UnknownArch, compile_source, load_or_compile, newest_ptx
 from merau.engine.errors import DeviceError
 from scripts.support.stub_driver.build import kernels
 
@@ -33,24 +33,24 @@ def test_no_kernel_computes_in_double_precision(source):
 
 def test_code_is_kept_and_a_damaged_copy_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    code = compiled(SOURCES[0], "sm_89")
+    code = load_or_compile(SOURCES[0], "sm_89")
     (kept,) = (cache.folder() / "cuda").iterdir()
     made = kept.stat().st_mtime_ns
-    assert compiled(SOURCES[0], "sm_89") == code
+    assert load_or_compile(SOURCES[0], "sm_89") == code
     assert kept.stat().st_mtime_ns == made
     kept.write_bytes(kept.read_bytes()[:-100])
-    assert compiled(SOURCES[0], "sm_89") == code
+    assert load_or_compile(SOURCES[0], "sm_89") == code
     assert cache.read(kept) == code
 
 
 def test_what_is_kept_runs_without_nvrtc(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    code = compiled(SOURCES[0], "sm_89")
+    code = load_or_compile(SOURCES[0], "sm_89")
     nvrtc._nvrtc.cache_clear()
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    assert compiled(SOURCES[0], "sm_89") == code
+    assert load_or_compile(SOURCES[0], "sm_89") == code
     with pytest.raises(DeviceError, match="NVRTC is missing; pip install"):
-        compiled(SOURCES[0], "sm_90")
+        load_or_compile(SOURCES[0], "sm_90")
 
 
 def missing(name):

@@ -5,7 +5,7 @@ import pytest
 
 from merau.engine.crop import CropSpec
 from merau.engine.cuda.device import Memory
-from merau.engine.cuda.preprocess import Facial
+from merau.engine.cuda.preprocess import PairPreprocessor
 from merau.engine.errors import UserError
 from merau.engine.flow import pair_flow
 from merau.engine.preprocess import FLOOR_PX, GRID, downsample, split_pattern_and_magnitude
@@ -17,12 +17,12 @@ from scripts.support.flow_cases import CROP_SPECS, face_pair
 def test_pattern_and_magnitude_are_the_cpus(device, spec):
     crops = [np.stack(pictures) for pictures in zip(*(face_pair(seed, *spec.full) for seed in range(2)), strict=True)]
     crops = [np.concatenate([pictures, crops[0][:1]]) for pictures in crops]  # the third does not move at all
-    facial = Facial(device, 4, spec)
+    preprocessor = PairPreprocessor(device, 4, spec)
     with device.current("a test"):
         memory = Memory(device)
         pattern, magnitude = memory.pinned(3, 2, GRID, GRID), memory.pinned(3, 1)
-        addresses = memory.on_device(*pattern.shape), memory.on_device(*magnitude.shape)
-        facial.on_device(*crops, *addresses, memory.stream)
+        addresses = memory.allocate(*pattern.shape), memory.allocate(*magnitude.shape)
+        preprocessor.enqueue(*crops, *addresses, memory.stream)
         for host, address in zip((pattern, magnitude), addresses, strict=True):
             device.cuda.memcpy_dtoh_async(host, address, memory.stream)
         memory.stream.synchronize()
@@ -34,10 +34,10 @@ def test_pattern_and_magnitude_are_the_cpus(device, spec):
     assert np.abs(magnitude - true_magnitude).max() < 1e-3
     assert magnitude[2] == pytest.approx(np.log2(FLOOR_PX))
     memory.close()
-    facial.close()
+    preprocessor.close()
 
 
 @pytest.mark.gpu
 def test_a_layout_that_the_kernels_are_not_made_for_is_refused(device):
     with pytest.raises(UserError, match="CropSpec.size_px is 100: on the GPU choose 32, 64, 96 or 128 px"):
-        Facial(device, 1, CropSpec(size_px=100))
+        PairPreprocessor(device, 1, CropSpec(size_px=100))

@@ -38,7 +38,7 @@ def await_asked(batcher, count):
 
 def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own():
     trunk = Noting()
-    batcher = Batcher(trunk.embed, wait_s=0.05, most=8)
+    batcher = Batcher(trunk.embed, wait_s=0.05, max_rows=8)
     with ThreadPoolExecutor(17) as cameras:
         first = cameras.submit(ask, batcher, 0)
         assert trunk.began.wait(20)  # alone: nobody else asked within the wait

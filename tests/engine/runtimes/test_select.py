@@ -136,5 +136,5 @@ def test_an_engine_of_another_driver_is_built_again(cache_folder):
     bundle, gpu = bundles.load(), driver.probe().gpus[0]
     path, _ = tensorrt.cached_engine(bundle, "int8", gpu.arch)
     cache.write(path, b"of another driver")
-    select.started(bundle, "int8")
+    select.load_engine(bundle, "int8")
     assert cache.read(path) not in (None, b"of another driver")

@@ -19,7 +19,7 @@ from merau.engine.errors import DeviceError, UserError
 from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
-from merau.engine.runtimes.tensorrt import MOST_BATCH, TensorRtTrunk, build, cached_engine, graph
+from merau.engine.runtimes.tensorrt import MAX_BATCH, TensorRtTrunk, build_engine, cached_engine, engine_graph
 from merau.engine.runtimes.tensorrt_crops import CropTrunk
 from scripts.support.flow_cases import face_pair
 from tests.calib.test_quantize import BATCHES
@@ -36,12 +36,12 @@ def bundle() -> bundles.Bundle:
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("precision", ["fp16", "int8", "fp8"])
 def test_engines_build_from_every_shipped_bundle_for_every_architecture(name, arch, precision):
-    model = graph(bundles.load(bundles.SHIPPED / name), precision)
+    model = engine_graph(bundles.load(bundles.SHIPPED / name), precision)
     if precision == "fp8" and arch in ("sm_75", "sm_80", "sm_86"):
         with pytest.raises(UserError, match=f"no FP8 for {arch}: it begins with sm_89"):
-            build(model, precision, arch)
+            build_engine(model, precision, arch)
     else:
-        assert len(build(model, precision, arch)) > 10_000
+        assert len(build_engine(model, precision, arch)) > 10_000
 
 
 @pytest.mark.parametrize(
@@ -75,24 +75,24 @@ def test_what_is_built_has_its_precision_batches_and_workspace(
 
 def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
     with pytest.raises(UserError, match=r"cannot build INT8 for sm_75: .*FP32 GEMM is not supported"):
-        build(bundle.content[bundles.TRUNKS["fp32"]], "int8", "sm_75")
-    with pytest.raises(UserError, match="builds for sm_120, .*, not sm_90: install TensorRT 11 where such a GPU is"):
-        build(graph(bundle, "fp16"), "fp16", "sm_90")
+        build_engine(bundle.content[bundles.TRUNKS["fp32"]], "int8", "sm_75")
+    with pytest.raises(UserError, match="builds for sm_120, .*, not sm_90: install TensorRT 11"):
+        build_engine(engine_graph(bundle, "fp16"), "fp16", "sm_90")
     with pytest.raises(UserError, match="Architecture is 'ampere': write it like sm_89"):
-        build(graph(bundle, "fp16"), "fp16", "ampere")
+        build_engine(engine_graph(bundle, "fp16"), "fp16", "ampere")
     with pytest.raises(UserError, match="cannot read the trunk"):
-        build(b"no model", "fp16", "sm_89")
+        build_engine(b"no model", "fp16", "sm_89")
     with pytest.raises(UserError, match=r"has no trunk.fp8.onnx: merau-lab quantize --precision fp8 writes it"):
         without = {name: data for name, data in bundle.content.items() if name != bundles.EXTRA_TRUNKS["fp8"]}
-        graph(replace(bundle, content=without), "fp8")
+        engine_graph(replace(bundle, content=without), "fp8")
 
 
 def test_a_tensorrt_that_is_too_old_is_passed_over(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.13.3.9"))
-    assert tensorrt.library.__wrapped__().__name__ == "tensorrt_rtx"
+    assert tensorrt.load_library.__wrapped__().__name__ == "tensorrt_rtx"
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(DeviceError, match="^TensorRT 11 or TensorRT for RTX is missing: pip install"):
-        tensorrt.library.__wrapped__()
+        tensorrt.load_library.__wrapped__()
 
 
 def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkeypatch):
@@ -123,7 +123,7 @@ def test_an_engine_is_built_again_where_its_recipe_changed(bundle, tmp_path):
 def test_the_graphs_keep_the_embedding(bundle):
     exact, _ = OnnxTrunk(bundle.content[bundles.TRUNKS["fp32"]]).embed(**BATCHES[0])
     for precision, least in (("fp16", 0.9999), ("int8", 0.99), ("fp8", 0.99)):
-        rounded, _ = OnnxTrunk(graph(bundle, precision), plainly=True).embed(**BATCHES[0])
+        rounded, _ = OnnxTrunk(engine_graph(bundle, precision), allow_fusions=False).embed(**BATCHES[0])
         cosine = (exact * rounded).sum(1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1))
         assert cosine.mean() > least, precision
 
@@ -163,8 +163,10 @@ def test_an_engine_answers_as_the_cpu_does(bundle, precision):
     device = Device()
     trunk = TensorRtTrunk(device, cached_engine(bundle, precision, device.gpu.arch)[1])
     inputs = {name: np.concatenate([batch[name] for batch in BATCHES] * 2) for name in BATCHES[0]}
-    assert len(inputs["flow"]) > MOST_BATCH
-    for seen, true in zip(trunk.embed(**inputs), OnnxTrunk(graph(bundle, precision)).embed(**inputs), strict=True):
+    assert len(inputs["flow"]) > MAX_BATCH
+    for seen, true in zip(
+        trunk.embed(**inputs), OnnxTrunk(engine_graph(bundle, precision)).embed(**inputs), strict=True
+    ):
         assert np.abs(seen - true).max() < 0.05 * np.abs(true).max()
     trunk.close()
 

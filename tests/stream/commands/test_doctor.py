@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from merau.calib.domain import reference
+from merau.calib.domain import domain_embeddings
 from merau.engine import bundle
 from merau.stream.commands.doctor import domain
 from merau.stream.store import Store
@@ -10,7 +10,7 @@ from merau.stream.store import Store
 @pytest.mark.parametrize(("shift", "far"), [(0.0, False), (2.0, True)])
 def test_the_gauge_tells_a_session_from_another_domain(make_event, tmp_path, shift, far):
     shipped = bundle.load()
-    seen = reference(shipped)[::5] + np.float32(shift)
+    seen = domain_embeddings(shipped)[::5] + np.float32(shift)
     with Store(tmp_path / "merau.db") as store:
         first, second = (
             store.start_session(name, settings={}, bundle="", bundle_sha256="") for name in ("door", "desk")

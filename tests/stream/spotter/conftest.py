@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from merau.engine.crop import CropSpec, apply, cut, layout_transform
+from merau.engine.crop import CropSpec, apply, crop_face, layout_transform
 from merau.engine.face_mesh import FaceNets
 from merau.stream.align import Crop
 from merau.stream.faces import Quality
@@ -30,14 +30,14 @@ def film(portrait: Portrait) -> Film:
     spec = CropSpec()
     matrix = layout_transform(portrait.landmarks, spec)
     landmarks = apply(matrix, portrait.landmarks).astype(np.float32)
-    at_rest = cut(portrait.frame({}), matrix, spec)
+    at_rest = crop_face(portrait.frame({}), matrix, spec)
 
     def shoot(acts: Sequence[Action], times_s: Iterable[float]) -> list[Crop]:
         rng = np.random.default_rng(0)
         crops = []
         for index, t_s in enumerate(times_s):
             drives = channels_at(acts, t_s)
-            seen = cut(portrait.frame(drives), matrix, spec) if drives else at_rest
+            seen = crop_face(portrait.frame(drives), matrix, spec) if drives else at_rest
             image = np.clip(seen + rng.normal(0, 1.5, seen.shape), 0, 255).astype(np.uint8)
             grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
             crops.append(Crop(1, float(t_s), index, image, grey, matrix, landmarks, GOOD))

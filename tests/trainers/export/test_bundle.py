@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from merau.calib.quantize import Gate, answers, cost, quantisable
+from merau.calib.quantize import AccuracyGate, quantizable_layers, quantization_error, run_trunk
 from merau.engine import bundle as bundles
 from merau.engine import heads
 from merau.engine.bundle import EXTRA_TRUNKS, HEAD, SHIPPED, TRUNKS
@@ -26,11 +26,11 @@ DRAWN = {
 
 def answered(name: str, trunk: str, data: Flows) -> tuple[np.ndarray, np.ndarray]:
     precision = "fp8" if trunk == EXTRA_TRUNKS["fp8"] else "fp32"
-    return answers(onnx.load(SHIPPED / name / trunk), trunk_inputs(0, data.flow, known=data.known), precision)
+    return run_trunk(onnx.load(SHIPPED / name / trunk), trunk_inputs(0, data.flow, known=data.known), precision)
 
 
 def test_the_gate_is_the_one_that_was_asked_for():
-    assert Gate() == Gate(least_cosine=0.98, most_drop=0.005)
+    assert AccuracyGate() == AccuracyGate(min_cosine=0.98, max_drop=0.005)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -40,8 +40,8 @@ def test_what_ships_passes_the_gate(name):
     exact = answered(name, TRUNKS["fp32"], data)
     assert score(*exact)["uf1"] > 0.7  # of the classes that the bundle names
     for trunk in (TRUNKS["int8"], EXTRA_TRUNKS["fp8"]):
-        paid = cost(exact, answered(name, trunk, data), score)
-        assert Gate().passes(paid) and paid.scores.keys() == {"uf1", "au_auc"}, (trunk, paid)
+        paid = quantization_error(exact, answered(name, trunk, data), score)
+        assert AccuracyGate().passes(paid) and paid.scores.keys() == {"uf1", "au_auc"}, (trunk, paid)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_layers_stay_in_fp32_where_action_units_would_suffer(copy):
     """Offsets that cancel between two layers: beside them FP8 has no digits left for the rest."""
     model = onnx.load(copy / TRUNKS["fp32"])
     offset = {tensor.name: tensor for tensor in model.graph.initializer}
-    loud = [node for node in quantisable(model) if node.input[1].endswith("aus.weight")][:2]
+    loud = [node for node in quantizable_layers(model) if node.input[1].endswith("aus.weight")][:2]
     for node, sign in zip(loud, (1, -1), strict=True):
         tensor = offset[node.input[2]]
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(1000 * sign), tensor.name))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from merau.calib.probability import calibration_gap
+from merau.calib.probability import binned_calibration_error
 from merau.engine import bundle, heads
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
@@ -266,7 +266,7 @@ def test_action_units_are_told_as_often_as_the_subjects_kept_back_show_them(data
     assert "26" not in fitted
     logits = recognizer.trunk.embed(**trunk_inputs(0, asked.flow))[1]
     raw, told = (
-        calibration_gap(said.ravel(), asked.aus.ravel())
+        binned_calibration_error(said.ravel(), asked.aus.ravel())
         for said in (1 / (1 + np.exp(-logits)), recognizer.au_probabilities(logits))
     )
     assert told < raw / 2

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from merau.engine.crop import CropSpec, compose, cut, layout_transform, similarity
+from merau.engine.crop import CropSpec, compose, crop_face, layout_transform, similarity
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
@@ -186,5 +186,5 @@ def align(frames: Sequence[np.ndarray], nets: FaceNets) -> list[np.ndarray] | No
         points = at[:, :2].astype(np.float64)
         shape = points if shape is None else shape
         matrix = compose(layout_transform(shape, spec), similarity(points, shape))
-        crops.append(cut(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), matrix, spec))
+        crops.append(crop_face(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), matrix, spec))
     return crops

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from merau.engine.runtimes.onnx import session
+from merau.engine.runtimes.onnx import create_session
 
 __version__ = "11.0"
 MemoryPoolType = SimpleNamespace(WORKSPACE=0)
@@ -36,7 +36,7 @@ class _Engine:
 
     def __init__(self, plan, log):
         self.log = log
-        self.session = session(plan, plainly=True)
+        self.session = create_session(plan, allow_fusions=False)
         tensors = [*self.session.get_inputs(), *self.session.get_outputs()]
         self._shapes = {tensor.name: (-1, *tensor.shape[1:]) for tensor in tensors}
         self.num_io_tensors = len(tensors)
@@ -103,7 +103,7 @@ class OnnxParser:
         self._network = network
 
     def parse(self, model):
-        inputs = session(model, plainly=True).get_inputs()
+        inputs = create_session(model, allow_fusions=False).get_inputs()
         self._network.model, self._network.num_inputs = model, len(inputs)
         self._network.get_input = lambda index: inputs[index]
         return True

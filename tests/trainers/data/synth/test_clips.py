@@ -80,7 +80,7 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
     matrix = crop.layout_transform(landmarks, SPEC)
     for span in truth["spans"][:3]:
         onset, apex = (int(np.abs(times_s - span[moment]).argmin()) for moment in ("onset_s", "apex_s"))
-        greys = [crop.cut(pictures[i][..., 1], matrix, SPEC) for i in (onset, apex)]
+        greys = [crop.crop_face(pictures[i][..., 1], matrix, SPEC) for i in (onset, apex)]
         seen, true = pair_flow(*greys, spec=SPEC), dense_flow(truth, times_s[onset], times_s[apex])
         assert 1.7 < np.hypot(*true).max() < 2.1
         assert (seen * true).sum() / np.sqrt((seen**2).sum() * (true**2).sum()) > 0.8, span["label"]
@@ -138,7 +138,9 @@ def test_motion_is_painted_onto_real_frames(tmp_path: Path):
     (painted, times_s), (plain, _) = decode(tmp_path / "painted.mp4"), decode(tmp_path / "plain.mp4")
     apex = int(np.abs(times_s - action.apex_s).argmin())
     matrix = crop.layout_transform(find_face(plain[apex], FaceNets("wide")), SPEC)
-    seen = pair_flow(*(crop.cut(pictures[apex][..., 1], matrix, SPEC) for pictures in (plain, painted)), spec=SPEC)
+    seen = pair_flow(
+        *(crop.crop_face(pictures[apex][..., 1], matrix, SPEC) for pictures in (plain, painted)), spec=SPEC
+    )
     true = dense_flow(truth, 0.0, times_s[apex])
     assert (seen * true).sum() / np.sqrt((seen**2).sum() * (true**2).sum()) > 0.8
 
