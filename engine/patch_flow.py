@@ -37,14 +37,14 @@ class PatchPyramid(NamedTuple):
 
 def build_pyramid(grey: np.ndarray) -> PatchPyramid:
     """`grey` (H, W) uint8, at least 32 px each way, ready for `patch_flow`."""
-    return _patched(grey)
+    return _build_pyramid(grey)
 
 
 def patch_flow(before: PatchPyramid, after: PatchPyramid) -> tuple[np.ndarray, np.ndarray]:
     """How far each patch moved, (2, rows, columns) float32 px of the picture, and how ill it fits there, (rows,
     columns) float32, the standard deviation of what is left in grey levels.
     """
-    return _patch_flow(before, after)
+    return _pyramid_flow(before, after)
 
 
 def patch_texture(picture: PatchPyramid) -> np.ndarray:
@@ -60,9 +60,9 @@ def patch_means(field: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _patched(grey):  # type: ignore[no-untyped-def]
+def _build_pyramid(grey):  # type: ignore[no-untyped-def]
     half = _halved(grey)
-    return PatchPyramid(_level(half), _level(_halved(half)))
+    return PatchPyramid(_build_level(half), _build_level(_halved(half)))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -78,7 +78,7 @@ def _halved(picture):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _level(picture):  # type: ignore[no-untyped-def]
+def _build_level(picture):  # type: ignore[no-untyped-def]
     height, width = picture.shape
     grey = np.empty((height + 2 * MARGIN, width + 2 * MARGIN), np.float32)
     for r in range(height + 2 * MARGIN):
@@ -115,11 +115,11 @@ def _level(picture):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _patch_flow(before, after):  # type: ignore[no-untyped-def]
+def _pyramid_flow(before, after):  # type: ignore[no-untyped-def]
     rows, columns, _ = before.quarter.products.shape
-    coarse, _ = _follow(before.quarter, after.quarter, np.zeros((2, rows, columns), np.float32))
+    coarse, _ = _align_patches(before.quarter, after.quarter, np.zeros((2, rows, columns), np.float32))
     rows, columns, _ = before.half.products.shape
-    fine, residual = _follow(before.half, after.half, _doubled(coarse, rows, columns))
+    fine, residual = _align_patches(before.half, after.half, _doubled(coarse, rows, columns))
     return FULL * fine, residual
 
 
@@ -144,7 +144,7 @@ def _doubled(coarse, rows, columns):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _follow(before, after, start):  # type: ignore[no-untyped-def]
+def _align_patches(before, after, start):  # type: ignore[no-untyped-def]
     """Flow (2, rows, columns) of the patches of `before` from `start` on, and their residuals."""
     flow, residual = start.copy(), np.empty(start.shape[1:], np.float32)
     height, width = after.grey.shape
