@@ -105,3 +105,8 @@ def test_watch_loads_no_torch(tmp_path):
     assert code == 0, done.stderr
     assert {"merau.stream", "merau.engine", "onnxruntime"} <= set(loaded)
     assert not {"torch", "merau.trainers"} & set(loaded)
+
+
+def test_scripts_and_examples_do_not_import_tests():
+    for file in (file for folder in ("scripts", "examples") for file in (ROOT / folder).rglob("*.py")):
+        assert "tests" not in packages(file), file
