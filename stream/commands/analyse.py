@@ -20,6 +20,7 @@ from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.report import render
 from merau.stream.session import run_session
 from merau.stream.sources import File
+from merau.stream.sources.source import END_OF_FILE
 from merau.stream.store import Store
 from merau.stream.summary import Summary
 
@@ -57,7 +58,7 @@ def analyse(
             for event in update.events:
                 said(event)
     reason = source.state().reason
-    return Analysis(summary, time.monotonic() - began_s, "" if reason == "end of file" else reason)
+    return Analysis(summary, time.monotonic() - began_s, "" if reason == END_OF_FILE else str(reason or ""))
 
 
 class Results:

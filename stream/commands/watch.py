@@ -80,10 +80,12 @@ class Screen:
         analysed_hz = (self._analysed - analysed) / (now_s - then_s)
         rates = f"{captured_hz:.0f} frames/s, {analysed_hz:.0f} analysed, {state.dropped} dropped"
         behind = f"{self._delay_ms:.0f} ms behind"
-        return _join(_phase(state), rates, behind, self._faces, state.decoder, str(self._store.last_error or ""))
+        return _join(
+            _phase(state), rates, behind, self._faces, str(state.decoder or ""), str(self._store.last_error or "")
+        )
 
     def _say_change(self, state: SourceState) -> None:
-        said = _join(_phase(state), self._faces, state.decoder, str(self._store.last_error or ""))
+        said = _join(_phase(state), self._faces, str(state.decoder or ""), str(self._store.last_error or ""))
         if said != self._said:
             self._said = said
             print(said, file=sys.stderr, flush=True)

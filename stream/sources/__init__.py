@@ -1,12 +1,12 @@
-"""Where frames come from: a file, an RTSP camera, a webcam, or the browser of a visitor; each has a decoding thread.
+"""Sources of frames: a file, an RTSP camera, a webcam, or a visitor's browser. Each has a decoding thread.
 
     with open_source("rtsp://user:password@192.168.0.7/stream1") as source:
         for frame in source:
             ...
 
-A live source never waits for the analysis: its queue drops the oldest frame and counts it. A file always waits, so that
-no frame is ever lost. A live source that is lost is connected again, for ever unless told otherwise; `state()` says at
-any time how it fares. Every time is the frame's own, never computed from a nominal frame rate.
+A live source never waits for the analysis: if its queue is full, the oldest frame is dropped and counted. A file always
+waits, so no frame is ever lost. A lost camera is connected again, for ever unless the settings limit it; `state()`
+shows the present state. Every time is the frame's own, never computed from a nominal frame rate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from merau.engine.errors import UserError
 from merau.stream.sources.browser import Browser
 from merau.stream.sources.camera import Rtsp, Webcam, redact
 from merau.stream.sources.file import File
-from merau.stream.sources.source import DEFAULTS, Frame, Source, SourceSettings, SourceState
+from merau.stream.sources.source import DEFAULT_SETTINGS, Frame, Source, SourceSettings, SourceState
 
 __all__ = [
     "Browser",
@@ -34,11 +34,17 @@ __all__ = [
 ]
 
 
-def open_source(spec: str, settings: SourceSettings = DEFAULTS) -> File | Rtsp | Webcam:
-    """A source by what the user typed: a path, rtsp://..., a camera's number or /dev/videoN.
+def open_source(spec: str, settings: SourceSettings = DEFAULT_SETTINGS) -> File | Rtsp | Webcam:
+    """Open a source.
 
     A file is opened here; a camera is connected when the source is entered (`with`) or first iterated.
-    Raises UserError when the text names no source, or the file cannot be read as a video.
+
+    Args:
+        spec: Path of a video file, rtsp:// address, camera number or /dev/videoN.
+        settings: How the source is opened and kept open.
+
+    Raises:
+        UserError: `spec` is not a source, or the file cannot be read as a video.
     """
     spec = os.fspath(spec).strip()
     if spec.isdecimal():
@@ -49,6 +55,7 @@ def open_source(spec: str, settings: SourceSettings = DEFAULTS) -> File | Rtsp |
         return Rtsp(spec, settings)
     if "://" in spec or not spec:
         raise UserError(
-            f"'{redact(spec)}' is no source: give a video file, rtsp://HOST/PATH, a camera's number or /dev/videoN."
+            "'{name}' is not a source: give a video file, rtsp://HOST/PATH, a camera number or /dev/videoN.",
+            name=redact(spec),
         )
     return File(spec, settings)

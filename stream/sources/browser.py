@@ -1,4 +1,4 @@
-"""A visitor's webcam as a source: pictures that the page sends, each with the time at which it was taken."""
+"""A visitor's webcam as a source: the page sends pictures, each with its capture time."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from av.codec.context import Flags as CodecFlags
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.stream.sources.source import Frame, Source, SourceSettings, bgr, time_of
 
 MICROSECOND = Fraction(1, 1_000_000)
-MAX_PX = 1280 * 960  # larger pictures are refused: they would starve the other visitors
-AHEAD = 120  # packets that may wait for the decoder; a page that sends faster than we decode is cut off
+MAX_PX = 1280 * 960  # larger pictures would take too much computing time from other visitors
+MAX_PENDING = 120  # packets that may wait for the decoder
 
 
 class Packet(NamedTuple):
-    """Coded picture: `captured_s` counts from the page's own zero."""
+    """A coded picture; `captured_s` counts from the page's own time zero."""
 
     coding: Literal["h264", "jpeg"]
     captured_s: float
@@ -34,9 +34,14 @@ class Packet(NamedTuple):
 
 
 class Browser(Source):
-    """Pictures that are pushed in, decoded in a thread of their own; the oldest waiting frame is dropped when late.
+    """Decode pictures that a page pushes; if the analysis is late, the oldest waiting frame is dropped.
 
-    `zero`: the page's time zero on the clock. The iteration ends after `end()`, which tells why.
+    The iteration ends after `end`.
+
+    Args:
+        name: Name of the source.
+        settings: The queue's length.
+        zero: Wall-clock time of the page's time zero.
     """
 
     live = True
@@ -45,34 +50,42 @@ class Browser(Source):
         super().__init__(name, settings, settings.queue_frames)
         self._packets: queue.SimpleQueue[Packet | None] = queue.SimpleQueue()
         self._zero = zero
-        self._ending = "the page ended it"
+        self._ending = Message("the page ended it")
         self._first_s: float | None = None  # capture time of the frame at 0 s
 
     def push(self, packet: Packet) -> None:
-        """Hand over a coded picture, from any thread, without waiting. Raises UserError when too many wait."""
-        if self._packets.qsize() >= AHEAD:
-            raise UserError("Pictures come faster than this machine decodes them: the camera was let go.")
+        """Take a coded picture, without waiting; safe from any thread.
+
+        Raises:
+            UserError: Too many pictures wait.
+        """
+        if self._packets.qsize() >= MAX_PENDING:
+            raise UserError("The webcam was stopped: it sends pictures faster than this machine decodes them.")
         self._packets.put(packet)
 
-    def end(self, reason: str) -> None:
-        """No more pictures come; those that wait are still decoded."""
+    def end(self, reason: Message) -> None:
+        """Accept no more pictures; those that wait are still decoded."""
         self._ending = reason
         self._packets.put(None)
 
     def stop(self) -> None:
+        """End the iteration at once and drop the frames that wait; safe from any thread."""
         super().stop()
         self._packets.put(None)
 
-    def _run(self) -> str:
+    def _run(self) -> Message:
         decoder = _decoder()
         while (packet := self._packets.get()) is not None and not self._stopped.is_set():
             for image, captured_s in _pictures(packet, decoder, self._converter):
-                self._deliver(image, captured_s)
+                self._emit(image, captured_s)
         return self._ending
 
-    def _deliver(self, image: np.ndarray, captured_s: float) -> None:
+    def _emit(self, image: np.ndarray, captured_s: float) -> None:
         if image.shape[0] * image.shape[1] > MAX_PX:
-            raise UserError(f"The camera's picture has {image.shape[1]} x {image.shape[0]} pixels: choose 1280 x 720.")
+            height, width = image.shape[:2]
+            raise UserError(
+                "The camera's picture has {width} x {height} pixels: choose 1280 x 720.", width=width, height=height
+            )
         arrived_s = time.monotonic()
         if self._first_s is None:
             self._first_s = captured_s
@@ -95,7 +108,7 @@ def _decoder() -> VideoCodecContext:
 def _pictures(
     packet: Packet, decoder: VideoCodecContext, converter: VideoReformatter
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """BGR pictures with their capture times; a damaged packet gives none, the next key frame mends the stream."""
+    """Decode a packet to BGR pictures with their capture times; a damaged one gives none until the next key frame."""
     if packet.coding == "jpeg":
         image = cv2.imdecode(np.frombuffer(packet.data, np.uint8), cv2.IMREAD_COLOR)
         if image is not None:

@@ -1,4 +1,4 @@
-"""Cameras as sources, over RTSP or at this machine: connected again whenever they are lost."""
+"""Cameras as sources, over RTSP or on this machine: reconnected whenever they are lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from abc import abstractmethod
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import av
@@ -22,30 +21,43 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from merau.engine.errors import UserError
-from merau.stream.sources.hwaccel import decoder, told
-from merau.stream.sources.source import Frame, Source, SourceSettings, SourceState, time_of, upright
+from merau.engine.errors import Message, UserError
+from merau.stream.sources.hwaccel import actual_decoder, open_accelerator
+from merau.stream.sources.source import (
+    STOPPED,
+    Frame,
+    Source,
+    SourceSettings,
+    SourceState,
+    system_reason,
+    time_of,
+    upright,
+)
 
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first
 CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours in one step was set, not slow
 CLOCK_TRUST_S = 10.0  # a camera whose wall clock is further than this from ours has no time server
 
 
-class Failure(NamedTuple):
-    """Why a camera could not be opened or was lost, as a sentence; a permanent one will not mend by waiting."""
+class Failure:
+    """Why a camera could not be opened, or was lost.
 
-    sentence: str
-    permanent: bool = False
+    Attributes:
+        message: The sentence, filled in from a template and its values.
+        permanent: Waiting does not help.
+    """
+
+    def __init__(self, template: str, *, permanent: bool = False, **values: object) -> None:
+        self.message, self.permanent = Message(template, values), permanent
 
 
-class Live(Source):
-    """A camera. It is connected again whenever it is lost, and its oldest frame is dropped when the analysis is late.
+class Camera(Source):
+    """A camera. It is reconnected whenever it is lost, and drops its oldest frame when the analysis is late.
 
-    When the first connection fails, UserError is raised; a camera that merely does not answer is waited for with
-    settings.wait_for_camera. Once a frame came, nothing but stop() or settings.give_up_after_s ends the iteration.
+    If the first connection fails, UserError is raised, unless `settings.wait_for_camera` says to wait for a camera that
+    merely does not answer. After the first frame, only `stop()` or `settings.give_up_after_s` end the iteration.
 
-    wall_zero is the arrival of the first frame, and is set right once the camera has told its own time, some seconds
-    after the start (RTSP only).
+    `wall_zero` is the arrival of the first frame. An RTSP camera may correct it some seconds later by its own clock.
     """
 
     live = True
@@ -53,87 +65,98 @@ class Live(Source):
     def __init__(self, name: str, settings: SourceSettings) -> None:
         super().__init__(name, settings, settings.queue_frames)
         self._zero_arrived_s = self._arrived_s = time.monotonic()  # of the first and of the newest frame
-        self._camera_told_time = False
-        self._expected = ""  # of the decoder
+        self._wall_zero_corrected = False
+        self._expected_decoder: Message | None = None
 
     @abstractmethod
     def _connect(self) -> InputContainer:
-        """Opens the camera. Raises av.FFmpegError or OSError."""
+        """Open the camera.
+
+        Raises:
+            av.FFmpegError, OSError: It cannot be opened.
+        """
 
     @abstractmethod
     def _explain(self, error: Exception, took_s: float) -> Failure:
-        """What _connect raised after took_s seconds, in words."""
+        """Explain an error that `_connect` raised after `took_s` seconds."""
 
     def state(self) -> SourceState:
+        """Return the present state; safe from any thread, at any time."""
         state = super().state()
         silent_s = time.monotonic() - self._arrived_s
         if state.phase == "live" and silent_s > self.settings.freeze_timeout_s:  # a webcam may hang without an error
             since = datetime.now(UTC) - timedelta(seconds=silent_s)
-            return replace(state, phase="lost", since=since, reason=f"no frame for {silent_s:.0f} s")
+            reason = Message("no frame for {seconds} s", {"seconds": f"{silent_s:.0f}"})
+            return replace(state, phase="lost", since=since, reason=reason)
         return state
 
-    def _run(self) -> str:
+    def _run(self) -> Message:
+        """Connect, and reconnect after every loss with a pause that doubles up to a limit."""
         settings = self.settings
-        delay_s = settings.backoff_first_s
+        pause_s = settings.backoff_first_s
         while True:
-            frames_before, began_s = self._frames, time.monotonic()
-            failure = self._attempt()
+            frames_before, start_s = self._frames, time.monotonic()
+            failure = self._run_connection()
             if self._stopped.is_set():
-                return "stopped"
+                return STOPPED
             if not self._frames and (failure.permanent or not settings.wait_for_camera):
-                raise UserError(failure.sentence)
-            self._enter("lost" if self._frames else "connecting", failure.sentence)
+                raise UserError(failure.message.template, **failure.message.values)
+            self._enter("lost" if self._frames else "connecting", failure.message)
             if settings.give_up_after_s and time.monotonic() - self._arrived_s >= settings.give_up_after_s:
-                return f"gave up after {settings.give_up_after_s:g} s: {failure.sentence}"
+                seconds = f"{settings.give_up_after_s:g}"
+                return Message("gave up after {seconds} s: {reason}", {"seconds": seconds, "reason": failure.message})
             if self._frames > frames_before:
-                delay_s = settings.backoff_first_s
-            next_s = began_s + delay_s * random.uniform(0.5, 1.0)  # jitter: a rack of cameras is not called in step
+                pause_s = settings.backoff_first_s
+            next_s = start_s + pause_s * random.uniform(0.5, 1.0)  # jitter, so that many cameras are not called in step
             self._stopped.wait(max(0.0, next_s - time.monotonic()))
-            delay_s = min(2 * delay_s, settings.backoff_limit_s)
+            pause_s = min(2 * pause_s, settings.backoff_limit_s)
 
-    def _attempt(self) -> Failure:
-        """One connection, from its beginning to its end."""
-        started_s = time.monotonic()
+    def _run_connection(self) -> Failure:
+        """Open one connection, read it to its end, and return why it ended."""
+        start_s = time.monotonic()
         try:
             container = self._connect()
         except (av.FFmpegError, OSError) as error:
-            return self._explain(error, time.monotonic() - started_s)
+            return self._explain(error, time.monotonic() - start_s)
         with container:
-            return self._receive(container)
+            if not container.streams.video:
+                return Failure("{name} sends no video.", permanent=True, name=self.name)
+            try:
+                return self._receive(container, container.streams.video[0])
+            except (TimeoutError, av.error.ExitError):
+                return self._silence()
+            except (av.FFmpegError, OSError) as error:
+                return Failure("Lost the connection to {name}: {reason}.", name=self.name, reason=system_reason(error))
 
-    def _receive(self, container: InputContainer) -> Failure:
-        if not container.streams.video:
-            return Failure(f"{self.name} sends no video.", permanent=True)
-        stream = container.streams.video[0]
+    def _receive(self, container: InputContainer, stream: VideoStream) -> Failure:
         stream.thread_type = "NONE"  # threads hold frames back: twice the latency
         stream.codec_context.flags |= CodecFlags.low_delay
-        frozen = Failure(f"{self.name} is frozen: nothing came for {self.settings.freeze_timeout_s:g} s.")
         received_s = decoded_s = time.monotonic()
         first = True
         self._clock.restart()
-        try:
-            for packet in container.demux(stream):
-                waited_s, received_s = time.monotonic() - received_s, time.monotonic()
-                if waited_s >= self.settings.freeze_timeout_s:
-                    return frozen  # at the time-out FFmpeg first hands out a piece that it held back
-                for picture in _decode_or_skip(packet):
-                    decoded_s = time.monotonic()
-                    self._decoder = told(stream.codec_context, self._expected)
-                    if not first or picture.pts is not None:  # RTSP: the first of a connection carries no time
-                        self._deliver(picture, stream, decoded_s)
-                        self._set_wall_zero(container)
-                    first = False
-                if self._stopped.is_set():
-                    return Failure("stopped")
-                if time.monotonic() - decoded_s > KEY_FRAME_WAIT_S:
-                    return Failure(f"{self.name} sends no picture that can be decoded.")
-        except (TimeoutError, av.error.ExitError):
-            return frozen
-        except (av.FFmpegError, OSError) as error:
-            return Failure(f"The connection to {self.name} broke: {error.strerror}.")
-        return Failure(f"{self.name} ended the stream.")
+        for packet in container.demux(stream):
+            waited_s, received_s = time.monotonic() - received_s, time.monotonic()
+            if waited_s >= self.settings.freeze_timeout_s:
+                return self._silence()  # at the time-out FFmpeg first hands out a piece that it held back
+            for picture in _decode_or_skip(packet):
+                decoded_s = time.monotonic()
+                self._decoder = actual_decoder(stream.codec_context, self._expected_decoder)
+                if not first or picture.pts is not None:  # RTSP: the first of a connection carries no time
+                    self._emit(picture, stream, decoded_s)
+                    self._set_wall_zero(container)
+                first = False
+            if self._stopped.is_set():
+                return Failure("stopped")
+            if time.monotonic() - decoded_s > KEY_FRAME_WAIT_S:
+                return Failure("{name} sends no video that can be decoded.", name=self.name)
+        return Failure("{name} ended the stream.", name=self.name)
 
-    def _deliver(self, picture: VideoFrame, stream: VideoStream, arrived_s: float) -> None:
+    def _silence(self) -> Failure:
+        seconds = f"{self.settings.freeze_timeout_s:g}"
+        return Failure("{name} is frozen: no data for {seconds} s.", name=self.name, seconds=seconds)
+
+    def _emit(self, picture: VideoFrame, stream: VideoStream, arrived_s: float) -> None:
+        """Put a frame into the queue; the first after a loss closes a gap."""
         before_s = self._clock.t_s
         if before_s is None:
             self._zero_arrived_s = arrived_s
@@ -153,16 +176,20 @@ class Live(Source):
     def _set_wall_zero(self, container: InputContainer) -> None:
         if self.wall_zero is None and self._frames:
             self.wall_zero = datetime.now(UTC)
-        if self.wall_zero is None or self._camera_told_time or not container.start_time_realtime:
+        if self.wall_zero is None or self._wall_zero_corrected or not container.start_time_realtime:
             return
-        self._camera_told_time = True
+        self._wall_zero_corrected = True
         zero = datetime.fromtimestamp(container.start_time_realtime / 1e6 + (self._clock.zero_s or 0.0), UTC)
         if abs(zero - self.wall_zero) < timedelta(seconds=CLOCK_TRUST_S):
             self.wall_zero = zero
 
 
-class Rtsp(Live):
-    """An RTSP camera: rtsp://USER:PASSWORD@HOST:PORT/PATH, special characters of the password percent-encoded."""
+class Rtsp(Camera):
+    """An RTSP camera: rtsp://USER:PASSWORD@HOST:PORT/PATH, with special characters percent-encoded.
+
+    Raises:
+        UserError: The address is not one of RTSP.
+    """
 
     def __init__(self, url: str, settings: SourceSettings) -> None:
         super().__init__(redact(url), settings)
@@ -174,8 +201,9 @@ class Rtsp(Live):
             self._host = ""
         if not self._host:
             raise UserError(
-                f"'{self.name}' is no RTSP address: write rtsp://USER:PASSWORD@HOST:PORT/PATH, "
-                "with special characters of the password percent-encoded ('/' as %2F, '@' as %40)."
+                "'{name}' is not an RTSP address: use rtsp://USER:PASSWORD@HOST:PORT/PATH, with special characters of"
+                " the password percent-encoded ('/' as %2F, '@' as %40).",
+                name=self.name,
             )
 
     def _connect(self) -> InputContainer:
@@ -188,35 +216,36 @@ class Rtsp(Live):
             "analyzeduration": "200000",
             "max_delay": "0" if settings.transport == "tcp" else "100000",  # us to wait for a late UDP packet
         }
-        accelerator, self._expected = decoder(settings.decode)
+        accelerator, self._expected_decoder = open_accelerator(settings.decode)
         limits = (settings.connect_timeout_s, settings.freeze_timeout_s)
         return av.open(self._url, options=options, timeout=limits, hwaccel=accelerator)
 
     def _explain(self, error: Exception, took_s: float) -> Failure:
-        limit_s = self.settings.connect_timeout_s
+        name, limit_s = self.name, self.settings.connect_timeout_s
         match error:
             case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError() if "@" in self._url:
-                return Failure(f"{self.name} refuses the user name or the password.", permanent=True)
+                return Failure("{name} rejects the user name or the password.", permanent=True, name=name)
             case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
                 return Failure(
-                    f"{self.name} asks for a user name and a password: write rtsp://USER:PASSWORD@HOST/PATH.",
+                    "{name} requires a user name and a password: use rtsp://USER:PASSWORD@HOST/PATH.",
                     permanent=True,
+                    name=name,
                 )
             case av.error.HTTPNotFoundError():
-                return Failure(f"There is no stream at {self.name}: the camera knows no such path.", permanent=True)
+                return Failure("There is no stream at {name}: check the path.", permanent=True, name=name)
             case ConnectionRefusedError():
-                return Failure(f"{self.name} refuses the connection: is the camera on, and the port right?")
+                return Failure("{name} refuses the connection: is the camera on, and the port right?", name=name)
             case av.error.InvalidDataError() if took_s < 0.9 * limit_s:
-                return Failure(f"{self.name} answers, but not as an RTSP camera does.")
+                return Failure("{name} answers, but not with RTSP.", name=name)
             case av.error.InvalidDataError() | av.error.ExitError() | TimeoutError():
-                return Failure(f"{self.name} does not answer within {limit_s:g} s.")
+                return Failure("{name} does not answer within {seconds} s.", name=name, seconds=f"{limit_s:g}")
             case OSError() if not _resolves(self._host):
-                return Failure(f"The host '{self._host}' of {self.name} is unknown.", permanent=True)
-        return Failure(f"{self.name} cannot be opened: {getattr(error, 'strerror', 'unknown error')}.")
+                return Failure("The host '{host}' of {name} is unknown.", permanent=True, host=self._host, name=name)
+        return Failure("{name} cannot be opened: {reason}.", name=name, reason=system_reason(error))
 
 
-class Webcam(Live):
-    """A camera at this machine (Video4Linux), by its device, /dev/videoN. It may choose another size and rate."""
+class Webcam(Camera):
+    """A camera on this machine (Video4Linux), by its device, /dev/videoN. It may choose another size and rate."""
 
     def _connect(self) -> InputContainer:
         settings = self.settings
@@ -230,22 +259,27 @@ class Webcam(Live):
         )
 
     def _explain(self, error: Exception, took_s: float) -> Failure:
+        name = self.name
         match error:
             case FileNotFoundError():
                 others = ", ".join(str(path) for path in sorted(Path("/dev").glob("video*")))
-                return Failure(f"There is no camera {self.name}: {others or 'no camera'} is connected.", permanent=True)
+                connected = others or Message("none")
+                return Failure(
+                    "There is no camera {name}. Connected: {others}.", permanent=True, name=name, others=connected
+                )
             case PermissionError():
                 return Failure(
-                    f"The camera {self.name} may not be used: permission denied. Is the user in the group 'video'?",
+                    "No permission to use the camera {name}: is the user in the group 'video'?",
                     permanent=True,
+                    name=name,
                 )
             case OSError(errno=errno.EBUSY):
-                return Failure(f"The camera {self.name} is in use by another program.")
-        return Failure(f"{self.name} is not a camera that can be read: {getattr(error, 'strerror', 'unknown error')}.")
+                return Failure("The camera {name} is in use by another program.", name=name)
+        return Failure("{name} cannot be read as a camera: {reason}.", name=name, reason=system_reason(error))
 
 
 def _decode_or_skip(packet: av.Packet) -> list[VideoFrame]:
-    """A damaged packet gives no picture; the next key frame mends the stream."""
+    """Decode a packet; a damaged one gives no picture, until the next key frame."""
     try:
         return packet.decode()
     except av.FFmpegError:
@@ -260,9 +294,10 @@ def _resolves(host: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """The URL without user name and password, fit for a screen, a log and a store.
+    """Remove user name and password from a URL, for a screen, a log and a store.
 
-    Passwords may hold any character, '@' and '/' too, so everything up to the last '@' goes; so do secrets in a query.
+    Passwords may contain any character, '@' and '/' too, so everything up to the last '@' is removed. Secrets in a
+    query become ***.
     """
     scheme, slashes, rest = url.partition("://")
     if re.match(r"[^/]*[:@]", rest):

@@ -1,4 +1,4 @@
-"""A recording as a source."""
+"""Recordings as sources."""
 
 from __future__ import annotations
 
@@ -18,24 +18,36 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from merau.engine.errors import UserError
-from merau.stream.sources.hwaccel import decoder, told
-from merau.stream.sources.source import Frame, Source, SourceSettings, time_of, upright
+from merau.engine.errors import Message, UserError
+from merau.stream.sources.hwaccel import actual_decoder, open_accelerator
+from merau.stream.sources.source import (
+    END_OF_FILE,
+    STOPPED,
+    Frame,
+    Source,
+    SourceSettings,
+    system_reason,
+    time_of,
+    upright,
+)
 
-DECODED_AHEAD = 4
+DECODED_AHEAD = 4  # frames
 
 
 class File(Source):
-    """A recording: every frame that can be decoded, none dropped, whatever its codec, rotation and rate.
+    """A recording: every frame that can be decoded, of any codec, rotation and rate; none is dropped.
 
-    A damaged or cut-off file gives what can be decoded; `state().reason` then says so.
+    A damaged or cut-off file gives the frames that can be decoded; `state().reason` then says so.
+
+    Raises:
+        UserError: The file cannot be read as a video.
     """
 
     live = False
 
     def __init__(self, path: str, settings: SourceSettings) -> None:
         super().__init__(path, settings, DECODED_AHEAD)
-        accelerator, self._expected = decoder(settings.decode)
+        accelerator, self._expected = open_accelerator(settings.decode)
         self._container, self._stream = _open_file(path, accelerator)
         stream = self._stream
         if stream.duration and stream.time_base:
@@ -52,16 +64,16 @@ class File(Source):
         if not self._thread.is_alive():
             self._container.close()
 
-    def _run(self) -> str:
+    def _run(self) -> Message:
         damages = 0
         started_s = time.monotonic()
         for picture in _decoded(self._container, self._stream):
             if self._stopped.is_set():
-                return "stopped"
+                return STOPPED
             if picture is None:
                 damages += 1
                 continue
-            self._decoder = told(self._stream.codec_context, self._expected)
+            self._decoder = actual_decoder(self._stream.codec_context, self._expected)
             expected_s = 0.0 if self._clock.t_s is None else self._clock.t_s + self._spacing_s
             t_s = self._clock.place(time_of(picture), expected_s, latest_s=float("inf"))
             image = upright(picture, self._stream, self._converter)
@@ -71,51 +83,57 @@ class File(Source):
             self._queue.put(Frame(image, t_s, self._frames, time.monotonic()))
             with self._lock:
                 self._frames += 1
-        return self._verdict(damages)
+        return self._ending(damages)
 
-    def _verdict(self, damages: int) -> str:
+    def _ending(self, damages: int) -> Message:
         if not self._frames:
-            raise UserError(f"'{self.name}' holds no frame that can be decoded.")
+            raise UserError("'{name}' contains no frame that can be decoded.", name=self.name)
         read_s = (self._clock.t_s or 0.0) + self._spacing_s
         if self.duration_s and read_s < self.duration_s - max(0.5, 2 * self._spacing_s):
-            return f"'{self.name}' is cut off: {read_s:.2f} of {self.duration_s:.2f} s could be decoded."
+            return Message(
+                "'{name}' is cut off: {read} of {whole} s could be decoded.",
+                {"name": self.name, "read": f"{read_s:.2f}", "whole": f"{self.duration_s:.2f}"},
+            )
         if damages:
-            return f"'{self.name}' is damaged: packets that could not be decoded: {damages}."
-        return "end of file"
+            return Message(
+                "'{name}' is damaged: packets that could not be decoded: {count}.",
+                {"name": self.name, "count": damages},
+            )
+        return END_OF_FILE
 
 
 def _open_file(path: str, accelerator: HWAccel | None) -> tuple[InputContainer, VideoStream]:
+    _check_readable(path)
+    # 'file:' so that a colon in a name means no protocol, and a playlist inside reaches no network.
     try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISDIR(mode):
-            Path(path).open("rb").close()
-    except FileNotFoundError:
-        problem = f"There is no file '{path}'."
-    except PermissionError:
-        problem = f"'{path}' may not be read: permission denied."
-    except OSError as error:
-        problem = f"'{path}' cannot be read: {error.strerror}."
-    else:
-        if stat.S_ISDIR(mode):
-            raise UserError(f"'{path}' is a directory: give a video file.")
-        return _open_video(path, accelerator)
-    raise UserError(problem)
-
-
-def _open_video(path: str, accelerator: HWAccel | None) -> tuple[InputContainer, VideoStream]:
-    try:
-        # 'file:' so that a colon in a name means no protocol, and a playlist inside reaches no network.
         container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=accelerator)
     except (av.FFmpegError, OSError):
-        raise UserError(f"'{path}' is not a video that can be read, or it is damaged.") from None
+        raise UserError("'{name}' is not a video, or it is damaged.", name=path) from None
     videos = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
     if not videos or container.format.name.endswith("_pipe") or container.format.name == "image2":
         container.close()
-        raise UserError(f"'{path}' is not a video: it holds {'a single picture' if videos else 'no video stream'}.")
+        content = Message("a single picture") if videos else Message("no video stream")
+        raise UserError("'{name}' is not a video: it contains {content}.", name=path, content=content)
     video = videos[0]
-    # The other cores analyse: threads cost a fifth more time in all, and pay only where decoding is the slowest part.
+    # The other cores analyse. Decoding threads cost a fifth more time in all, and pay only for large pictures.
     video.thread_type = "AUTO" if video.width * video.height > 1920 * 1080 else "NONE"
     return container, video
+
+
+def _check_readable(path: str) -> None:
+    """Raise UserError unless `path` is a file that may be read."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+        if not is_directory:
+            Path(path).open("rb").close()
+    except FileNotFoundError:
+        raise UserError("There is no file '{name}'.", name=path) from None
+    except PermissionError:
+        raise UserError("'{name}' cannot be read: permission denied.", name=path) from None
+    except OSError as error:
+        raise UserError("'{name}' cannot be read: {reason}.", name=path, reason=system_reason(error)) from None
+    if is_directory:
+        raise UserError("'{name}' is a directory: give a video file.", name=path)
 
 
 def _creation_time(tags: dict[str, str]) -> datetime | None:
@@ -129,7 +147,7 @@ def _creation_time(tags: dict[str, str]) -> datetime | None:
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
-    """Every frame of the stream in order of display; None for each place that cannot be decoded."""
+    """Decode the frames of a stream in order of display; None for each place that cannot be decoded."""
     packets = container.demux(stream)
     more = True
     while more:

@@ -1,4 +1,4 @@
-"""Decoding on an NVIDIA GPU, through FFmpeg."""
+"""Decode video on an NVIDIA GPU, through FFmpeg."""
 
 from typing import Literal
 
@@ -8,28 +8,35 @@ from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
 from merau.engine.cuda import driver
+from merau.engine.errors import Message
+from merau.stream.sources.source import system_reason
 
-ON_GPU = "decoded on the GPU"
+ON_GPU = Message("decoded on the GPU")
 
 
-def decoder(wanted: Literal["cpu", "cuda"]) -> tuple[HWAccel | None, str]:
-    """What to give av.open, and what there is to say: None and the reason where the GPU cannot decode at all.
+def open_accelerator(wanted: Literal["cpu", "cuda"]) -> tuple[HWAccel | None, Message | None]:
+    """Prepare decoding on the wanted device.
 
-    What it cannot decode is decoded in software all the same, which shows only at the first picture (`told`).
+    Returns:
+        The accelerator for `av.open`, or None to decode on the CPU; and where pictures are expected to be decoded, or
+        None if nobody asked for the GPU. FFmpeg falls back to the CPU silently, which only the first picture shows
+        (`actual_decoder`).
     """
     if wanted == "cpu":
-        return None, ""
+        return None, None
     accelerator = HWAccel("cuda", allow_software_fallback=True)
     try:
         av.CodecContext.create("h264", "r", hwaccel=accelerator)
     except (av.error.FFmpegError, OSError) as error:
         probe = driver.probe()
-        return None, f"decoded in software: {error.strerror if probe.gpus else probe.why}"
+        reason = system_reason(error) if probe.gpus else probe.why
+        return None, Message("decoded in software: {reason}", {"reason": reason})
     return accelerator, ON_GPU
 
 
-def told(context: VideoCodecContext, expected: str) -> str:
-    """`expected`, unless the picture that `context` decoded last came from software: FFmpeg falls back silently."""
+def actual_decoder(context: VideoCodecContext, expected: Message | None) -> Message | None:
+    """Return where `context` decoded its newest picture: `expected`, unless FFmpeg fell back to the CPU."""
     if expected != ON_GPU or context.pix_fmt == "cuda":
         return expected
-    return f"decoded in software: the GPU does not decode {context.name} in {context.pix_fmt}"
+    reason = Message("the GPU does not decode {codec} in {format}", {"codec": context.name, "format": context.pix_fmt})
+    return Message("decoded in software: {reason}", {"reason": reason})

@@ -1,4 +1,4 @@
-"""What all sources share: the frame, the settings, the state, the queue, the clock and the decoding thread."""
+"""The parts that all sources share: frame, settings, state, queue, clock and decoding thread."""
 
 from __future__ import annotations
 
@@ -18,21 +18,26 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
+from merau.engine.validation import check, check_choice, check_range
 
 Phase = Literal["connecting", "live", "lost", "ended"]
 
-GAPS_KEPT = 1000
+MAX_GAPS = 1000  # the newest are kept
+
+END_OF_FILE = Message("end of file")
+STOPPED = Message("stopped")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded picture.
+    """One decoded frame.
 
-    image: (H, W, 3) uint8 BGR, contiguous, upright, square pixels.
-    t_s: seconds since the source's first frame, strictly increasing.
-    index: counts every decoded frame from 0, dropped ones too.
-    arrived_s: time.monotonic() when it was decoded.
+    Attributes:
+        image: (H, W, 3) uint8 BGR, contiguous, upright, square pixels.
+        t_s: Seconds since the source's first frame, strictly increasing.
+        index: Number of the decoded frame from 0; dropped frames count.
+        arrived_s: `time.monotonic()` when it was decoded.
     """
 
     image: np.ndarray
@@ -43,29 +48,47 @@ class Frame:
 
 @dataclass(frozen=True)
 class SourceState:
-    """How a source fares. gaps are (from_s, to_s) on the source's own clock, the newest 1000 of them."""
+    """State of a source at one moment.
+
+    Attributes:
+        phase: connecting, live, lost or ended.
+        since: Start of the phase.
+        reason: Why the source is not live; None if there is no reason to give.
+        frames: Decoded frames so far.
+        dropped: Frames dropped because the analysis was late.
+        reconnects: How often the camera was connected again.
+        gaps: (from_s, to_s) on the source's clock, the newest 1000.
+        decoder: Where frames are decoded; None if nobody asked for the GPU.
+    """
 
     phase: Phase
     since: datetime
-    reason: str
+    reason: Message | None
     frames: int
     dropped: int
     reconnects: int
     gaps: tuple[tuple[float, float], ...]
-    decoder: str = ""  # where pictures are decoded, if it was asked to be the GPU
+    decoder: Message | None = None
 
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """How sources are opened and kept.
+    """How sources are opened and kept open.
 
-    queue_frames: frames of a camera that may wait for the analysis before the oldest is dropped.
-    paced: play a file at its own pace instead of at full speed; the frames are the same.
-    wait_for_camera: keep trying when the very first connection finds nobody at home (refused, no answer) instead of
-        raising.
-    give_up_after_s: end the iteration once a camera was lost this long; None never gives up.
-    camera_*: what a webcam is asked for.
-    decode: "cuda" lets the GPU decode files and RTSP cameras where it can; the state says whether it does.
+    Attributes:
+        queue_frames: Frames of a camera that may wait for the analysis before the oldest is dropped.
+        paced: Play a file at its own pace instead of at full speed; the frames are the same.
+        transport: Transport of RTSP.
+        connect_timeout_s: Longest wait for a connection.
+        freeze_timeout_s: A camera that sends nothing for this long counts as lost.
+        backoff_first_s: First pause before a camera is connected again.
+        backoff_limit_s: Longest pause; each is twice the one before.
+        wait_for_camera: Keep trying if the very first connection fails (refused, no answer), instead of raising.
+        give_up_after_s: End the iteration after a camera was lost for this long; None never gives up.
+        camera_width_px: Width asked of a webcam.
+        camera_height_px: Height asked of a webcam.
+        camera_rate_hz: Frame rate asked of a webcam.
+        decode: "cuda" decodes files and RTSP cameras on the GPU if it can; the state says whether it does.
     """
 
     queue_frames: int = 32
@@ -83,26 +106,19 @@ class SourceSettings:
     decode: Literal["cpu", "cuda"] = "cpu"
 
     def __post_init__(self) -> None:
-        if self.transport not in ("tcp", "udp"):
-            raise UserError(f"transport is '{self.transport}', but must be 'tcp' or 'udp'.")
-        if self.decode not in ("cpu", "cuda"):
-            raise UserError(f"decode is '{self.decode}', but must be 'cpu' or 'cuda'.")
-        for name in ("queue_frames", "camera_width_px", "camera_height_px"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}, but must be at least 1.")
-        for name in ("connect_timeout_s", "freeze_timeout_s", "backoff_first_s", "camera_rate_hz", "give_up_after_s"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name} is {value}, but must be greater than 0.")
-        if self.backoff_limit_s < self.backoff_first_s:
-            raise UserError(f"backoff_limit_s is {self.backoff_limit_s}, but must not be under backoff_first_s.")
+        check_choice(self, "transport", ("tcp", "udp"))
+        check_choice(self, "decode", ("cpu", "cuda"))
+        check_range(self, "queue_frames", "camera_width_px", "camera_height_px", low=1)
+        check_range(self, "connect_timeout_s", "freeze_timeout_s", "backoff_first_s", above=0)
+        check_range(self, "camera_rate_hz", "give_up_after_s", above=0)
+        check(self, "backoff_limit_s", self.backoff_limit_s >= self.backoff_first_s, "backoff_first_s or more")
 
 
-DEFAULTS = SourceSettings()
+DEFAULT_SETTINGS = SourceSettings()
 
 
 class FrameQueue:
-    """Frames on their way from the decoding thread to the analysis."""
+    """Queue of frames from the decoding thread to the analysis."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -111,13 +127,13 @@ class FrameQueue:
         self._changed = threading.Condition()
 
     def put(self, frame: Frame) -> None:
-        """Waits for room; a closed queue swallows the frame."""
+        """Wait for room and append the frame; a closed queue drops it."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._frames) < self._limit)
             self._append(frame)
 
     def put_now(self, frame: Frame) -> int:
-        """Makes room by dropping the oldest frame; returns how many were dropped, 0 or 1."""
+        """Append the frame at once; return 1 if the oldest was dropped to make room, else 0."""
         with self._changed:
             dropped = len(self._frames) == self._limit
             if dropped:
@@ -131,7 +147,7 @@ class FrameQueue:
             self._changed.notify_all()
 
     def get(self) -> Frame | None:
-        """Waits for a frame; None when the queue is closed and empty."""
+        """Wait for the next frame; None after the queue was closed and emptied."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._frames)
             if not self._frames:
@@ -140,12 +156,12 @@ class FrameQueue:
             return self._frames.popleft()
 
     def wait_for_first(self) -> None:
-        """Waits until there is a frame or there will be none."""
+        """Wait until a frame is there, or the queue is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._frames)
 
     def close(self, *, discard: bool = False) -> None:
-        """No more frames come; discard throws the waiting ones away."""
+        """Accept no more frames; `discard` drops the waiting ones, too."""
         with self._changed:
             self._closed = True
             if discard:
@@ -154,21 +170,29 @@ class FrameQueue:
 
 
 class Clock:
-    """Lays a stream's own times on one axis that starts at 0 and only grows, whatever the stream's clock does."""
+    """Map a stream's own times to an axis that starts at 0 and only grows, whatever the stream's clock does."""
 
     def __init__(self) -> None:
         self.t_s: float | None = None
         self.zero_s: float | None = None  # the stream's time at 0 s
 
     def restart(self) -> None:
-        """The next time comes from another clock: a new connection."""
+        """Expect the next time from another clock, as after a new connection."""
         self.zero_s = None
 
     def place(self, stream_s: float | None, expected_s: float, latest_s: float) -> float:
-        """Seconds on the axis for a frame with the stream's time stream_s, None where it carries none.
+        """Place a frame on the axis.
 
-        A frame that would lie before the last one or after latest_s shows a clock that was set; it is put at
-        expected_s, as is one without a time, and the stream's clock goes on from there.
+        A frame that would lie before the last one, or after `latest_s`, shows that the stream's clock was set. It is
+        placed at `expected_s`, like a frame without a time, and the stream's clock goes on from there.
+
+        Args:
+            stream_s: The stream's time of the frame; None if it carries none.
+            expected_s: Where to place it if its time cannot be used.
+            latest_s: The latest plausible place.
+
+        Returns:
+            Seconds on the axis.
         """
         if self.t_s is not None:
             expected_s = max(expected_s, self.t_s + 0.001)
@@ -181,7 +205,14 @@ class Clock:
 
 
 class Source(ABC):
-    """What all sources share: the decoding thread, the queue, the state. Iterate it once, best inside `with`."""
+    """A source of frames with its decoding thread, queue and state. Iterate it once, best inside `with`.
+
+    Attributes:
+        live: The source is a camera: it does not wait for the analysis.
+        duration_s: Length of a recording, if known.
+        frames_total: Number of frames of a recording, if known.
+        wall_zero: Wall-clock time of 0 s, if known.
+    """
 
     live: bool
     duration_s: float | None = None
@@ -199,19 +230,20 @@ class Source(ABC):
         self._error: Exception | None = None
         self._lock = threading.Lock()
         self._frames = self._dropped = self._reconnects = 0
-        self._gaps: deque[tuple[float, float]] = deque(maxlen=GAPS_KEPT)
+        self._gaps: deque[tuple[float, float]] = deque(maxlen=MAX_GAPS)
         self._phase: Phase = "connecting"
         self._since = datetime.now(UTC)
-        self._reason = ""
-        self._decoder = ""
+        self._reason: Message | None = None
+        self._decoder: Message | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self._phase}>"
 
     def __enter__(self) -> Self:
-        """Starts decoding and waits for the first frame.
+        """Start decoding and wait for the first frame; with `wait_for_camera`, iterating waits instead.
 
-        Raises UserError when there will be none. With settings.wait_for_camera it does not wait: iterating does.
+        Raises:
+            UserError: There will be no frame.
         """
         self._start()
         if not (self.live and self.settings.wait_for_camera):
@@ -223,7 +255,7 @@ class Source(ABC):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
         if self._thread.ident is not None:
-            self._thread.join(timeout=1.0)  # a silent camera holds its thread until the time-out: nobody need wait
+            self._thread.join(timeout=1.0)  # a silent camera holds its thread until the time-out
 
     def __iter__(self) -> Iterator[Frame]:
         self._start()
@@ -233,7 +265,7 @@ class Source(ABC):
             raise self._error
 
     def state(self) -> SourceState:
-        """How the source fares now; to be asked from any thread, at any time."""
+        """Return the present state; safe from any thread, at any time."""
         with self._lock:
             return SourceState(
                 phase=self._phase,
@@ -247,9 +279,9 @@ class Source(ABC):
             )
 
     def stop(self) -> None:
-        """Ends the iteration at once, from any thread; frames that still wait are thrown away."""
+        """End the iteration at once and drop the frames that wait; safe from any thread."""
         self._stopped.set()
-        self._enter("ended", "stopped")
+        self._enter("ended", STOPPED)
         self._queue.close(discard=True)
 
     def _start(self) -> None:
@@ -257,8 +289,8 @@ class Source(ABC):
             if self._thread.ident is None and not self._stopped.is_set():
                 self._thread.start()
 
-    def _enter(self, phase: Phase, reason: str = "") -> None:
-        """Notes the phase; `since` stays while only the reason changes, and the end is final."""
+    def _enter(self, phase: Phase, reason: Message | None = None) -> None:
+        """Enter a phase; `since` stays while only the reason changes, and the end is final."""
         with self._lock:
             if self._phase == "ended":
                 return
@@ -270,26 +302,36 @@ class Source(ABC):
         try:
             reason = self._run()
         except Exception as error:
-            self._error, reason = error, str(error)
+            self._error, reason = error, error.message if isinstance(error, UserError) else Message(str(error))
         self._enter("ended", reason)
         self._queue.close()
 
     @abstractmethod
-    def _run(self) -> str:
-        """Decodes until the end or until stopped; returns why it ended. Raises UserError when no frame ever came."""
+    def _run(self) -> Message:
+        """Decode until the end or until stopped, and return why it ended.
+
+        Raises:
+            UserError: No frame ever came.
+        """
+
+
+def system_reason(error: Exception) -> Message:
+    """Return what the system or FFmpeg says about an error, as a message of its own."""
+    return Message(getattr(error, "strerror", None) or "unknown error")
 
 
 def time_of(picture: VideoFrame) -> float | None:
+    """Return the stream's time of a picture in seconds; None if it carries none."""
     return None if picture.pts is None or picture.time_base is None else float(picture.pts * picture.time_base)
 
 
 def bgr(picture: VideoFrame, converter: VideoReformatter, *, width: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8 BGR. Keep one `converter` for a stream: it takes time to make."""
+    """Convert to (H, W, 3) uint8 BGR. Use one `converter` for a stream, because it is slow to make."""
     return converter.reformat(picture, width or picture.width, picture.height, "bgr24", threads=1).to_ndarray()
 
 
 def upright(picture: VideoFrame, stream: VideoStream, converter: VideoReformatter) -> np.ndarray:
-    """(H, W, 3) uint8 BGR with the pixels made square and the display matrix (rotation, mirror) applied."""
+    """Convert to (H, W, 3) uint8 BGR with square pixels and the display matrix (rotation, mirror) applied."""
     aspect = stream.sample_aspect_ratio
     image = bgr(picture, converter, width=round(picture.width * aspect) if aspect else 0)
     # Not picture.side_data: it and the picture would hold each other until Python looks for cycles.

@@ -180,7 +180,7 @@ class Camera:
             "session": self.session,
             "phase": "waiting" if waiting else state.phase if state else "connecting",
             "since": state.since.isoformat() if state else None,
-            "reason": self.trouble or (state.reason if state else ""),
+            "reason": self.trouble or (str(state.reason or "") if state else ""),
             "frames": frames,
             "frames_total": self._source.frames_total if self._source else None,
             "analysed": self.analysed,
@@ -192,7 +192,7 @@ class Camera:
             "delay_ms": round(self.delay_ms, 1),
             "bundle": self.context.recognizer.bundle.name,
             "device": "GPU" if self.context.recognizer.runtime.device == "cuda" else "CPU",
-            "decoder": state.decoder if state else "",
+            "decoder": str(state.decoder or "") if state else "",
             "taught": self.context.recognizer.few_shot_head is not None,
             "store_error": str(self.context.store.last_error or ""),
         }

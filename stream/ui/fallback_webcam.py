@@ -14,7 +14,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.stream.sources import Browser
 from merau.stream.sources.browser import Packet
 from merau.stream.ui.camera_worker import Camera
@@ -99,7 +99,7 @@ class FallbackWebcams:
                 await asyncio.sleep(0.5)
         finally:
             del self._visits[client.token]
-            visit.source.end("the page let the camera go")
+            visit.source.end(Message("the page let the camera go"))
             self._state.admission.release(visit.ticket)
         with suppress(UserError):  # the visitor has left, and took the camera along
             await asyncio.to_thread(client.workspace.remove, visit.camera.number)

@@ -19,7 +19,7 @@ from gradio.routes import App
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.stream.sources import Browser, SourceSettings
 from merau.stream.sources.browser import Packet
 from merau.stream.ui.downloads import download
@@ -190,7 +190,7 @@ async def analyse(state: ServerState, socket: WebSocket, client: ClientSession) 
             await socket.send_json({"error": str(error)})
             await socket.close(ENDED)
         finally:
-            source.end("the page let the camera go")
+            source.end(Message("the page let the camera go"))
             await asyncio.to_thread(_remove, client, camera.number)
     finally:
         state.admission.release(ticket)
@@ -209,7 +209,9 @@ async def _receive(socket: WebSocket, source: Browser) -> None:
         if coding not in CODINGS or not 0 <= captured_s < 1e6:
             raise UserError("The page sent something that is no picture.")
         source.push(Packet(CODINGS[coding], captured_s, data[HEAD.size :]))
-    raise UserError(source.state().reason)
+    reason = source.state().reason
+    assert reason is not None
+    raise UserError(reason.template, **reason.values)
 
 
 def _remove(client: ClientSession, number: int) -> None:

@@ -180,7 +180,7 @@ def test_wrong_input_is_one_sentence(tmp_path, capsys, monkeypatch):
     cases = {
         "watch gone.mp4": "There is no file 'gone.mp4'.",
         "watch 99": "There is no camera /dev/video99",
-        "watch http://x/y": "is no source",
+        "watch http://x/y": "is not a source",
         f"watch {CLIP} --store nowhere/x.db": "nowhere/x.db cannot be opened",
         f"watch {CLIP} --faces none": "face detector 'none' is not known",
         "analyse x.mp4 --bundle gone": "There is no bundle at gone.",

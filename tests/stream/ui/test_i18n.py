@@ -32,7 +32,9 @@ def template(node: ast.expr) -> str:
     """A string or f-string with {} for what is filled in; other expressions give nothing."""
     if isinstance(node, ast.JoinedStr):
         return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    return (
+        re.sub(r"\{\w+\}", "{}", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+    )
 
 
 def said() -> Iterator[str]:
