@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas
 
     from merau.engine.errors import DeviceError, UserError
-    from merau.engine.few_shot import FewShotHead, fit_few_shot
+    from merau.engine.few_shot import FewShotHead, Sample, fit_few_shot
     from merau.engine.recognizer import Prediction, Recognizer
     from merau.stream.events import Event
     from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
@@ -42,6 +42,7 @@ __all__ = [
     "PipelineSettings",
     "Prediction",
     "Recognizer",
+    "Sample",
     "Store",
     "UserError",
     "__version__",
@@ -54,19 +55,20 @@ __all__ = [
 ]
 
 _DEFINED_IN = {
-    "DeviceError": "merau.engine.errors:DeviceError",
-    "Event": "merau.stream.events:Event",
-    "FewShotHead": "merau.engine.few_shot:FewShotHead",
-    "FrameResult": "merau.stream.pipeline:FrameResult",
-    "Pipeline": "merau.stream.pipeline:Pipeline",
-    "PipelineSettings": "merau.stream.pipeline:PipelineSettings",
-    "Prediction": "merau.engine.recognizer:Prediction",
-    "Recognizer": "merau.engine.recognizer:Recognizer",
-    "Store": "merau.stream.store:Store",
-    "UserError": "merau.engine.errors:UserError",
-    "fit_few_shot": "merau.engine.few_shot:fit_few_shot",
-    "open_source": "merau.stream.sources:open_source",
-    "read_events": "merau.stream.store:read_events",
+    "DeviceError": "merau.engine.errors",
+    "Event": "merau.stream.events",
+    "FewShotHead": "merau.engine.few_shot",
+    "FrameResult": "merau.stream.pipeline",
+    "Pipeline": "merau.stream.pipeline",
+    "PipelineSettings": "merau.stream.pipeline",
+    "Prediction": "merau.engine.recognizer",
+    "Recognizer": "merau.engine.recognizer",
+    "Sample": "merau.engine.few_shot",
+    "Store": "merau.stream.store",
+    "UserError": "merau.engine.errors",
+    "fit_few_shot": "merau.engine.few_shot",
+    "open_source": "merau.stream.sources",
+    "read_events": "merau.stream.store",
 }
 
 
@@ -148,8 +150,7 @@ def __getattr__(name: str) -> object:
 
         value: object = version("merau-live")
     elif name in _DEFINED_IN:
-        module, attribute = _DEFINED_IN[name].split(":")
-        value = getattr(_import_module(module), attribute)
+        value = getattr(_import_module(_DEFINED_IN[name]), name)
     else:
         raise AttributeError(f"module 'merau' has no attribute '{name}'")
     globals()[name] = value

@@ -23,6 +23,7 @@ PUBLIC = [
     "PipelineSettings",
     "Prediction",
     "Recognizer",
+    "Sample",
     "Store",
     "UserError",
     "__version__",
@@ -117,7 +118,7 @@ def test_stream_leaves_a_given_source_to_its_caller(clip, recognizer, events):
 def test_analyse_missing_file_raises_user_error(tmp_path):
     with pytest.raises(merau.UserError, match="no file"):
         merau.analyse(tmp_path / "absent.mp4")
-    with pytest.raises(merau.UserError, match="no source"):
+    with pytest.raises(merau.UserError, match="not a source"):
         next(merau.stream("http://example.org/camera"))
 
 
