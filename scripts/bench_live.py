@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from merau.engine.crop import CropSpec
 from merau.engine.recognizer import Recognizer
 from merau.stream.align import Aligner, Crop
-from merau.stream.commands.bench import bench
-from merau.stream.commands.demo import CLIP
+from merau.stream.benchmark import run_benchmark
+from merau.stream.demo import CLIP
 from merau.stream.faces import FaceTracker
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.sources import Source, SourceSettings, open_source
@@ -68,7 +68,7 @@ def main() -> None:
     recognizer = Recognizer.load()
     for _ in updates(recognizer, args.clip, frames=60):  # numba compiles
         pass
-    result = bench(recognizer, PipelineSettings(), args.clip)
+    result = run_benchmark(recognizer, PipelineSettings(), args.clip)
     result["host"] |= {"load_average_at_start": load_average}
     result["threads"] = {"decode": 1, "faces": 1, "spotting": 1, "opencv": cv2.getNumThreads()}
     result["run"] = whole(recognizer, args.clip)

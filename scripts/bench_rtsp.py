@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from merau.stream.commands.demo import CLIP
+from merau.stream.demo import CLIP
 from merau.stream.events import Event
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import Frame, Source, SourceSettings, open_source

@@ -21,7 +21,7 @@ PX_PER_S = 1  # a timeline that would be denser than this scrolls sideways
 PLOT_PX = 150
 
 
-def render(
+def render_report(
     summary: Summary,
     *,
     elapsed_s: float,

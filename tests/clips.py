@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 
-from merau.stream.commands.demo import CLIP
+from merau.stream.demo import CLIP
 
 
 def demo_start(path: Path, seconds: float) -> Path:
@@ -15,4 +15,17 @@ def demo_start(path: Path, seconds: float) -> Path:
             if packet.dts is not None and packet.dts * packet.time_base < seconds:
                 packet.stream = stream
                 out.mux(packet)
+    return path
+
+
+def encode_demo_start(path: Path, seconds: float) -> Path:
+    """The demo's first seconds at `path`, encoded again to have exactly the frames of that time."""
+    with av.open(str(CLIP)) as source, av.open(str(path), "w") as target:
+        video = target.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "18"})
+        video.width, video.height, video.pix_fmt = 640, 480, "yuv420p"
+        for frame in source.decode(video=0):
+            if frame.time >= seconds:
+                break
+            target.mux(video.encode(frame))
+        target.mux(video.encode(None))
     return path

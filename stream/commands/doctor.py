@@ -1,139 +1,126 @@
-"""`merau doctor`: what this machine has, what was chosen, and why."""
+"""`merau doctor`: what this machine has, and whether merau is ready to run."""
 
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
+import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-import onnxruntime
-
-from merau.calib.domain import MIN_SAMPLES, domain_distance, domain_embeddings
-from merau.engine import bundle as bundles
-from merau.engine.cuda import driver
-from merau.engine.recognizer import Recognizer
-from merau.stream.spotter.flow_backend import FlowBackend
-from merau.stream.store import read_events, read_sessions
-
-RUNTIMES = ("merau-live", "av", "opencv-python-headless", "numpy", "numba", "ai-edge-litert", "onnxruntime", "pyarrow")
-OPTIONAL = ("insightface", "nvidia-cuda-nvrtc", "pycuda", "tensorrt", "tensorrt-rtx", "torch")
-CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
+from merau.stream.commands import options
 
 
-def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, Any]:
-    """Everything there is to know, as JSON, of the bundle that would run: the one at `bundle_path`, or the one that
-    `merau watch` would take. Raises UserError when it cannot run, or the store cannot be read.
-    """
-    recognizer = Recognizer.load(bundle_path)
-    bundle, choice = recognizer.bundle, recognizer.runtime
-    probe = driver.probe()
-    return {
-        "machine": {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        },
-        "cameras": cameras(),
-        "codecs": {name: name in av.codecs_available for name in CODECS},
-        "runtimes": {name: installed(name) for name in RUNTIMES},
-        "ffmpeg": {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items()},
-        "optional": {name: installed(name) for name in OPTIONAL},
-        "gpu": {"devices": [f"{gpu.name}, {gpu.arch}" for gpu in probe.gpus], "why": probe.why},
-        "onnxruntime_providers": onnxruntime.get_available_providers(),
-        "device": {
-            "chosen": choice.device,
-            "runtime": choice.runtime,
-            "precision": choice.precision,
-            "why": choice.why,
-            "flow": recognizer.flow_method,
-            "flow_device": recognizer.flow_device,
-            "spotter_device": FlowBackend(recognizer, recognizer.spec).device,
-        },
-        "bundle": {"name": bundle.name, "sha256": bundle.sha256, "card": bundle.card},
-        "domain": domain(store, bundle) if store else [],
-    }
+def add_parser(commands: options.Commands) -> None:
+    """Add the command."""
+    summary = "check this machine: cameras, codecs, packages, GPU and the recognizer bundle"
+    parser = options.add_command(commands, "doctor", summary, run)
+    options.add_bundle_option(parser)
+    parser.add_argument("--scores", action="store_true", help="also print the bundle's training data and scores")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DB",
+        help="also measure how far the store's sessions lie from the bundle's training domain",
+    )
 
 
-def domain(store: Path, bundle: bundles.Bundle) -> list[dict[str, Any]]:
-    """For each session of a store how far its events lie from what the bundle was trained on (calib.domain)."""
-    trained_on = domain_embeddings(bundle)
-    found = []
-    for session in read_sessions(store):
-        events = [e for e in read_events(store, session.id) if e.embedding and e.bundle_sha256 == bundle.sha256]
-        gauged: dict[str, Any] = {"session": session.id, "source": session.source, "samples": len(events)}
-        if len(events) >= MIN_SAMPLES:
-            measured = domain_distance(
-                np.stack([np.frombuffer(e.embedding or b"", np.float32) for e in events]), trained_on
-            )
-            gauged |= {"mmd2": round(measured.mmd2, 4), "p_value": round(measured.p_value, 3)}
-        found.append(gauged)
-    return found
+def run(arguments: argparse.Namespace) -> int:
+    """Examine the machine and print the findings."""
+    from merau.stream.diagnostics import examine
+
+    findings = examine(arguments.bundle, arguments.store)
+    if arguments.json:
+        print(json.dumps(findings))
+    else:
+        print(format_findings(findings, scores=arguments.scores))
+    return 0
 
 
-def cameras() -> list[dict[str, Any]]:
-    """The Video4Linux devices: path, name, and whether they may be read."""
-    return [
-        {"device": str(device), "name": _camera_name(device), "readable": os.access(device, os.R_OK | os.W_OK)}
-        for device in sorted(Path("/dev").glob("video*"))
-    ]
-
-
-def _camera_name(device: Path) -> str:
-    try:
-        return Path("/sys/class/video4linux", device.name, "name").read_text().strip()
-    except OSError:
-        return "unknown"
-
-
-def installed(package: str) -> str | None:
-    """The version of a package, None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def told(findings: dict[str, Any]) -> str:
-    """The findings for a person."""
-    machine, bundle = findings["machine"], findings["bundle"]
-    cameras = [
-        f"{c['device']} {c['name']}{'' if c['readable'] else ' (permission denied)'}" for c in findings["cameras"]
-    ]
-    codecs = [name if there else f"no {name}" for name, there in findings["codecs"].items()]
-    card = bundle["card"]
+def format_findings(findings: dict[str, Any], *, scores: bool = False) -> str:
+    """Return the findings as lines of text, the verdict last."""
     rows = {
-        "machine": [f"{machine['system']}, Python {machine['python']}, {machine['cores']} cores"],
-        "cameras": cameras or ["none: no /dev/video* here"],
-        "codecs": [", ".join(codecs)],
-        "runtimes": [f"{name} {found or 'missing'}" for name, found in findings["runtimes"].items()],
-        "optional": [f"{name} {found or 'not installed'}" for name, found in findings["optional"].items()],
+        "machine": ["{system}, Python {python}, {cores} cores".format(**findings["machine"])],
+        "cameras": [_camera(camera) for camera in findings["cameras"]] or ["none (there is no /dev/video*)"],
+        "codecs": [", ".join(name if there else f"no {name}" for name, there in findings["codecs"].items())],
+        "packages": _packages(findings["runtimes"], "missing"),
+        "optional": _packages(findings["optional"], "not installed"),
         "gpu": [*findings["gpu"]["devices"], findings["gpu"]["why"]],
         "device": [
             "{chosen}, {runtime}, {precision}: {why}".format(**findings["device"]),
             "optical flow {flow} on {flow_device}, the spotter's on {spotter_device}".format(**findings["device"]),
         ],
-        "bundle": [
-            f"{bundle['name']}, sha256 {bundle['sha256'][:16]}",
-            f"classes {', '.join(card['classes'])}",
-            f"Action Units {', '.join(card['aus'])}",
-            *(f"{name.replace('_', ' ')}: {_told(card[name])}" for name in ("calibration", "trained_on", "scores")),
-        ],
+        "bundle": _bundle(findings["bundle"]),
     }
     if findings["domain"]:
-        rows["domain"] = [_gauged(session) for session in findings["domain"]]
-    below = "\n" + 10 * " "
-    return "\n".join(f"{name:<10}{below.join(lines)}" for name, lines in rows.items())
+        rows["domain"] = [_domain_distance(session) for session in findings["domain"]]
+    indent = "\n" + 10 * " "
+    sections = ["\n".join(f"{name:<10}{indent.join(lines)}" for name, lines in rows.items())]
+    if scores:
+        sections.append(format_card(findings["bundle"]["card"]))
+    return "\n\n".join([*sections, "\n".join(verdict(findings))])
 
 
-def _told(tree: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in bundles.flatten(tree).items()) or "none"
+def verdict(findings: dict[str, Any]) -> list[str]:
+    """Return one line that says what works, then a line for each thing to do."""
+    missing = [name for name, version in findings["runtimes"].items() if version is None]
+    if missing:
+        return ["Not ready: packages are missing.", f"To do: pip install {' '.join(missing)}"]
+    locked = [camera["device"] for camera in findings["cameras"] if not camera["readable"]]
+    sources = "RTSP cameras and recordings"
+    if len(locked) < len(findings["cameras"]):
+        sources = f"webcams, {sources}"
+    device = {"cpu": "CPU", "cuda": "GPU"}[findings["device"]["chosen"]]
+    lines = [f"Ready: {sources} can be analysed on the {device}."]
+    if locked:
+        lines.append(f"To do: allow access to {', '.join(locked)}: sudo usermod -aG video $USER, then log in again.")
+    if not findings["codecs"]["h264"]:
+        lines.append("To do: install a build of PyAV that decodes H.264, which most cameras send.")
+    return lines
 
 
-def _gauged(session: dict[str, Any]) -> str:
-    said = f"session {session['session']}, {session['source']}: "
+def format_card(card: dict[str, Any]) -> str:
+    """Return the card's calibration, training data and scores as tables."""
+    from merau.engine.bundle import flatten
+
+    sets = {name: flatten(scores) for name, scores in card["scores"].items()}
+    names = list(dict.fromkeys(name for scores in sets.values() for name in scores))
+    table = [["score", *sets], *([name, *(_value(scores.get(name)) for scores in sets.values())] for name in names)]
+    facts = flatten(card["calibration"]) | flatten(card["trained_on"])
+    return "\n\n".join(_table(rows) for rows in ([[name, _value(value)] for name, value in facts.items()], table))
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(row).rstrip() for row in padded)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value)) or "none"
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _camera(camera: dict[str, Any]) -> str:
+    return f"{camera['device']} {camera['name']}{'' if camera['readable'] else ' (permission denied)'}"
+
+
+def _packages(versions: dict[str, str | None], absent: str) -> list[str]:
+    return [f"{name} {version or absent}" for name, version in versions.items()]
+
+
+def _bundle(bundle: dict[str, Any]) -> list[str]:
+    card = bundle["card"]
+    return [
+        f"{bundle['name']}, sha256 {bundle['sha256'][:16]}",
+        f"classes {', '.join(card['classes'])}",
+        f"Action Units {', '.join(card['aus'])}",
+    ]
+
+
+def _domain_distance(session: dict[str, Any]) -> str:
+    from merau.calib.domain import MIN_SAMPLES
+
+    start = f"session {session['session']}, {session['source']}: "
     if "mmd2" not in session:
-        return f"{said}{session['samples']} expressions judged by this bundle, {MIN_SAMPLES} are needed"
-    chance = "further than chance explains" if session["p_value"] < 0.05 else "no further than chance explains"
-    return f"{said}MMD^2 {session['mmd2']} from the training domain, p {session['p_value']}: {chance}"
+        return f"{start}{session['samples']} expressions classified by this bundle; at least {MIN_SAMPLES} are needed"
+    beyond = "more than chance explains" if session["p_value"] < 0.05 else "no more than chance explains"
+    return f"{start}MMD² {session['mmd2']} from the training domain, p = {session['p_value']}: {beyond}"

@@ -1,5 +1,6 @@
-"""`merau watch`: a line per event as it is said, and a status line that tells how the camera and the faces fare."""
+"""`merau watch`: a line for each event while a source runs, and a status line below."""
 
+import argparse
 import json
 import shutil
 import signal
@@ -8,25 +9,108 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from merau.stream.commands import options
 from merau.stream.events import event_fields
 from merau.stream.formatting import event_line, pluralize
-from merau.stream.pipeline import FrameResult, Pipeline
-from merau.stream.session import run_session
-from merau.stream.sources import Source, SourceState
-from merau.stream.store import Store
+
+if TYPE_CHECKING:
+    from merau.stream.pipeline import FrameResult, Pipeline
+    from merau.stream.sources import Source, SourceState
+    from merau.stream.store import Store
 
 STATUS_EVERY_S = 1.0
 
 
-class Screen:
-    """Event lines on stdout, and below them, where stderr is a terminal, one status line that is drawn over itself.
+def add_parser(commands: options.Commands) -> None:
+    """Add the command."""
+    summary = "analyse a webcam, an RTSP camera or a recording while it runs: one line per event"
+    parser = options.add_command(commands, "watch", summary, run)
+    parser.add_argument(
+        "source", metavar="SOURCE", help="0 or /dev/video0, rtsp://USER:PASSWORD@HOST/PATH, or a video file"
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=Path("merau.db"),
+        help="SQLite file that the events are saved to (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--transport", choices=("tcp", "udp"), default="tcp", help="RTSP transport (default: %(default)s)"
+    )
+    options.add_decode_option(parser)
+    parser.add_argument(
+        "--give-up-after",
+        type=float,
+        metavar="SECONDS",
+        help="stop after a camera has been lost for SECONDS (default: never)",
+    )
+    options.add_recognizer_options(parser)
+    options.add_pictures_option(parser)
 
-    Elsewhere only a change of the source's state or of a face's is said, as a line of its own on stderr.
+
+def run(arguments: argparse.Namespace) -> int:
+    """Watch the source until it ends, or until Ctrl-C or SIGTERM."""
+    from merau.stream.pipeline import Pipeline
+    from merau.stream.sources import SourceSettings, open_source
+    from merau.stream.store import Store
+
+    source_settings = SourceSettings(
+        paced=True,
+        transport=arguments.transport,
+        give_up_after_s=arguments.give_up_after,
+        decode=arguments.decode,
+    )
+    source = open_source(arguments.source, source_settings)
+    settings = options.pipeline_settings(arguments)
+    recognizer = options.warm_up(options.load_recognizer(arguments))
+    pipeline = Pipeline(source.name, recognizer, settings, keep_pictures=arguments.keep_pictures)
+    stop_on_signals(source)
+    with Store(arguments.store, keep_pictures=arguments.keep_pictures) as store, source:
+        watch(source, pipeline, store, as_json=arguments.json)
+    return 0
+
+
+def watch(source: "Source", pipeline: "Pipeline", store: "Store", *, as_json: bool) -> None:
+    """Watch an opened source until it ends; then print on standard error what was saved."""
+    from merau.stream.session import run_session
+
+    kinds: Counter[str] = Counter()
+    runtime = pipeline.describe_runtime()
+    results = run_session(source, pipeline, store)
+    with LiveDisplay(source, store, as_json=as_json) as display, closing(results):
+        for result in results:
+            kinds.update(event.kind for event in result.events if event.final)
+            display.show(result)
+    state = source.state()
+    frames = f"{pluralize(state.frames, 'frame')}, {state.dropped} dropped, {pluralize(len(state.gaps), 'gap')}"
+    events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
+    print(f"Ended: {state.reason}. {frames}. Events saved to {store.path}: {events}.", file=sys.stderr)
+    if (changed := pipeline.describe_runtime()) != runtime:
+        print(changed, file=sys.stderr)
+
+
+def stop_on_signals(source: "Source") -> None:
+    """End the source at the first Ctrl-C or SIGTERM, so that all is saved and closed; a second one kills."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        threading.Thread(target=source.stop).start()  # in a thread: the handler may have interrupted the source itself
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+class LiveDisplay:
+    """Events on standard output, and the status of source and faces on standard error.
+
+    On a terminal the status is one line that is redrawn every second. Elsewhere a line is printed when it changes.
     """
 
-    def __init__(self, source: Source, store: Store, *, as_json: bool) -> None:
+    def __init__(self, source: "Source", store: "Store", *, as_json: bool) -> None:
         self._source, self._store, self._as_json = source, store, as_json
         self._terminal = sys.stderr.isatty()
         self._lock = threading.Lock()
@@ -34,11 +118,11 @@ class Screen:
         self._analysed = 0
         self._delay_ms = 0.0
         self._faces = "no face"
-        self._last = (time.monotonic(), 0, 0)
-        self._said = ""
-        self._thread = threading.Thread(target=self._keep_status, name="status", daemon=True)
+        self._last_counts = (time.monotonic(), 0, 0)
+        self._last_status = ""
+        self._thread = threading.Thread(target=self._refresh, name="status", daemon=True)
 
-    def __enter__(self) -> "Screen":
+    def __enter__(self) -> "LiveDisplay":
         self._thread.start()
         return self
 
@@ -46,87 +130,65 @@ class Screen:
         self._ended.set()
         self._thread.join()
         with self._lock:
-            self._clear()
+            self._clear_status()
 
-    def show(self, update: FrameResult) -> None:
-        """Print the update's events and remember the rest for the status line."""
-        if update.frame is not None:
+    def show(self, result: "FrameResult") -> None:
+        """Print the result's events, and keep the rest for the status."""
+        if result.frame is not None:
             self._analysed += 1
-            self._delay_ms = 1000 * (time.monotonic() - update.frame.arrived_s)
-            reasons = [f"face {face.track_id}: {face.quality.reason}" for face in update.faces if face.quality.reason]
-            self._faces = "; ".join([pluralize(len(update.faces), "face") if update.faces else "no face", *reasons])
-        for event in update.events:
+            self._delay_ms = 1000 * (time.monotonic() - result.frame.arrived_s)
+            reasons = [f"face {face.track_id}: {face.quality.reason}" for face in result.faces if face.quality.reason]
+            self._faces = "; ".join([pluralize(len(result.faces), "face") if result.faces else "no face", *reasons])
+        for event in result.events:
             text = json.dumps(event_fields(event)) if self._as_json else event_line(event)
             with self._lock:
-                self._clear()
+                self._clear_status()
                 print(text, flush=True)
 
-    def _keep_status(self) -> None:
+    def _refresh(self) -> None:
         while not self._ended.wait(STATUS_EVERY_S):
             state = self._source.state()
             with self._lock:
                 if self._terminal:
-                    self._clear()
-                    width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be drawn over
-                    sys.stderr.write(self._status(state)[:width])
-                    sys.stderr.flush()
+                    self._draw_status(state)
                 else:
-                    self._say_change(state)
+                    self._print_change(state)
 
-    def _status(self, state: SourceState) -> str:
-        now_s, (then_s, captured, analysed) = time.monotonic(), self._last
-        self._last = (now_s, state.frames, self._analysed)
+    def _draw_status(self, state: "SourceState") -> None:
+        self._clear_status()
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn
+        sys.stderr.write(self._status_with_rates(state)[:width])
+        sys.stderr.flush()
+
+    def _status_with_rates(self, state: "SourceState") -> str:
+        now_s, (then_s, captured, analysed) = time.monotonic(), self._last_counts
+        self._last_counts = (now_s, state.frames, self._analysed)
         captured_hz = (state.frames - captured) / (now_s - then_s)
         analysed_hz = (self._analysed - analysed) / (now_s - then_s)
         rates = f"{captured_hz:.0f} frames/s, {analysed_hz:.0f} analysed, {state.dropped} dropped"
-        behind = f"{self._delay_ms:.0f} ms behind"
-        return _join(
-            _phase(state), rates, behind, self._faces, str(state.decoder or ""), str(self._store.last_error or "")
-        )
+        delay = f"{self._delay_ms:.0f} ms behind"
+        return _join(_phase(state), rates, delay, self._faces, str(state.decoder or ""), self._store_error())
 
-    def _say_change(self, state: SourceState) -> None:
-        said = _join(_phase(state), self._faces, str(state.decoder or ""), str(self._store.last_error or ""))
-        if said != self._said:
-            self._said = said
-            print(said, file=sys.stderr, flush=True)
+    def _print_change(self, state: "SourceState") -> None:
+        status = _join(_phase(state), self._faces, str(state.decoder or ""), self._store_error())
+        if status != self._last_status:
+            self._last_status = status
+            print(status, file=sys.stderr, flush=True)
 
-    def _clear(self) -> None:
+    def _clear_status(self) -> None:
         if self._terminal:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
-
-def watch(source: Source, pipeline: Pipeline, store: Store, *, as_json: bool) -> None:
-    """Watch an opened source until it ends, or until Ctrl-C or SIGTERM; then say what was stored."""
-    kinds: Counter[str] = Counter()
-    updates = run_session(source, pipeline, store)
-    with Screen(source, store, as_json=as_json) as screen, closing(updates):
-        for update in updates:
-            kinds.update(event.kind for event in update.events if event.final)
-            screen.show(update)
-    state = source.state()
-    frames = f"{pluralize(state.frames, 'frame')}, {state.dropped} dropped, {pluralize(len(state.gaps), 'gap')}"
-    events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
-    ended = f"Ended: {state.reason}. {frames}. Events stored in {store.path}: {events}."
-    print(f"{ended} Recognizer: {pipeline.describe_runtime()}.", file=sys.stderr)
+    def _store_error(self) -> str:
+        return str(self._store.last_error or "")
 
 
-def stop_on_signals(source: Source) -> None:
-    """Let the first Ctrl-C or SIGTERM end the source, so that what is open is closed and stored; a second one kills."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        threading.Thread(target=source.stop).start()  # not here: the handler may have interrupted the source itself
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-
-
-def _phase(state: SourceState) -> str:
+def _phase(state: "SourceState") -> str:
     if state.phase != "lost":
         return state.phase
     return f"lost since {state.since.astimezone():%H:%M:%S}: {state.reason}"
 
 
-def _join(*words: str) -> str:
-    return " · ".join(word for word in words if word)
+def _join(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)

@@ -14,7 +14,7 @@ from merau.engine.errors import DeviceError
 from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.cli import main
-from merau.stream.commands.demo import CLIP
+from merau.stream.demo import CLIP
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import SourceSettings, open_source
 from tests.clips import demo_start
@@ -34,7 +34,7 @@ def test_doctor_examines_the_bundle_that_runs_on_the_gpu(capsys):
 @pytest.mark.gpu
 def test_doctor_examines_the_cpus_bundle_where_the_gpu_cannot_run_it(stub, tmp_path):
     environment = os.environ | {"STUB_ARCH": "60", "XDG_CACHE_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "merau.stream.cli", "doctor"]
+    command = [sys.executable, "-m", "merau", "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert ", int8: TensorRT has no INT8 for sm_60: it begins with sm_75\n" in done.stdout, done.stderr
     assert f"sha256 {bundles.load().sha256[:16]}\n" in done.stdout

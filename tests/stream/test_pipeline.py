@@ -8,7 +8,7 @@ from merau.engine.bundle import SHIPPED
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
-from merau.stream.commands.demo import CLIP, pairs, truth
+from merau.stream.demo import CLIP, match_events, read_ground_truth
 from merau.stream.events import Event
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.sources import SourceSettings, open_source
@@ -50,7 +50,11 @@ def finals(updates: list[FrameResult]) -> list[Event]:
 
 
 def test_most_of_the_demos_micro_expressions_are_found_where_they_are(updates):
-    found = [pair for pair in pairs(truth(), finals(updates)) if pair.span and pair.span["kind"] == "micro"]
+    found = [
+        pair
+        for pair in match_events(read_ground_truth(), finals(updates))
+        if pair.span and pair.span["kind"] == "micro"
+    ]
     right = [pair for pair in found if pair.verdict.startswith("found")]
     assert len(right) >= 0.8 * len(found)
     for pair in right:
@@ -60,9 +64,9 @@ def test_most_of_the_demos_micro_expressions_are_found_where_they_are(updates):
 
 
 def test_no_blink_of_the_demo_is_called_a_micro_expression(updates):
-    blinks = [span for span in truth() if span["kind"] == "blink"]
+    blinks = [span for span in read_ground_truth() if span["kind"] == "blink"]
     micro = [event for event in finals(updates) if event.kind == "micro"]
-    assert [pair for pair in pairs(blinks, micro) if pair.span and pair.event] == []
+    assert [pair for pair in match_events(blinks, micro) if pair.span and pair.event] == []
 
 
 def test_every_expression_has_action_units_probabilities_and_a_label(updates):
@@ -141,7 +145,7 @@ def test_an_expression_in_which_the_recognizer_sees_none_is_uncertain(recognizer
 
 
 def test_a_camera_that_falls_silent_closes_what_was_open(short_clip, recognizer):
-    pipeline, (micro,) = Pipeline("clip", recognizer), [span for span in truth() if span["onset_s"] == 3.2]
+    pipeline, (micro,) = Pipeline("clip", recognizer), [span for span in read_ground_truth() if span["onset_s"] == 3.2]
     with open_source(str(short_clip)) as source:
         frames = [frame for frame in source if frame.t_s < micro["offset_s"] + 0.03]
     updates = [pipeline.process(frame) for frame in frames] + [pipeline.finish()]

@@ -10,7 +10,7 @@ from merau.engine.bundle import Bundle
 from merau.engine.errors import Message
 from merau.stream.faces import Face, Quality
 from merau.stream.pipeline import FrameResult
-from merau.stream.report import render
+from merau.stream.report import render_report
 from merau.stream.sources import Frame
 from merau.stream.summary import BINS, MotionTrace, Summary
 
@@ -90,7 +90,7 @@ def test_document_counts_and_rounds(summary):
 
 
 def test_report_stands_alone(summary):
-    html = render(summary, elapsed_s=1.0, bundle=BUNDLE)
+    html = render_report(summary, elapsed_s=1.0, bundle=BUNDLE)
     page = Page(html)
     assert all(value.startswith("data:image/") for value in page.values("src"))
     assert all(value.startswith("#event-") for value in page.values("href"))
@@ -98,7 +98,7 @@ def test_report_stands_alone(summary):
 
 
 def test_report_shows_each_expression_once(summary):
-    page = Page(render(summary, elapsed_s=1.0, bundle=BUNDLE))
+    page = Page(render_report(summary, elapsed_s=1.0, bundle=BUNDLE))
     assert page.values("id") == ["event-1-0", "event-1-1"]
     assert len(page.values("src")) == 6  # three pictures each; a blink has none
     assert "micro-expression" in page.text
@@ -111,7 +111,7 @@ def test_report_shows_each_expression_once(summary):
 
 def test_report_draws_the_curve_and_the_truth(summary):
     truth = [{"kind": "micro", "label": "positive", "onset_s": 1.8, "apex_s": 2.0, "offset_s": 2.2, "aus": ["12"]}]
-    page = Page(render(summary, elapsed_s=1.0, bundle=BUNDLE, truth=truth))
+    page = Page(render_report(summary, elapsed_s=1.0, bundle=BUNDLE, truth=truth))
     motion, noise = page.values("d")
     assert motion.count("M") == noise.count("M") == 1
     assert motion.count("L") == 80
@@ -119,7 +119,7 @@ def test_report_draws_the_curve_and_the_truth(summary):
 
 
 def test_report_of_nobody():
-    page = Page(render(Summary("empty.mp4", 2.0), elapsed_s=1.0, bundle=BUNDLE))
+    page = Page(render_report(Summary("empty.mp4", 2.0), elapsed_s=1.0, bundle=BUNDLE))
     assert "No face was seen" in page.text
     assert "Expressions" not in page.text
 

@@ -1,25 +1,58 @@
-import numpy as np
+import json
+import re
+
 import pytest
 
-from merau.calib.domain import domain_embeddings
-from merau.engine import bundle
-from merau.stream.commands.doctor import domain
-from merau.stream.store import Store
+from merau.stream.cli import main
+from merau.stream.commands.doctor import verdict
 
 
-@pytest.mark.parametrize(("shift", "far"), [(0.0, False), (2.0, True)])
-def test_the_gauge_tells_a_session_from_another_domain(make_event, tmp_path, shift, far):
-    shipped = bundle.load()
-    seen = domain_embeddings(shipped)[::5] + np.float32(shift)
-    with Store(tmp_path / "merau.db") as store:
-        first, second = (
-            store.start_session(name, settings={}, bundle="", bundle_sha256="") for name in ("door", "desk")
-        )
-        for i, embedding in enumerate(seen):
-            store.put(first, make_event(1.0 + i, bundle_sha256=shipped.sha256, embedding=embedding.tobytes()))
-        store.put(second, make_event(bundle_sha256="0" * 64, embedding=seen[0].tobytes()))
-    door, desk = domain(tmp_path / "merau.db", shipped)
-    assert door["samples"] == len(seen)
-    assert (door["p_value"] < 0.05) == far
-    assert desk["samples"] == 0
-    assert "p_value" not in desk
+@pytest.fixture
+def findings():
+    return {
+        "runtimes": {"av": "18.0", "numba": "0.66"},
+        "cameras": [{"device": "/dev/video0", "name": "webcam", "readable": True}],
+        "codecs": {"h264": True},
+        "device": {"chosen": "cpu"},
+    }
+
+
+def test_verdict_with_a_webcam_is_ready(findings):
+    assert verdict(findings) == ["Ready: webcams, RTSP cameras and recordings can be analysed on the CPU."]
+
+
+def test_verdict_with_a_locked_webcam_says_what_to_do(findings):
+    findings["cameras"][0]["readable"] = False
+    ready, to_do = verdict(findings)
+    assert ready == "Ready: RTSP cameras and recordings can be analysed on the CPU."
+    assert to_do.startswith("To do: allow access to /dev/video0")
+
+
+def test_verdict_without_a_package_is_not_ready(findings):
+    findings["runtimes"]["numba"] = None
+    assert verdict(findings) == ["Not ready: packages are missing.", "To do: pip install numba"]
+
+
+def test_doctor_json_has_all_findings(capsys):
+    assert main(["doctor", "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["codecs"]["h264"]
+    assert findings["runtimes"]["av"]
+    assert findings["gpu"]["why"]
+    assert findings["bundle"]["card"]["classes"]
+    assert re.fullmatch("[0-9a-f]{64}", findings["bundle"]["sha256"])
+
+
+def test_doctor_ends_with_a_verdict(capsys):
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^(Ready|Not ready): ", printed, re.MULTILINE)
+    assert "optical flow dis on cpu, the spotter's on cpu\n" in printed
+    assert "uf1" not in printed
+
+
+def test_doctor_scores_are_a_table(capsys):
+    assert main(["doctor", "--scores", "--bundle", "farneback"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^score +kept_out_settings ", printed, re.MULTILINE)
+    assert re.search(r"^uf1 +0\.\d+ +0\.\d+", printed, re.MULTILINE)

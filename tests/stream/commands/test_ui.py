@@ -10,10 +10,10 @@ import pytest
 
 from merau.stream.cli import main
 
-UI = [sys.executable, "-m", "merau.stream.cli", "ui", "--json"]
+UI = [sys.executable, "-m", "merau", "ui", "--json"]
 
 
-def test_it_serves_until_it_is_told_to_end(tmp_path):
+def test_ui_serves_until_ctrl_c(tmp_path):
     command = [*UI, "--port", "0", "--store", str(tmp_path / "page.db")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     address = json.loads(process.stdout.readline())["address"]
@@ -27,13 +27,13 @@ def test_it_serves_until_it_is_told_to_end(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["/nowhere/film.mp4"], "There is no file"),
+        (["/nowhere/clip.mp4"], "There is no file"),
         (["0", "--host", "0.0.0.0"], "set --auth USER:FILE"),
         (["0", "--share"], "set --auth USER:FILE"),
         (["--auth", "anna:/nowhere/password"], "The password file /nowhere/password cannot be read"),
         (["--retention", "0"], "choose a time above 0"),
     ],
 )
-def test_what_cannot_be_served_is_one_sentence(arguments, reason, tmp_path, capsys):
+def test_ui_that_cannot_serve_prints_one_error(arguments, reason, tmp_path, capsys):
     assert main(["ui", *arguments, "--port", "0", "--store", str(tmp_path / "page.db")]) == 1
     assert reason in capsys.readouterr().err.splitlines()[-1]

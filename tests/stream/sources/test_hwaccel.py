@@ -6,7 +6,7 @@ import pytest
 
 from merau.engine.cuda import driver
 from merau.engine.errors import UserError
-from merau.stream.commands import demo
+from merau.stream import demo
 from merau.stream.sources import File, SourceSettings, open_source
 from scripts.support.rtsp_server import RtspServer
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from merau.engine.recognizer import Recognizer
-from merau.stream.commands.demo import CLIP
+from merau.stream.demo import CLIP
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.server import App
 from tests.clips import demo_start

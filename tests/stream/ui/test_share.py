@@ -31,7 +31,7 @@ class Shared:
         frpc.write_text(f"#!{sys.executable}\n{Path(tunnel.__file__).read_text()}")
         frpc.chmod(0o755)
         self.at = frpc.with_suffix(".at")
-        command = [sys.executable, "-m", "merau.stream.cli", "ui", "--share", "--port", "0", *arguments]
+        command = [sys.executable, "-m", "merau", "ui", "--share", "--port", "0", *arguments]
         self.process = subprocess.Popen(
             [*command, "--store", str(folder / "page.db")],
             stdout=subprocess.PIPE,

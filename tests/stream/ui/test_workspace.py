@@ -9,7 +9,7 @@ import pytest
 from merau.engine.bundle import SHIPPED
 from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
-from merau.stream.commands.demo import CLIP
+from merau.stream.demo import CLIP
 from merau.stream.events import event_fields
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import File, SourceSettings

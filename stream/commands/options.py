@@ -1,0 +1,114 @@
+"""Options that several commands share, and what they stand for."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from merau.engine.bundle import resolve
+
+if TYPE_CHECKING:
+    from merau.engine.recognizer import Recognizer
+    from merau.stream.pipeline import PipelineSettings
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+    aliases: tuple[str, ...] = (),
+) -> argparse.ArgumentParser:
+    """Add a command with the option --json; its `run` returns the exit code."""
+    description = f"{summary[0].upper()}{summary[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, aliases=aliases, help=summary, description=description)
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else on standard output")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_bundle_option(parser: argparse.ArgumentParser, default: str = "default; on a GPU farneback") -> None:
+    """Add --bundle, which means the same in every command; `default` says which one is used without it."""
+    parser.add_argument(
+        "--bundle",
+        type=resolve,
+        metavar="BUNDLE",
+        help=f"recognizer bundle: default, farneback, source, or the path of a folder or zip (default: {default})",
+    )
+
+
+def add_recognizer_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `load_recognizer` and `pipeline_settings` read."""
+    parser.add_argument(
+        "--faces",
+        default="short",
+        metavar="DETECTOR",
+        help="face detector: short (near faces), wide (small or many faces), insightface, or yunet:PATH "
+        "(default: %(default)s)",
+    )
+    add_bundle_option(parser, "the bundle of --head; without --head default, on a GPU farneback")
+    parser.add_argument("--head", type=Path, metavar="FILE", help="few-shot head that `merau adapt` wrote")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the recognizer runs; auto takes the GPU if there is one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("int8", "fp32", "fp16", "fp8"),
+        default="int8",
+        help="precision of the trunk; fp16 and fp8 need a GPU (default: %(default)s)",
+    )
+
+
+def add_pictures_option(parser: argparse.ArgumentParser) -> None:
+    """Add --keep-pictures."""
+    parser.add_argument("--keep-pictures", action="store_true", help="also save the images of every event")
+
+
+def add_decode_option(parser: argparse.ArgumentParser) -> None:
+    """Add --decode."""
+    parser.add_argument(
+        "--decode",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where video of files and RTSP cameras is decoded (default: %(default)s)",
+    )
+
+
+def pipeline_settings(arguments: argparse.Namespace) -> "PipelineSettings":
+    """Return the settings that the options ask for."""
+    from merau.stream.faces import FaceSettings
+    from merau.stream.pipeline import PipelineSettings
+
+    return PipelineSettings(faces=FaceSettings(detector=arguments.faces))
+
+
+def load_recognizer(arguments: argparse.Namespace, bundle: Path | None = None) -> "Recognizer":
+    """Load the recognizer that the options ask for; a `bundle` replaces that of the options, and their head."""
+    from merau.engine.recognizer import Recognizer
+
+    return Recognizer.load(
+        bundle or arguments.bundle,
+        head=None if bundle else arguments.head,
+        device=arguments.device,
+        precision=arguments.precision,
+    )
+
+
+def warm_up(recognizer: "Recognizer") -> "Recognizer":
+    """Run the recognizer once, which compiles its code, and print on standard error where it runs."""
+    import cv2
+    import numpy as np
+
+    from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
+
+    cv2.setNumThreads(1)  # more threads gain nothing on small crops, and take cores from decoding
+    blank = np.zeros(recognizer.spec.full, np.uint8)
+    recognizer.predict(blank, blank)
+    print(describe_runtime(recognizer, FlowBackend(recognizer, recognizer.spec)), file=sys.stderr)
+    return recognizer

@@ -1,0 +1,75 @@
+"""`merau ui`: the live page."""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+from merau.stream.commands import options
+
+
+def add_parser(commands: options.Commands) -> None:
+    """Add the command."""
+    summary = "serve the live page: watch, review and teach in a browser"
+    parser = options.add_command(commands, "ui", summary, run)
+    parser.add_argument(
+        "sources", metavar="SOURCE", nargs="*", help="cameras and recordings to start with, as for `merau watch`"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port to serve on; 0 for a free one (default: 7860)")
+    parser.add_argument("--auth", metavar="USER:FILE", help="require a login; the first line of FILE is the password")
+    parser.add_argument("--share", action="store_true", help="make a public link; this machine's cameras need --auth")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=Path("merau-ui.db"),
+        help="SQLite file that the events are saved to (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--retention", type=float, default=24.0, metavar="HOURS", help="delete events after HOURS (default: 24)"
+    )
+    options.add_decode_option(parser)
+    parser.add_argument(
+        "--recordings", type=Path, metavar="FOLDER", help="offer the videos of FOLDER for analysis (default: none)"
+    )
+    parser.add_argument(
+        "--visitors", type=int, default=2, metavar="N", help="analyse up to N visitors' webcams at a time (default: 2)"
+    )
+    parser.add_argument(
+        "--purpose",
+        help="purpose of the analysis; giving it states that everyone in view has consented (default: ask on the page)",
+    )
+    options.add_recognizer_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C or SIGTERM."""
+    from merau.stream.ui.config import Login, UiSettings
+
+    settings = UiSettings(
+        host=arguments.host,
+        port=arguments.port,
+        login=Login.read(arguments.auth) if arguments.auth else None,
+        share=arguments.share,
+        visitors=arguments.visitors,
+        retention_h=arguments.retention,
+        recordings=arguments.recordings,
+        decode=arguments.decode,
+        purpose=arguments.purpose,
+    )
+    pipeline = options.pipeline_settings(arguments)
+    options.warm_up(options.load_recognizer(arguments))
+    from merau.stream.ui.server import App, until_stopped
+
+    load = partial(options.load_recognizer, arguments)
+    app = App(arguments.sources, load, settings, store=arguments.store, pipeline=pipeline)
+    with until_stopped(app) as stopped:
+        if arguments.json:
+            print(json.dumps({"address": app.address, "public": app.public}), flush=True)
+        else:
+            public = f" and publicly at {app.public}" if app.public else ""
+            print(f"The page is served at {app.address}{public}. Press Ctrl-C to stop.", flush=True)
+        stopped.wait()
+    return 0

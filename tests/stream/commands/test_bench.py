@@ -1,0 +1,17 @@
+from merau.engine.recognizer import Recognizer
+from merau.stream.benchmark import run_benchmark
+from merau.stream.commands.bench import format_benchmark
+from merau.stream.pipeline import PipelineSettings
+
+
+def test_bench_times_every_stage(clip):
+    figures = run_benchmark(Recognizer.load(), PipelineSettings(), clip)
+    assert list(figures["stages"]) == ["faces", "align", "spot", "recognize"]
+    assert figures["pipeline"]["calls"] == figures["stages"]["faces"]["calls"] == 135
+    assert [line.split()[0] for line in format_benchmark(figures).splitlines()[1:6]] == [
+        "decode",
+        "faces",
+        "align",
+        "spot",
+        "recognize",
+    ]

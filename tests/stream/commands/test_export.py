@@ -1,0 +1,62 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from merau.stream.cli import main
+from merau.stream.commands.export import FORMATS
+from merau.stream.export import FORMATS as WRITERS
+from merau.stream.store import Store
+from tests.stream.commands.process import command
+
+
+@pytest.fixture
+def store(tmp_path, make_event) -> Path:
+    path = tmp_path / "two.db"
+    with Store(path) as store:
+        for track in (1, 2):
+            session = store.start_session(f"camera {track}", settings={}, bundle="default", bundle_sha256="ab")
+            for n in range(2000):
+                store.put(session, make_event(float(n), track=track, id=str(n)))
+    return path
+
+
+def test_export_offers_every_format():
+    assert tuple(WRITERS) == FORMATS
+
+
+def test_export_writes_the_same_to_file_and_output(store, tmp_path, capfdbinary):
+    second = ["export", str(store), "--format", "jsonl", "--session", "2"]
+    assert main(second) == 0
+    printed = capfdbinary.readouterr().out
+    assert main([*second, "--out", str(tmp_path / "two.jsonl")]) == 0
+    assert (tmp_path / "two.jsonl").read_bytes() == printed
+    assert {json.loads(line)["track"] for line in printed.splitlines()} == {2}
+    assert capfdbinary.readouterr().out == f"2000 events written to {tmp_path / 'two.jsonl'}.\n".encode()
+
+
+def test_export_without_session_writes_all(store, capfdbinary):
+    assert main(["export", str(store), "--format", "csv"]) == 0
+    assert capfdbinary.readouterr().out.count(b"\n") == 1 + 4000
+
+
+def test_export_json_has_sessions_with_events(store, capsys):
+    assert main(["export", str(store), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["sessions"]
+    assert (first["source"], len(first["events"]), second["events"][0]["track"]) == ("camera 1", 2000, 2)
+
+
+def test_export_for_one_recording_needs_a_session(store, capsys):
+    assert main(["export", str(store), "--format", "eaf"]) == 1
+    assert "choose one by --session from 1 (camera 1, " in capsys.readouterr().err
+    assert main(["export", str(store), "--session", "3"]) == 1
+    assert "There is no session 3" in capsys.readouterr().err
+
+
+def test_export_to_a_closed_pipe_ends_quietly(store):
+    arguments = command("export", store, "--format", "jsonl")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert json.loads(process.stdout.readline())["id"] == "0"
+    process.stdout.close()
+    assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")

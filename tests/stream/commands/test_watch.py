@@ -1,0 +1,66 @@
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from merau.stream.demo import CLIP
+from merau.stream.store import read_events, read_sessions
+from scripts.support.rtsp_server import RtspServer
+from tests.stream.commands.process import messages, start_merau
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch_saves_everything_when_a_signal_ends_it(tmp_path, number):
+    store = tmp_path / "events.db"
+    process = start_merau("watch", CLIP, "--store", store, "--json")
+    first = json.loads(process.stdout.readline())
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    ended = rf"Ended: stopped\. \d+ frames, 0 dropped, 0 gaps\. Events saved to {store}: .*1 .*\.$"
+    assert re.match(ended, messages(err)[-1])
+    printed = {first["id"]: first} | {event["id"]: event for event in map(json.loads, out.splitlines())}
+    assert sorted(printed) == sorted(event.id for event in read_events(store))
+    assert read_sessions(store)[0].ended
+
+
+def test_watch_goes_on_when_a_lost_camera_comes_back(tmp_path):
+    store = tmp_path / "events.db"
+    with RtspServer(CLIP, user="ann", password="se:cr@et") as server:
+        process = start_merau("watch", server.url, "--store", store)
+        first = process.stdout.readline()
+        server.kill()
+        printed = [await_line(process.stderr, "lost since")]
+        known_s = max(event.offset_s for event in read_events(store))
+        server.start()
+        printed.append(await_line(process.stderr, "live"))
+        await_event(store, after_s=known_s + 0.5)
+        process.send_signal(signal.SIGINT)
+        printed += process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "1 gap." in printed[-1]
+    assert "face 1" in first
+    (session,) = read_sessions(store)
+    ((from_s, to_s),) = session.gaps
+    events = list(read_events(store))
+    assert events[0].onset_s < from_s < to_s < events[-1].onset_s
+    assert events[0].onset_wall
+    assert session.source == f"rtsp://127.0.0.1:{server.port}/cam"
+    assert b"se:cr" not in store.read_bytes()
+    assert "cr%40et" not in "".join(printed)
+
+
+def await_line(stream, text: str) -> str:
+    for line in stream:
+        if text in line:
+            return line
+    raise AssertionError(f"ended without printing {text!r}")
+
+
+def await_event(store, *, after_s: float) -> None:
+    deadline_s = time.monotonic() + 30
+    while not any(event.onset_s > after_s for event in read_events(store)):
+        assert time.monotonic() < deadline_s, "no event after the camera came back"
+        time.sleep(0.05)
