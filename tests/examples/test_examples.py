@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas
 import pytest
+from nbclient import NotebookClient
 
 from tests.clips import demo_start
 
@@ -16,6 +18,7 @@ TESTED = {
     "analyse_file.py",
     "live_camera.py",
     "own_recognizer.py",
+    "plots.ipynb",
     "read_store.py",
     "teach_class.py",
 }
@@ -74,3 +77,15 @@ def test_own_recognizer_packs_and_runs_a_bundle(clip, tmp_path):
     assert (tmp_path / "halves" / "model.json").exists()
     assert len(lines) == 2
     assert all("upper face" in line or "lower face" in line for line in lines)
+
+
+def test_plots_notebook_runs_and_draws(clip, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(EXAMPLES / "plots.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "commit the notebook without its outputs"
+    first = next(cell for cell in notebook.cells if "RECORDING = " in cell.source)
+    first.source += f"\nRECORDING = {str(clip)!r}"
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = [output.data for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
+    assert sum("image/png" in data for data in shown) == 3
+    assert any("text/html" in data for data in shown)
