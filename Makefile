@@ -1,9 +1,9 @@
-# make demo | test | lint | docs: each builds .venv for itself the first time; the stamps make the second time quick.
+# make demo | test | lint | messages | docs: each builds .venv for itself the first time; the stamps make the second time quick.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint messages docs clean
 
 demo: .venv/run.stamp
 	$(BIN)/merau demo --out out/demo
@@ -18,6 +18,10 @@ lint: .venv/lint.stamp
 
 docs: .venv/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# The page's translations (gettext): new messages come untranslated into stream/ui/locale/*/LC_MESSAGES/merau.po
+messages: .venv/run.stamp
+	$(BIN)/python -m scripts.messages
 
 .venv/run.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

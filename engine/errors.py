@@ -32,6 +32,11 @@ class UserError(Exception):
         self.message = Message(template, values)
         super().__init__(str(self.message))
 
+    @classmethod
+    def from_message(cls, message: Message) -> "UserError":
+        """Raise what a state reports, without losing its template."""
+        return cls(message.template, **message.values)
+
 
 class DeviceError(UserError):
     """The GPU, its driver or a library cannot do what was asked; the CPU can take over."""

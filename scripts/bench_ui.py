@@ -125,11 +125,11 @@ def webcam(folder: Path, rate: int) -> dict[str, Any]:
 
 def begin(page: Page) -> None:
     """State a purpose, start the webcam, and note when each analysed frame is shown."""
-    page.get_by_role("button", name="Use my webcam").click()
+    page.get_by_role("button", name="Start my webcam").click()
     page.get_by_label("Purpose of the analysis").fill("benchmark")
-    page.get_by_label("Everyone in view has been told and agrees").check()
+    page.get_by_label("Everyone in view has been informed and agrees").check()
     page.evaluate(NOTE)
-    page.get_by_role("button", name="Begin the analysis").click()
+    page.get_by_role("button", name="Start the analysis").click()
     page.wait_for_function("window.shown.length > 0", timeout=60_000)
 
 

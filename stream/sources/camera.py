@@ -100,7 +100,7 @@ class Camera(Source):
             if self._stopped.is_set():
                 return STOPPED
             if not self._frames and (failure.permanent or not settings.wait_for_camera):
-                raise UserError(failure.message.template, **failure.message.values)
+                raise UserError.from_message(failure.message)
             self._enter("lost" if self._frames else "connecting", failure.message)
             if settings.give_up_after_s and time.monotonic() - self._arrived_s >= settings.give_up_after_s:
                 seconds = f"{settings.give_up_after_s:g}"

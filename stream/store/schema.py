@@ -93,7 +93,7 @@ def error_message(path: Path, error: sqlite3.Error) -> Message:
 def user_error(path: Path, error: sqlite3.Error) -> UserError:
     """Convert a failure of SQLite to a UserError."""
     message = error_message(path, error)
-    return UserError(message.template, **message.values)
+    return UserError.from_message(message)
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

@@ -261,7 +261,7 @@ class Store:
         self.last_error = message
         for write in writes:
             if write.result:
-                write.result.set_exception(UserError(message.template, **message.values))
+                write.result.set_exception(UserError.from_message(message))
         return [write for write in writes if not write.result]
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Consent, Event, event_fields
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
@@ -51,7 +51,7 @@ class Camera:
     replay: bool
     is_live: bool = True
     session: int | None = None
-    trouble: str = ""
+    trouble: Message | None = None
     last_frame: LiveFrame | None = None
     points: deque[tuple[float, int, float, float]] = field(default_factory=lambda: deque(maxlen=POINTS))
     said: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SAID))
@@ -77,9 +77,9 @@ class Camera:
     def start(self, consent: Consent | None) -> None:
         """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""
         if not (self.replay or consent):
-            raise UserError("State the purpose, and that those in view agree, before a camera is analysed.")
+            raise UserError("Before a camera is analysed, state the purpose and confirm that everyone in view agrees.")
         if not self.running:
-            self.trouble, self.analysed, self._stopped = "", 0, False
+            self.trouble, self.analysed, self._stopped = None, 0, False
             self.said.clear()
             self.points.clear()
             name = f"camera {self.number}"
@@ -101,7 +101,7 @@ class Camera:
                 if not self._stopped:
                     self._analyse(source, consent)
         except UserError as error:
-            self.trouble = str(error)
+            self.trouble = error.message
 
     def _analyse(self, source: Source, consent: Consent | None) -> None:
         context = self.context
@@ -180,7 +180,7 @@ class Camera:
             "session": self.session,
             "phase": "waiting" if waiting else state.phase if state else "connecting",
             "since": state.since.isoformat() if state else None,
-            "reason": self.trouble or (str(state.reason or "") if state else ""),
+            "reason": self.trouble or (state and state.reason) or "",
             "frames": frames,
             "frames_total": self._source.frames_total if self._source else None,
             "analysed": self.analysed,
@@ -192,7 +192,7 @@ class Camera:
             "delay_ms": round(self.delay_ms, 1),
             "bundle": self.context.recognizer.bundle.name,
             "device": "GPU" if self.context.recognizer.runtime.device == "cuda" else "CPU",
-            "decoder": str(state.decoder or "") if state else "",
+            "decoder": (state and state.decoder) or "",
             "taught": self.context.recognizer.few_shot_head is not None,
-            "store_error": str(self.context.store.last_error or ""),
+            "store_error": self.context.store.last_error or "",
         }

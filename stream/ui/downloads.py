@@ -30,13 +30,13 @@ def download(state: ServerState, what: str, query: Mapping[str, str]) -> Respons
         "head": _head,
     }
     if what not in makers:
-        raise UserError("There is nothing of this name.")
+        raise UserError("There is nothing at this address.")
     return makers[what](workspace, query)
 
 
 def _session(query: Mapping[str, str]) -> int:
     if not query.get("session", "").isdecimal():
-        raise UserError("Name the session.")
+        raise UserError("The session is missing.")
     return int(query["session"])
 
 
@@ -45,21 +45,21 @@ def _picture(workspace: Workspace, query: Mapping[str, str]) -> Response:
     name = query.get("name", "")
     data = getattr(event, name) if name in IMAGES else None
     if data is None:
-        raise UserError("There is no such picture.")
+        raise UserError("There is no such image.")
     return Response(data, media_type="image/png" if name.endswith("png") else "image/jpeg", headers=PRIVATE)
 
 
 def _clip(workspace: Workspace, query: Mapping[str, str]) -> Response:
     mp4 = read_clip(workspace.store.path, _session(query), query.get("event", ""))
     if mp4 is None:
-        raise UserError("There is no film of this event.")
+        raise UserError("There is no clip of this event.")
     return Response(mp4, media_type="video/mp4", headers=PRIVATE)
 
 
 def _events(workspace: Workspace, query: Mapping[str, str]) -> Response:
     session, form = _session(query), query.get("format", "")
     if form not in FORMATS:
-        raise UserError(f"The format is one of {', '.join(FORMATS)}.")
+        raise UserError("Unknown format: choose one of {formats}.", formats=", ".join(FORMATS))
     file = io.BytesIO()
     FORMATS[form](list(read_events(workspace.store.path, session)), file)
     return _saved(file.getvalue(), f"{_stem(workspace, session)}.{form}")
@@ -74,13 +74,13 @@ def _clips(workspace: Workspace, query: Mapping[str, str]) -> Response:
             if mp4 := read_clip(workspace.store.path, session, event.id):
                 archive.writestr(_film_name(event), blurred(mp4) if blur else mp4)
         if not archive.namelist():
-            raise UserError("There is no film of this session.")
+            raise UserError("There are no clips of this session.")
     return _saved(file.getvalue(), f"{_stem(workspace, session)}{'-blurred' if blur else ''}.zip")
 
 
 def _head(workspace: Workspace, query: Mapping[str, str]) -> Response:
     if not workspace.heads:
-        raise UserError("Nothing has been taught yet.")
+        raise UserError("No classes have been taught yet.")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "taught.safetensors"
         workspace.heads[-1].save(path)

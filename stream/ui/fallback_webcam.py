@@ -19,7 +19,7 @@ from merau.stream.sources import Browser
 from merau.stream.sources.browser import Packet
 from merau.stream.ui.camera_worker import Camera
 from merau.stream.ui.handlers import private_endpoint
-from merau.stream.ui.i18n import t
+from merau.stream.ui.i18n import t, to_json
 from merau.stream.ui.routes import WEBCAM
 from merau.stream.ui.server_state import ClientSession, ServerState
 
@@ -60,17 +60,18 @@ class FallbackWebcams:
             visit = self._visits[key]
             self._push(visit, picture)
             shot = visit.camera.last_frame
-            return {"faces": shot.header["faces"] if shot else []}
+            faces = shot.header["faces"] if shot else []
+            return {"faces": [face | {"reason": to_json(face["reason"])} for face in faces]}
         except UserError as error:
-            return {"error": str(error)}
+            return {"error": to_json(error.message)}
 
     async def _begin(self, client: ClientSession) -> None:
         if client.consent is None:
-            raise UserError("State the purpose, and that those in view agree, before a camera is analysed.")
+            raise UserError("Before a camera is analysed, state the purpose and confirm that everyone in view agrees.")
         try:
             ticket = await asyncio.wait_for(self._state.admission.enter(_patience), 0.1)
         except TimeoutError:
-            raise UserError("This machine is busy. Please come back in a few minutes.") from None
+            raise UserError("The server is busy. Please come back in a few minutes.") from None
         source = Browser("webcam", WEBCAM, datetime.now(UTC))
         self._beginning.add(client.token)
         try:
@@ -113,9 +114,12 @@ def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
     """Build it, hidden."""
     webcams = FallbackWebcams(state)
     with gr.Column(visible=False, elem_id="slow", elem_classes="card") as column:
-        gr.Markdown(t("My webcam, at a low rate"), elem_classes="title")
+        gr.Markdown(t("My webcam at a low frame rate"), elem_classes="title")
         gr.Markdown(
-            t("This browser, or what lies between, has no WebSocket or no canvas: short micro-expressions are missed.")
+            t(
+                "This browser or the network does not allow WebSocket or canvas. The frame rate is low, so short "
+                "micro-expressions are missed."
+            )
         )
         picture = gr.Image(
             sources=["webcam"],
@@ -127,7 +131,7 @@ def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
         )
         said = gr.HTML(
             html_template='<div class="m"></div>',
-            js_on_load="merau.slow(element, props, watch)",
+            js_on_load="merau.fallbackStatus(element, props, watch)",
             apply_default_css=False,
             elem_id="slow-said",
         )

@@ -5,22 +5,26 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from merau.engine.errors import UserError
+from merau.stream.ui.i18n import ENGLISH, request_language, translate
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def show_user_errors(handler: Callable[P, T]) -> Callable[P, T]:
-    """A UserError becomes the message that the visitor sees."""
+    """Show a handler's UserError to the visitor, in the visitor's language."""
 
     @functools.wraps(handler)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return handler(*args, **kwargs)
         except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            request = LocalContext.request.get(None)
+            language = request_language(request.headers) if request else ENGLISH
+            raise gr.Error(translate(error.message, language), print_exception=False) from None
 
     return run
 

@@ -1,27 +1,111 @@
-"""The page's words in English and German: one file for Gradio's controls and for our own scripts.
+"""Translation of the page with gettext catalogues: a message's id is its English text.
 
-Whole sentences come from the rooms below in English, as the command line prints them; core.js finds the German ones, by
-their form, in `SENTENCES`.
+Labels are translated by Gradio in the browser (`t`), messages that a script shows by static/core.js (`to_json`), and
+errors that Gradio shows on the server (`translate`). `make messages` brings the catalogues up to date.
 """
 
-import json
+import re
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import gradio as gr
+from babel.messages.pofile import read_po
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from merau.engine.errors import Message
+
+ENGLISH, GERMAN = "en", "de"
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+# Why a file, a camera or a disk failed, as the operating system and FFmpeg word it. Listed here for extraction.
+SYSTEM_REASONS = (
+    Message("Permission denied"),
+    Message("Operation not permitted"),
+    Message("No such file or directory"),
+    Message("Is a directory"),
+    Message("Not a directory"),
+    Message("Input/output error"),
+    Message("No such device"),
+    Message("No such device or address"),
+    Message("Inappropriate ioctl for device"),
+    Message("Device or resource busy"),
+    Message("Invalid argument"),
+    Message("Cannot allocate memory"),
+    Message("Too many open files"),
+    Message("No space left on device"),
+    Message("Read-only file system"),
+    Message("Broken pipe"),
+    Message("Connection refused"),
+    Message("Connection reset by peer"),
+    Message("Connection timed out"),
+    Message("Network is unreachable"),
+    Message("No route to host"),
+    Message("Operation timed out"),
+    Message("End of file"),
+    Message("Invalid data found when processing input"),
+    Message("Protocol not found"),
+    Message("Decoder not found"),
+    Message("Server returned 404 Not Found"),
+    Message("Server returned 403 Forbidden (access denied)"),
+    Message("Server returned 4XX Client Error, but not one of 40{0,1,3,4}"),
+    Message("Server returned 5XX Server Error reply"),
+    Message("unknown error"),
+)
 
 
-def _read(name: str) -> Any:
-    return json.loads(files("merau.stream.ui").joinpath(name).read_text(encoding="utf-8"))
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Translations by message id; both forms of a plural have an entry. Empty for English."""
+    if language == ENGLISH:
+        return {}
+    with files("merau.stream.ui").joinpath(f"locale/{language}/LC_MESSAGES/merau.po").open("rb") as file:
+        messages = read_po(file, locale=language)
+    found: dict[str, str] = {}
+    for message in messages:
+        ids, texts = (part if isinstance(part, (list, tuple)) else [part] for part in (message.id, message.string))
+        found |= zip(map(str, ids), map(str, texts), strict=True)
+    return {text: translation for text, translation in found.items() if text and translation}
 
 
-WORDS: dict[str, dict[str, str]] = _read("words.json")
-SENTENCES: dict[str, str] = _read("sentences.json")
-
-translations = gr.I18n(**WORDS)
+translations = gr.I18n(**{ENGLISH: {id_: id_ for id_ in catalogue(GERMAN)}, GERMAN: catalogue(GERMAN)})
 
 
-def t(words: str) -> Any:
-    """A label that the browser shows in its language; the English words are the key."""
-    assert words in WORDS["en"] and words in WORDS["de"], words
-    return translations(words)
+def t(text: str) -> Any:
+    """A label that Gradio shows in the browser's language."""
+    return translations(text)
+
+
+def request_language(headers: Mapping[str, str]) -> str:
+    """The language that a browser asks for first, if there is a catalogue for it; English otherwise."""
+    return GERMAN if headers.get("accept-language", "").strip().lower().startswith(GERMAN) else ENGLISH
+
+
+def translate(message: Message | str, language: str) -> str:
+    """Fill a message's values into its template, both in `language`."""
+    if isinstance(message, str):
+        return catalogue(language).get(message, message)
+    template = catalogue(language).get(message.template, message.template)
+    values = {
+        name: translate(value, language) if isinstance(value, Message) else str(value)
+        for name, value in message.values.items()
+    }
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def localized(scope: Scope, template: str, **values: object) -> str:
+    """The text of a plain response, in the language that the request asks for."""
+    return translate(Message(template, values), request_language(Headers(scope=scope)))
+
+
+def to_json(message: Message | str) -> Any:
+    """A message as {"id": template, "values": {...}}, which core.js translates; text as it is.
+
+    Serves as `default` of json.dumps, too.
+    """
+    if isinstance(message, str):
+        return message
+    values = {name: to_json(value) if isinstance(value, Message) else value for name, value in message.values.items()}
+    return {"id": message.template, "values": values}

@@ -37,25 +37,25 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
     """Build it inside its tab."""
     trusted = state.settings.trusted
     with gr.Column(elem_id="consent", elem_classes="card", visible=False) as form:
-        gr.Markdown(t("Before a camera is analysed"), elem_classes="title")
+        gr.Markdown(t("Before the analysis starts"), elem_classes="title")
         purpose = gr.Textbox(
             label=t("Purpose of the analysis"),
-            placeholder=t("for example: training, research study 12, my own face"),
+            placeholder=t("for example: training, research study 12, testing on myself"),
             elem_id="purpose",
             max_lines=1,
             max_length=200,
         )
-        agreed = gr.Checkbox(label=t("Everyone in view has been told and agrees"), elem_id="agreed")
-        begin = gr.Button(t("Begin the analysis"), variant="primary", elem_id="begin")
+        agreed = gr.Checkbox(label=t("Everyone in view has been informed and agrees"), elem_id="agreed")
+        begin = gr.Button(t("Start the analysis"), variant="primary", elem_id="begin")
     recorded = gr.HTML(
         html_template='<p class="m faint"></p>',
-        js_on_load="watch('value', () => merau.agreed(element, props.value))",
+        js_on_load="watch('value', () => merau.showConsent(element, props.value))",
         elem_id="recorded",
         apply_default_css=False,
     )
     wall = gr.HTML(
         html_template='<div class="m"><div class="empty"></div><div class="wall"></div></div>',
-        js_on_load="merau.wall(element, trigger); // 'remove' 'again'",
+        js_on_load="merau.liveView(element, trigger); // 'remove' 'again'",
         elem_id="wall",
         apply_default_css=False,
     )
@@ -63,12 +63,12 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
         door = gr.HTML(
             html_template='<div class="m door"><button class="main" hidden></button><span class="said" role="status">'
             "</span></div>",
-            js_on_load="merau.webcam.door(element, trigger); // 'ask' 'slow'",
+            js_on_load="merau.webcam.startButton(element, trigger); // 'ask' 'slow'",
             elem_id="door",
             apply_default_css=False,
         )
         spec = gr.Textbox(
-            label=t("Camera to add"),
+            label=t("Camera or video file"),
             placeholder=t("rtsp://user:password@host/path, 0 for the first webcam, or a video file"),
             elem_id="spec",
             max_lines=1,
@@ -90,7 +90,7 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
     @show_user_errors
     def agree(key: str, stated: str, everyone: bool) -> tuple[object, object]:
         if not everyone:
-            raise UserError("Nobody is analysed who has not been told and does not agree: confirm it first.")
+            raise UserError("Please confirm that everyone in view has been informed and agrees.")
         state.client(key).workspace.record_consent(stated)
         if trusted and state.shared.consent is None:
             state.shared.record_consent(stated)

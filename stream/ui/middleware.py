@@ -10,6 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from merau.stream.ui.config import UiSettings
+from merau.stream.ui.i18n import localized
 
 FREE = 5  # passwords that an address may try at once
 WAIT_S = 2.0  # before each further one
@@ -37,8 +38,9 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
         elif self._settings.local and not on_loopback(Headers(scope=scope).get("host", "")):
             # A foreign site can give its name this machine's address (DNS rebinding), and then read what we answer.
-            reason = (
-                "This page is for this machine only: open it at http://localhost, or serve it with --auth USER:FILE."
+            reason = localized(
+                scope,
+                "This page is for this computer only: open it at http://localhost, or serve it with --auth USER:FILE.",
             )
             await PlainTextResponse(reason, 403)(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/") == "/login":
@@ -52,7 +54,8 @@ class AccessMiddleware:
         now_s = time.monotonic()
         wait_s = max(0.0, next_s - now_s)
         if wait_s > WAIT_S:  # another one waits already
-            await PlainTextResponse("Too many wrong passwords: wait a little.", 429)(scope, receive, send)
+            text = localized(scope, "Too many wrong passwords. Please wait a moment.")
+            await PlainTextResponse(text, 429)(scope, receive, send)
             return
         self._tried[address] = (tries + 1, now_s + wait_s + WAIT_S if tries + 1 >= FREE else 0.0)
         if len(self._tried) > ADDRESSES:

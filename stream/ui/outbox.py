@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any
 
+from merau.stream.ui.i18n import to_json
+
 SLOTS = 2
 NOTES = 200
 
@@ -33,7 +35,7 @@ class LiveFrame:
         """uint32 length of the JSON, the JSON, the mesh, the JPEG."""
         mesh = self.mesh if with_mesh else b""
         header = self.header | {"camera": self.camera, "points": self.points, "mesh": len(mesh)}
-        text = json.dumps(header, separators=(",", ":")).encode()
+        text = json.dumps(header, separators=(",", ":"), default=to_json).encode()
         return len(text).to_bytes(4, "little") + text + mesh + self.jpeg
 
 
@@ -60,7 +62,7 @@ class ClientOutbox:
     def put_message(self, word: dict[str, Any]) -> None:
         """Something to be told: nothing of it is lost while the page is there."""
         with self._lock:
-            self._notes.append(json.dumps(word))
+            self._notes.append(json.dumps(word, default=to_json))
         self._wake()
 
     async def drain(self) -> list[str | bytes]:

@@ -31,7 +31,7 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     with gr.Row(elem_id="choosing"):
         session = gr.Dropdown(label=t("Session"), choices=[], elem_id="session", scale=3)
         folder = gr.Dropdown(
-            label=t("Recording of the folder"),
+            label=t("Recording from folder"),
             choices=_recordings(state.settings.recordings),
             value=None,
             visible=state.settings.recordings is not None and state.settings.trusted,
@@ -44,7 +44,7 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     progress = gr.HTML(elem_id="progress")
     review = gr.HTML(
         html_template='<div class="m"><div class="review"></div></div>',
-        js_on_load="merau.review(element, trigger, props, watch); // 'judge' 'undo' 'refresh'",
+        js_on_load="merau.reviewView(element, trigger, props, watch); // 'judge' 'undo' 'refresh'",
         apply_default_css=False,
         elem_id="review",
     )
@@ -52,14 +52,14 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
         gr.Markdown(t("Teach"), elem_classes="title")
         lesson = gr.HTML(
             html_template='<div class="m"></div>',
-            js_on_load="merau.teach(element, props, watch)",
+            js_on_load="merau.teachPanel(element, props, watch)",
             apply_default_css=False,
             elem_id="lesson",
         )
         with gr.Row():
-            teach = gr.Button(t("Teach these classes"), variant="primary", elem_id="teach", interactive=False)
-            unteach = gr.Button(t("Undo the last lesson"), elem_id="unteach", interactive=False)
-            load = gr.UploadButton(t("Load a saved lesson"), file_types=list(HEADS), elem_id="load")
+            teach = gr.Button(t("Teach your classes"), variant="primary", elem_id="teach", interactive=False)
+            unteach = gr.Button(t("Undo teaching"), elem_id="unteach", interactive=False)
+            load = gr.UploadButton(t("Load saved classes"), file_types=list(HEADS), elem_id="load")
 
     shown = [session, review, lesson, teach, unteach]
 
@@ -118,7 +118,7 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     @show_user_errors
     def picked(key: str, name: str | None, bar: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         if name not in _recordings(state.settings.recordings):
-            raise UserError("This recording is not in the folder any more.")
+            raise UserError("This recording is no longer in the folder.")
         assert state.settings.recordings is not None and name is not None
         workspace = state.workspace(key, Workspace.name)
         number = _analyse(workspace, state.settings.recordings / name, bar)
@@ -141,8 +141,9 @@ def _analyse(workspace: Workspace, path: Path, bar: gr.Progress) -> int:
     """Analyse a recording from end to end; returns its session."""
     try:
         return _run(workspace, path, bar)
-    except UserError as error:  # where it lies is nobody's business
-        raise UserError(str(error).replace(str(path), path.name)) from None
+    except UserError as error:  # visitors see no folders of this server
+        values = {name: path.name if str(value) == str(path) else value for name, value in error.message.values.items()}
+        raise UserError(error.message.template.replace(str(path), path.name), **values) from None
 
 
 def _run(workspace: Workspace, path: Path, bar: gr.Progress) -> int:
@@ -154,8 +155,10 @@ def _run(workspace: Workspace, path: Path, bar: gr.Progress) -> int:
             time.sleep(0.2)
     finally:
         workspace.remove(camera.number)
-    if camera.trouble or camera.session is None:
-        raise UserError(camera.trouble or "The recording could not be analysed.")
+    if camera.trouble:
+        raise UserError.from_message(camera.trouble)
+    if camera.session is None:
+        raise UserError("The recording could not be analysed.")
     return camera.session
 
 

@@ -23,6 +23,7 @@ from merau.engine.errors import Message, UserError
 from merau.stream.sources import Browser, SourceSettings
 from merau.stream.sources.browser import Packet
 from merau.stream.ui.downloads import download
+from merau.stream.ui.i18n import localized, request_language, to_json, translate
 from merau.stream.ui.outbox import ClientOutbox
 from merau.stream.ui.server_state import ClientSession, ServerState
 from merau.stream.ui.workspace import Workspace
@@ -35,6 +36,7 @@ HEAD = struct.Struct("<Bd")  # coding, capture time in seconds from the page's z
 WEBCAM = SourceSettings(queue_frames=8)  # rather a dropped frame than a picture of long ago
 SILENT_S = 20.0  # a webcam that sends nothing for so long is let go
 LONGEST_PACKET = 2_000_000  # bytes
+VISIT_OVER = Message("Your time is over. You can start again if nobody is waiting.")
 
 Serve = Callable[[ServerState, WebSocket, ClientSession], Awaitable[None]]
 
@@ -86,21 +88,21 @@ def register_routes(app: App, state: ServerState) -> None:
 
     async def words(request: Request) -> Response:
         if not logged_in(app, request):
-            raise HTTPException(401, "Log in first.")
+            raise HTTPException(401, localized(request.scope, "Log in first."))
         try:
             client = state.client(request.query_params.get("token", ""))
         except UserError as error:
-            raise HTTPException(404, str(error)) from error
+            raise HTTPException(404, translate(error.message, request_language(request.headers))) from error
         telling = tell(state, client, lambda: logged_in(app, request))
         return StreamingResponse(telling, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     def get(request: Request) -> Response:
         if not logged_in(app, request):
-            raise HTTPException(401, "Log in first.")
+            raise HTTPException(401, localized(request.scope, "Log in first."))
         try:
             return download(state, request.path_params["what"], dict(request.query_params))
         except UserError as error:
-            raise HTTPException(404, str(error)) from error
+            raise HTTPException(404, translate(error.message, request_language(request.headers))) from error
 
     app.add_api_websocket_route("/merau/live", live)
     app.add_api_websocket_route("/merau/webcam", webcam)
@@ -167,10 +169,10 @@ async def analyse(state: ServerState, socket: WebSocket, client: ClientSession) 
         hello = json.loads(await socket.receive_text())
         zero = datetime.fromtimestamp(float(hello["zero_ms"]) / 1000, UTC)
         if client.workspace.consent is None:
-            raise UserError("State the purpose, and that those in view agree, before a camera is analysed.")
+            raise UserError("Before a camera is analysed, state the purpose and confirm that everyone in view agrees.")
         ticket = await state.admission.enter(tell)
     except UserError as error:
-        await socket.send_json({"error": str(error)})
+        await socket.send_json({"error": to_json(error.message)})
         await socket.close(ENDED)
         return
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -184,10 +186,10 @@ async def analyse(state: ServerState, socket: WebSocket, client: ClientSession) 
             async with asyncio.timeout(state.settings.visit_s):  # wait_for keeps an exception, and with it all of this
                 await _receive(socket, source)
         except TimeoutError:
-            await socket.send_json({"error": "The time for one visit is over. Start again if nobody waits."})
+            await socket.send_json({"error": to_json(VISIT_OVER)})
             await socket.close(ENDED)
         except UserError as error:
-            await socket.send_json({"error": str(error)})
+            await socket.send_json({"error": to_json(error.message)})
             await socket.close(ENDED)
         finally:
             source.end(Message("the page let the camera go"))
@@ -202,16 +204,16 @@ async def _receive(socket: WebSocket, source: Browser) -> None:
             async with asyncio.timeout(SILENT_S):
                 data = await socket.receive_bytes()
         except TimeoutError:
-            raise UserError(f"The webcam sent nothing for {SILENT_S:g} s.") from None
+            raise UserError("The webcam sent nothing for {seconds} s.", seconds=f"{SILENT_S:g}") from None
         if len(data) <= HEAD.size or len(data) > LONGEST_PACKET:
-            raise UserError("The page sent something that is no picture.")
+            raise UserError("The page sent data that is not an image.")
         coding, captured_s = HEAD.unpack_from(data)
         if coding not in CODINGS or not 0 <= captured_s < 1e6:
-            raise UserError("The page sent something that is no picture.")
+            raise UserError("The page sent data that is not an image.")
         source.push(Packet(CODINGS[coding], captured_s, data[HEAD.size :]))
     reason = source.state().reason
     assert reason is not None
-    raise UserError(reason.template, **reason.values)
+    raise UserError.from_message(reason)
 
 
 def _remove(client: ClientSession, number: int) -> None:

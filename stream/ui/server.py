@@ -16,13 +16,13 @@ import gradio as gr
 from gradio.tunneling import CURRENT_TUNNELS
 from starlette.middleware import Middleware
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.stream.events import event_fields
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
-from merau.stream.ui.i18n import SENTENCES, WORDS, t, translations
+from merau.stream.ui.i18n import catalogue, request_language, t, translations
 from merau.stream.ui.live_page import add_source, live_page
 from merau.stream.ui.middleware import AccessMiddleware
 from merau.stream.ui.review_page import review_page
@@ -80,7 +80,7 @@ class App:
                     server_port=settings.port or None,
                 )
         except OSError as error:
-            raise UserError(f"The port {settings.port} is in use: choose another with --port.") from error
+            raise UserError("The port {port} is in use: choose another with --port.", port=settings.port) from error
         if settings.share and not public:
             raise UserError(
                 "The public link could not be made: it needs the internet, with https to api.gradio.app and at first "
@@ -97,7 +97,9 @@ class App:
             with direct.open(self.address, timeout=10) as answer:
                 answer.read()
         except OSError as error:
-            raise UserError(f"The page does not answer at {self.address}: {error}.") from error
+            raise UserError(
+                "The page does not answer at {address}: {reason}.", address=self.address, reason=error
+            ) from error
 
     def close(self) -> None:
         """Stop serving; visitors' data goes. Raises UserError when the store cannot be written."""
@@ -140,24 +142,27 @@ def page(state: ServerState) -> gr.Blocks:
                 opening = live_page(state, token)
             with gr.Tab(t("Review"), id="review") as tab:
                 review_page(state, token, tab)
-            with gr.Tab(t("Settings"), id="settings") as tab:
+            with gr.Tab(t("About & data"), id="settings") as tab:
                 settings_page(state, token, tab)
 
         @show_user_errors
-        def arrive() -> tuple[Any, ...]:
+        def arrive(request: gr.Request) -> tuple[Any, ...]:
             client = state.open_session()
+            language = request_language(request.headers)
             entered = {
                 "token": client.token,
                 "trusted": state.settings.trusted,
                 "login": state.settings.login is not None,
-                "words": WORDS,
-                "sentences": SENTENCES,
+                "upload_mb": state.settings.upload_mb,
+                "language": language,
+                "catalogue": catalogue(language),
             }
             return client.token, entered, *opening.show(client.token)
 
         def cameras() -> list[dict[str, Any]]:
             """How the server's own cameras fare."""
-            return state.shared.statuses() if state.settings.trusted else []
+            found = state.shared.statuses() if state.settings.trusted else []
+            return [{name: str(v) if isinstance(v, Message) else v for name, v in status.items()} for status in found]
 
         def events(session: int) -> list[dict[str, Any]]:
             """The events of one session of the server's own cameras."""

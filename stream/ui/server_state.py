@@ -109,9 +109,9 @@ class AdmissionQueue:
         """
         if len(self._tickets) >= self._slots + self._max_waiting:
             raise UserError(
-                "This machine is full: {count} webcams are being analysed and {waiting} people wait. "
+                "The server is full: {webcams} webcams are being analysed and {waiting} people are waiting. "
                 "Please come back in a few minutes.",
-                count=self._slots,
+                webcams=self._slots,
                 waiting=self._max_waiting,
             )
         ticket = object()
@@ -156,7 +156,7 @@ class ServerState:
     def open_session(self) -> ClientSession:
         """Register a page that was opened. Raises UserError when too many are open."""
         if len(self.clients) >= MAX_SESSIONS:
-            raise UserError("Too many pages are open on this server: come back in a few minutes.")
+            raise UserError("Too many pages are open on this server. Please come back in a few minutes.")
         token = secrets.token_urlsafe(24)
         client = ClientSession(token, lambda: self._make_workspace(token))
         self.clients[token] = client
@@ -165,7 +165,7 @@ class ServerState:
     def client(self, token: str) -> ClientSession:
         """Return the session of a page. Raises UserError when the token is unknown or expired."""
         if token not in self.clients:
-            raise UserError("This page is no longer known: load it again.")
+            raise UserError("This page has expired. Please reload it.")
         return self.clients[token]
 
     def workspace(self, token: str, name: str) -> Workspace:
@@ -175,7 +175,7 @@ class ServerState:
             return self.shared
         if name == PrivateWorkspace.name:
             return client.workspace
-        raise UserError("This server's own cameras are shown after a login only.")
+        raise UserError("Log in to see the cameras of this server.")
 
     def _make_workspace(self, token: str) -> PrivateWorkspace:
         folder = self.folder / token

@@ -7,7 +7,7 @@ import gradio as gr
 from merau.engine.errors import UserError
 from merau.stream.store import read_events, read_labels, read_sessions
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
-from merau.stream.ui.i18n import t
+from merau.stream.ui.i18n import t, to_json
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.workspace import PrivateWorkspace, Workspace
 
@@ -18,13 +18,13 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     """Build it inside its tab."""
     facts = gr.HTML(
         html_template='<div class="m"></div>',
-        js_on_load="merau.facts(element, props, watch)",
+        js_on_load="merau.factsView(element, props, watch)",
         apply_default_css=False,
         elem_id="facts",
     )
     with gr.Column(elem_id="deleting", elem_classes="card"):
         gr.Markdown(t("Delete everything"), elem_classes="title")
-        gr.Markdown(t("Sessions, events, pictures, films, your words and what was taught are deleted for good."))
+        gr.Markdown(t("Sessions, events, images, clips, labels and your classes are deleted permanently."))
         sure = gr.Checkbox(label=t("I am sure"), elem_id="sure")
         delete = gr.Button(t("Delete everything"), variant="stop", elem_id="delete")
 
@@ -50,7 +50,7 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     @show_user_errors
     def deleted(key: str, certain: bool) -> tuple[bool, dict[str, Any]]:
         if not certain:
-            raise UserError("Confirm that you are sure: what is deleted cannot be brought back.")
+            raise UserError("Please confirm first: deleted data cannot be restored.")
         state.client(key).workspace.delete_everything()
         if state.settings.trusted:
             state.shared.delete_everything()
@@ -69,7 +69,7 @@ def _kept(workspace: Workspace) -> dict[str, Any]:
         "events": sum(1 for _ in read_events(path)),
         "labels": len(read_labels(path)),
         "purpose": workspace.consent.purpose if workspace.consent else "",
-        "store_error": str(workspace.store.last_error or ""),
+        "store_error": to_json(workspace.store.last_error or ""),
     }
 
 

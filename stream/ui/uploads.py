@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from merau.stream.ui.i18n import localized
+
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 HEADS = (".safetensors",)
 CLOSED = ("file=", "file/", "proxy=", "process_recording")  # Gradio's routes that hand out, fetch or take any file
@@ -31,7 +33,7 @@ class UploadMiddleware:
             return
         route = path.removeprefix(f"{API_PREFIX}/")
         if route.startswith(CLOSED):
-            await PlainTextResponse("There is nothing of this name.", 404)(scope, receive, send)
+            await PlainTextResponse(localized(scope, "There is nothing at this address."), 404)(scope, receive, send)
         elif route == "upload":
             await self._take(scope, receive, send)
         elif scope["method"] == "POST":
@@ -43,10 +45,12 @@ class UploadMiddleware:
         """Hand a file on to Gradio, which counts its bytes, and throw it away unless it is of a type that is used."""
         size = Headers(scope=scope).get("content-length", "")
         if not size.isdecimal() or int(size) > self._limit_mb * 2**20 + AROUND:
-            await PlainTextResponse(f"A file may have {self._limit_mb} MB at most.", 413)(scope, receive, send)
+            text = localized(scope, "A file may have at most {size} MB.", size=self._limit_mb)
+            await PlainTextResponse(text, 413)(scope, receive, send)
             return
         if int(size) > shutil.disk_usage(tempfile.gettempdir()).free / 2:
-            await PlainTextResponse("The disk of this server is nearly full.", 507)(scope, receive, send)
+            text = localized(scope, "The disk of this server is nearly full.")
+            await PlainTextResponse(text, 507)(scope, receive, send)
             return
         answer: list[Message] = []
 
@@ -59,7 +63,8 @@ class UploadMiddleware:
             if any(file.suffix.lower() not in VIDEOS + HEADS for file in files):
                 for file in files:
                     file.unlink(missing_ok=True)
-                await PlainTextResponse("This type of file is not taken here.", 415)(scope, receive, send)
+                text = localized(scope, "Files of this type are not accepted.")
+                await PlainTextResponse(text, 415)(scope, receive, send)
                 return
         for message in answer:
             await send(message)
@@ -68,7 +73,8 @@ class UploadMiddleware:
         """Hand a request on unless it names an address in place of a file that was sent."""
         body = await Request(scope, receive).body()
         if names_address(body):
-            await PlainTextResponse("Files are sent, not fetched from an address.", 403)(scope, receive, send)
+            text = localized(scope, "Files must be uploaded; addresses are not opened.")
+            await PlainTextResponse(text, 403)(scope, receive, send)
             return
         read: list[Message] = [{"type": "http.request", "body": body}]
 

@@ -108,7 +108,7 @@ class Workspace:
     def record_consent(self, purpose: str) -> None:
         """Record the purpose and that those in view agreed; cameras that waited for it start."""
         if not purpose.strip():
-            raise UserError("State the purpose of the analysis in a few words.")
+            raise UserError("Please state the purpose of the analysis in a few words.")
         self.consent = Consent(purpose.strip(), now())
         for camera in self.cameras.values():
             if camera.session is None:
@@ -126,7 +126,7 @@ class Workspace:
     def remove(self, number: int) -> None:
         camera = self.cameras.pop(number, None)
         if camera is None:
-            raise UserError("This camera was removed already.")
+            raise UserError("This camera has already been removed.")
         camera.stop()
         self.tell({"removed": number})
 
@@ -210,7 +210,7 @@ class Workspace:
     def undo_head(self) -> None:
         """Go back to the lesson before, at last to the bundle's own classes."""
         if not self.heads:
-            raise UserError("Nothing was taught that could be undone.")
+            raise UserError("There is no teaching to undo.")
         gone = self.heads.pop()
         if self._loaded and gone is self._loaded[-1]:
             self._loaded.pop()

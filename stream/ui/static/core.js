@@ -1,51 +1,74 @@
-// What the other scripts share: words in the visitor's language, the page's key, small builders of elements.
+// What the other scripts share: translation, the page's key, and small builders of elements.
 window.merau = (() => {
-  const m = { words: {}, token: "", trusted: false, listeners: [] };
+  const m = { language: "en", catalogue: {}, token: "", trusted: false, listeners: [] };
 
-  m.say = (key, values = {}) => {
-    const text = m.words[key] ?? key;
-    return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  // Text in the visitor's language. The id is the English text; `{name}` stands for a value.
+  m.t = (id, values = {}) => (m.catalogue[id] ?? id).replace(/\{(\w+)\}/g, (_, name) => m.text(values[name]));
+  // The singular or the plural; both may name {count}.
+  m.plural = (one, many, count, values = {}) => m.t(count === 1 ? one : many, { count, ...values });
+  // Marks an id for extraction that is translated later.
+  m.id = (id) => id;
+  // A message of the server, {id, values}, in the visitor's language; anything else as it is.
+  m.text = (message) => (message?.id === undefined ? String(message ?? "") : m.t(message.id, message.values));
+
+  const KINDS = {
+    micro: m.id("micro-expression"), macro: m.id("macro-expression"), blink: m.id("blink"), head: m.id("head movement"),
+    speech: m.id("speech"), other: m.id("other movement"),
+  };
+  const AUS = {
+    1: m.id("inner brow raiser"), 2: m.id("outer brow raiser"), 4: m.id("brow lowerer"), 5: m.id("upper lid raiser"),
+    6: m.id("cheek raiser"), 7: m.id("lid tightener"), 9: m.id("nose wrinkler"), 10: m.id("upper lip raiser"),
+    12: m.id("lip corner puller"), 14: m.id("dimpler"), 15: m.id("lip corner depressor"), 17: m.id("chin raiser"),
+    20: m.id("lip stretcher"), 23: m.id("lip tightener"), 24: m.id("lip pressor"), 25: m.id("lips part"), 26: m.id("jaw drop"),
+  };
+  const CLASSES = [
+    m.id("negative"), m.id("positive"), m.id("surprise"), m.id("no expression"), m.id("happiness"), m.id("anger"),
+    m.id("contempt"), m.id("disgust"), m.id("fear"), m.id("sadness"), m.id("neutral"),
+  ];
+  m.kind = (event) => m.t(KINDS[event.kind]);
+  // The bundle's own classes have a name in each language; a visitor's classes are shown as they were typed.
+  m.className = (label) => (CLASSES.includes(label) ? m.t(label) : label);
+
+  m.percent = (p) => p.toLocaleString(m.language, { style: "percent", maximumFractionDigits: 0 });
+  m.number = (value, digits) => value.toLocaleString(m.language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  m.timeOfDay = (when, style = "short") => new Date(when).toLocaleTimeString(navigator.language, { timeStyle: style });
+  m.streamTime = (t_s, exact = false) => {
+    const minutes = Math.floor(t_s / 60);
+    const seconds = (t_s - 60 * minutes).toFixed(exact ? 3 : 0).padStart(exact ? 6 : 2, "0");
+    return `${minutes}:${seconds}`;
   };
 
-  // A sentence of the server, which speaks English: in German by its form, what fills it in put into German likewise.
-  m.told = (sentence) => {
-    if (!sentence || m.language !== "de") return sentence;
-    m.forms ??= Object.entries(m.sentences).map(([english, german]) => {
-      const names = [...english.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
-      const literal = english.split(/\{\w+\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-      return { form: new RegExp(`^${literal.join("(.+?)")}$`, "s"), names, german };
-    });
-    const fits = m.forms.find(({ form }) => form.test(sentence));
-    if (!fits) return sentence;
-    const values = fits.form.exec(sentence).slice(1).map(m.told);
-    return fits.german.replace(/\{(\w+)\}/g, (_, name) => values[fits.names.indexOf(name)] ?? "");
-  };
-  // A class by its name: the bundle's own have one in each language.
-  m.named = (label) => m.words[`class ${label}`] ?? label;
-  m.time = (when, style = "short") => new Date(when).toLocaleTimeString(navigator.language, { timeStyle: style });
-
-  // Server words come as a language each; the browser's own decides.
-  m.enter = (key) => {
-    if (!key || key.token === m.token) return;
-    m.language = navigator.language.startsWith("de") ? "de" : "en";
-    Object.assign(m, key, { words: key.words[m.language] });
+  // The server opened a session for this page: its token, language and catalogue.
+  m.enter = (session) => {
+    if (!session || session.token === m.token) return;
+    Object.assign(m, session);
     document.documentElement.lang = m.language;
-    watchMessages();
     m.listeners.splice(0).forEach((listener) => listener());
-  };
-  // Gradio's own messages carry sentences of the server.
-  const watchMessages = () => {
-    const put = (element, text) => element.textContent === text || (element.textContent = text);
-    const tell = () => {
-      for (const text of document.querySelectorAll(".toast-message-text, .toast-title")) put(text, m.told(text.textContent.trim()));
-    };
-    const wrap = document.querySelector(".toast-wrap");
-    if (wrap && m.language === "de") new MutationObserver(tell).observe(wrap, { childList: true, subtree: true });
   };
   m.whenEntered = (listener) => (m.token ? listener() : m.listeners.push(listener));
 
-  // Whether the live pictures cannot come here: then a webcam is analysed by Gradio's own means, at a low rate.
-  m.plain = () => m.noSocket || !window.WebSocket || !document.createElement("canvas").getContext?.("2d");
+  // Files that the server would refuse are refused before they are sent.
+  document.addEventListener("change", (event) => {
+    const input = event.target;
+    if (!m.token || input.type !== "file") return;
+    const types = input.accept.split(",").map((type) => type.trim()).filter((type) => type.startsWith("."));
+    for (const { name, size } of input.files) {
+      const wrongType = types.length && !types.some((type) => name.toLowerCase().endsWith(type));
+      if (!wrongType && size <= m.upload_mb * 2 ** 20) continue;
+      event.stopImmediatePropagation();
+      input.value = "";
+      return m.alert(wrongType ? m.t("{file} has the wrong type. Allowed types: {types}.", { file: name, types: types.join(", ") })
+        : m.t("{file} is too large: a file may have at most {size} MB.", { file: name, size: m.upload_mb }));
+    }
+  }, true);
+  m.alert = (text) => {
+    const box = m.element("div.m.alert", { role: "alert" }, text);
+    document.body.append(box);
+    setTimeout(() => box.remove(), 10_000);
+  };
+
+  // Whether the browser cannot take or show live frames: then a webcam is analysed by Gradio's own means, at a low rate.
+  m.needsFallback = () => m.noSocket || !window.WebSocket || !document.createElement("canvas").getContext?.("2d");
 
   m.socket = (path) => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -68,44 +91,36 @@ window.merau = (() => {
     return made;
   };
 
-  m.clock = (t, exact = false) => {
-    const minutes = Math.floor(t / 60);
-    const seconds = (t - 60 * minutes).toFixed(exact ? 3 : 0).padStart(exact ? 6 : 2, "0");
-    return `${minutes}:${seconds}`;
-  };
-  m.percent = (p) => `${Math.round(100 * p)} %`;
-  m.kind = (event) => m.say(`kind ${event.kind}`);
-
-  // What an event is taken for, as text and as element; "uncertain" is said first.
-  m.verdict = (event) => {
+  // The expression of an event as text.
+  m.eventLabel = (event) => {
     if (!event.label) return "";
-    const named = `${m.named(event.label)} ${m.percent(event.probabilities[event.label] ?? 0)}`;
-    return event.uncertain ? m.say("uncertain, perhaps {label}", { label: named }) : named;
+    const label = `${m.className(event.label)} ${m.percent(event.probabilities[event.label] ?? 0)}`;
+    return event.uncertain ? m.t("uncertain, possibly {label}", { label }) : label;
   };
-  m.units = (event) => {
+  m.likelyUnits = (event) => {
     const likely = Object.entries(event.aus).filter(([, p]) => p >= 0.5);
     return likely.sort((a, b) => a[0] - b[0]).map(([unit]) => `AU${unit}`).join(" ");
   };
-  m.bars = (title, values, most) => {
-    const rows = Object.entries(values).sort((a, b) => b[1] - a[1]).slice(0, most);
+  m.bars = (title, values, limit) => {
+    const rows = Object.entries(values).sort((a, b) => b[1] - a[1]).slice(0, limit);
     return m.element("div", {}, m.element("h3", {}, title), m.element("dl", {}, ...rows.flatMap(([name, p]) => [
       m.element("dt", {}, name),
       m.element("dd", {}, m.element("i", { style: `width:${100 * p}%` }), m.element("span", {}, m.percent(p))),
     ])));
   };
   m.eventBars = (event) => {
-    const units = Object.fromEntries(Object.entries(event.aus).map(([au, p]) => [`AU${au} ${m.say(`au ${au}`)}`, p]));
-    const classes = Object.fromEntries(Object.entries(event.probabilities).map(([label, p]) => [m.named(label), p]));
-    return m.element("div.bars", {}, m.bars(m.say("Action Units"), units, 4), m.bars(m.say("Expression"), classes, 6));
+    const units = Object.fromEntries(Object.entries(event.aus).map(([au, p]) => [`AU${au} ${AUS[au] ? m.t(AUS[au]) : ""}`, p]));
+    const classes = Object.fromEntries(Object.entries(event.probabilities).map(([label, p]) => [m.className(label), p]));
+    return m.element("div.bars", {}, m.bars(m.t("Action Units"), units, 4), m.bars(m.t("Expression"), classes, 6));
   };
-  // What was agreed to, and whether it covers the visitor's own webcam.
-  m.agreed = (element, consent) => {
+  // The recorded consent, and whether it covers the visitor's own webcam.
+  m.showConsent = (element, consent) => {
     m.consent = Boolean(consent?.mine);
-    const given = consent && { ...consent, time: m.time(consent.given) };
-    element.querySelector("p").textContent = consent ? m.say("Analysed for: {purpose}. Agreed to at {time}.", given) : "";
+    const given = consent && { ...consent, time: m.timeOfDay(consent.given) };
+    element.querySelector("p").textContent = consent ? m.t("Purpose: {purpose}. Consent given at {time}.", given) : "";
     document.dispatchEvent(new CustomEvent("merau-consent"));
   };
-  // Where the page goes on: in view, and under the keyboard, once it is there.
+  // Scroll to an element and focus it as soon as it is visible.
   m.goTo = (selector) => {
     const found = document.querySelector(selector);
     if (!found?.offsetParent) return requestAnimationFrame(() => m.goTo(selector));

@@ -1,9 +1,10 @@
-// The live page: a tile per camera, all fed by one socket: pictures with what was found in them, words, status.
+// The live page: one tile for each camera. One socket brings frames with their faces, events and status messages.
 (() => {
   const m = window.merau;
   const CHART_S = 20;
-  const SAID = 6; // events listed under a camera
-  const TIDY_MS = 80; // between two drawings of what needs no picture's rate: curves, bars, words
+  const LISTED_EVENTS = 6; // under each camera
+  const REFRESH_MS = 80; // between two updates of charts, bars and text, which need not follow the frame rate
+  const NORMAL_ENDS = ["end of file", "stopped"];
   const OUTLINES = [
     [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109, 10],
     [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 61],
@@ -14,23 +15,34 @@
     [168, 6, 197, 195, 5, 4, 1],
   ]; // landmarks of the face's oval, lips, eyes, brows and nose
 
-  m.wall = (element, trigger) => {
+  const PHASES = {
+    waiting: m.id("waiting"), connecting: m.id("connecting"), live: m.id("live"), playing: m.id("playing"), lost: m.id("lost"),
+    ended: m.id("ended"),
+  };
+  const STATES = {
+    learning: m.id("learning this face"), calm: m.id("no movement"), moving: m.id("moving"), held: m.id("sustained expression"),
+    away: m.id("not analysed"),
+  };
+  // A file is played, never live.
+  const phaseName = ({ phase, replay }) => m.t(PHASES[phase === "live" && replay ? "playing" : phase]);
+
+  m.liveView = (element, trigger) => {
     const wall = element.querySelector(".wall");
     const empty = element.querySelector(".empty");
     const tiles = new Map();
-    let socket, words, wait = 500;
+    let socket, fallbackEvents, wait = 500;
 
     const tile = (camera) => {
-      if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, { remove, again, askMesh }));
-      const one = tiles.get(camera);
-      if (!one.root.isConnected) wall.append(one.root);
+      if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, { remove, again, requestMesh }));
+      const found = tiles.get(camera);
+      if (!found.root.isConnected) wall.append(found.root);
       empty.hidden = true;
-      return one;
+      return found;
     };
     const remove = (camera) => trigger("remove", { camera });
     const again = (camera) => trigger("again", { camera });
-    const askMesh = () => {
-      const mesh = [...tiles.values()].some((one) => one.showsMesh);
+    const requestMesh = () => {
+      const mesh = [...tiles.values()].some((tile) => tile.showsMesh);
       if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ mesh }));
     };
     const drop = (camera) => {
@@ -39,68 +51,72 @@
       empty.hidden = tiles.size > 0;
     };
 
-    const hear = (word) => {
-      for (const status of word.cameras ?? []) tile(status.camera).tell(status);
-      if (word.cameras) forgetOthers(word);
-      if (word.event) {
-        tiles.get(word.camera)?.say(word.event);
-        document.dispatchEvent(new CustomEvent("merau-event", { detail: word }));
+    const receive = (message) => {
+      for (const status of message.cameras ?? []) tile(status.camera).showStatus(status);
+      if (message.cameras) dropOthers(message);
+      if (message.event) {
+        tiles.get(message.camera)?.addEvent(message.event);
+        document.dispatchEvent(new CustomEvent("merau-event", { detail: message }));
       }
-      if (word.clip) document.dispatchEvent(new CustomEvent("merau-clip", { detail: word }));
-      if (word.removed) drop(word.removed);
+      if (message.clip) document.dispatchEvent(new CustomEvent("merau-clip", { detail: message }));
+      if (message.removed) drop(message.removed);
     };
-    const forgetOthers = (word) => {
-      const there = word.cameras.map((status) => status.camera);
-      for (const [camera, one] of tiles) if (one.workspace === word.workspace && !there.includes(camera)) drop(camera);
-      for (const camera of there) tiles.get(camera).workspace = word.workspace;
-      const on = [...tiles.values()].filter((one) => ["live", "lost"].includes(one.phase));
-      const seen = on.some((one) => !one.replay) ? "cameras" : on.length ? "recordings" : "nothing";
-      document.dispatchEvent(new CustomEvent("merau-on", { detail: seen }));
+    // A status message lists all cameras of its workspace: a tile of the same workspace that it does not list goes.
+    const dropOthers = (message) => {
+      const listed = message.cameras.map((status) => status.camera);
+      for (const [camera, tile] of tiles) if (tile.workspace === message.workspace && !listed.includes(camera)) drop(camera);
+      for (const camera of listed) tiles.get(camera).workspace = message.workspace;
+      const running = [...tiles.values()].filter((tile) => ["live", "lost"].includes(tile.phase));
+      const analysed = running.some((tile) => !tile.replay) ? "cameras" : running.length ? "recordings" : "nothing";
+      document.dispatchEvent(new CustomEvent("merau-analysed", { detail: analysed }));
     };
-    const lost = () => {
-      for (const one of tiles.values()) one.veil(m.say("The connection to the server is lost; trying again."));
+    const showLost = () => {
+      for (const tile of tiles.values()) tile.setOverlay(m.t("The connection to the server was lost. Reconnecting…"));
     };
-    // Where no socket comes through, or no picture can be drawn, words still come: the server knows the page by that.
-    const listen = (is) => {
-      wall.classList.toggle("plain", is);
-      if (!is) words?.close();
-      if (is === Boolean(words)) return;
-      words = is ? new EventSource(`/merau/messages?token=${m.token}`) : null;
-      if (!is) return;
-      words.onmessage = ({ data }) => hear(JSON.parse(data));
-      words.onerror = () => (words.readyState === EventSource.CLOSED ? location.reload() : lost());
+    // Without a socket or a canvas the page still gets its messages, as server-sent events; they also keep its session.
+    const useFallback = (wanted) => {
+      wall.classList.toggle("plain", wanted);
+      if (!wanted) fallbackEvents?.close();
+      if (wanted === Boolean(fallbackEvents)) return;
+      fallbackEvents = wanted ? new EventSource(`/merau/messages?token=${m.token}`) : null;
+      if (!wanted) return;
+      fallbackEvents.onmessage = ({ data }) => receive(JSON.parse(data));
+      fallbackEvents.onerror = () => (fallbackEvents.readyState === EventSource.CLOSED ? location.reload() : showLost());
     };
     const connect = () => {
       let opened = false;
       socket = m.socket("live");
-      socket.onopen = () => { m.noSocket = false; opened = true; wait = 500; listen(false); askMesh(); };
+      socket.onopen = () => { m.noSocket = false; opened = true; wait = 500; useFallback(false); requestMesh(); };
       socket.onmessage = ({ data }) => {
-        if (typeof data === "string") return hear(JSON.parse(data));
+        if (typeof data === "string") return receive(JSON.parse(data));
         const view = new DataView(data);
         const length = view.getUint32(0, true);
         const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
         tiles.get(header.camera)?.show(header, data, 4 + length);
       };
       socket.onclose = () => {
-        if (!words) lost();
-        if (!opened) comeBack();
+        if (!fallbackEvents) showLost();
+        if (!opened) reopen();
         setTimeout(connect, wait);
         wait = Math.min(2 * wait, 8000);
       };
     };
-    // A server that answers but knows this page no longer (it was away too long) gives a new one: load that, not too often.
-    const comeBack = async () => {
-      const last = Number(sessionStorage.getItem("merau-back") ?? 0);
+    // A server that answers but refuses the socket has closed this page's session: reload the page for a new one. If that
+    // just happened, something between browser and server blocks sockets.
+    const reopen = async () => {
+      const last = Number(sessionStorage.getItem("merau-reloaded") ?? 0);
       const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
-      m.noSocket = Boolean(answer?.ok && Date.now() - last < 30_000); // known and yet refused: something lets no socket through
-      if (m.noSocket) listen(true);
+      m.noSocket = Boolean(answer?.ok && Date.now() - last < 30_000);
+      if (m.noSocket) useFallback(true);
       if (!answer?.ok || m.noSocket) return;
-      sessionStorage.setItem("merau-back", Date.now());
+      sessionStorage.setItem("merau-reloaded", Date.now());
       location.reload();
     };
     m.whenEntered(() => {
-      empty.append(m.element("h2", {}, m.say("No camera yet.")), m.element("p", {}, m.say(m.trusted ? "Use your webcam or add a camera below; recordings are analysed on the review page." : "Use your webcam below; recordings are analysed on the review page.")));
-      if (m.plain()) listen(true); else connect();
+      empty.append(m.element("h2", {}, m.t("No camera yet")), m.element("p", {}, m.trusted
+        ? m.t("Start your webcam or add a camera below. To analyse a recording, open Review.")
+        : m.t("Start your webcam below. To analyse a recording, open Review.")));
+      if (m.needsFallback()) useFallback(true); else connect();
     });
   };
 
@@ -122,74 +138,74 @@
       const e = m.element;
       this.name = e("h2");
       this.pill = e("span.pill");
-      this.canvas = e("canvas", { width: 640, height: 480, role: "img", "aria-label": m.say("Live picture") });
-      this.over = e("div.veil", { role: "status" });
+      this.canvas = e("canvas", { width: 640, height: 480, role: "img", "aria-label": m.t("Live picture") });
+      this.overlay = e("div.veil", { role: "status" });
       this.list = e("div.people");
-      this.chart = e("canvas.chart", { role: "img", "aria-label": m.say("Motion of each face over the last 20 seconds"), height: 10 });
-      this.saidList = e("ol.said", { "aria-live": "polite", "aria-label": m.say("Events") });
-      this.line = e("p.status");
-      this.againButton = e("button", { hidden: true, onclick: () => this.calls.again(this.camera) }, m.say("Play again"));
-      const mesh = e("input", { type: "checkbox", onchange: () => { this.showsMesh = mesh.checked; this.calls.askMesh(); } });
-      this.removeButton = e("button", { "aria-label": m.say("Remove this camera"), title: m.say("Remove this camera"), onclick: () => this.remove() }, "✕");
+      this.chart = e("canvas.chart", { role: "img", "aria-label": m.t("Motion of each face over the last 20 seconds"), title: m.t("Motion of each face over the last 20 seconds. Solid line: motion; dashed line: noise floor; coloured areas: events."), height: 10 });
+      this.eventList = e("ol.said", { "aria-live": "polite", "aria-label": m.t("Events") });
+      this.statusLine = e("p.status");
+      this.againButton = e("button", { hidden: true, onclick: () => this.calls.again(this.camera) }, m.t("Play again"));
+      const mesh = e("input", { type: "checkbox", onchange: () => { this.showsMesh = mesh.checked; this.calls.requestMesh(); } });
+      this.removeButton = e("button", { "aria-label": m.t("Remove this camera"), title: m.t("Remove this camera"), onclick: () => this.remove() }, "✕");
       this.root = e("article.tile", { "data-camera": this.camera },
-        e("header", {}, this.name, this.pill, e("span.end", {}, e("label", {}, mesh, m.say("Mesh")), this.againButton, this.removeButton)),
-        e("div.stage", {}, e("div.screen", {}, this.canvas, this.over), this.list),
-        this.chart, this.saidList, this.line);
-      this.nobody();
+        e("header", {}, this.name, this.pill, e("span.end", {}, e("label", {}, mesh, m.t("Mesh")), this.againButton, this.removeButton)),
+        e("div.stage", {}, e("div.screen", {}, this.canvas, this.overlay), this.list),
+        this.chart, this.eventList, this.statusLine);
+      this.showNoFace();
     }
 
     remove() {
       if (this.own) m.webcam.stop(); else this.calls.remove(this.camera);
     }
 
-    nobody() {
-      this.list.replaceChildren(m.element("p.faint", {}, m.say("No face in view.")));
+    showNoFace() {
+      this.list.replaceChildren(m.element("p.faint", {}, m.t("No face in view.")));
     }
 
-    veil(text) { this.over.textContent = text; }
+    setOverlay(text) { this.overlay.textContent = text; }
 
-    tell(status) {
+    showStatus(status) {
       const { phase } = status;
-      const reason = m.told(status.reason);
+      const reason = m.text(status.reason);
       if (status.session !== this.session) this.restart(status.session);
       Object.assign(this, { phase, own: status.own, replay: status.replay });
       this.root.classList.toggle("own", status.own);
-      this.name.textContent = status.own ? m.say("My webcam") : status.name.split("/").pop();
+      this.name.textContent = status.own ? m.t("My webcam") : status.name.split("/").pop();
       this.name.title = status.name;
-      const failed = phase === "ended" && reason && !["end of file", "stopped"].includes(status.reason);
+      const failed = phase === "ended" && reason && !NORMAL_ENDS.includes(status.reason.id ?? status.reason);
       this.pill.className = `pill ${failed ? "failed" : phase}`;
-      this.pill.textContent = m.say(`phase ${phase}`);
+      this.pill.textContent = phaseName(status);
       this.againButton.hidden = phase !== "ended" || status.own;
-      this.removeButton.hidden = status.own ? m.plain() : !m.trusted; // Gradio's own button stops a plain webcam
-      const since = status.since ? m.time(status.since, "medium") : "";
-      this.veil(phase === "lost" ? m.say("Lost since {since}: {reason} Trying again.", { since, reason })
-        : phase === "waiting" ? m.say("Waits for purpose and consent.")
-        : failed ? reason : phase === "connecting" ? m.say("Connecting. {reason}", { reason }) : "");
-      const shown = this.delays.length ? [...this.delays].sort((a, b) => a - b)[this.delays.length >> 1] : null;
+      this.removeButton.hidden = status.own ? m.needsFallback() : !m.trusted; // the fallback webcam has Gradio's own button
+      const since = status.since ? m.timeOfDay(status.since, "medium") : "";
+      this.setOverlay(phase === "lost" ? m.t("Lost since {since}: {reason} Reconnecting…", { since, reason })
+        : phase === "waiting" ? m.t("Waiting for purpose and consent.")
+        : failed ? reason : phase === "connecting" ? m.t("Connecting… {reason}", { reason }) : "");
+      const median_ms = this.delays.length ? [...this.delays].sort((a, b) => a - b)[this.delays.length >> 1] : null;
       const b = (value) => m.element("b", {}, String(value));
       const parts = [
-        [b(m.say(`phase ${phase}`))],
+        [b(phaseName(status))],
         ...(phase === "ended"
-          ? [[b(status.frames), ` ${m.say("frames captured")}`], [b(status.analysed), ` ${m.say("analysed")}`]]
-          : [[b(status.captured_hz), ` ${m.say("frames/s captured")}`], [b(status.analysed_hz), ` ${m.say("analysed")}`]]),
-        [status.dropped ? m.element("b.bad", {}, status.dropped) : b(0), ` ${m.say("dropped")}`],
-        ...(status.gaps ? [[m.element("b.bad", {}, status.gaps), ` ${status.gaps === 1 ? m.say("gap") : m.say("gaps")}`]] : []),
-        ...(phase === "live" ? [[b(Math.round(status.delay_ms)), ` ms ${m.say("behind")}`]] : []),
-        ...(shown === null ? [] : [[b(Math.round(shown)), ` ms ${m.say("from camera to screen")}`]]),
-        [`${status.bundle}${status.taught ? ` + ${m.say("taught classes")}` : ""}`],
+          ? [[b(status.frames), ` ${m.t("frames captured")}`], [b(status.analysed), ` ${m.t("analysed")}`]]
+          : [[b(m.number(status.captured_hz, 1)), ` ${m.t("frames/s captured")}`], [b(m.number(status.analysed_hz, 1)), ` ${m.t("analysed")}`]]),
+        [status.dropped ? m.element("b.bad", {}, status.dropped) : b(0), ` ${m.t("dropped")}`],
+        ...(status.gaps ? [[m.element("b.bad", {}, status.gaps), ` ${m.plural("gap", "gaps", status.gaps)}`]] : []),
+        ...(phase === "live" ? [[b(Math.round(status.delay_ms)), ` ms ${m.t("analysis delay")}`]] : []),
+        ...(median_ms === null ? [] : [[b(Math.round(median_ms)), ` ms ${m.t("camera to screen")}`]]),
+        [`${status.bundle}${status.taught ? ` + ${m.t("your classes")}` : ""}`],
         [status.device],
-        ...(status.decoder ? [[m.told(status.decoder)]] : []),
-        ...(status.store_error ? [[m.element("b.bad", {}, m.told(status.store_error))]] : []),
+        ...(status.decoder ? [[m.text(status.decoder)]] : []),
+        ...(status.store_error ? [[m.element("b.bad", {}, m.text(status.store_error))]] : []),
       ];
-      this.line.replaceChildren(...parts.flatMap((part, i) => (i ? [" · ", ...part] : part)));
+      this.statusLine.replaceChildren(...parts.flatMap((part, i) => (i ? [" · ", ...part] : part)));
     }
 
     restart(session) {
       this.session = session;
       this.people.clear();
       this.spans = [];
-      this.saidList.replaceChildren();
-      this.nobody();
+      this.eventList.replaceChildren();
+      this.showNoFace();
     }
 
     async show(header, data, at) {
@@ -204,14 +220,14 @@
       if (header.t_s < this.now - 0.001 && header.t_s > this.now - 1) return image?.close?.();
       this.now = header.t_s;
       if (image) this.draw(image, header, mesh);
-      if (image && !jpeg.length) this.delay(m.webcam.age_ms(header.t_s));
+      if (image && !jpeg.length) this.addDelay(m.webcam.age_ms(header.t_s));
       if (image) m.onShown?.(this.camera, header);
       if (jpeg.length) image.close();
       this.header = header;
-      this.pending ??= setTimeout(() => { this.pending = null; this.tidy(this.header); }, TIDY_MS);
+      this.pending ??= setTimeout(() => { this.pending = null; this.refresh(this.header); }, REFRESH_MS);
     }
 
-    delay(ms) {
+    addDelay(ms) {
       this.delays.push(ms);
       if (this.delays.length > 120) this.delays.shift();
     }
@@ -229,7 +245,7 @@
         c.lineWidth = 2;
         c.strokeStyle = face.reason ? "#9aa0a8" : face.state === "moving" ? "#ff7a62" : "#57c7a8";
         c.strokeRect(x0, y0, x1 - x0, y1 - y0);
-        const text = m.say("Face {track}", face) + (face.reason ? `: ${m.told(face.reason)}` : ` · ${m.say("quality")} ${m.percent(face.quality)}`);
+        const text = m.t("Face {track}", face) + (face.reason ? `: ${m.text(face.reason)}` : ` · ${m.t("quality")} ${m.percent(face.quality)}`);
         c.font = "600 14px system-ui, sans-serif";
         const wide = c.measureText(text).width + 14;
         const top = y0 > 26 ? y0 - 24 : y0;
@@ -245,14 +261,14 @@
       return this.people.get(track);
     }
 
-    // The parts that need not be drawn with every frame.
-    tidy(header) {
+    // Cards and chart, which need not follow the frame rate.
+    refresh(header) {
       const present = header.faces.map((face) => face.track);
       for (const [track, person] of this.people) {
         if (!present.includes(track) && (!person.points.length || person.points.at(-1)[0] < this.now - CHART_S)) this.people.delete(track);
       }
       const cards = header.faces.map((face) => this.card(face));
-      if (!cards.length) this.nobody();
+      if (!cards.length) this.showNoFace();
       else if (cards.length !== this.list.children.length || cards.some((card, i) => card !== this.list.children[i])) this.list.replaceChildren(...cards);
       this.drawChart();
     }
@@ -261,50 +277,50 @@
       const e = m.element;
       const person = this.person(face.track);
       if (!person.root) {
-        person.title = e("b", {}, m.say("Face {track}", face));
+        person.title = e("b", {}, m.t("Face {track}", face));
         person.state = e("span.pill");
         person.level = e("i");
         person.floor = e("u");
         person.bar = e("div.bar", { role: "img" }, person.level, person.floor);
         person.px = e("span");
-        person.word = e("div");
-        person.root = e("section.person", {}, e("header", {}, person.title, person.state), e("div.meter", {}, person.bar, person.px), person.word);
-        this.tellWord(person);
+        person.expression = e("div");
+        person.root = e("section.person", {}, e("header", {}, person.title, person.state), e("div.meter", {}, person.bar, person.px), person.expression);
+        this.showExpression(person);
       }
       const top = Math.max(1, 4 * face.noise);
-      person.state.textContent = m.told(face.reason) || m.say(`state ${face.state}`);
+      person.state.textContent = m.text(face.reason) || m.t(STATES[face.state]);
       person.state.className = `pill ${face.reason || face.state !== "moving" ? "" : "lost"}`;
       person.bar.className = `bar ${face.motion > 3 * face.noise ? "over" : ""}`;
       person.level.style.width = `${Math.min(100, (100 * face.motion) / top)}%`;
       person.floor.style.left = `${Math.min(99, (100 * face.noise) / top)}%`;
-      person.px.textContent = `${face.motion.toFixed(2)} px · ${m.say("floor")} ${face.noise.toFixed(2)}`;
-      person.bar.setAttribute("aria-label", `${m.say("motion")} ${person.px.textContent}`);
+      person.px.textContent = m.t("{motion} px (noise floor {noise} px)", { motion: m.number(face.motion, 2), noise: m.number(face.noise, 2) });
+      person.bar.setAttribute("aria-label", `${m.t("Motion")}: ${person.px.textContent}`);
       return person.root;
     }
 
-    say(event) {
+    addEvent(event) {
       const person = this.person(event.track);
       this.spans = this.spans.filter((span) => span.id !== event.id && span.offset_s > this.now - CHART_S);
       this.spans.push(event);
       if (event.label) person.event = event;
-      if (person.root) this.tellWord(person);
-      this.saidList.querySelector(`[data-id="${event.id}"]`)?.remove();
+      if (person.root) this.showExpression(person);
+      this.eventList.querySelector(`[data-id="${event.id}"]`)?.remove();
       if (event.kind === "blink") return;
-      this.saidList.prepend(said(event));
-      while (this.saidList.children.length > SAID) this.saidList.lastChild.remove();
+      this.eventList.prepend(listItem(event));
+      while (this.eventList.children.length > LISTED_EVENTS) this.eventList.lastChild.remove();
     }
 
-    // The last expression of a person: what it is taken for, and how surely.
-    tellWord({ event, word }) {
+    // The last expression of a person.
+    showExpression({ event, expression }) {
       if (!event) return;
       const label = event.uncertain
-        ? m.element("p.label", {}, m.element("span.unsure", {}, m.say("uncertain")), ` ${m.say("perhaps {label}", { label: m.named(event.label) })}`)
-        : m.element("p.label", {}, m.named(event.label), m.element("small", {}, ` ${m.percent(event.probabilities[event.label])}`));
-      const lasting = `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`;
-      word.className = `word ${event.kind}`;
-      word.replaceChildren(
+        ? m.element("p.label", {}, m.element("span.unsure", {}, m.t("uncertain")), ` ${m.t("possibly {label}", { label: m.className(event.label) })}`)
+        : m.element("p.label", {}, m.className(event.label), m.element("small", {}, ` ${m.percent(event.probabilities[event.label])}`));
+      const duration = `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`;
+      expression.className = `word ${event.kind}`;
+      expression.replaceChildren(
         m.element("p.kind", {}, m.kind(event)), label,
-        m.element("p.when", {}, [m.clock(event.apex_s, true), lasting, event.final ? "" : m.say("under way")].filter(Boolean).join(" · ")),
+        m.element("p.when", {}, [m.streamTime(event.apex_s, true), duration, event.final ? "" : m.t("in progress")].filter(Boolean).join(" · ")),
         m.eventBars(event));
     }
 
@@ -337,22 +353,22 @@
         line(c, person.points, x, (p) => y(p[1]), m.css("--m-curve"), []);
         c.fillStyle = m.css("--m-faint");
         c.font = "11px system-ui, sans-serif";
-        c.fillText(`${m.say("Face {track}", { track })} · ${highest.toFixed(1)} px`, 10, top + 9);
+        c.fillText(`${m.t("Face {track}", { track })} · ${m.number(highest, 1)} px`, 10, top + 9);
         c.fillRect(0, base + 3, width, 0.5);
       });
     }
   }
 
-  const said = (event) => m.element(`li.${event.kind}`, { "data-id": event.id },
-    m.element("span", {}, m.clock(event.apex_s, true)), m.element("span.kind", {}, m.kind(event)),
-    m.element("span", {}, m.say("Face {track}", event)), m.element("span", {}, m.verdict(event)),
-    m.element("span.faint", {}, m.units(event)), m.element("span.faint", {}, event.final ? "" : m.say("under way")));
+  const listItem = (event) => m.element(`li.${event.kind}`, { "data-id": event.id },
+    m.element("span", {}, m.streamTime(event.apex_s, true)), m.element("span.kind", {}, m.kind(event)),
+    m.element("span", {}, m.t("Face {track}", event)), m.element("span", {}, m.eventLabel(event)),
+    m.element("span.faint", {}, m.likelyUnits(event)), m.element("span.faint", {}, event.final ? "" : m.t("in progress")));
 
-  // Beside the webcam at a low rate: the faces in it, or why it is not analysed. All else its tile tells.
-  m.slow = (element, props, watch) => watch("value", () => {
+  // Below the fallback webcam: its faces, or why it is not analysed. Its tile shows the rest.
+  m.fallbackStatus = (element, props, watch) => watch("value", () => {
     const { error, faces = [] } = props.value ?? {};
-    const seen = faces.map((face) => `${m.say("Face {track}", face)}: ${m.told(face.reason) || m.say(`state ${face.state}`)}`);
-    element.querySelector(".m").replaceChildren(m.element("p.status", { role: "status" }, error ? m.told(error) : seen.join(" · ")));
+    const seen = faces.map((face) => `${m.t("Face {track}", face)}: ${m.text(face.reason) || m.t(STATES[face.state])}`);
+    element.querySelector(".m").replaceChildren(m.element("p.status", { role: "status" }, error ? m.text(error) : seen.join(" · ")));
   });
 
   const line = (c, points, x, y, colour, dash) => {

@@ -1,28 +1,39 @@
-// The settings page's facts.
+// The settings page: stored data, the recognizer, and notes.
 (() => {
   const m = window.merau;
-  m.facts = (element, props, watch) => watch("value", () => {
+  const SETS = {
+    "flows": m.id("optical flow fields"), "animated pairs": m.id("animated pairs"), "portraits": m.id("portraits"),
+    "kept out settings": m.id("held-out settings"), "kept out flow set": m.id("held-out flow fields"),
+    "animated portrait": m.id("animated portrait"),
+  };
+  const SCORES = { accuracy: m.id("accuracy") };
+  const figure = (name, value) => (name === "samples" ? m.t("{number} samples", { number: m.number(value, 0) })
+    : `${translated(SCORES, name)} ${m.number(value, 3)}`);
+  const translated = (names, name) => (names[name] ? m.t(names[name]) : name);
+
+  m.factsView = (element, props, watch) => watch("value", () => {
     const { card, machine, retention_h, kept, limits } = props.value;
     const e = m.element;
-    const list = (pairs) => e("dl.facts", {}, ...pairs.flatMap(([name, text]) => [e("dt", {}, m.say(name)), e("dd", {}, text || "–")]));
-    const set = ([name, ...numbers]) => [m.say(name), numbers.map(([what, number]) => `${m.say(what)} ${number}`).join(", ")].filter(Boolean).join(": ");
-    const section = (title, pairs) => e("section.card", {}, e("h2", { style: "margin-bottom:10px" }, m.say(title)), list(pairs));
-    const stores = kept.map((one) => section(one.private ? "Your own session" : "This server's cameras", [
-      ["Kept", m.say("Sessions: {sessions}, events: {events}, words of yours: {labels}", one)],
-      ["Purpose", one.purpose],
-      ["Until", one.private ? m.say("This page is closed: then all of it is deleted.") : m.say("{hours} hours after it was recorded", { hours: retention_h })],
-      ...(one.where ? [["Where", one.where]] : []), ...(one.store_error ? [["Trouble", m.told(one.store_error)]] : []),
+    const list = (pairs) => e("dl.facts", {}, ...pairs.flatMap(([name, text]) => [e("dt", {}, name), e("dd", {}, text || "–")]));
+    const set = ([name, ...numbers]) => [translated(SETS, name), numbers.map(([number, value]) => figure(number, value)).join(", ")].filter(Boolean).join(": ");
+    const section = (title, pairs) => e("section.card", {}, e("h2", { style: "margin-bottom:10px" }, title), list(pairs));
+    const stores = kept.map((store) => section(store.private ? m.t("Your session") : m.t("Cameras of this server"), [
+      [m.t("Stored data"), m.t("Sessions: {sessions}, events: {events}, labels: {labels}", store)],
+      [m.t("Purpose"), store.purpose],
+      [m.t("Deleted"), store.private ? m.t("when you close this page") : m.t("{hours} hours after recording", { hours: retention_h })],
+      ...(store.where ? [[m.t("File"), store.where]] : []), ...(store.store_error ? [[m.t("Error"), m.text(store.store_error)]] : []),
     ]));
     element.querySelector(".m").replaceChildren(e("div", { style: "display:grid;gap:16px" }, ...stores,
-      section("Recognizer", [
-        ["Bundle", `${card.name} (${card.sha256})`], ["Classes", card.classes.map(m.named).join(", ")], ["Action Units", card.aus.map((au) => `AU${au}`).join(" ")],
-        ["Trained on", card.trained_on.map(set).join(" · ")], ["Scores", card.scores.map(set).join(" · ")], ["Runs on", machine.map(m.told).join(" · ")],
+      section(m.t("Recognizer"), [
+        [m.t("Bundle"), `${card.name} (${card.sha256})`], [m.t("Classes"), card.classes.map(m.className).join(", ")],
+        [m.t("Action Units"), card.aus.map((au) => `AU${au}`).join(" ")], [m.t("Trained on"), card.trained_on.map(set).join(" · ")],
+        [m.t("Scores"), card.scores.map(set).join(" · ")], [m.t("Device"), machine.map(m.text).join(" · ")],
       ]),
-      section("What to know", [
-        ["Notice", m.say("Tell everyone in view that their faces are analysed (EU AI Act, Art. 50). Inferring emotions at work and in education is banned there (Art. 5).")],
-        ["Truth", m.say("A probability is the estimate of a model, not a fact about what a person feels.")],
-        ["Limits", m.say("{visitors} webcams at a time; recordings up to {upload_mb} MB", limits)],
-        ["Labels", m.say("Words that you gave stay until all is deleted: they hold numbers, no picture.")],
+      section(m.t("Please note"), [
+        [m.t("Law"), m.t("Inform everyone in view that their faces are analysed (EU AI Act, Art. 50). The Act bans inferring emotions at work and in education (Art. 5).")],
+        [m.t("Probabilities"), m.t("They are a model's estimates. They do not show what a person feels.")],
+        [m.t("Limits"), m.t("Up to {visitors} webcams at a time; recordings of up to {upload_mb} MB each.", limits)],
+        [m.t("Labels"), m.t("Your labels are kept until you delete everything; they contain no images.")],
       ])));
   });
 })();

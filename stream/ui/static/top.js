@@ -1,22 +1,25 @@
-// The head of the page: the notice whether cameras are analysed, dark or light, and the way out.
+// The top of the page: whether cameras are analysed, the theme, and the link to log out.
 const notice = element.querySelector(".notice");
 const theme = element.querySelector(".theme");
-const out = element.querySelector(".out");
-const told = { cameras: "Faces in view are analysed", recordings: "A recording is analysed", nothing: "No camera is analysed" };
-const tell = (seen) => {
-  notice.textContent = merau.say(told[seen]);
-  notice.classList.toggle("on", seen === "cameras");
+const logout = element.querySelector(".out");
+const NOTICES = {
+  cameras: merau.id("Camera on: faces in view are analysed"), recordings: merau.id("A recording is being analysed"),
+  nothing: merau.id("No camera is on"),
 };
-const dark = (is) => {
-  document.body.classList.toggle("dark", is);
-  localStorage.setItem("merau-dark", is ? "1" : "0");
+const showNotice = (analysed) => {
+  notice.textContent = merau.t(NOTICES[analysed]);
+  notice.classList.toggle("on", analysed === "cameras");
 };
-if (localStorage.getItem("merau-dark")) dark(localStorage.getItem("merau-dark") === "1");
-theme.addEventListener("click", () => dark(!document.body.classList.contains("dark")));
-document.addEventListener("merau-on", (event) => tell(event.detail));
+const setDark = (dark) => {
+  document.body.classList.toggle("dark", dark);
+  localStorage.setItem("merau-dark", dark ? "1" : "0");
+};
+if (localStorage.getItem("merau-dark")) setDark(localStorage.getItem("merau-dark") === "1");
+theme.addEventListener("click", () => setDark(!document.body.classList.contains("dark")));
+document.addEventListener("merau-analysed", (event) => showNotice(event.detail));
 merau.whenEntered(() => {
-  tell("nothing");
-  for (const name of ["aria-label", "title"]) theme.setAttribute(name, merau.say("Dark or light"));
-  out.textContent = merau.say("Log out");
-  out.hidden = !merau.login;
+  showNotice("nothing");
+  for (const name of ["aria-label", "title"]) theme.setAttribute(name, merau.t("Dark or light"));
+  logout.textContent = merau.t("Log out");
+  logout.hidden = !merau.login;
 });

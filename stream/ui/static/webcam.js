@@ -1,15 +1,15 @@
-// The visitor's own webcam: coded here with each picture's capture time, analysed at the server, shown from here.
-// H.264 by WebCodecs where the browser has it, else JPEGs drawn on a canvas; without those, see slow.py.
+// The visitor's own webcam: frames are encoded here with their capture times, analysed by the server, and shown from here.
+// The encoding is H.264 by WebCodecs where the browser has it, else JPEG by a canvas. Without both see fallback_webcam.py.
 (() => {
   const m = window.merau;
   const H264 = 0, JPEG = 1;
   const KEY_EVERY = 60;
-  const BITS_PER_S = 4_000_000; // much for such a picture: the coder's noise must stay below a micro-expression
-  const KEPT = 24; // pictures that wait for their analysis
-  const SHOWN_EVERY_S = 0.028; // every picture is analysed, and so many are shown
-  const WAITING = 4; // pictures of the camera that may wait for the page
-  const LEARNING = 10; // the first pictures only tell how the camera's clock and the page's compare
-  const BEHIND = 1e6; // bytes that may wait in the socket; beyond, a picture is left out
+  const BITS_PER_S = 4_000_000; // generous for this size: coding noise must stay below a micro-expression
+  const KEPT = 24; // frames that wait for their analysis
+  const SHOWN_EVERY_S = 0.028; // every frame is analysed, but not every frame is shown
+  const WAITING = 4; // frames of the camera that may wait for the page
+  const LEARNING = 10; // first frames, which only measure the offset between the camera's clock and the page's
+  const MAX_BUFFERED = 1e6; // bytes that may wait in the socket; beyond that, frames are skipped
 
   const w = (m.webcam = { sent: 0, skipped: 0, coding: "" });
   let socket, stream, video, encoder, zero_ms, first_s, report, running = 0;
@@ -18,31 +18,31 @@
   w.picture = (t_s) => {
     const wanted = first_s + t_s;
     let best = null;
-    for (const one of kept) if (Math.abs(one.captured_s - wanted) < 0.002) best = one.image;
+    for (const frame of kept) if (Math.abs(frame.captured_s - wanted) < 0.002) best = frame.image;
     return best;
   };
   w.age_ms = (t_s) => performance.timeOrigin + performance.now() - zero_ms - 1000 * (first_s + t_s);
 
-  w.start = async (say) => {
+  w.start = async (showMessage) => {
     if (stream) return;
-    report = say;
+    report = showMessage;
     const mine = ++running;
-    if (!navigator.mediaDevices?.getUserMedia) return report(m.say("This browser gives a webcam over https or on localhost only."));
+    if (!navigator.mediaDevices?.getUserMedia) return report(m.t("Browsers allow webcams only over https or on localhost."));
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 60 } } });
     } catch (error) {
       stream = null;
-      return report(m.say(error.name === "NotAllowedError" ? "The browser was not allowed to use the webcam." : "No webcam can be used here."));
+      return report(error.name === "NotAllowedError" ? m.t("The browser has no permission to use the webcam.") : m.t("No webcam was found, or another program uses it."));
     }
-    zero_ms = performance.timeOrigin + performance.now() - 1000; // earlier than any picture
+    zero_ms = performance.timeOrigin + performance.now() - 1000; // earlier than any frame
     [first_s, kept, w.sent, w.skipped] = [null, [], 0, 0];
     socket = m.socket("webcam");
     socket.onopen = () => socket.send(JSON.stringify({ zero_ms }));
     socket.onmessage = ({ data }) => {
-      const word = JSON.parse(data);
-      if (word.before !== undefined) report(m.say("The machine is busy: {before} before you. You come next by itself.", { before: word.before + 1 }));
-      if (word.error) { report(m.told(word.error)); release(); }
-      if (word.go) { report(""); begin(mine); }
+      const message = JSON.parse(data);
+      if (message.before !== undefined) report(m.t("The server is busy; your place in the queue: {place}. You will be connected automatically.", { place: message.before + 1 }));
+      if (message.error) { report(m.text(message.error)); release(); }
+      if (message.go) { report(""); begin(mine); }
     };
     socket.onclose = () => release();
     document.dispatchEvent(new CustomEvent("merau-webcam", { detail: true }));
@@ -79,19 +79,19 @@
     });
     encoder.configure(config);
     let number = 0;
-    const take = (picture, captured_s) => {
+    const encode = (picture, captured_s) => {
       if (!late()) {
         encoder.encode(picture, { keyFrame: number++ % KEY_EVERY === 0 });
         keep(picture, captured_s);
       }
-      picture.close(); // the camera has few: whoever holds them stops it
+      picture.close(); // a camera has few buffers and stops when none is free
     };
-    window.MediaStreamTrackProcessor ? fromTrack(mine, take) : fromVideo(mine, take);
+    window.MediaStreamTrackProcessor ? fromTrack(mine, encode) : fromVideo(mine, encode);
   };
 
-  // Every picture of the camera; a few wait while the page is busy. Their clock began at another moment than the page's,
-  // and the quickest to arrive tells when.
-  const fromTrack = async (mine, take) => {
+  // Every frame of the camera; a few wait while the page is busy. Their clock has another zero than the page's: the frame
+  // with the shortest delay gives the offset.
+  const fromTrack = async (mine, encode) => {
     const track = stream.getVideoTracks()[0];
     const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: WAITING }).readable.getReader();
     let behind_ms = Infinity;
@@ -102,19 +102,19 @@
       if (number < LEARNING) behind_ms = Math.min(behind_ms, performance.now() - picture.timestamp / 1000);
       else {
         const captured_s = seconds(picture.timestamp / 1000 + behind_ms);
-        take(new VideoFrame(picture, { timestamp: Math.round(1e6 * captured_s) }), captured_s);
+        encode(new VideoFrame(picture, { timestamp: Math.round(1e6 * captured_s) }), captured_s);
       }
       picture.close();
     }
   };
 
-  // Those that the video shows, where a browser gives no others.
-  const fromVideo = (mine, take) => {
+  // The frames that a video element shows, where the browser cannot read the track.
+  const fromVideo = (mine, encode) => {
     const next = (now, metadata) => {
       if (mine !== running) return;
       video.requestVideoFrameCallback(next);
       const captured_s = seconds(metadata.captureTime ?? now);
-      take(new VideoFrame(video, { timestamp: Math.round(1e6 * captured_s) }), captured_s);
+      encode(new VideoFrame(video, { timestamp: Math.round(1e6 * captured_s) }), captured_s);
     };
     video.requestVideoFrameCallback(next);
   };
@@ -140,17 +140,17 @@
 
   const seconds = (now_ms) => (performance.timeOrigin + now_ms - zero_ms) / 1000;
   const late = () => {
-    const is = encoder?.encodeQueueSize > 3 || socket.bufferedAmount > BEHIND;
-    w.skipped += is ? 1 : 0;
-    return is;
+    const skips = encoder?.encodeQueueSize > 3 || socket.bufferedAmount > MAX_BUFFERED;
+    w.skipped += skips ? 1 : 0;
+    return skips;
   };
-  // Of those that are shown: a copy of the picture until its analysis comes back.
+  // A copy of each frame that will be shown, until its analysis comes back.
   const keep = (picture, captured_s) => {
     if (captured_s - (kept.at(-1)?.captured_s ?? 0) < SHOWN_EVERY_S) return;
-    const one = kept.length < KEPT ? { image: m.element("canvas", { width: video.videoWidth, height: video.videoHeight }) } : kept.shift();
-    one.captured_s = captured_s;
-    one.image.getContext("2d", { alpha: false }).drawImage(picture, 0, 0, one.image.width, one.image.height);
-    kept.push(one);
+    const copy = kept.length < KEPT ? { image: m.element("canvas", { width: video.videoWidth, height: video.videoHeight }) } : kept.shift();
+    copy.captured_s = captured_s;
+    copy.image.getContext("2d", { alpha: false }).drawImage(picture, 0, 0, copy.image.width, copy.image.height);
+    kept.push(copy);
   };
   const send = (coding, captured_s, bytes) => {
     if (socket?.readyState !== WebSocket.OPEN) return;
@@ -164,24 +164,24 @@
     socket.send(packet);
   };
 
-  // The button and what is said beside it.
-  w.door = (element, trigger) => {
+  // The button and the message beside it.
+  w.startButton = (element, trigger) => {
     const button = element.querySelector("button");
-    const said = element.querySelector(".said");
-    const start = () => (m.plain() ? trigger("slow") : w.start(say));
-    const label = () => (button.textContent = m.say(stream ? "Let my webcam go" : "Use my webcam"));
-    const say = (text) => (said.textContent = text);
-    let wanted = false; // until consent is recorded
+    const message = element.querySelector(".said");
+    const start = () => (m.needsFallback() ? trigger("slow") : w.start(showMessage));
+    const label = () => (button.textContent = stream ? m.t("Stop my webcam") : m.t("Start my webcam"));
+    const showMessage = (text) => (message.textContent = text);
+    let waitsForConsent = false;
     button.addEventListener("click", () => {
       if (stream) return w.stop();
       if (m.consent) return start();
-      wanted = true;
+      waitsForConsent = true;
       trigger("ask");
     });
     document.addEventListener("merau-webcam", label);
     document.addEventListener("merau-consent", () => {
-      if (wanted && m.consent) start();
-      wanted = false;
+      if (waitsForConsent && m.consent) start();
+      waitsForConsent = false;
     });
     m.whenEntered(() => { label(); button.hidden = false; });
   };

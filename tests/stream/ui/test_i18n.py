@@ -1,81 +1,118 @@
-"""Whatever the server may say to a page has its German sentence, and every word of the scripts is known."""
-
 import ast
 import errno
+import json
 import os
 import re
+import string
 from collections.abc import Iterator
-from importlib.resources import files
+from pathlib import Path
 
 import av
 import pytest
 
-from merau.stream.ui.i18n import SENTENCES, WORDS
+from merau.engine.errors import Message
+from merau.stream.ui.i18n import GERMAN, catalogue, localized, request_language, to_json, translate
+from scripts import messages
 
-SAYING = {"UserError", "Failure"}  # the calls whose first argument a page may come to show
-SAID_BY = {
-    "merau.stream.ui": (
-        "camera_worker",
-        "settings_page",
-        "workspace",
-        "routes",
-        "downloads",
-        "live_page",
-        "review_page",
-        "fallback_webcam",
-    ),
-    "merau.stream.sources": ("file", "camera", "browser"),
-}
+PO = messages.LOCALE / "de" / "LC_MESSAGES" / "merau.po"
+ERRORS = {"UserError", "Failure", "Message"}
+LANGUAGE_HEADER = "accept-language"
 
 
-def template(node: ast.expr) -> str:
-    """A string or f-string with {} for what is filled in; other expressions give nothing."""
-    if isinstance(node, ast.JoinedStr):
-        return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
-    return (
-        re.sub(r"\{\w+\}", "{}", node.value) if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-    )
+def texts(part: str | list[str] | tuple[str, ...]) -> list[str]:
+    """One text, or both forms of a plural."""
+    return [part] if isinstance(part, str) else list(part)
 
 
-def said() -> Iterator[str]:
-    for package, modules in SAID_BY.items():
-        for module in modules:
-            for node in ast.walk(ast.parse(files(package).joinpath(f"{module}.py").read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYING:
-                    yield template(node.args[0])
-    quality = ast.parse(files("merau.stream.faces").joinpath("quality.py").read_text(encoding="utf-8"))
-    for node in ast.walk(quality):
-        if isinstance(node, ast.Tuple) and len(node.elts) == 2:  # a margin and what is said below it
-            yield template(node.elts[1])
+def placeholders(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
 
 
-@pytest.mark.parametrize("sentence", sorted({*said()} - {"", "stopped"}))
-def test_what_the_server_says_has_its_german_sentence(sentence):
-    assert sentence in {re.sub(r"\{\w+\}", "{}", english) for english in SENTENCES}
+def error_calls() -> Iterator[tuple[str, ast.expr]]:
+    """The first argument of every call that makes a message of the page."""
+    for folder in ("ui", "sources", "faces"):
+        for path in sorted((messages.ROOT / "stream" / folder).rglob("*.py")):
+            if path.name == "config.py":  # its messages are shown on the command line only
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and node.args:
+                    yield f"{folder}/{path.name}:{node.lineno}", node.args[0]
+
+
+def test_catalogue_has_exactly_the_messages_of_the_sources():
+    wanted = {str(message.id) for message in messages.extract() if message.id}
+    assert {str(message.id) for message in messages.read(PO) if message.id} == wanted, "run `make messages`"
+
+
+def test_every_message_has_its_german_text():
+    missing = [message.id for message in messages.read(PO) if message.id and not all(texts(message.string))]
+    assert missing == []
+    assert not any(message.fuzzy for message in messages.read(PO) if message.id)
+
+
+def test_translations_keep_the_placeholders():
+    for message in messages.read(PO):
+        for english, german in zip(texts(message.id), texts(message.string), strict=True) if message.id else ():
+            assert placeholders(english) == placeholders(german), english
+
+
+def test_messages_of_the_page_are_templates_not_f_strings():
+    assert [place for place, argument in error_calls() if isinstance(argument, (ast.JoinedStr, ast.BinOp))] == []
+
+
+def test_message_placeholders_have_no_format():
+    for place, argument in error_calls():
+        if isinstance(argument, ast.Constant) and "{0,1,3,4}" not in argument.value:
+            fields = list(string.Formatter().parse(argument.value))
+            assert not any(form or conversion for _, _, form, conversion in fields), place
 
 
 @pytest.mark.parametrize(
     "number", [errno.EACCES, errno.ENOENT, errno.EIO, errno.ENODEV, errno.EBUSY, errno.ECONNREFUSED, errno.ETIMEDOUT]
 )
-def test_the_reasons_of_the_system_are_german_too(number):
-    assert os.strerror(number) in SENTENCES
+def test_reasons_of_the_system_are_in_the_catalogue(number):
+    assert os.strerror(number) in catalogue(GERMAN)
 
 
 @pytest.mark.parametrize("error", [av.EOFError, av.InvalidDataError, av.HTTPNotFoundError, av.HTTPForbiddenError])
-def test_the_reasons_of_the_decoder_are_german_too(error):
+def test_reasons_of_ffmpeg_are_in_the_catalogue(error):
     with pytest.raises(error) as raised:
         av.error.err_check(-next(code for code, kind in av.error.classes.items() if kind is error))
-    assert raised.value.strerror in SENTENCES
+    assert raised.value.strerror in catalogue(GERMAN)
 
 
-def test_sentences_keep_what_fills_them_in():
-    for english, german in SENTENCES.items():
-        assert set(re.findall(r"\{\w+\}", german)) <= set(re.findall(r"\{\w+\}", english)), english
+def test_translate_fills_in_nested_messages():
+    message = Message("{store} cannot be used: {reason}.", {"store": "a.db", "reason": Message("Permission denied")})
+    assert str(message) == "a.db cannot be used: Permission denied."
+    assert translate(message, "en") == str(message)
+    assert translate(message, "de") == "a.db ist nicht verwendbar: Zugriff verweigert."
+    assert json.loads(json.dumps({"error": message}, default=to_json)) == {
+        "error": {
+            "id": "{store} cannot be used: {reason}.",
+            "values": {"store": "a.db", "reason": {"id": "Permission denied", "values": {}}},
+        }
+    }
 
 
-def test_every_word_of_the_scripts_is_known_in_both_languages():
-    assert WORDS["en"].keys() == WORDS["de"].keys()
-    for script in files("merau.stream.ui").joinpath("static").iterdir():
-        if script.name.endswith(".js"):
-            for word in re.findall(r'm(?:erau)?\.say\("((?:[^"])+)"', script.read_text(encoding="utf-8")):
-                assert word in WORDS["en"], (script.name, word)
+def test_translate_leaves_braces_that_are_no_placeholders():
+    text = "Server returned 4XX Client Error, but not one of 40{0,1,3,4}"
+    assert translate(Message(text), "en") == text
+    assert translate(Message("{path} is odd", {"path": "{x}"}), "de") == "{x} is odd"
+
+
+@pytest.mark.parametrize(
+    ("header", "language"), [("de-DE,de;q=0.9,en;q=0.8", "de"), ("en-GB,de;q=0.5", "en"), ("fr", "en"), ("", "en")]
+)
+def test_request_language_is_the_first_of_the_header(header, language):
+    assert request_language({LANGUAGE_HEADER: header} if header else {}) == language
+
+
+def test_plain_responses_are_in_the_language_of_the_request():
+    scope = {"type": "http", "headers": [(LANGUAGE_HEADER.encode(), b"de")]}
+    assert localized(scope, "A file may have at most {size} MB.", size=5) == "Eine Datei darf höchstens 5 MB groß sein."
+
+
+def test_catalogue_files_lie_where_the_package_looks():
+    assert Path(PO).is_file()
+    assert catalogue(GERMAN)["micro-expression"] == "Mikroexpression"
+    assert catalogue("en") == {}

@@ -29,8 +29,8 @@ DARK = re.compile(r"\bdark\b")
 
 def consent(page: Page, purpose: str = "a test") -> None:
     page.get_by_label("Purpose of the analysis").fill(purpose)
-    page.get_by_label("Everyone in view has been told and agrees").check()
-    page.get_by_role("button", name="Begin the analysis").click()
+    page.get_by_label("Everyone in view has been informed and agrees").check()
+    page.get_by_role("button", name="Start the analysis").click()
 
 
 def open_review(page: Page) -> None:
@@ -62,7 +62,7 @@ def test_live_view_shows_frames_what_is_in_them_and_events(showing, page):
     expect(tile.locator(".status")).to_contain_text("frames captured")
     tile.get_by_label("Mesh").check()
     tile.get_by_role("button", name="Play again").click()
-    expect(tile.locator(".pill").first).to_have_text("live")
+    expect(tile.locator(".pill").first).to_have_text("playing")
     expect(tile.locator(".status")).to_contain_text("frames/s captured")
     page.evaluate("() => { merau.onShown = (camera, header) => { window.meshSeen ||= header.mesh > 0; }; }")
     page.wait_for_function("window.meshSeen")
@@ -85,19 +85,19 @@ def test_cameras_come_and_go_while_it_runs_behind_a_login(serve, page, clip):
     log_in(page, "wrong")
     expect(page.get_by_text("Incorrect Credentials")).to_be_visible()
     log_in(page, "geheim")
-    expect(page.locator(".empty h2").first).to_have_text("No camera yet.")
-    page.get_by_label("Camera to add").fill("/nowhere/film.mp4")
+    expect(page.locator(".empty h2").first).to_have_text("No camera yet")
+    page.get_by_label("Camera or video file").fill("/nowhere/film.mp4")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("There is no file '/nowhere/film.mp4'.")).to_be_visible()
-    page.get_by_label("Camera to add").fill(str(clip))
+    page.get_by_label("Camera or video file").fill(str(clip))
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.locator(".tile .pill").first).to_have_text("live")
+    expect(page.locator(".tile .pill").first).to_have_text("playing")
     with RtspServer(user="guest", password="secret") as server:
         server.kill()
-        page.get_by_label("Camera to add").fill(server.url)
+        page.get_by_label("Camera or video file").fill(server.url)
         page.get_by_role("button", name="Add", exact=True).click()
         camera = page.locator(".tile").nth(1)
-        expect(camera.locator(".veil")).to_contain_text("Waits for purpose and consent.")
+        expect(camera.locator(".veil")).to_contain_text("Waiting for purpose and consent.")
         consent(page)
         expect(camera.locator(".veil")).to_contain_text("refuses the connection")
         for _ in range(2):
@@ -119,7 +119,7 @@ def test_cameras_come_and_go_while_it_runs_behind_a_login(serve, page, clip):
 def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, page):
     app = serve()
     page.goto(app.address)
-    page.get_by_role("button", name="Use my webcam").click()
+    page.get_by_role("button", name="Start my webcam").click()
     expect(page.get_by_label("Purpose of the analysis")).to_be_focused()
     expect(page.get_by_label("Purpose of the analysis")).to_be_in_viewport()
     workspace = next(iter(app.state.clients.values())).workspace
@@ -127,10 +127,10 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     consent(page, "my own face")
     tile = page.locator(".tile")
     expect(tile.locator("h2")).to_have_text("My webcam")
-    expect(tile.locator(".said li.micro").filter(has_not_text="under way").first).to_be_visible()
-    expect(tile.locator(".status")).to_contain_text("from camera to screen")
+    expect(tile.locator(".said li.micro").filter(has_not_text="in progress").first).to_be_visible()
+    expect(tile.locator(".status")).to_contain_text("camera to screen")
     assert page.evaluate("merau.webcam.coding") == "h264"
-    page.get_by_role("button", name="Let my webcam go").click()
+    page.get_by_role("button", name="Stop my webcam").click()
     expect(tile).to_have_count(0)
     session, *_ = read_sessions(workspace.store.path)
     assert session.purpose == "my own face"
@@ -149,7 +149,7 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
 
 def coding_of_a_webcam(page: Page) -> str:
     """How the pictures of the visitor's webcam came here, once a face was found in them."""
-    page.get_by_role("button", name="Use my webcam").click()
+    page.get_by_role("button", name="Start my webcam").click()
     consent(page)
     expect(page.locator(".tile .person b").first).to_have_text("Face 1")
     return str(page.evaluate("merau.webcam.coding"))
@@ -165,7 +165,7 @@ def test_a_browser_without_a_track_of_pictures_sends_those_that_its_video_shows(
 def test_without_webcodecs_pictures_come_as_jpeg(serve, page):
     app = serve()
     page.goto(app.address)
-    expect(page.get_by_role("button", name="Use my webcam")).to_be_visible()
+    expect(page.get_by_role("button", name="Start my webcam")).to_be_visible()
     page.evaluate("merau.noWebCodecs = true")
     assert coding_of_a_webcam(page) == "jpeg"
 
@@ -174,15 +174,15 @@ def test_without_a_socket_a_webcam_is_analysed_at_a_low_rate(serve, page):
     app = serve()
     page.add_init_script("delete window.WebSocket")
     page.goto(app.address)
-    page.get_by_role("button", name="Use my webcam").click()
+    page.get_by_role("button", name="Start my webcam").click()
     consent(page)
     expect(page.locator("#slow")).to_contain_text("short micro-expressions are missed")
     page.get_by_text("Click to Access Webcam").click()
     page.get_by_role("button", name="capture photo").click()  # Gradio's button that starts the stream
     expect(page.locator("#slow-said")).to_contain_text("Face 1")
-    expect(page.locator(".notice")).to_have_text("Faces in view are analysed")
+    expect(page.locator(".notice")).to_have_text("Camera on: faces in view are analysed")
     expect(page.locator(".tile .status")).to_contain_text("frames/s captured")
-    expect(page.get_by_text("No camera yet.")).to_be_hidden()
+    expect(page.get_by_text("No camera yet")).to_be_hidden()
     workspace = next(iter(app.state.clients.values())).workspace
     page.close()
     wait_for(lambda: not (app.state.clients or workspace.cameras), "the visitor and the camera to go", deadline_s=20)
@@ -194,7 +194,7 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     app = serve(recordings=recordings)
     page.goto(app.address)
     page.get_by_role("tab", name="Review").click()
-    page.get_by_label("Recording of the folder").click()
+    page.get_by_label("Recording from folder").click()
     page.get_by_role("option", name="short.mp4").click()
     expect(page.get_by_label("Session")).to_have_value(re.compile(r"short\.mp4"))
     choose(page, "Analyse a recording", clip)
@@ -216,7 +216,7 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('.detail video').paused")
     page.keyboard.press("r")  # another name
-    expect(page.get_by_label("Another name")).to_be_focused()
+    expect(page.get_by_label("Other label")).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("a")  # right
     wait_for(lambda: len(names(page)) == 1, "the first word")
@@ -224,27 +224,27 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     wait_for(lambda: "no expression" in names(page), "the second word")
     page.keyboard.press("u")  # undo
     wait_for(lambda: len(names(page)) == 1, "the word to be taken back")
-    page.get_by_label("Another name").fill("smirk")
-    page.get_by_label("Another name").press("Enter")
+    page.get_by_label("Other label").fill("smirk")
+    page.get_by_label("Other label").press("Enter")
     wait_for(lambda: "smirk" in names(page), "my own class")
     labels = read_labels(client.workspace.store.path)
     assert {label.label for label in labels} == set(names(page))
     assert all(label.embedding for label in labels)
 
-    page.get_by_role("button", name="Teach these classes").click()
+    page.get_by_role("button", name="Teach your classes").click()
     expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
     assert set(client.workspace.heads[-1].classes) == set(names(page))
-    expect(page.locator(".review p.anew").first).to_contain_text("judged by what was taught")
+    expect(page.locator(".review p.anew").first).to_contain_text("Your classes are in use")
     taught = {event.label for event in read_events(client.workspace.store.path) if event.label}
     assert taught <= set(names(page))
     with page.expect_download() as saved:
-        page.get_by_role("link", name="Save what was taught").click()
+        page.get_by_role("link", name="Save your classes").click()
     head = tmp_path / "head.safetensors"
     saved.value.save_as(head)
-    page.get_by_role("button", name="Undo the last lesson").click()
-    expect(page.locator("#lesson [role=status]")).to_contain_text("its own classes")
+    page.get_by_role("button", name="Undo teaching").click()
+    expect(page.locator("#lesson [role=status]")).to_contain_text("built-in classes")
     expect(page.locator(".review .anew")).to_have_count(0)
-    choose(page, "Load a saved lesson", head)
+    choose(page, "Load saved classes", head)
     expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
 
     events = list(read_events(client.workspace.store.path))
@@ -256,14 +256,14 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
         assert len(data) > 100
         if form == "csv":
             assert len(list(csv.DictReader(io.StringIO(data.decode())))) == len(events)
-    page.get_by_label("faces blurred").check()
+    page.get_by_label("blur faces").check()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Films (ZIP)").click()
+        page.get_by_role("link", name="Clips (ZIP)").click()
     films = zipfile.ZipFile(download.value.path()).namelist()
     assert films
     assert download.value.suggested_filename.endswith("blurred.zip")
 
-    page.get_by_role("tab", name="Settings").click()
+    page.get_by_role("tab", name="About & data").click()
     page.get_by_label("I am sure").check()
     page.get_by_role("button", name="Delete everything").click()
     expect(page.get_by_label("I am sure")).not_to_be_checked()  # the page's word that all is gone
@@ -276,33 +276,32 @@ def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_p
     app = serve(upload_mb=1)
     page = browser.new_page(locale="de-DE")
     page.goto(app.address)
-    page.get_by_role("tab", name="Durchsicht").click()
+    page.get_by_role("tab", name="Auswertung").click()
     files = {name: tmp_path / name for name in ("brief.txt", "lang.mp4", "brief.mp4", "lektion.safetensors")}
     for name, path in files.items():
         path.write_bytes(b"no film" * (300_000 if name == "lang.mp4" else 9))
     for button, name, told in (
-        ("Eine Aufnahme analysieren", "brief.txt", r"^brief\.txt ist keine Datei der Art, .*\.mp4"),
-        ("Eine Aufnahme analysieren", "lang.mp4", r'^"lang\.mp4" ist größer als 1'),
-        ("Eine Aufnahme analysieren", "brief.mp4", r"^„brief\.mp4“ ist kein lesbares Video"),
-        ("Gespeicherte Lektion laden", "lektion.safetensors", r"^lektion\.safetensors ist keine gespeicherte Lektion"),
+        ("Aufnahme analysieren", "brief.txt", r"^brief\.txt hat den falschen Dateityp\. Erlaubt sind: \.mp4"),
+        ("Aufnahme analysieren", "lang.mp4", r"^lang\.mp4 ist zu groß"),
+        ("Aufnahme analysieren", "brief.mp4", r"„brief\.mp4“ ist kein Video, oder es ist beschädigt\."),
     ):
         choose(page, button, files[name])
-        expect(page.locator(".toast-message-text").last).to_have_text(re.compile(told))
-    page.get_by_role("tab", name="Einstellungen").click()
-    expect(page.locator("#facts")).to_contain_text("auf der CPU")
-    expect(page.locator("#facts")).not_to_contain_text(re.compile("samples|accuracy|on the|Optical"))
+        expect(page.get_by_role("alert").last).to_have_text(re.compile(told))
+    page.get_by_role("tab", name="Info & Daten").click()
+    expect(page.locator("#facts")).to_contain_text("100.000 Beispiele")
+    expect(page.locator("#facts")).not_to_contain_text(re.compile("samples|accuracy"))
     app.state.clients.clear()
-    for tab in ("Durchsicht", "Einstellungen"):
+    for tab in ("Auswertung", "Info & Daten"):
         page.get_by_role("tab", name=tab).click()
-        expect(page.locator(".toast-message-text").last).to_have_text(re.compile("^Diese Seite ist nicht mehr bekannt"))
+        expect(page.locator(".toast-message-text").last).to_have_text(re.compile("^Diese Seite ist abgelaufen"))
     page.close()
 
 
 @pytest.mark.parametrize(
     ("width", "scheme", "locale", "words", "sure"),
     [
-        (390, "dark", "de-DE", "Durchsicht", "Bestätigen Sie, dass Sie sicher sind"),
-        (1280, "light", "en-GB", "Review", "Confirm that you are sure"),
+        (390, "dark", "de-DE", "Auswertung", "Bitte bestätigen Sie zuerst"),
+        (1280, "light", "en-GB", "Review", "Please confirm first"),
     ],
 )
 def test_nothing_sticks_out_on_a_phone_or_in_the_dark(showing, browser, width, scheme, locale, words, sure):

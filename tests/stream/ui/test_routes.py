@@ -134,7 +134,7 @@ def test_strangers_get_no_camera_of_this_server(serve, clip):
     with pytest.raises(UserError, match="open to everybody"):
         serve(clip, host="0.0.0.0")
     state = serve(host="0.0.0.0").state
-    with pytest.raises(UserError, match="after a login only"):
+    with pytest.raises(UserError, match="Log in to see the cameras"):
         state.workspace(state.open_session().token, "server")
 
 
@@ -149,7 +149,7 @@ def test_nobody_is_analysed_without_consent(serve):
     app = serve()
     with socket(app, "webcam", token=app.state.open_session().token) as webcam:
         webcam.send(json.dumps({"zero_ms": 0}))
-        assert "State the purpose" in json.loads(webcam.recv(timeout=20))["error"]
+        assert "state the purpose" in json.loads(webcam.recv(timeout=20))["error"]["id"]
 
 
 def test_a_page_that_no_socket_reaches_is_known_while_it_listens(serve):
@@ -180,7 +180,7 @@ def test_who_comes_too_late_waits_and_then_is_told_that_it_is_full(serve):
         assert json.loads(second.recv(timeout=20)) == {"before": 0}
         for _ in range(10):
             with come() as late:
-                assert "This machine is full" in json.loads(late.recv(timeout=20))["error"]
+                assert "The server is full" in json.loads(late.recv(timeout=20))["error"]["id"]
         first.close()
         wait_for(lambda: "go" in json.loads(second.recv(timeout=20)), "the place that came free")
     finally:
@@ -210,7 +210,7 @@ def test_what_is_no_picture_ends_the_visit(serve):
         webcam.send(json.dumps({"zero_ms": 1000 * time.time()}))
         assert "go" in json.loads(webcam.recv(timeout=20))
         webcam.send(b"\x07" + bytes(20))
-        assert "no picture" in json.loads(webcam.recv(timeout=20))["error"]
+        assert "not an image" in json.loads(webcam.recv(timeout=20))["error"]["id"]
         with pytest.raises(ConnectionClosed):
             webcam.recv(timeout=20)
 
