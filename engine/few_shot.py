@@ -352,9 +352,8 @@ def explain(
     selection: _Selection, samples: int, classes: Sequence[str], *, corrects: bool, estimate: float | None
 ) -> Message:
     """Say what was fitted and how well it does."""
-    template = "Trained on {samples} labelled samples in {count} classes ({classes}). {method} {accuracy}"
     return Message(
-        template,
+        "Trained on {samples} labelled samples in {count} classes ({classes}). {method} {accuracy}",
         {
             "samples": samples,
             "count": len(classes),

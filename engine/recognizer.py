@@ -156,8 +156,8 @@ class Recognizer:
         except DeviceError as error:
             if self.device == "cuda":
                 raise
-            self.trunk, self.runtime = on_cpu(self.bundle, self._precision, str(error).rstrip("."))
-            logging.getLogger(__name__).warning("The CPU takes over: %s.", self.runtime)
+            self.trunk, self.runtime = on_cpu(self.bundle, self._precision, error.message)
+            logging.getLogger(__name__).warning("Recognition continues on the CPU: %s", error)
             embedding, au_logits = self._embed(onset, apex)
         aus = by_name(self.bundle.card["aus"], self.au_probabilities(au_logits)[0])
         found = self.classify(embedding[0], aus, spotted=spotted)

@@ -96,7 +96,7 @@ def main() -> None:
         "accuracy": lambda: {name: accuracy(each) for name, each in shipped.items()},
         "cpu_ms": lambda: cpu_ms(shipped["default"]),
         "work": lambda: work(shipped["default"]),
-        "gpu_ms": lambda: gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.why}",
+        "gpu_ms": lambda: gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.reason}",
     }
     parser = argparse.ArgumentParser(description="The GPU path in figures, as JSON.")
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts), help="default: all")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import cv2
 import numpy as np
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.engine.flow import flow_picture
 from merau.engine.recognizer import NO_EXPRESSION, Prediction, Recognizer
 from merau.engine.validation import check_range
@@ -185,7 +185,7 @@ class Pipeline:
             self.recognizer = recognizer
             self._predictions.clear()
 
-    def describe_runtime(self) -> str:
+    def describe_runtime(self) -> Message:
         """Say for a person what runs on which device at present, and why."""
         return describe_runtime(self.recognizer, self._flow)
 

@@ -10,7 +10,7 @@ from merau.engine.cuda import driver
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not (probe := driver.probe()).gpus:
-        pytest.skip(f"not run: {probe.why}")  # here, not by a mark: the summary then counts all of them in one line
+        pytest.skip(f"not run: {probe.reason}")  # here, not by a mark: the summary then counts all of them in one line
 
 
 @pytest.fixture

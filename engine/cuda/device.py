@@ -10,52 +10,62 @@ from typing import Any
 import numpy as np
 
 from merau.engine.cuda import driver, nvrtc
-from merau.engine.errors import DeviceError
+from merau.engine.errors import DeviceError, Message
 
 BLOCK = (32, 8, 1)  # threads: TILE_X and TILE_Y of the kernels
 FOLDER = Path(__file__).parent
 
 
 class Device:
-    """The first GPU, in its primary context, which TensorRT uses as well. For all threads: each works in `current` with
-    a stream and memory of its own.
+    """The first GPU, in its primary context, which TensorRT uses as well.
 
-    Raises DeviceError, one sentence, where there is no GPU, no driver, no pycuda, or no compiler for the kernels.
+    All threads may share it: each works within `current`, with a stream and memory of its own.
+
+    Attributes:
+        gpu: The GPU.
+        cuda: The module pycuda.driver.
+        idle_streams: Streams for reuse. pycuda can only destroy a stream in the thread that made the context.
+        closed: Whether `close` was called.
+
+    Raises:
+        DeviceError: There is no GPU, no driver, no pycuda, or no compiler for the kernels.
     """
 
     def __init__(self) -> None:
         probe = driver.probe()
         if not probe.gpus:
-            raise DeviceError(f"There is no GPU to use: {probe.why}.")
+            raise no_gpu(probe.reason)
         self.gpu = probe.gpus[0]
         try:
             import pycuda.driver as cuda
         except ImportError as error:
-            raise DeviceError(f"The GPU needs pycuda, which cannot be used here ({error}): see docs/gpu.md.") from error
+            raise DeviceError(
+                "The GPU needs pycuda, which cannot be imported ({error}): see docs/gpu.md.", error=error
+            ) from error
         self.cuda = cuda
         self._modules: dict[str, Any] = {}
-        self.idle_streams: list[Any] = []  # not in use: pycuda can destroy one in the thread of the context only
+        self.idle_streams: list[Any] = []
         self.closed = False
         with self.driver_errors("starting"):
             cuda.init()
             self._context = cuda.Device(0).retain_primary_context()
 
     @contextmanager
-    def current(self, doing: str) -> Iterator[None]:
-        """The context is this thread's within; what the driver refuses there is a DeviceError that names `doing`."""
-        with self.driver_errors(doing), self._context_of_this_thread():
+    def current(self, task: str) -> Iterator[None]:
+        """Make the GPU's context current in this thread; turn driver errors into DeviceErrors that name `task`."""
+        with self.driver_errors(task), self._context_in_this_thread():
             yield
 
     @contextmanager
-    def driver_errors(self, doing: str) -> Iterator[None]:
-        """What the driver refuses within is a DeviceError that names `doing`."""
+    def driver_errors(self, task: str) -> Iterator[None]:
+        """Turn driver errors into DeviceErrors that name `task`."""
         try:
             yield
         except self.cuda.Error as error:
-            raise DeviceError(f"{self.gpu.name} failed at {doing}: {error}.") from error
+            raise DeviceError("{gpu} failed at {task}: {error}.", gpu=self.gpu.name, task=task, error=error) from error
 
     @contextmanager
-    def _context_of_this_thread(self) -> Iterator[None]:
+    def _context_in_this_thread(self) -> Iterator[None]:
         self._context.push()
         try:
             yield
@@ -63,9 +73,13 @@ class Device:
             self.cuda.Context.pop()
 
     def load_kernels(self, name: str, formats: dict[str, str]) -> dict[str, Any]:
-        """The kernels of `name`.cu that `formats` lists with their arguments: P an address, i int, f float, 64s bytes.
+        """Load kernels of `name`.cu. Call it within `current`.
 
-        To be called in `current`. PTX, which the driver compiles, where machine code for this GPU cannot be had.
+        Uses PTX, which the driver compiles, where no machine code for this GPU can be made.
+
+        Args:
+            name: File of the kernels, without .cu.
+            formats: The arguments of each kernel: P an address, i int, f float, 64s bytes.
         """
         if name not in self._modules:
             self._modules[name] = self._load(FOLDER / f"{name}.cu")
@@ -75,8 +89,8 @@ class Device:
         return functions
 
     def close(self) -> None:
-        """Let go of the GPU, in the thread that made the object. Memory must have been given back before."""
-        with self._context_of_this_thread():
+        """Release the GPU, in the thread that made this object. Close all Memory objects before."""
+        with self._context_in_this_thread():
             self.idle_streams.clear()
             self._modules.clear()
         self._context.detach()
@@ -91,8 +105,12 @@ class Device:
 
 
 class Memory:
-    """Device memory, pinned host memory and a stream with one owner: given back together, by `close` or with the
-    object. To be made in `device.current`.
+    """Device memory, pinned host memory and a stream with one owner. Create it within `Device.current`.
+
+    Everything is released together, by `close` or with the object.
+
+    Attributes:
+        stream: The owner's stream.
     """
 
     def __init__(self, device: Device) -> None:
@@ -102,22 +120,22 @@ class Memory:
         self.stream = device.idle_streams.pop() if device.idle_streams else device.cuda.Stream()
 
     def allocate(self, *shape: int, dtype: type[np.generic] = np.float32) -> int:
-        """The address of room for an array."""
+        """Allocate an array on the device and return its address."""
         self._kept.append(self._device.cuda.mem_alloc(int(np.prod(shape)) * np.dtype(dtype).itemsize))
         return int(self._kept[-1])
 
     def pinned(self, *shape: int, dtype: type[np.generic] = np.float32) -> np.ndarray:
-        """A host array that the GPU copies by itself; not to be used after `close`."""
+        """Allocate a host array that the GPU can copy by itself; it is invalid after `close`."""
         array = self._device.cuda.pagelocked_empty(shape, dtype)
         self._kept.append(array.base)
         return array
 
     def close(self) -> None:
-        """Wait for what is under way and give everything back; a device closed earlier has done so itself."""
+        """Wait for pending work and release everything; does nothing once the device is closed."""
         if not self._open or self._device.closed:
             return
-        with self._device.current("giving memory back"):
-            with suppress(self._device.cuda.Error):  # of work that failed, and was told then
+        with self._device.current("releasing memory"):
+            with suppress(self._device.cuda.Error):  # of work that failed and has raised its error already
                 self.stream.synchronize()
             while self._kept:
                 self._kept.pop().free()
@@ -125,18 +143,23 @@ class Memory:
             self._open = False
 
     def __del__(self) -> None:
-        if hasattr(self, "stream"):  # which is made last
+        if hasattr(self, "stream"):  # the attribute that is set last
             self.close()
 
 
 @lru_cache
 def device() -> Device:
-    """The GPU of this process, started at the first call."""
+    """Return the GPU of this process, started at the first call."""
     started = Device()
     atexit.register(started.close)
     return started
 
 
-def blocks(width: int, height: int, count: int) -> tuple[int, int, int]:
-    """The grid in which each pixel of `count` fields has a thread."""
+def no_gpu(reason: Message) -> DeviceError:
+    """Build the error for a machine without a usable GPU."""
+    return DeviceError("No GPU can be used: {reason}.", reason=reason)
+
+
+def grid_size(width: int, height: int, count: int) -> tuple[int, int, int]:
+    """Size of the grid that has a thread for each pixel of `count` fields."""
     return -(-width // BLOCK[0]), -(-height // BLOCK[1]), count

@@ -1,15 +1,23 @@
-"""What NVIDIA's driver says of this machine, asked through libcuda alone: no package is needed and nothing is built."""
+"""The GPUs of this machine, as NVIDIA's driver reports them: asked through libcuda alone, without any package."""
 
 import ctypes
 from dataclasses import dataclass
 from typing import Any
+
+from merau.engine.errors import Message
 
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A device: its name, its architecture as NVIDIA writes it ("sm_89"), its memory."""
+    """A GPU.
+
+    Attributes:
+        name: Name of the product.
+        arch: Architecture as NVIDIA writes it, such as "sm_89".
+        memory_bytes: Total memory.
+    """
 
     name: str
     arch: str
@@ -18,36 +26,43 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Probe:
-    """The devices, in the driver's order, and how that was found out, as half a sentence."""
+    """What the driver reported.
+
+    Attributes:
+        gpus: The GPUs, in the driver's order.
+        reason: The driver's version, or why there is no GPU; a phrase to put into a sentence.
+    """
 
     gpus: list[Gpu]
-    why: str
+    reason: Message
 
 
 def probe() -> Probe:
-    """Every GPU of this machine, or why there is none."""
+    """Find every GPU of this machine, or the reason why there is none."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return Probe([], "no NVIDIA driver: libcuda.so.1 is not on this machine")
+        return Probe([], Message("no NVIDIA driver found"))
     try:
-        return _asked(cuda)
-    except _Refusal as error:
-        return Probe([], f"the NVIDIA driver fails at {error}")
+        return _query(cuda)
+    except _CallFailed as error:
+        return Probe([], Message("the NVIDIA driver fails at {call}", {"call": error}))
 
 
-class _Refusal(Exception):
-    """The call, what its error code means, and the code."""
+class _CallFailed(Exception):
+    """A call of the driver failed: its name, the meaning of its error code, and the code."""
 
 
-def _asked(cuda: ctypes.CDLL) -> Probe:
+def _query(cuda: ctypes.CDLL) -> Probe:
     _call(cuda, "cuInit", 0)
     number, count = ctypes.c_int(), ctypes.c_int()
     _call(cuda, "cuDriverGetVersion", ctypes.byref(number))
     _call(cuda, "cuDeviceGetCount", ctypes.byref(count))
     gpus = [_gpu(cuda, index) for index in range(count.value)]
-    version = f"CUDA {number.value // 1000}.{number.value % 1000 // 10}"
-    return Probe(gpus, f"the driver answers, {version}" if gpus else f"the driver answers, {version}, but has no GPU")
+    version = f"{number.value // 1000}.{number.value % 1000 // 10}"
+    if not gpus:
+        return Probe([], Message("the NVIDIA driver (CUDA {version}) reports no GPU", {"version": version}))
+    return Probe(gpus, Message("CUDA {version}", {"version": version}))
 
 
 def _gpu(cuda: ctypes.CDLL, index: int) -> Gpu:
@@ -64,10 +79,10 @@ def _gpu(cuda: ctypes.CDLL, index: int) -> Gpu:
 def _call(cuda: ctypes.CDLL, name: str, *arguments: Any) -> None:
     code = cuda[name](*arguments)
     if code != 0:
-        raise _Refusal(f"{name.removesuffix('_v2')}: {_text(cuda, code)} ({code})")
+        raise _CallFailed(f"{name.removesuffix('_v2')}: {_error_text(cuda, code)} ({code})")
 
 
-def _text(cuda: ctypes.CDLL, code: int) -> str:
+def _error_text(cuda: ctypes.CDLL, code: int) -> str:
     text = ctypes.c_char_p()
     cuda.cuGetErrorString(code, ctypes.byref(text))
     return (text.value or b"unknown error").decode()

@@ -1,7 +1,7 @@
 // Dense optical flow: Farneback 2003, "Two-frame motion estimation based on polynomial expansion", as OpenCV's
 // calcOpticalFlowFarneback computes it, in float32, for a batch of pairs at once (blockIdx.z).
 //
-// Fields are planar, so that neighbouring threads read neighbouring words: pictures (2N, H, W), first all onsets and
+// Fields are planar, so that neighbouring threads read neighbouring words: images (2N, H, W), first all onsets and
 // then all apexes; coefficients (2N, 5, H, W); matrices (N, 5, H, W); flow (N, 2, H, W). Every kernel runs one thread
 // per output pixel in blocks of TILE_X x TILE_Y.
 
@@ -10,8 +10,8 @@
 #define THREADS (TILE_X * TILE_Y)
 #define POLY_REACH 7     // largest radius of the polynomial expansion
 #define WINDOW_REACH 15  // largest radius of the averaging window
-#define SHRINK_REACH 9   // largest radius of the blur before a picture is shrunk
-#define MAX_STEP 9      // source pixels to an output pixel, at most, where a picture is shrunk
+#define SHRINK_REACH 9   // largest radius of the blur before an image is shrunk
+#define MAX_STEP 9      // source pixels to an output pixel, at most, where an image is shrunk
 #define SPAN(outputs) (MAX_STEP * ((outputs) - 1) + 3 + 2 * SHRINK_REACH)  // source pixels that they are made of
 
 struct Taps {  // half of a symmetric filter, w[0] at its centre
@@ -25,7 +25,7 @@ struct Inverse {  // entries of the inverse of the Gram matrix of 1, x, y, x^2, 
 __device__ static int clamped(int i, int size) { return min(max(i, 0), size - 1); }
 
 // abc|dcba..., without the outermost pixel twice: OpenCV's BORDER_REFLECT_101. One reflection is enough where the
-// filter is shorter than the picture.
+// filter is shorter than the image.
 __device__ static int reflected(int i, int size) {
     i = i < 0 ? -i : i;
     return clamped(i >= size ? 2 * size - 2 - i : i, size);
@@ -70,15 +70,15 @@ __device__ static float difference_of_products(float a, float b, float c, float 
     return fmaf(a, b, -cd) + fmaf(-c, d, cd);
 }
 
-// The lines of a picture, blurred by `taps` and resampled bilinearly to `out_width`; then the same along the columns.
+// The lines of an image, blurred by `taps` and resampled bilinearly to `out_width`; then the same along the columns.
 // out: (2N, height, out_width).
 extern "C" __global__ void __launch_bounds__(THREADS)
-    shrink_rows(const unsigned char* picture, float* out, int height, int width, int out_width, float step,
+    shrink_rows(const unsigned char* image, float* out, int height, int width, int out_width, float step,
                 const __grid_constant__ Taps taps, int reach) {
     __shared__ unsigned char tile[TILE_Y][SPAN(TILE_X)];  // bytes: threads far apart in it share no bank
     int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y, left;
     int columns = span_of(blockIdx.x * TILE_X, TILE_X, out_width, step, width, reach, &left);
-    const unsigned char* line = picture + ((size_t)blockIdx.z * height + min(y, height - 1)) * width;
+    const unsigned char* line = image + ((size_t)blockIdx.z * height + min(y, height - 1)) * width;
     for (int c = threadIdx.x; c < columns; c += TILE_X) tile[threadIdx.y][c] = line[reflected(left + c, width)];
     __syncthreads();
     if (x >= out_width || y >= height) return;
@@ -112,20 +112,20 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // Each neighbourhood as a polynomial c + b1 x + b2 y + a11 x^2 + a22 y^2 + a12 xy, fitted under Gaussian weights
-// (Farneback's eq. 1 and 3). picture: (2N, H, W); out: (2N, 5, H, W) = b2, b1, a22, a11, a12, in OpenCV's order.
+// (Farneback's eq. 1 and 3). image: (2N, H, W); out: (2N, 5, H, W) = b2, b1, a22, a11, a12, in OpenCV's order.
 // `inverse` holds the entries 11, 03, 33 and 55 of the inverse of the basis' Gram matrix.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    expand(const float* picture, float* out, int height, int width, const __grid_constant__ Taps gauss, Inverse inverse,
+    expand(const float* image, float* out, int height, int width, const __grid_constant__ Taps gauss, Inverse inverse,
            int reach) {
     __shared__ float tile[TILE_Y + 2 * POLY_REACH][TILE_X + 2 * POLY_REACH];
-    __shared__ float moment[3][TILE_Y][TILE_X + 2 * POLY_REACH];  // along y: sums of 1, y and y^2 times the picture
+    __shared__ float moment[3][TILE_Y][TILE_X + 2 * POLY_REACH];  // along y: sums of 1, y and y^2 times the image
     int left = blockIdx.x * TILE_X - reach, top = blockIdx.y * TILE_Y - reach;
     int columns = TILE_X + 2 * reach, rows = TILE_Y + 2 * reach;
     int thread = threadIdx.y * TILE_X + threadIdx.x;
-    picture += (size_t)blockIdx.z * height * width;
+    image += (size_t)blockIdx.z * height * width;
     for (int i = thread; i < rows * columns; i += THREADS) {
         int r = i / columns, c = i % columns;
-        tile[r][c] = picture[clamped(top + r, height) * width + clamped(left + c, width)];
+        tile[r][c] = image[clamped(top + r, height) * width + clamped(left + c, width)];
     }
     __syncthreads();
     for (int i = thread; i < TILE_Y * columns; i += THREADS) {

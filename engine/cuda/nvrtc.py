@@ -1,7 +1,7 @@
-"""From the .cu files beside this one to machine code, with NVRTC (wheel nvidia-cuda-nvrtc): no CUDA toolkit is needed.
+"""Compile the .cu files of this folder with NVRTC (wheel nvidia-cuda-nvrtc), without a CUDA toolkit.
 
-Compiled at first use and kept in the user's cache folder by architecture and by hash of the source: what is there runs
-without NVRTC.
+They are compiled at first use and kept in the user's cache folder, by architecture and hash of the source. A kernel
+from the cache runs without NVRTC.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ class UnknownArch(DeviceError):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a kernel takes of a multiprocessor, as ptxas reports it."""
+    """Resources that a kernel takes on a multiprocessor, as ptxas reports them."""
 
     registers: int
     spill_bytes: int  # stores and loads
@@ -34,9 +34,15 @@ class Usage:
 
 
 def load_or_compile(source: Path, arch: str) -> bytes:
-    """Machine code for "sm_89", PTX for "compute_89", from the cache if it is there.
+    """Read compiled kernels from the cache, or compile them.
 
-    Raises DeviceError where NVRTC is needed and missing, UnknownArch where it does not know the architecture.
+    Args:
+        source: A .cu file.
+        arch: "sm_89" gives machine code, "compute_89" PTX.
+
+    Raises:
+        DeviceError: NVRTC is needed and missing, or the source does not compile.
+        UnknownArch: NVRTC does not support the architecture.
     """
     recipe = f"{OPTIONS} {source.read_text()}"
     key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
@@ -49,10 +55,10 @@ def load_or_compile(source: Path, arch: str) -> bytes:
 
 
 def compile_source(source: Path, arch: str) -> tuple[bytes, dict[str, Usage]]:
-    """Compile now: the code, and for machine code what each kernel uses."""
+    """Compile a source; returns its code and, for machine code, the resources of each kernel by name."""
     nvrtc = _nvrtc()
     if int(arch.rpartition("_")[2]) not in _archs():
-        raise UnknownArch(f"NVRTC {_version()} cannot compile for {arch}: it knows {', '.join(map(str, _archs()))}.")
+        raise UnknownArch(f"NVRTC {_version()} cannot compile for {arch}: it supports {', '.join(map(str, _archs()))}.")
     program = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.read_bytes(), source.name.encode(), 0, None, None)
     try:
@@ -61,13 +67,13 @@ def compile_source(source: Path, arch: str) -> tuple[bytes, dict[str, Usage]]:
         log = _text(program, "ProgramLog").rstrip(b"\0").decode()
         if code != 0:
             raise DeviceError(f"NVRTC {_version()} cannot compile {source.name} for {arch}: {log.strip() or code}")
-        return _text(program, "CUBIN" if arch.startswith("sm_") else "PTX"), usage(log)
+        return _text(program, "CUBIN" if arch.startswith("sm_") else "PTX"), parse_usage(log)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 
 
-def usage(log: str) -> dict[str, Usage]:
-    """What ptxas wrote about each kernel, by name."""
+def parse_usage(log: str) -> dict[str, Usage]:
+    """Parse the report of ptxas on each kernel, by name."""
     found = {}
     for name, report in re.findall(r"Compiling entry function '(\w+)'(.*?)Compile time", log, re.DOTALL):
         stack, *spills = map(int, re.findall(r"(\d+) bytes (?:stack|spill)", report))
@@ -78,7 +84,7 @@ def usage(log: str) -> dict[str, Usage]:
 
 
 def newest_ptx(arch: str) -> str:
-    """The architecture whose PTX the driver of a GPU of `arch` can compile: its own or the newest that NVRTC knows."""
+    """Return the PTX architecture for a GPU of `arch`: its own, or the newest that NVRTC supports."""
     return f"compute_{min(int(arch.removeprefix('sm_')), max(_archs()))}"
 
 
@@ -106,7 +112,7 @@ def _version() -> str:
 
 @lru_cache
 def _nvrtc() -> ctypes.CDLL:
-    """The library of the wheel, whose folder is not on the loader's path, or the one of an installed toolkit."""
+    """Load NVRTC from its wheel, whose folder is not on the loader's path, or from an installed toolkit."""
     spec = importlib.util.find_spec("nvidia")
     folders = [Path(place) for place in spec.submodule_search_locations or ()] if spec else []
     try:

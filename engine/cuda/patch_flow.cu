@@ -1,6 +1,6 @@
-// Flow on a grid of small patches, as engine/patches.py computes it, in float32, for a batch of pairs at once: inverse
-// compositional Lucas-Kanade on patches of 8 x 8, at a quarter of the picture's size and then at half of it.
-// Pictures and levels are (2N, H, W), first all of the earlier ones and then all of the later ones.
+// Flow on a grid of small patches, as engine/patch_flow.py computes it, in float32, for a batch of pairs at once: inverse
+// compositional Lucas-Kanade on patches of 8 x 8, at a quarter of the image's size and then at half of it.
+// Images and levels are (2N, H, W), first all of the earlier ones and then all of the later ones.
 
 #define SIDE 8
 #define PIXELS (SIDE * SIDE)  // of a patch, and threads of its block
@@ -13,17 +13,17 @@
 __device__ static int clamped(int i, int size) { return min(max(i, 0), size - 1); }
 
 template <class T>
-__device__ static void halve(const T* picture, float* out, int height, int width) {
+__device__ static void halve(const T* image, float* out, int height, int width) {
     int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width / 2 || y >= height / 2) return;
-    const T *upper = picture + ((size_t)blockIdx.z * height + 2 * y) * width + 2 * x, *lower = upper + width;
+    const T *upper = image + ((size_t)blockIdx.z * height + 2 * y) * width + 2 * x, *lower = upper + width;
     out[((size_t)blockIdx.z * (height / 2) + y) * (width / 2) + x] =
         ((float)upper[0] + (float)upper[1] + ((float)lower[0] + (float)lower[1])) * 0.25f;
 }
 
-// Means of 2 x 2 pixels, a thread to each. picture: (2N, height, width); out: (2N, height / 2, width / 2).
-extern "C" __global__ void halve_picture(const unsigned char* picture, float* out, int height, int width) {
-    halve(picture, out, height, width);
+// Means of 2 x 2 pixels, a thread to each. image: (2N, height, width); out: (2N, height / 2, width / 2).
+extern "C" __global__ void halve_image(const unsigned char* image, float* out, int height, int width) {
+    halve(image, out, height, width);
 }
 
 extern "C" __global__ void halve_level(const float* level, float* out, int height, int width) {
@@ -61,11 +61,11 @@ __device__ static float doubled(const float* coarse, int row, int column, int ro
     return 2.0f * ((1.0f - down) * upper + down * lower);
 }
 
-// A patch followed from the earlier level into the later one, a block of 8 x 8 threads to each patch and pair.
+// Aligns a patch of the earlier level with the later one, a block of 8 x 8 threads to each patch and pair.
 // level: (2N, height, width); coarse: (N, 2, coarse_rows, coarse_columns), none where coarse_rows is 0; flow:
-// (N, 2, rows, columns), times `gain`; misfit: (N, rows, columns). The grid is (columns, rows, N).
+// (N, 2, rows, columns), times `gain`; residual: (N, rows, columns). The grid is (columns, rows, N).
 extern "C" __global__ void __launch_bounds__(PIXELS)
-    follow(const float* level, const float* coarse, float* flow, float* misfit, int height, int width, int coarse_rows,
+    align_patches(const float* level, const float* coarse, float* flow, float* residual, int height, int width, int coarse_rows,
            int coarse_columns, float gain) {
     __shared__ float4 partial[PIXELS];
     __shared__ float around[SIDE + 2][SIDE + 2];  // the patch and the pixels round it
@@ -125,5 +125,5 @@ extern "C" __global__ void __launch_bounds__(PIXELS)
     size_t patch = (size_t)blockIdx.y * columns + blockIdx.x, patches = (size_t)rows * columns;
     flow[2 * patches * pair + patch] = gain * u;
     flow[2 * patches * pair + patches + patch] = gain * v;
-    misfit[patches * pair + patch] = sqrtf(fmaxf(spread, 0.0f));
+    residual[patches * pair + patch] = sqrtf(fmaxf(spread, 0.0f));
 }

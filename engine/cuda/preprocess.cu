@@ -1,6 +1,6 @@
 // From the dense flow of full crops to what the trunk sees: the motion of the head fitted and taken off, the inner
 // square cut out and shrunk to 32 x 32 means, pattern and magnitude apart. The same as engine/flow.py
-// (remove_global_motion) and engine/recognizer.py (shrink, normalise), in float32, for a batch of pairs at once.
+// (remove_global_motion) and engine/preprocess.py (downsample, split_pattern_and_magnitude), in float32, for a batch of pairs at once.
 
 #define TILE_X 32
 #define TILE_Y 8
@@ -15,10 +15,10 @@ __device__ static int reflected(int i, int size) {
 }
 
 // The squared length of the Sobel gradient.
-__device__ static float squared_gradient(const unsigned char* picture, int row, int column, int height, int width) {
-    const unsigned char* here = picture + (size_t)row * width;
-    const unsigned char* above = picture + (size_t)reflected(row - 1, height) * width;
-    const unsigned char* below = picture + (size_t)reflected(row + 1, height) * width;
+__device__ static float squared_gradient(const unsigned char* image, int row, int column, int height, int width) {
+    const unsigned char* here = image + (size_t)row * width;
+    const unsigned char* above = image + (size_t)reflected(row - 1, height) * width;
+    const unsigned char* below = image + (size_t)reflected(row + 1, height) * width;
     int left = reflected(column - 1, width), right = reflected(column + 1, width);
     int dx = above[right] - above[left] + 2 * (here[right] - here[left]) + below[right] - below[left];
     int dy = below[left] - above[left] + 2 * (below[column] - above[column]) + below[right] - above[right];
@@ -26,12 +26,12 @@ __device__ static float squared_gradient(const unsigned char* picture, int row, 
 }
 
 // Trust in the flow at a pixel, 0 to 1: engine.flow.texture.
-__device__ static float texture(const unsigned char* picture, int row, int column, int height, int width) {
+__device__ static float texture(const unsigned char* image, int row, int column, int height, int width) {
     float sum = 0.0f;
     for (int r = row - 2; r <= row + 2; r++)
 #pragma unroll 1  // unrolled it takes three times the registers
         for (int c = column - 2; c <= column + 2; c++)
-            sum += squared_gradient(picture, reflected(r, height), reflected(c, width), height, width);
+            sum += squared_gradient(image, reflected(r, height), reflected(c, width), height, width);
     float g2 = sum / (25.0f * 16.0f);
     return g2 / (g2 + 30.0f);
 }
@@ -83,7 +83,7 @@ __device__ static void solve(float (*system)[6]) {
 // onset: (N, H, W); flow: (N, 2, H, W); basis: (4, H, W); cells: (count, 2) rows and columns; fit: (N, 2, 4). A block
 // to a pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    fit_head(const unsigned char* onset, const float* flow, const float* basis, const int* cells, float* fit, int count,
+    fit_head_motion(const unsigned char* onset, const float* flow, const float* basis, const int* cells, float* fit, int count,
              int height, int width) {
     __shared__ float trust[MAX_CELLS], weight[MAX_CELLS], residual[MAX_CELLS], u[MAX_CELLS], v[MAX_CELLS];
     __shared__ float partial[THREADS], middle[2], system[4][6];
@@ -135,7 +135,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 // The flow of the inner square without the motion of the head. flow: (N, 2, H, W); fit: (N, 2, 4); basis: (4, H, W);
 // out: (N, 2, size, size). Two values of blockIdx.z to a pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    remove_head(const float* flow, const float* fit, const float* basis, float* out, int height, int width, int top,
+    remove_head_motion(const float* flow, const float* fit, const float* basis, float* out, int height, int width, int top,
                 int left, int size) {
     int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y;
     if (x >= size || y >= size) return;
@@ -148,7 +148,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 // Means of 32 x 32 blocks, their median taken off, divided by their spread, which as log2 px is the magnitude.
 // facial: (N, 2, size, size); pattern: (N, 2, 32, 32); magnitude: (N, 1). A block to a pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    normalise(const float* facial, float* pattern, float* magnitude, int size, float floor_px) {
+    split_pattern_and_magnitude(const float* facial, float* pattern, float* magnitude, int size, float floor_px) {
     __shared__ float value[2 * AXIS], partial[THREADS], middle[2];
     int thread = threadIdx.y * TILE_X + threadIdx.x, step = size / GRID;
     facial += 2 * (size_t)size * size * blockIdx.z;

@@ -1,4 +1,4 @@
-"""Many cameras, one trunk: what they ask within a moment of each other is answered in one run."""
+"""Micro-batching: requests of several cameras within a moment of each other are answered in one run of a trunk."""
 
 import queue
 import threading
@@ -12,94 +12,105 @@ import numpy as np
 
 from merau.engine.errors import UserError
 
-TrunkOutput = tuple[np.ndarray, np.ndarray]
+TrunkOutput = tuple[np.ndarray, np.ndarray]  # embeddings (N, d) and Action Unit logits (N, 17)
 
 
 class Trunk(Protocol):
-    """What turns flows or crops into embeddings (N, d) and Action Unit logits (N, 17); inputs by name, batch first."""
+    """A net that turns flow or crops into embeddings and Action Unit logits."""
 
-    def embed(self, **inputs: np.ndarray) -> TrunkOutput: ...
+    def embed(self, **inputs: np.ndarray) -> TrunkOutput:
+        """Run the net on inputs by name, batch first."""
+        ...
 
 
 def check_inputs(inputs: Mapping[str, np.ndarray], row: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises UserError where the `inputs` of an engine are not those of `row`, the shape of one row of each by name, or
-    have not all as many rows.
+    """Check the inputs of an engine.
+
+    Args:
+        inputs: Arrays by name, batch first.
+        row: The expected shape of one row of each input.
+
+    Raises:
+        UserError: An input is missing, unknown or of another shape, or the inputs differ in length.
     """
     count = max((len(value) for value in inputs.values()), default=1)
-    wanted = {name: (count, *shape) for name, shape in row.items()}
+    expected = {name: (count, *shape) for name, shape in row.items()}
     given = {name: value.shape for name, value in inputs.items()}
-    for name in wanted | given:
-        if wanted.get(name) != given.get(name):
-            takes, seen = wanted.get(name, "none"), given.get(name, "none")
+    for name in expected | given:
+        if expected.get(name) != given.get(name):
+            takes, seen = expected.get(name, "none"), given.get(name, "none")
             raise UserError(f"Input {name!r}: the engine takes {takes}, but is given {seen}.")
 
 
 @dataclass
 class _Request:
     inputs: dict[str, np.ndarray]
-    answer: Future[TrunkOutput] = field(default_factory=Future)
+    output: Future[TrunkOutput] = field(default_factory=Future)
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.inputs.values())))
 
 
 class Batcher:
-    """`run` for all threads: a trunk's `embed`, or what else answers rows with two arrays of as many.
+    """Runs the requests of all threads together, in a thread of its own. It is itself a Trunk.
 
-    The first who asks waits at most `wait_s` for others, and no longer than until `max_rows` rows are together; what
-    `run` raises is raised in each thread that asked.
+    Args:
+        run: A trunk's `embed`, or another function from rows to two arrays with as many rows. Its exceptions are
+            raised in each thread whose request was part of the run.
+        wait_s: How long the first request waits for others.
+        max_rows: Number of rows at which a run starts without waiting longer.
     """
 
     def __init__(self, run: Callable[..., TrunkOutput], *, wait_s: float = 0.002, max_rows: int = 64) -> None:
         self._run, self._wait_s, self._max_rows = run, wait_s, max_rows
-        self._asked: queue.Queue[_Request | None] = queue.Queue()
+        self._requests: queue.Queue[_Request | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
     def embed(self, **inputs: np.ndarray) -> TrunkOutput:
-        """So that a batcher of a trunk is a trunk."""
+        """Implement the `Trunk` protocol."""
         return self(**inputs)
 
     def __call__(self, **inputs: np.ndarray) -> TrunkOutput:
-        """As `run`."""
-        asked = _Request(inputs)
-        self._asked.put(asked)
-        return asked.answer.result()
+        """Run the request and wait for its output."""
+        request = _Request(inputs)
+        self._requests.put(request)
+        return request.output.result()
 
     def close(self) -> None:
-        """Answer what was asked and end."""
-        self._asked.put(None)
+        """Answer the pending requests and stop."""
+        self._requests.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         while batch := self._gather():
             try:
                 names = batch[0].inputs
-                together = {name: np.concatenate([asked.inputs[name] for asked in batch]) for name in names}
+                together = {name: np.concatenate([request.inputs[name] for request in batch]) for name in names}
                 first, second = self._run(**together)
-            except Exception as error:  # whoever asked knows what to do about it
-                for asked in batch:
-                    asked.answer.set_exception(error)
+            except Exception as error:  # the thread of each request handles it
+                for request in batch:
+                    request.output.set_exception(error)
                 continue
-            ends = np.cumsum([rows(asked) for asked in batch])
-            for asked, end in zip(batch, ends, strict=True):
-                mine = slice(end - rows(asked), end)
-                asked.answer.set_result((first[mine], second[mine]))
+            ends = np.cumsum([request.rows for request in batch])
+            for request, end in zip(batch, ends, strict=True):
+                rows = slice(end - request.rows, end)
+                request.output.set_result((first[rows], second[rows]))
 
     def _gather(self) -> list[_Request]:
-        """What is asked together; nothing at the end."""
+        """Collect the requests of the next run; none after `close`."""
         batch: list[_Request] = []
-        until_s = float("inf")
-        while sum(map(rows, batch)) < self._max_rows:
+        deadline_s = float("inf")
+        while sum(request.rows for request in batch) < self._max_rows:
             try:
-                asked = self._asked.get(timeout=max(until_s - time.monotonic(), 0) if batch else None)
+                request = self._requests.get(timeout=max(deadline_s - time.monotonic(), 0) if batch else None)
             except queue.Empty:
                 break
-            if asked is None:
+            if request is None:
                 if batch:
-                    self._asked.put(None)  # after these
+                    self._requests.put(None)  # stop after this batch
                 break
-            until_s = min(until_s, time.monotonic() + self._wait_s)
-            batch.append(asked)
+            deadline_s = min(deadline_s, time.monotonic() + self._wait_s)
+            batch.append(request)
         return batch
-
-
-def rows(asked: _Request) -> int:
-    return len(next(iter(asked.inputs.values())))

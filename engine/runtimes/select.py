@@ -1,4 +1,4 @@
-"""On what a recognizer runs: a TensorRT engine where a GPU answers, ONNX Runtime on the CPU everywhere else."""
+"""Select what runs a trunk: a TensorRT engine on a GPU that works, else ONNX Runtime on the CPU."""
 
 import threading
 from contextlib import suppress
@@ -10,79 +10,109 @@ import onnxruntime
 from merau.engine.bundle import TRUNKS, Bundle
 from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver
-from merau.engine.cuda.device import device
-from merau.engine.errors import DeviceError, UserError
+from merau.engine.cuda.device import device, no_gpu
+from merau.engine.cuda.patch_flow import PatchFlow
+from merau.engine.errors import DeviceError, Message, UserError
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.batching import Batcher, Trunk
 from merau.engine.runtimes.onnx import OnnxTrunk
+from merau.engine.runtimes.tensorrt_crops import CropTrunk
 
 DEVICES = ("auto", "cpu", "cuda")
-MAX_SPOTTER_PAIRS = 32  # pairs in one run of the spotter's flow
+MAX_SPOTTER_PAIRS = 32  # in one run of the spotter's flow
 
-_shared: dict[tuple[str, str], Batcher] = {}  # engines that run, by bundle and precision: all cameras use one
-_sharing = threading.Lock()
+_engines: dict[tuple[str, str], Batcher] = {}  # running engines by bundle and precision; all cameras share them
+_engines_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class RuntimeInfo:
-    """What runs, and why: `device` is "cpu" or "cuda"; `why` is half a sentence."""
+    """The runtime in use, and the reason for it.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        runtime: Name and version.
+        precision: "fp32", "fp16", "int8" or "fp8".
+        reason: A phrase such as "no NVIDIA driver found", or the whole sentence of an error.
+    """
 
     device: str
     runtime: str
     precision: str
-    why: str
+    reason: Message
+
+    @property
+    def message(self) -> Message:
+        """The sentence that says on what the recognizer runs."""
+        values: dict[str, object] = {"precision": self.precision.upper(), "reason": self.reason}
+        if self.device == "cuda":
+            return Message("Running on the GPU ({precision}; {reason}).", values)
+        if self.reason.template.endswith("."):
+            return Message("Running on the CPU ({precision}). {reason}", values)
+        return Message("Running on the CPU ({precision}; {reason}).", values)
 
     def __str__(self) -> str:
-        return f"{self.runtime}, {self.precision}, on {'the CPU' if self.device == 'cpu' else 'the GPU'}: {self.why}"
+        return str(self.message)
 
 
 def select_runtime(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, RuntimeInfo]:
-    """The trunk of `bundle` on "cpu", "cuda", or with "auto" on whichever can be had.
+    """Load the trunk of `bundle` on a device.
 
-    Raises UserError, one sentence, where "cuda" cannot be had, or on "cpu" the precision.
+    Args:
+        bundle: The bundle.
+        wanted: "cpu", "cuda", or "auto" for a GPU that works, else the CPU.
+        precision: "fp32" or "int8"; on a GPU also "fp16" or "fp8".
+
+    Raises:
+        UserError: The device cannot be used, or it does not support the precision.
     """
     if wanted not in DEVICES:
         raise UserError(f"Device is {wanted!r}: choose one of {', '.join(DEVICES)}.")
     if precision not in TRUNKS.keys() | tensorrt.GRAPHS.keys():
         raise UserError(f"Precision is {precision!r}: choose one of fp32, int8; on a GPU also fp16, fp8.")
     if wanted == "cpu" and precision not in TRUNKS:
-        raise UserError(f"Precision {precision} is for GPUs: on the CPU choose one of {', '.join(TRUNKS)}.")
-    why = "asked for"
-    if wanted != "cpu":
-        try:
-            return on_gpu(bundle, precision)
-        except UserError as error:  # also where there is no engine for this GPU, or no such trunk in the bundle
-            if wanted == "cuda":
-                raise
-            why = str(error).rstrip(".")
-    return on_cpu(bundle, precision, why)
+        raise UserError(f"Precision {precision} needs a GPU: on the CPU choose one of {', '.join(TRUNKS)}.")
+    if wanted == "cpu":
+        return on_cpu(bundle, precision, Message("as requested"))
+    if wanted == "auto" and not (probe := driver.probe()).gpus:
+        return on_cpu(bundle, precision, probe.reason)
+    try:
+        return on_gpu(bundle, precision)
+    except UserError as error:  # also if there is no engine for this GPU, or no such trunk in the bundle
+        if wanted == "cuda":
+            raise
+        return on_cpu(bundle, precision, error.message)
 
 
-def on_cpu(bundle: Bundle, precision: str, why: str) -> tuple[Trunk, RuntimeInfo]:
-    """The trunk of `bundle` on the CPU, in INT8 where only a GPU has the precision, and that it runs there because of
-    `why`.
-    """
+def on_cpu(bundle: Bundle, precision: str, reason: Message) -> tuple[Trunk, RuntimeInfo]:
+    """Load the trunk of `bundle` on the CPU; a precision that only GPUs have becomes INT8."""
     precision = precision if precision in TRUNKS else "int8"
     trunk = OnnxTrunk(bundle.content[TRUNKS[precision]])
-    return trunk, RuntimeInfo("cpu", f"onnxruntime {onnxruntime.__version__}", precision, why)
+    return trunk, RuntimeInfo("cpu", f"onnxruntime {onnxruntime.__version__}", precision, reason)
 
 
 def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, RuntimeInfo]:
-    """The engine of `bundle`, built at the first call and shared by all that ask for it. "fp32" runs as "fp16"."""
+    """Get the engine of `bundle`, which is built at the first call and then shared; "fp32" runs as "fp16".
+
+    Raises:
+        DeviceError: The GPU cannot be used.
+        UserError: No engine can be built.
+    """
     probe = driver.probe()
     if not probe.gpus:
-        raise DeviceError(f"There is no GPU to use: {probe.why}.")
+        raise no_gpu(probe.reason)
     precision = "fp16" if precision == "fp32" else precision
-    with _sharing:
-        if (bundle.sha256, precision) not in _shared:
-            _shared[bundle.sha256, precision] = Batcher(load_engine(bundle, precision).embed)
-        trunk = _shared[bundle.sha256, precision]
-    trt = tensorrt.load_library()
-    return trunk, RuntimeInfo("cuda", tensorrt.library_version(trt), precision, f"{device().gpu.name}, {probe.why}")
+    with _engines_lock:
+        if (bundle.sha256, precision) not in _engines:
+            _engines[bundle.sha256, precision] = Batcher(load_engine(bundle, precision).embed)
+        trunk = _engines[bundle.sha256, precision]
+    library = tensorrt.library_version(tensorrt.load_library())
+    reason = Message("{gpu}, {driver}", {"gpu": device().gpu.name, "driver": probe.reason})
+    return trunk, RuntimeInfo("cuda", library, precision, reason)
 
 
 def load_engine(bundle: Bundle, precision: str) -> Trunk:
-    """The engine on the GPU; one from the cache that does not load is built again."""
+    """Load the engine onto the GPU; one from the cache that does not load is built again."""
     arch = device().gpu.arch
     path, plan = tensorrt.cached_engine(bundle, precision, arch)
     with suppress(DeviceError):
@@ -92,31 +122,30 @@ def load_engine(bundle: Bundle, precision: str) -> Trunk:
 
 
 def create_trunk(bundle: Bundle, plan: bytes) -> Trunk:
+    """Run an engine on flow, or on crops if the flow is computed on the GPU as well."""
     if not takes_crops(bundle):
         return tensorrt.TensorRtTrunk(device(), plan)
-    from merau.engine.runtimes.tensorrt_crops import CropTrunk
-
     return CropTrunk(device(), plan, CropSpec(**bundle.card["input"]["crop"]))
 
 
 def takes_crops(bundle: Bundle) -> bool:
-    """Whether its flow is computed on the GPU as well: the trunk there is asked with crops, not with flow."""
+    """Whether the bundle's flow can be computed on the GPU; its trunk there takes crops instead of flow."""
     return bool(bundle.card["input"]["flow"] == "farneback" and not bundle.card["input"]["apex_px"])
 
 
 def patch_flow_on_gpu(height: int, width: int) -> Batcher:
-    """The spotter's flow of all cameras: `before` and `after` (1, H, W) uint8 -> what engine.patches.patch_flow gives.
+    """Get the spotter's patch flow on the GPU, which all cameras share.
 
-    What is asked while one run is under way goes together into the next: nobody waits for others to ask.
+    Call it with `before` and `after` (1, H, W) uint8; it returns what engine.patch_flow.patch_flow does. Requests that
+    arrive during a run are computed together in the next one, so that none waits for others to arrive.
 
-    Raises DeviceError where there is no GPU.
+    Raises:
+        DeviceError: There is no GPU.
     """
-    with _sharing:
+    with _engines_lock:
         return _patch_flow(height, width)
 
 
 @lru_cache
 def _patch_flow(height: int, width: int) -> Batcher:
-    from merau.engine.cuda.patch_flow import PatchFlow
-
     return Batcher(PatchFlow(device(), MAX_SPOTTER_PAIRS, height, width), wait_s=0, max_rows=MAX_SPOTTER_PAIRS)

@@ -1,8 +1,9 @@
-"""A trunk as a TensorRT engine, run with pycuda. One module for `tensorrt` (servers) and `tensorrt_rtx`, whose wheel
-installs anywhere and builds without a GPU.
+"""A trunk as a TensorRT engine, run with pycuda.
 
-Since TensorRT 11 the precision of each layer is that of the ONNX graph: FP16 is a graph in half precision, INT8 and FP8
-are one with Q/DQ pairs (calib/quantize.py), round which INT8 has half and FP8 single precision.
+Works with `tensorrt`, for servers, and with `tensorrt_rtx`, whose wheel installs anywhere and builds without a GPU.
+
+Since TensorRT 11 each layer has the precision of the ONNX graph: FP16 is a graph in half precision; INT8 and FP8 are
+graphs with Q/DQ pairs (calib/quantize.py), whose other layers are in half precision for INT8 and single for FP8.
 """
 
 import hashlib
@@ -16,30 +17,36 @@ import numpy as np
 
 from merau.engine import cache
 from merau.engine.bundle import EXTRA_TRUNKS, TRUNKS, Bundle
+from merau.engine.cuda import driver
 from merau.engine.cuda.device import Device, Memory
 from merau.engine.errors import DeviceError, UserError
 from merau.engine.runtimes.batching import TrunkOutput, check_inputs
 from merau.engine.runtimes.onnx import OUTPUTS
 
-LIBRARIES = {"tensorrt": 11, "tensorrt_rtx": 1}  # and the version from which on graphs are typed as described above
-OLDEST = {"fp16": 75, "int8": 75, "fp8": 89}  # compute capability from which on TensorRT has the precision
-GRAPHS = {"fp16": "fp32", "int8": "int8", "fp8": "fp8"}  # the bundle's trunk that an engine is built from
-USUAL_BATCH, MAX_BATCH = 8, 64
+LIBRARIES = {"tensorrt": 11, "tensorrt_rtx": 1}  # with the first version that works as described above
+OLDEST_SM = {"fp16": 75, "int8": 75, "fp8": 89}  # lowest compute capability at which TensorRT has the precision
+GRAPHS = {"fp16": "fp32", "int8": "int8", "fp8": "fp8"}  # precision of the bundle's trunk for each engine
+TYPICAL_BATCH, MAX_BATCH = 8, 64
 WORKSPACE_BYTES = 256 << 20
-RECIPE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # of engines: they are built in under a second
+# Engines take under a second to build, so that any change of this file may rebuild them.
+RECIPE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 
 
 class TensorRtTrunk:
-    """An engine on a device, with a stream and buffers of its own: one `embed` at a time per object. `address` is where
-    the rows of each input and output lie there.
+    """An engine on a device, with a stream and buffers of its own. Call `embed` from one thread at a time.
 
-    Raises DeviceError where the engine does not load; the caller builds it again or takes the CPU.
+    Attributes:
+        address: Address of each input and output on the device, by name.
+        stream: The stream that it runs in.
+
+    Raises:
+        DeviceError: The engine does not load; the caller builds it again or uses the CPU.
     """
 
     def __init__(self, device: Device, plan: bytes) -> None:
         trt, self._device = load_library(), device
         with device.current("loading a TensorRT engine"):
-            self._log = _log(trt)
+            self._log = _new_log(trt)
             runtime = trt.Runtime(self._log)
             self._engine = runtime.deserialize_cuda_engine(plan)
             if self._engine is None:
@@ -62,34 +69,34 @@ class TensorRtTrunk:
             self._inputs = [name for name in self.address if name not in OUTPUTS]
 
     def embed(self, **inputs: np.ndarray) -> TrunkOutput:
-        """As OnnxTrunk.embed; more than MAX_BATCH rows go in several runs."""
+        """Run the engine as OnnxTrunk.embed does; more than MAX_BATCH rows take several runs."""
         check_inputs(inputs, {name: self._host[name].shape[1:] for name in self._inputs})
         parts = []
         for start in range(0, len(inputs["flow"]), MAX_BATCH):
-            parts.append(self._run({name: value[start : start + MAX_BATCH] for name, value in inputs.items()}))
+            parts.append(self._embed_batch({name: value[start : start + MAX_BATCH] for name, value in inputs.items()}))
         embedding, au_logits = (np.concatenate(column) for column in zip(*parts, strict=True))
         return embedding, au_logits
 
-    def _run(self, inputs: dict[str, np.ndarray]) -> TrunkOutput:
+    def _embed_batch(self, inputs: dict[str, np.ndarray]) -> TrunkOutput:
         count = len(inputs["flow"])
         with self._device.current("recognition"):
             for name, value in inputs.items():
                 self._host[name][:count] = value
                 self._device.cuda.memcpy_htod_async(self.address[name], self._host[name][:count], self.stream)
-            return self.answer(count)
+            return self.infer(count)
 
-    def answer(self, count: int) -> TrunkOutput:
-        """Run on the first `count` rows of what lies at the inputs' `address` or is on its way there in `stream`.
+    def infer(self, count: int) -> TrunkOutput:
+        """Run on the first `count` rows at the inputs' `address`, once `stream` has filled them.
 
-        To be called in `device.current`.
+        Call it within `Device.current`.
         """
         for name in self._inputs:
             shape = (count, *self._host[name].shape[1:])
             if not self._context.set_input_shape(name, shape):
                 raise DeviceError(f"The engine refuses input {name!r} of shape {shape}.")
         if not self._context.execute_async_v3(self.stream.handle):
-            told = self._log.drain()
-            raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run: {told}")
+            why = self._log.drain()
+            raise DeviceError(f"{self._device.gpu.name} failed at recognition: the engine did not run: {why}")
         for name in OUTPUTS:
             self._device.cuda.memcpy_dtoh_async(self._host[name][:count], self.address[name], self.stream)
         self.stream.synchronize()
@@ -97,16 +104,27 @@ class TensorRtTrunk:
         return embedding, au_logits
 
     def close(self) -> None:
-        """Give the device's memory back."""
+        """Release the device's memory."""
         self._context = self._engine = self._runtime = None
         self._memory.close()
 
 
 def cached_engine(bundle: Bundle, precision: str, arch: str, *, folder: Path | None = None) -> tuple[Path, bytes]:
-    """Path and bytes of the engine, built if it is not in `folder` (default: the user's cache) or is damaged there.
+    """Read an engine from the cache, or build it if it is missing or damaged.
 
-    The name holds what an engine depends on: the bundle's hash, TensorRT's version, architecture, precision and this
-    module's own recipe.
+    Its name states everything it depends on: bundle, TensorRT's version, architecture, precision and this module.
+
+    Args:
+        bundle: The bundle.
+        precision: "fp16", "int8" or "fp8".
+        arch: Architecture of the GPU, such as "sm_89".
+        folder: Where to keep engines. Default: the user's cache folder.
+
+    Returns:
+        The engine's path and bytes.
+
+    Raises:
+        UserError: The engine cannot be built, or not be written.
     """
     trt = load_library()
     name = f"{bundle.sha256[:16]}-{trt.__name__}-{trt.__version__}-{arch}-{precision}-{RECIPE}.engine"
@@ -119,7 +137,7 @@ def cached_engine(bundle: Bundle, precision: str, arch: str, *, folder: Path | N
 
 
 def engine_graph(bundle: Bundle, precision: str) -> bytes:
-    """The ONNX that an engine of `precision` is built from, float32 at its ends."""
+    """Make the ONNX graph for an engine of `precision`; its inputs and outputs are float32."""
     if precision not in GRAPHS:
         raise UserError(f"Precision is {precision!r}: choose one of {', '.join(GRAPHS)}.")
     trunk = (TRUNKS | EXTRA_TRUNKS)[GRAPHS[precision]]
@@ -129,7 +147,7 @@ def engine_graph(bundle: Bundle, precision: str) -> bytes:
 
 
 def to_fp16(model: bytes) -> bytes:
-    """`model` in half precision, scales of Q/DQ pairs too."""
+    """Convert an ONNX model to half precision, including the scales of Q/DQ pairs."""
     try:
         import onnx
         from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -140,13 +158,22 @@ def to_fp16(model: bytes) -> bytes:
 
 
 def build_engine(model: bytes, precision: str, arch: str) -> bytes:
-    """An engine for batches up to MAX_BATCH. Raises UserError where TensorRT cannot build it for `arch` ("sm_89")."""
+    """Build an engine for batches up to MAX_BATCH.
+
+    Args:
+        model: ONNX graph from `engine_graph`.
+        precision: "fp16", "int8" or "fp8".
+        arch: Architecture of the GPU, such as "sm_89".
+
+    Raises:
+        UserError: TensorRT cannot build it.
+    """
     trt = load_library()
     if not (number := re.fullmatch(r"sm_(\d+)", arch)):
         raise UserError(f"Architecture is {arch!r}: write it like sm_89.")
-    if int(number[1]) < OLDEST[precision]:
-        raise UserError(f"TensorRT has no {precision.upper()} for {arch}: it begins with sm_{OLDEST[precision]}.")
-    log = _log(trt)
+    if int(number[1]) < OLDEST_SM[precision]:
+        raise UserError(f"TensorRT has no {precision.upper()} for {arch}: it begins with sm_{OLDEST_SM[precision]}.")
+    log = _new_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, log)
@@ -154,11 +181,11 @@ def build_engine(model: bytes, precision: str, arch: str) -> bytes:
         raise UserError(f"TensorRT cannot read the trunk: {parser.get_error(0).desc()}")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    _aim(trt, config, arch)
+    _set_target(trt, config, arch)
     profile = builder.create_optimization_profile()
     for given in (network.get_input(i) for i in range(network.num_inputs)):
         shape = tuple(given.shape)[1:]
-        profile.set_shape(given.name, (1, *shape), (USUAL_BATCH, *shape), (MAX_BATCH, *shape))
+        profile.set_shape(given.name, (1, *shape), (TYPICAL_BATCH, *shape), (MAX_BATCH, *shape))
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -166,11 +193,9 @@ def build_engine(model: bytes, precision: str, arch: str) -> bytes:
     return bytes(plan)
 
 
-def _aim(trt: Any, config: Any, arch: str) -> None:
-    """Build for `arch`, whatever GPU is here; TensorRT for servers builds for the one that is here only."""
+def _set_target(trt: Any, config: Any, arch: str) -> None:
+    """Build for `arch` on any machine; TensorRT for servers only builds for the machine's own GPU."""
     if not hasattr(trt, "ComputeCapability"):
-        from merau.engine.cuda import driver
-
         here = [gpu.arch for gpu in driver.probe().gpus]
         if arch not in here[:1]:
             raise UserError(
@@ -191,7 +216,11 @@ def _aim(trt: Any, config: Any, arch: str) -> None:
 
 @lru_cache
 def load_library() -> Any:
-    """`tensorrt` or else `tensorrt_rtx`. Raises DeviceError where neither is installed, or they are too old."""
+    """Import `tensorrt` or else `tensorrt_rtx`.
+
+    Raises:
+        DeviceError: Neither is installed, or they are too old.
+    """
     for name, oldest in LIBRARIES.items():
         try:
             found = importlib.import_module(name)
@@ -203,14 +232,14 @@ def load_library() -> Any:
 
 
 def library_version(trt: Any) -> str:
-    """Its name and version."""
+    """Name and version of an imported TensorRT."""
     return f"{trt.__name__} {trt.__version__}"
 
 
 @lru_cache
 def _log_class(trt: Any) -> type:
     class Log(trt.ILogger):
-        """What TensorRT complains of, kept for a message instead of printed."""
+        """Keeps TensorRT's errors for a message instead of printing them."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -221,12 +250,12 @@ def _log_class(trt: Any) -> type:
                 self.lines.append(line)
 
         def drain(self) -> str:
-            told = " ".join(self.lines).rstrip(".") or "TensorRT does not say why"
+            text = " ".join(self.lines).rstrip(".") or "TensorRT gives no reason"
             self.lines.clear()
-            return f"{told}."
+            return f"{text}."
 
     return Log
 
 
-def _log(trt: Any) -> Any:
+def _new_log(trt: Any) -> Any:
     return _log_class(trt)()

@@ -1,4 +1,4 @@
-"""Crops in, embeddings out: flow, head motion and the trunk's input stay on the device."""
+"""A TensorRT engine that takes crops: flow, head motion and the trunk's input are computed on the GPU."""
 
 import numpy as np
 
@@ -8,13 +8,20 @@ from merau.engine.cuda.preprocess import PairPreprocessor
 from merau.engine.runtimes.batching import TrunkOutput, check_inputs
 from merau.engine.runtimes.tensorrt import TensorRtTrunk
 
-MAX_PAIRS = 32  # in one run: about 100 MB of the device
+MAX_PAIRS = 32  # in one run: about 100 MB on the device
 
 
 class CropTrunk:
-    """A TensorRT engine behind the CUDA kernels that prepare its input. One `embed` at a time per object.
+    """A TensorRT engine behind the CUDA kernels that prepare its input. Call `embed` from one thread at a time.
 
-    Raises DeviceError where the engine does not load, UserError for a layout that the kernels are not made for.
+    Args:
+        device: The GPU.
+        plan: The engine's bytes.
+        spec: Layout of the crops.
+
+    Raises:
+        DeviceError: The engine does not load.
+        UserError: The kernels do not support the layout.
     """
 
     def __init__(self, device: Device, plan: bytes, spec: CropSpec) -> None:
@@ -22,9 +29,16 @@ class CropTrunk:
         self._preprocessor = PairPreprocessor(device, MAX_PAIRS, spec)
 
     def embed(self, **inputs: np.ndarray) -> TrunkOutput:
-        """`onset` and `apex`, full crops (N, H, W) uint8; gives embeddings (N, d) and Action Unit logits (N, 17).
+        """Run the engine.
 
-        Raises UserError where it is given anything else.
+        Args:
+            inputs: `onset` and `apex`, full crops (N, H, W) uint8.
+
+        Returns:
+            Embeddings (N, d) and Action Unit logits (N, 17).
+
+        Raises:
+            UserError: The inputs are others.
         """
         check_inputs(inputs, dict.fromkeys(("onset", "apex"), self._spec.full))
         parts = []
@@ -37,9 +51,9 @@ class CropTrunk:
         engine = self._engine
         with self._device.current("recognition"):
             self._preprocessor.enqueue(onset, apex, engine.address["flow"], engine.address["magnitude"], engine.stream)
-            return engine.answer(len(onset))
+            return engine.infer(len(onset))
 
     def close(self) -> None:
-        """Give the device's memory back."""
+        """Release the device's memory."""
         self._engine.close()  # first: it waits for its stream, in which the kernels work as well
         self._preprocessor.close()

@@ -29,7 +29,7 @@ def open_accelerator(wanted: Literal["cpu", "cuda"]) -> tuple[HWAccel | None, Me
         av.CodecContext.create("h264", "r", hwaccel=accelerator)
     except (av.error.FFmpegError, OSError) as error:
         probe = driver.probe()
-        reason = system_reason(error) if probe.gpus else probe.why
+        reason = system_reason(error) if probe.gpus else probe.reason
         return None, Message("decoded in software: {reason}", {"reason": reason})
     return accelerator, ON_GPU
 

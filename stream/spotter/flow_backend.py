@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from merau.engine.crop import CropSpec
-from merau.engine.errors import DeviceError
+from merau.engine.errors import DeviceError, Message
 from merau.engine.patch_flow import patch_flow
 from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes.batching import Batcher
@@ -13,7 +13,7 @@ from merau.engine.runtimes.select import patch_flow_on_gpu
 from merau.stream.scheduling import CPU_SLOTS, CpuSlots
 from merau.stream.spotter.features import FrameFeatures
 
-DEVICE_NAMES = {"cpu": "the CPU", "cuda": "the GPU"}
+DEVICE_NAMES = {"cpu": "CPU", "cuda": "GPU"}
 
 
 class FlowBackend:
@@ -64,7 +64,17 @@ class FlowBackend:
         logging.getLogger(__name__).warning("The spotter's optical flow continues on the CPU: %s", error)
 
 
-def describe_runtime(recognizer: Recognizer, flow: FlowBackend) -> str:
-    """Say for a person on which device the recognizer and both kinds of optical flow run, and why."""
-    pair_flow = f"{recognizer.flow_method} on {DEVICE_NAMES[recognizer.flow_device]}"
-    return f"{recognizer.runtime}. Optical flow: {pair_flow}, the spotter's on {DEVICE_NAMES[flow.device]}"
+def describe_runtime(recognizer: Recognizer, flow: FlowBackend) -> Message:
+    """Say on which device the recognizer runs, and why; and both kinds of optical flow if they run elsewhere."""
+    info = recognizer.runtime
+    if recognizer.flow_device == flow.device == info.device:
+        return info.message
+    return Message(
+        "{runtime} Optical flow for recognition runs on the {recognition_device}, "
+        "for spotting on the {spotting_device}.",
+        {
+            "runtime": info.message,
+            "recognition_device": DEVICE_NAMES[recognizer.flow_device],
+            "spotting_device": DEVICE_NAMES[flow.device],
+        },
+    )

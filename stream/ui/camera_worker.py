@@ -72,7 +72,7 @@ class Camera:
     def runs_on(self) -> str:
         """As Pipeline.describe_runtime; empty unless it runs."""
         pipeline = self._pipeline
-        return pipeline.describe_runtime() if pipeline else ""
+        return str(pipeline.describe_runtime()) if pipeline else ""
 
     def start(self, consent: Consent | None) -> None:
         """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""

@@ -64,7 +64,7 @@ class Workspace:
     def runs_on(self) -> list[str]:
         """What runs on which device here, and why, in words: for the cameras that run, or for the next."""
         running = sorted({camera.runs_on for camera in list(self.cameras.values())} - {""})
-        return running or [describe_runtime(self._judge, FlowBackend(self._judge, self._settings.spotter.crop))]
+        return running or [str(describe_runtime(self._judge, FlowBackend(self._judge, self._settings.spotter.crop)))]
 
     # --- who looks
 

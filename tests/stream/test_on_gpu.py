@@ -36,7 +36,7 @@ def test_doctor_examines_the_cpus_bundle_where_the_gpu_cannot_run_it(stub, tmp_p
     environment = os.environ | {"STUB_ARCH": "60", "XDG_CACHE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "merau", "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert ", int8: TensorRT has no INT8 for sm_60: it begins with sm_75\n" in done.stdout, done.stderr
+    assert ", int8: TensorRT has no INT8 for sm_60: it begins with sm_75.\n" in done.stdout, done.stderr
     assert f"sha256 {bundles.load().sha256[:16]}\n" in done.stdout
 
 
@@ -63,8 +63,8 @@ def test_a_head_taught_without_a_gpu_runs_on_it_with_the_flow_that_its_bundle_ne
     fit_few_shot([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], taught.bundle).save(head)
     assert main(["analyse", str(demo_start(tmp_path / "a.mp4", 0.5)), "--head", str(head), "--json"]) == 0
     told = capsys.readouterr().err
-    assert f", int8, on the GPU: {driver.probe().gpus[0].name}" in told
-    assert "Optical flow: dis on the CPU, the spotter's on the GPU.\n" in told
+    assert f"Running on the GPU (INT8; {driver.probe().gpus[0].name}, CUDA " in told
+    assert "Optical flow for recognition runs on the CPU, for spotting on the GPU.\n" in told
     assert Recognizer.load(head=head).bundle == taught.bundle
 
 
@@ -79,7 +79,7 @@ def test_the_cpu_takes_over_the_spotters_flow_from_a_gpu_that_fails(stub, tmp_pa
     gpu = driver.probe().gpus[0].name
     told = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
     assert caplog.messages == [f"The spotter's optical flow continues on the CPU: {told}"]
-    assert pipeline.describe_runtime().endswith(", the spotter's on the CPU")
+    assert pipeline.describe_runtime().values["spotting_device"] == "CPU"
     assert moved > 20
 
 

@@ -83,7 +83,7 @@ def run_build(options: argparse.Namespace) -> None:
 
     probe = driver.probe()
     if not options.arch and not probe.gpus:
-        raise UserError(f"Say for which GPU with --arch: {probe.why}.")
+        raise UserError(f"Say for which GPU with --arch: {probe.reason}.")
     arch = options.arch or probe.gpus[0].arch
     path, plan = cached_engine(bundles.load(bundle_folder(options.bundle)), options.precision, arch, folder=options.out)
     built = {"engine": str(path), "bytes": len(plan), "runtime": library_version(load_library())}

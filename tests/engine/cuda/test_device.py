@@ -24,7 +24,7 @@ SPEC = CropSpec(32, 2, 6, 4)
 PICTURES = np.random.default_rng(0).integers(0, 255, (2, 1, *SPEC.full), dtype=np.uint8)
 STARTING = {
     **{
-        call: f"There is no GPU to use: the NVIDIA driver fails at {call}: unspecified launch failure (719)."
+        call: f"No GPU can be used: the NVIDIA driver fails at {call}: unspecified launch failure (719)."
         for call in (
             "cuInit",
             "cuDriverGetVersion",
@@ -123,7 +123,7 @@ def test_whichever_call_is_refused_it_is_told_and_nothing_leaks(stub, user):
     assert live(stub) == before
     assert told - {""} == {
         f"{device.gpu.name} failed at {doing}: {call} failed: unspecified launch failure."
-        for doing, calls in ({"giving memory back": CONTEXT} | USERS[user]).items()
+        for doing, calls in ({"releasing memory": CONTEXT} | USERS[user]).items()
         for call in calls
     }
 

@@ -58,7 +58,7 @@ def missing(name):
 
 
 def test_an_architecture_that_nvrtc_does_not_know_is_named_and_has_ptx():
-    with pytest.raises(UnknownArch, match="cannot compile for sm_70: it knows 75"):
+    with pytest.raises(UnknownArch, match="cannot compile for sm_70: it supports 75"):
         compile_source(SOURCES[0], "sm_70")
     assert newest_ptx("sm_86") == "compute_86"
     assert compile_source(SOURCES[0], newest_ptx("sm_999"))[0].startswith(b"//")

@@ -32,7 +32,7 @@ def ask(batcher, value):
 
 def await_asked(batcher, count):
     deadline_s = time.monotonic() + 20
-    while batcher._asked.qsize() < count and time.monotonic() < deadline_s:
+    while batcher._requests.qsize() < count and time.monotonic() < deadline_s:
         time.sleep(0.001)
 
 

@@ -7,14 +7,14 @@ from merau.engine import bundle as bundles
 from merau.engine import cache
 from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver
-from merau.engine.errors import DeviceError, UserError
+from merau.engine.errors import DeviceError, Message, UserError
 from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import select, tensorrt
 from merau.engine.runtimes.select import select_runtime
 from scripts.support.flow_cases import face_pair
 from tests.engine.cuda.test_device import LAUNCH_FAILED
 
-NO_GPU = driver.Probe([], "no NVIDIA driver: libcuda.so.1 is not on this machine")
+NO_GPU = driver.Probe([], Message("no NVIDIA driver found"))
 
 
 @pytest.fixture
@@ -25,14 +25,12 @@ def no_gpu(monkeypatch):
 def test_without_a_gpu_the_cpu_runs_and_says_why(no_gpu):
     _, runtime = select_runtime(bundles.load(), "auto", "int8")
     assert runtime.device == "cpu"
-    assert str(runtime).startswith("onnxruntime ")
-    assert "int8, on the CPU: There is no GPU to use: no NVIDIA" in str(runtime)
+    assert runtime.runtime.startswith("onnxruntime ")
+    assert str(runtime) == "Running on the CPU (INT8; no NVIDIA driver found)."
 
 
 def test_a_gpu_that_was_demanded_and_is_not_there_is_one_sentence(no_gpu):
-    with pytest.raises(
-        DeviceError, match=r"^There is no GPU to use: no NVIDIA driver: [^.]*libcuda.so.1 is not on this machine\.$"
-    ):
+    with pytest.raises(DeviceError, match=r"^No GPU can be used: no NVIDIA driver found\.$"):
         Recognizer.load(device="cuda")
 
 
@@ -40,20 +38,22 @@ def test_a_gpu_that_cannot_be_used_leaves_the_cpu_its_own_bundle(monkeypatch):
     def broken():
         raise DeviceError("The GPU needs pycuda.")
 
-    monkeypatch.setattr(driver, "probe", lambda: driver.Probe([driver.Gpu("a GPU", "sm_89", 1 << 33)], "it answers"))
+    monkeypatch.setattr(
+        driver, "probe", lambda: driver.Probe([driver.Gpu("a GPU", "sm_89", 1 << 33)], Message("CUDA 13.0"))
+    )
     monkeypatch.setattr(select, "device", broken)
     recognizer = Recognizer.load()
-    assert str(recognizer.runtime).endswith("int8, on the CPU: The GPU needs pycuda")
+    assert str(recognizer.runtime) == "Running on the CPU (INT8). The GPU needs pycuda."
     assert recognizer.flow_method == "dis"
     with pytest.raises(DeviceError, match="needs pycuda"):
         Recognizer.load(device="cuda")
 
 
 def test_precisions_of_gpus_are_refused_on_the_cpu(no_gpu):
-    with pytest.raises(UserError, match=r"Precision fp16 is for GPUs: on the CPU choose one of fp32, int8\."):
+    with pytest.raises(UserError, match=r"Precision fp16 needs a GPU: on the CPU choose one of fp32, int8\."):
         select_runtime(bundles.load(), "cpu", "fp16")
     _, runtime = select_runtime(bundles.load(), "auto", "fp8")
-    assert "int8, on the CPU: There is no GPU to use" in str(runtime)
+    assert runtime.precision == "int8"
     with pytest.raises(UserError, match="Precision is 'int4'"):
         select_runtime(bundles.load(), "cpu", "int4")
 
@@ -73,8 +73,8 @@ def test_the_cpu_takes_over_from_a_gpu_that_fails_at_work_unless_it_was_demanded
     seen = recognizer.predict(grey, grey)
     assert np.allclose(seen.embedding, expected.embedding)
     assert recognizer.runtime.device == "cpu"
-    assert f"The CPU takes over: {recognizer.runtime}." in caplog.text
-    assert str(recognizer.runtime).endswith("int8, on the CPU: The GPU fell out")
+    assert caplog.messages == ["Recognition continues on the CPU: The GPU fell out."]
+    assert str(recognizer.runtime) == "Running on the CPU (INT8). The GPU fell out."
     recognizer.trunk, recognizer.device = Failing(), "cuda"
     with pytest.raises(DeviceError, match="fell out"):
         recognizer.predict(grey, grey)
@@ -111,24 +111,24 @@ def test_a_gpu_that_refuses_a_call_at_work_is_left_unless_it_was_demanded(stub, 
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     assert found.runtime.device == "cuda"
     assert found.predict(onset, apex).probabilities == pytest.approx(expected, abs=0.05)
-    assert (found.runtime.device, found.runtime.why) == ("cpu", told)
+    assert (found.runtime.device, str(found.runtime.reason)) == ("cpu", f"{told}.")
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", ["cuMemAlloc", "cuCtxSynchronize"])  # of the engine's memory, and of its context
 def test_an_engine_that_does_not_start_is_tried_once_more(stub, cache_folder, monkeypatch, call):
-    monkeypatch.setattr(select, "_shared", {})
+    monkeypatch.setattr(select, "_engines", {})
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     assert select.on_gpu(bundles.load(), "int8")[1].device == "cuda"
 
 
 @pytest.mark.gpu
 def test_the_cpu_runs_where_the_gpu_has_no_room_and_the_tensor_is_named(stub, cache_folder, monkeypatch):
-    monkeypatch.setattr(select, "_shared", {})
+    monkeypatch.setattr(select, "_engines", {})
     stub.stub_fill(1)  # byte is left: what the stub's engine computes in
     _, runtime = select_runtime(bundles.load(), "auto", "int8")
     told = f"{driver.probe().gpus[0].name} failed at making room for 'flow': cuMemAlloc failed: out of memory"
-    assert (runtime.device, runtime.why) == ("cpu", told)
+    assert (runtime.device, str(runtime.reason)) == ("cpu", f"{told}.")
 
 
 @pytest.mark.gpu

@@ -35,7 +35,7 @@ def test_gpu_without_room_leaves_the_flow_to_the_cpu(full_gpu, caplog):
     recognizer = recognizer_as_on_gpu("auto")
     flow = FlowBackend(recognizer, recognizer.spec)
     assert flow.device == "cpu"
-    assert describe_runtime(recognizer, flow).endswith(", the spotter's on the CPU")
+    assert describe_runtime(recognizer, flow).values["spotting_device"] == "CPU"
     assert caplog.messages == [f"The spotter's optical flow continues on the CPU: {OUT_OF_MEMORY}"]
 
 

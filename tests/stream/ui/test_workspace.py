@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from merau.engine.bundle import SHIPPED
+from merau.engine.errors import Message
 from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.demo import CLIP
@@ -112,7 +113,7 @@ def test_the_settings_say_what_a_running_camera_fell_back_to(workspace):
     (camera,) = workspace.cameras.values()
     wait_for(lambda: camera.runs_on, "the camera to run")
     recognizer = camera.context.recognizer
-    recognizer.runtime = replace(recognizer.runtime, why="a GPU failed at copying 'flow'")
+    recognizer.runtime = replace(recognizer.runtime, reason=Message("a GPU failed at copying 'flow'"))
     assert "a GPU failed at copying 'flow'" in workspace.runs_on[0]
     workspace.remove(camera.number)
     assert "a GPU failed" not in workspace.runs_on[0]

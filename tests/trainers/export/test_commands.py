@@ -8,6 +8,7 @@ import pytest
 from merau.engine import bundle as bundles
 from merau.engine import cache
 from merau.engine.cuda import driver
+from merau.engine.errors import Message
 from merau.engine.recognizer import Recognizer
 from merau.trainers.cli import main
 from merau.trainers.data import labelled
@@ -75,6 +76,6 @@ def test_build_writes_an_engine_and_names_what_runs_it(tmp_path, capsys, monkeyp
     assert len(cache.read(written)) == said["bytes"]
     assert said["runtime"].startswith("tensorrt")
     assert (said["precision"], said["arch"]) == ("fp16", "sm_89")
-    monkeypatch.setattr(driver, "probe", lambda: driver.Probe([], "no NVIDIA driver"))
+    monkeypatch.setattr(driver, "probe", lambda: driver.Probe([], Message("no NVIDIA driver found")))
     assert main(["build", "default"]) == 1
-    assert "Say for which GPU with --arch: no NVIDIA driver." in capsys.readouterr().err
+    assert "Say for which GPU with --arch: no NVIDIA driver found." in capsys.readouterr().err
