@@ -120,7 +120,7 @@ def test_report_draws_the_curve_and_the_truth(summary):
 
 def test_report_of_nobody():
     page = Page(render_report(Summary("empty.mp4", 2.0), elapsed_s=1.0, bundle=BUNDLE))
-    assert "No face was seen" in page.text
+    assert "No face was found" in page.text
     assert "Expressions" not in page.text
 
 
