@@ -159,7 +159,9 @@ def check_samples(embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[
         raise UserError("An embedding holds a value that is not finite, so no head can be fit: leave that sample out.")
     missing = [name for c, name in enumerate(classes) if not (np.asarray(labels) == c).any()]
     if missing:
-        raise UserError(f"No sample of class {', '.join(missing)} was given: give at least one of each class.")
+        raise UserError(
+            "No sample of class {names} was given: give at least one of each class.", names=", ".join(missing)
+        )
 
 
 def save(head: Head, path: Path) -> None:

@@ -3,6 +3,9 @@
 A message's id is its English text. New messages come without a translation, messages that are gone are dropped.
 """
 
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -13,8 +16,14 @@ ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "stream" / "ui" / "locale"
 # Whatever can bring a message to the page.
 SOURCES = (
+    "engine/few_shot.py",
+    "engine/few_shot_file.py",
+    "engine/heads.py",
+    "engine/runtimes/select.py",
+    "engine/cuda/driver.py",
     "stream/faces/quality.py",
     "stream/sources",
+    "stream/spotter/flow_backend.py",
     "stream/store",
     "stream/ui",
 )
@@ -39,15 +48,21 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
 def extract() -> Catalog:
     """All messages of the sources."""
     catalog = Catalog(project="merau-live")
-    for source in SOURCES:
-        path = ROOT / source
-        if path.is_dir():
-            found = extract_from_dir(path, METHODS, OPTIONS, keywords=KEYWORDS)
-        else:
-            found = ((path.name, *message) for message in extract_from_file("python", path, keywords=KEYWORDS))
-        for name, _, message, *_ in found:
-            catalog.add(message, locations=[(f"{source}/{name}" if path.is_dir() else source, None)])
+    with redirect_stderr(StringIO()):  # Babel warns of every f-string in a call, though it be a value
+        for source in SOURCES:
+            for file, message in extract_from(ROOT / source):
+                catalog.add(message, locations=[(file.relative_to(ROOT).as_posix(), None)])
     return catalog
+
+
+def extract_from(path: Path) -> Iterator[tuple[Path, str | tuple[str, ...]]]:
+    """Each message of a file or folder, and the file that has it."""
+    if path.is_dir():
+        for name, _, message, *_ in extract_from_dir(path, METHODS, OPTIONS, keywords=KEYWORDS):
+            yield path / name, message
+    else:
+        for _, message, *_ in extract_from_file("python", path, keywords=KEYWORDS):
+            yield path, message
 
 
 def read(path: Path) -> Catalog:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from merau.engine.errors import Message, UserError
@@ -72,13 +73,15 @@ MIGRATIONS = (
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 
 _SQLITE_REASONS = {
-    sqlite3.SQLITE_FULL: "The disk is full: nothing more can be written to {store}.",
-    sqlite3.SQLITE_IOERR: "The disk refused to take more data for {store} (full, over quota, or failing).",
-    sqlite3.SQLITE_BUSY: "{store} is locked by another program.",
-    sqlite3.SQLITE_NOTADB: "{store} is not a store: it is not an SQLite database.",
-    sqlite3.SQLITE_CORRUPT: "{store} is damaged and cannot be read.",
-    sqlite3.SQLITE_READONLY: "{store} is write-protected.",
-    sqlite3.SQLITE_CANTOPEN: "{store} cannot be opened: check that its folder exists and that you may write there.",
+    sqlite3.SQLITE_FULL: Message("The disk is full: nothing more can be written to {store}."),
+    sqlite3.SQLITE_IOERR: Message("The disk refused to take more data for {store} (full, over quota, or failing)."),
+    sqlite3.SQLITE_BUSY: Message("{store} is locked by another program."),
+    sqlite3.SQLITE_NOTADB: Message("{store} is not a store: it is not an SQLite database."),
+    sqlite3.SQLITE_CORRUPT: Message("{store} is damaged and cannot be read."),
+    sqlite3.SQLITE_READONLY: Message("{store} is write-protected."),
+    sqlite3.SQLITE_CANTOPEN: Message(
+        "{store} cannot be opened: check that its folder exists and that you may write there."
+    ),
 }
 
 
@@ -86,14 +89,13 @@ def error_message(path: Path, error: sqlite3.Error) -> Message:
     """Describe a failure of SQLite in one sentence, by its primary result code."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _SQLITE_REASONS:
-        return Message(_SQLITE_REASONS[code], {"store": str(path)})
+        return replace(_SQLITE_REASONS[code], values={"store": str(path)})
     return Message("{store} cannot be used: {reason}.", {"store": str(path), "reason": str(error)})
 
 
 def user_error(path: Path, error: sqlite3.Error) -> UserError:
     """Convert a failure of SQLite to a UserError."""
-    message = error_message(path, error)
-    return UserError.from_message(message)
+    return UserError.from_message(error_message(path, error))
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

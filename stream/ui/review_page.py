@@ -17,7 +17,7 @@ from merau.stream.pipeline import NO_EXPRESSION
 from merau.stream.sources import File, SourceSettings
 from merau.stream.store import MotionCurve, read_clip_ids, read_events, read_original_predictions, read_sessions
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
-from merau.stream.ui.i18n import t
+from merau.stream.ui.i18n import t, to_json
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.uploads import HEADS, VIDEOS
 from merau.stream.ui.workspace import PrivateWorkspace, Workspace
@@ -238,6 +238,6 @@ def _lesson(workspace: Workspace) -> tuple[dict[str, Any], object, object]:
         "counts": dict(counts.most_common()),
         "enough": ENOUGH,
         "taught": bool(workspace.heads),
-        "explanation": str(workspace.heads[-1].explanation) if workspace.heads else "",
+        "explanation": to_json(workspace.heads[-1].explanation) if workspace.heads else "",
     }
     return told, gr.update(interactive=len(counts) > 1), gr.update(interactive=bool(workspace.heads))

@@ -238,9 +238,16 @@
     return text;
   };
 
+  // The names of classes are one text among an explanation's values.
+  const inOwnLanguage = (explanation) => explanation && {
+    ...explanation,
+    values: { ...explanation.values, classes: explanation.values.classes.split(", ").map(m.className).join(", ") },
+  };
+
   // The labelled samples of each class, and whether a few-shot head is in use.
   m.teachPanel = (element, props, watch) => watch("value", () => {
-    const { counts, explanation, taught, enough } = props.value;
+    const { counts, taught, enough } = props.value;
+    const explanation = inOwnLanguage(props.value.explanation);
     const e = m.element;
     const shots = Object.entries(counts).map(([label, number]) => e("div", {}, e("b", {}, m.className(label)), e("small", {}, ` ${number}`),
       e("div.dots", { role: "img", "aria-label": m.t("{number} of {enough}", { number, enough }) }, ...Array.from({ length: enough }, (_, i) => e(i < number ? "i.full" : "i")))));

@@ -280,13 +280,19 @@ def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_p
     files = {name: tmp_path / name for name in ("brief.txt", "lang.mp4", "brief.mp4", "lektion.safetensors")}
     for name, path in files.items():
         path.write_bytes(b"no film" * (300_000 if name == "lang.mp4" else 9))
-    for button, name, told in (
-        ("Aufnahme analysieren", "brief.txt", r"^brief\.txt hat den falschen Dateityp\. Erlaubt sind: \.mp4"),
-        ("Aufnahme analysieren", "lang.mp4", r"^lang\.mp4 ist zu groß"),
-        ("Aufnahme analysieren", "brief.mp4", r"„brief\.mp4“ ist kein Video, oder es ist beschädigt\."),
+    for button, name, box, text in (
+        ("Aufnahme analysieren", "brief.txt", ".alert", r"^brief\.txt hat den falschen Dateityp\. Erlaubt sind: \.mp4"),
+        ("Aufnahme analysieren", "lang.mp4", ".alert", r"^lang\.mp4 ist zu groß"),
+        (
+            "Aufnahme analysieren",
+            "brief.mp4",
+            ".toast-message-text",
+            r"^„brief\.mp4“ ist kein Video, oder es ist beschädigt\.$",
+        ),
+        ("Gespeicherte Klassen laden", "lektion.safetensors", ".toast-message-text", r"^lektion\.safetensors enthält"),
     ):
         choose(page, button, files[name])
-        expect(page.get_by_role("alert").last).to_have_text(re.compile(told))
+        expect(page.locator(box).last).to_have_text(re.compile(text))
     page.get_by_role("tab", name="Info & Daten").click()
     expect(page.locator("#facts")).to_contain_text("100.000 Beispiele")
     expect(page.locator("#facts")).not_to_contain_text(re.compile("samples|accuracy"))
