@@ -1,0 +1,1 @@
+"""The live side: sources, faces, spotter, pipeline, store, commands and page."""

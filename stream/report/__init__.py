@@ -141,7 +141,7 @@ def _scale_px(trace: MotionTrace) -> float:
     known = trace.motion_px[~np.isnan(trace.motion_px)]
     highest = max(float(known.max(initial=0)), float(np.nan_to_num(trace.noise_px).max()), 0.5)
     step = 10 ** math.floor(math.log10(highest))
-    return next(m * step for m in (1, 1.5, 2, 3, 5, 7, 10) if m * step >= highest)
+    return float(next(m * step for m in (1, 1.5, 2, 3, 5, 7, 10) if m * step >= highest))
 
 
 def _path(values: np.ndarray, bin_s: float, top_px: float) -> str:

@@ -1,14 +1,20 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from merau.engine.errors import Message
 from merau.stream.events import Event
+from merau.stream.faces import Face, Quality
+from merau.stream.pipeline import FrameResult
+from merau.stream.sources import Frame
+from merau.stream.summary import Summary
 
 
 @pytest.fixture
 def make_event() -> Callable[..., Event]:
-    """An event as the pipeline says it: a micro-expression around `apex_s`, any field changed by name."""
+    """Make a final micro-expression around `apex_s`; any field can be changed by name."""
 
     def make(apex_s: float = 1.0, **changes: Any) -> Event:
         fields: dict[str, Any] = {
@@ -33,3 +39,31 @@ def make_event() -> Callable[..., Event]:
         return Event(**(fields | changes))
 
     return make
+
+
+def _face(reason: Message | None = None) -> Face:
+    quality = Quality(90.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.5, reason, 1.0)
+    return Face(1, np.zeros((468, 3), np.float32), quality)
+
+
+@pytest.fixture
+def summary(make_event) -> Summary:
+    """Four seconds of one face, away at first and turned away at the end: micro, macro and blink."""
+    summary = Summary("/home/ann/<script src=x> & Söhne.mp4", stated_s=4.0)
+    image = np.zeros((8, 8, 3), np.uint8)
+    for index in range(100):
+        t_s = index / 25
+        faces = [] if index < 10 else [_face(Message("the face is turned away") if index > 90 else None)]
+        measured = {1: 0.2 + 0.8 * np.exp(-((t_s - 2) ** 2) / 0.02)} if 10 <= index <= 90 else {}
+        summary.add(
+            FrameResult(Frame(image, t_s, index, 0.0), faces, [], measured, dict.fromkeys(measured, 0.15), [], 1.0)
+        )
+    images = {"onset_jpeg": b"onset", "apex_jpeg": b"apex", "flow_png": b"flow"}
+    events = [
+        make_event(2.0, id="1-0", final=False, **images),
+        make_event(2.0, id="1-0", **images),
+        make_event(3.0, id="1-1", kind="macro", uncertain=True, **images),
+        make_event(3.5, id="1-2", kind="blink", aus={}, probabilities={}, label="", **images),
+    ]
+    summary.add(FrameResult(None, [], [], {}, {}, events, 1.0))
+    return summary

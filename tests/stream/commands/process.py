@@ -18,4 +18,4 @@ def start_merau(*arguments: object, **options) -> subprocess.Popen[str]:
 
 def messages(stderr: str) -> list[str]:
     """The lines of standard error, without LiteRT's note and the one that says what runs where."""
-    return [line for line in stderr.splitlines() if "XNNPACK" not in line and "on the CPU" not in line]
+    return [line for line in stderr.splitlines() if "XNNPACK" not in line and not line.startswith("Running on ")]

@@ -48,7 +48,7 @@ def test_analyse_prints_events_by_time(analysed):
     assert report == f"Report: {folder / 'short.html'}"
     assert events == sorted(events)
     assert not any("final" in line for line in events)
-    assert "on the CPU" in done.stderr
+    assert "Running on the CPU (INT8; " in done.stderr
 
 
 def test_analyse_json_is_one_document_and_writes_nothing(clip, analysed, tmp_path, monkeypatch, capsys):
