@@ -222,7 +222,7 @@ class Pipeline:
         events: list[Event] = []
         for track_id, track in list(self._tracks.items()):
             away_s = t_s - track.last_s
-            if away_s > Spotter.GAP_S:
+            if away_s > Spotter.MAX_FRAME_GAP_S:
                 events += [self._event(span) for span in track.spotter.finish()]
             if away_s > self.settings.forget_s:
                 del self._tracks[track_id]

@@ -2,6 +2,6 @@
 
 from merau.stream.spotter.rules import CandidateFeatures, Kind
 from merau.stream.spotter.span import Span
-from merau.stream.spotter.spotter import Judge, Spotter, SpotterSettings
+from merau.stream.spotter.spotter import SecondStage, Spotter, SpotterSettings
 
-__all__ = ["CandidateFeatures", "Judge", "Kind", "Span", "Spotter", "SpotterSettings"]
+__all__ = ["CandidateFeatures", "Kind", "SecondStage", "Span", "Spotter", "SpotterSettings"]

@@ -163,7 +163,7 @@ def _overlap(patches: int, cells: int, size: float) -> np.ndarray:
     return shared.clip(0).astype(np.float32)
 
 
-def head_px(before: FrameFeatures, after: FrameFeatures, spec: CropSpec) -> float:
+def head_shift_px(before: FrameFeatures, after: FrameFeatures, spec: CropSpec) -> float:
     """How far the head moved across the frame, crop px: mean over the corners of the inner square."""
     top, left = spec.top_px, spec.side_px
     right, bottom = left + spec.size_px, top + spec.size_px

@@ -1,4 +1,4 @@
-"""What the spotter says."""
+"""The result of spotting."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,21 @@ from merau.stream.spotter.rules import CandidateFeatures, Kind
 
 @dataclass(frozen=True)
 class Span:
-    """A movement of one face, times in seconds of the source. The same `id` is said provisionally, then finally."""
+    """A movement of one face; times are seconds on the source's clock.
+
+    Attributes:
+        track_id: Track of the face.
+        id: Number of the movement; its provisional and final spans have the same.
+        onset_s: Begin of the movement.
+        apex_s: Time of its greatest strength.
+        offset_s: End of the movement.
+        kind: What sort of movement it is.
+        strength: Mean motion of the four strongest patches from onset to apex, crop px.
+        final: It will not change any more.
+        onset: The crop at the onset, for the recognizer.
+        apex: The crop at the apex, for the recognizer.
+        features: What the kind was decided on.
+    """
 
     track_id: int
     id: int
@@ -16,8 +30,8 @@ class Span:
     apex_s: float
     offset_s: float
     kind: Kind
-    strength: float  # pixels of the crop: the largest mean motion of a patch at the apex
+    strength: float
     final: bool
-    onset: Crop  # the crops that the recognizer compares
+    onset: Crop
     apex: Crop
-    evidence: CandidateFeatures
+    features: CandidateFeatures

@@ -1,60 +1,59 @@
-"""Speech: syllables look like micro-expressions of the mouth, but they do not come alone."""
+"""Merge mouth movements into speech: they look like micro-expressions of the mouth, but they do not come alone."""
 
 from dataclasses import replace
 from itertools import pairwise
 
-from merau.stream.spotter.rules import NOISE
+from merau.stream.spotter.rules import MIN_SNR
 from merau.stream.spotter.span import Span
 
 
-class Speech:
-    """Hears the short movements of one face, gathers those of the mouth that come in a row, and names the stretch.
+class SpeechMerger:
+    """Merge the mouth movements of one face that follow each other into one speech segment.
 
-    The stretch keeps the id of its first syllable, so that what was said of that one is corrected; the others, if they
-    were said to be micro-expressions, are taken back.
+    The segment keeps the id of its first movement, whose span it corrects. If the others were reported as
+    micro-expressions, they are taken back.
     """
 
-    NEAR_S = 1.0  # between the apexes of one stretch
-    NOTICED_S = 0.3  # after its apex a syllable has been noticed
-    SYLLABLES = 3
-    SAME_S = 0.08  # apexes nearer than this are one movement, seen at several parts of the face
+    MAX_PAUSE_S = 1.0  # between the apexes of one segment
+    NOTICED_S = 0.3  # this long after its apex a mouth movement has been noticed
+    MIN_MOVEMENTS = 3
+    SAME_MOVEMENT_S = 0.08  # nearer apexes are one movement, seen at several parts of the face
 
     def __init__(self) -> None:
-        self._mouth: list[Span] = []
-        self._stretch: Span | None = None
+        self._movements: list[Span] = []
+        self._segment: Span | None = None
 
-    def hear(self, span: Span) -> list[Span]:
-        """`span` as it is to be said, and corrections of what was said before."""
-        if not _is_syllable(span):
+    def push(self, span: Span) -> list[Span]:
+        """Take a short movement; return it as it is to be reported, with corrections of earlier spans."""
+        if not _is_mouth_movement(span):
             return [span]
-        if self._stretch:
-            self._mouth.append(span)
-            self._stretch = replace(self._stretch, offset_s=max(self._stretch.offset_s, span.offset_s))
+        if self._segment:
+            self._movements.append(span)
+            self._segment = replace(self._segment, offset_s=max(self._segment.offset_s, span.offset_s))
             return [replace(span, kind="other")]
-        self._mouth = [s for s in self._mouth if span.apex_s - s.apex_s < self.NEAR_S] + [span]
-        apexes_s = sorted(s.apex_s for s in self._mouth)
-        if 1 + sum(b - a > self.SAME_S for a, b in pairwise(apexes_s)) < self.SYLLABLES:
+        self._movements = [s for s in self._movements if span.apex_s - s.apex_s < self.MAX_PAUSE_S] + [span]
+        apexes_s = sorted(s.apex_s for s in self._movements)
+        if 1 + sum(b - a > self.SAME_MOVEMENT_S for a, b in pairwise(apexes_s)) < self.MIN_MOVEMENTS:
             return [span]
-        first, *others = self._mouth
-        self._stretch = replace(first, kind="speech", offset_s=max(s.offset_s for s in self._mouth), final=False)
-        return [
-            self._stretch,
-            *(replace(s, kind="other") for s in others if s is span or s.kind in ("micro", "speech")),
-        ]
+        first, *others = self._movements
+        offset_s = max(s.offset_s for s in self._movements)
+        self._segment = replace(first, kind="speech", offset_s=offset_s, final=False)
+        retracted = [replace(s, kind="other") for s in others if s is span or s.kind in ("micro", "speech")]
+        return [self._segment, *retracted]
 
-    def goes_on(self, span: Span) -> bool:
-        """Whether `span`, of which nothing has been said yet, is a syllable of a stretch that is named already."""
-        return self._stretch is not None and _is_syllable(span)
+    def contains(self, span: Span) -> bool:
+        """Whether a span that was not reported yet belongs to the present segment."""
+        return self._segment is not None and _is_mouth_movement(span)
 
-    def end(self, t_s: float) -> list[Span]:
-        """The stretch, once nothing has been heard for a while before `t_s`."""
-        if not self._stretch or t_s - self._mouth[-1].apex_s < self.NEAR_S + self.NOTICED_S:
+    def flush(self, t_s: float) -> list[Span]:
+        """Return the final segment if no mouth movement came for a while before `t_s`."""
+        if not self._segment or t_s - self._movements[-1].apex_s < self.MAX_PAUSE_S + self.NOTICED_S:
             return []
-        stretch, self._stretch, self._mouth = self._stretch, None, []
-        return [replace(stretch, final=True)]
+        segment, self._segment, self._movements = self._segment, None, []
+        return [replace(segment, final=True)]
 
 
-def _is_syllable(span: Span) -> bool:
-    seen = span.evidence
-    mouth = seen.mouth_share >= 0.6 and seen.residue < 0.5 and seen.snr >= NOISE
-    return mouth and span.kind in ("micro", "speech", "other")
+def _is_mouth_movement(span: Span) -> bool:
+    features = span.features
+    at_mouth = features.mouth_share >= 0.6 and features.end_level < 0.5 and features.snr >= MIN_SNR
+    return at_mouth and span.kind in ("micro", "speech", "other")

@@ -9,7 +9,7 @@ def noise(seconds: float, rate: float, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rate", [25, 100])
-def test_the_noise_floor_is_the_quantile_at_any_frame_rate(rate):
+def test_noise_floor_is_the_quantile_at_any_frame_rate(rate):
     floor = NoiseFloor(np.array([0.2]), quantile=0.8, memory_s=8.0)
     levels = []
     for magnitude in noise(200, rate):
@@ -18,7 +18,7 @@ def test_the_noise_floor_is_the_quantile_at_any_frame_rate(rate):
     assert np.median(levels[len(levels) // 2 :]) == pytest.approx(np.quantile(noise(200, rate), 0.8), rel=0.1)
 
 
-def test_an_expression_hardly_moves_the_noise_floor():
+def test_expression_hardly_moves_the_noise_floor():
     floor = NoiseFloor(np.array([0.1]))
     for magnitude in 0.08 * noise(20, 30):
         floor.update(np.array([magnitude]), 1 / 30)
@@ -29,7 +29,7 @@ def test_an_expression_hardly_moves_the_noise_floor():
 
 
 @pytest.mark.parametrize("rate", [25, 100])
-def test_the_neutral_opening_of_the_eyes_is_not_moved_by_blinks(rate):
+def test_running_median_ignores_blinks(rate):
     neutral = RunningMedian()
     for i in range(60 * rate):
         closed = (i / rate) % 4 < 0.2
@@ -38,7 +38,7 @@ def test_the_neutral_opening_of_the_eyes_is_not_moved_by_blinks(rate):
 
 
 @pytest.mark.parametrize("rate", [25, 100])
-def test_a_persons_own_depth_is_learned_from_turns_of_the_head(rate):
+def test_depth_is_learned_from_head_turns(rate):
     truth = np.random.default_rng(1).normal(0, 0.3, (14, 13))
     depth, floor = ParallaxModel(truth.shape), np.full(truth.shape, 0.1)
     for i in range(20 * rate):
@@ -49,7 +49,7 @@ def test_a_persons_own_depth_is_learned_from_turns_of_the_head(rate):
     assert np.hypot(*left).mean() < 0.25 * np.abs(truth).mean()
 
 
-def test_an_expression_is_not_taken_for_depth():
+def test_expression_is_not_learned_as_depth():
     depth, floor = ParallaxModel((14, 13)), np.full((14, 13), 0.1)
     smile = np.zeros((2, 14, 13))
     smile[1, 9, 3] = -2.0

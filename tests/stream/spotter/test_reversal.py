@@ -19,20 +19,20 @@ def strength(earlier: np.ndarray, now: np.ndarray, *parts: np.ndarray) -> list[f
     return reversal_score(earlier, now, FLOOR, np.stack(parts or (PART,))).ravel().tolist()
 
 
-def test_a_rise_that_comes_back_is_as_strong_as_the_geometric_mean_of_both_in_noise_floors():
+def test_score_is_the_geometric_mean_of_rise_and_fall():
     assert strength(flows(0.1, 0.4), flows(-0.9)[0]) == pytest.approx([3.0, 6.0])
 
 
-def test_a_rise_that_goes_on_and_one_that_turns_aside_are_none():
+def test_rise_that_goes_on_or_turns_aside_scores_zero():
     aside = flows(0.4)[0, ::-1]
     assert strength(flows(0.4), flows(0.4)[0]) == strength(flows(0.4), aside) == [0.0]
 
 
-def test_parts_are_apart():
+def test_parts_score_independently():
     assert strength(flows(0.4), flows(-0.4)[0], PART, ~PART) == pytest.approx([4.0, 0.0])
 
 
-def test_patches_that_go_on_take_away_from_those_that_come_back():
+def test_patches_that_go_on_reduce_the_score():
     now = flows(-0.4)[0]
     now[:, 2] *= -1  # one row of four
     assert strength(flows(0.4), now) == pytest.approx([4.0 * 0.5**0.5])

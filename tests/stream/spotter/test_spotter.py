@@ -4,7 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from merau.stream.spotter import Span, Spotter, SpotterSettings
+from merau.stream.spotter import SecondStage, Span, Spotter, SpotterSettings
+from merau.stream.spotter.spotter import no_second_stage
 from merau.trainers.data.synth.timelines import Action, Ramp, expression, macro, micro, speech
 
 
@@ -13,13 +14,13 @@ def smile(onset_s: float, px: float = 2.0) -> Action:
     return micro(rng, onset_s, expression(rng, (12,), px), "positive", px)
 
 
-def said(crops: list) -> list[Span]:
-    spotter = Spotter()
+def spot(crops: list, second_stage: SecondStage = no_second_stage) -> list[Span]:
+    spotter = Spotter(second_stage=second_stage)
     return [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
 
 
-def last_words(spans: list[Span], kind: str) -> list[Span]:
-    """The spans that were this kind in the end."""
+def finals(spans: list[Span], kind: str) -> list[Span]:
+    """The spans whose final kind is this one."""
     return [span for span in {span.id: span for span in spans}.values() if span.kind == kind and span.final]
 
 
@@ -28,16 +29,16 @@ def overlap(span: Span, act: Action) -> float:
     return common / (max(span.offset_s, act.offset_s) - min(span.onset_s, act.onset_s))
 
 
-def test_a_still_face_says_nothing(film):
-    assert said(film([], np.arange(0, 4, 1 / 30))) == []
+def test_still_face_gives_no_span(film):
+    assert spot(film([], np.arange(0, 4, 1 / 30))) == []
 
 
-def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(film):
+def test_micro_is_provisional_at_its_apex_then_final(film):
     act = smile(2.0)
     spotter = Spotter()
-    heard = [(crop.t_s, span) for crop in film([act], np.arange(0, 4, 1 / 30)) for span in spotter.push(crop)]
-    (final,) = last_words([span for _, span in heard], "micro")
-    first_s, first = next((t_s, span) for t_s, span in heard if span.id == final.id)
+    reported = [(crop.t_s, span) for crop in film([act], np.arange(0, 4, 1 / 30)) for span in spotter.push(crop)]
+    (final,) = finals([span for _, span in reported], "micro")
+    first_s, first = next((t_s, span) for t_s, span in reported if span.id == final.id)
     assert (first.kind, first.final) == ("micro", False)
     assert first_s - act.apex_s < 0.25
     assert overlap(final, act) > 0.7
@@ -46,172 +47,165 @@ def test_a_micro_expression_is_said_at_its_apex_and_finally_under_the_same_id(fi
     assert final.apex.t_s == pytest.approx(final.apex_s, abs=1 / 30)
 
 
-def test_what_still_rises_is_not_said_yet(film):
+def test_rising_movement_is_not_reported_yet(film):
     quick = Action("micro", (Ramp(2.0, 2.1, 2.25, expression(np.random.default_rng(5), (12,), 0.8)),), "positive", 0.8)
     spotter = Spotter()
-    heard = [(crop.t_s, span) for crop in film([quick], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
-    first_s, first = heard[0]
+    reported = [(crop.t_s, span) for crop in film([quick], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
+    first_s, first = reported[0]
     assert first.kind == "micro"
     assert first_s > quick.apex_s
     assert first.apex_s == pytest.approx(quick.apex_s, abs=0.02)
 
 
-def test_a_judge_of_expressions_has_the_last_word_on_what_is_in_doubt(film):
+def test_second_stage_decides_on_ambiguous_movements(film):
     clear, faint = smile(2.0), smile(2.0, px=0.3)
-    slow = replace(clear, pulses=tuple(replace(pulse, offset_s=2.75) for pulse in clear.pulses))
+    slow = replace(clear, ramps=tuple(replace(ramp, offset_s=2.75) for ramp in clear.ramps))
     cases = ((clear, 1.1, 1), (faint, 0.2, 1), (faint, 0.4, 0), (slow, 0.2, 0), (slow, 0.05, 1))
-    for act, doubt, count in cases:
-        spotter = Spotter(judge=lambda onset, apex, doubt=doubt: doubt)
-        spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
-        assert len(last_words(spans + spotter.finish(), "micro")) == count, (act.offset_s, doubt)
+    for act, score, count in cases:
+        spans = spot(film([act], np.arange(0, 3.2, 1 / 30)), lambda onset, apex, score=score: score)
+        assert len(finals(spans, "micro")) == count, (act.offset_s, score)
 
 
-def test_the_rules_stand_where_the_judge_cannot_tell(film):
+def test_rules_decide_where_the_second_stage_cannot(film):
     for px, count in ((0.3, 1), (0.1, 0)):
         crops = film([smile(2.0, px=px)], np.arange(0, 3.2, 1 / 30))
-        told = [
-            [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
-            for spotter in (Spotter(), Spotter(judge=lambda onset, apex: None))
-        ]
-        words = [[(span.kind, span.onset_s, span.final) for span in spans] for spans in told]
-        assert words[0] == words[1]
-        assert len(last_words(told[1], "micro")) == count
+        reported = [spot(crops), spot(crops, lambda onset, apex: None)]
+        alone, undecided = ([(span.kind, span.onset_s, span.final) for span in spans] for spans in reported)
+        assert alone == undecided
+        assert len(finals(reported[1], "micro")) == count
 
 
-def test_no_single_frame_convinces_the_judge(film):
+def test_no_single_frame_decides_in_the_second_stage(film):
     crops = film([smile(2.0, px=0.3)], np.arange(0, 3.2, 1 / 30))
 
-    def found(at_apex: float, about_it: float, apex: int | None = None) -> list[Span]:
-        spotter = Spotter(judge=lambda _, crop: at_apex if apex in (None, crop.index) else about_it)
-        return last_words([span for crop in crops for span in spotter.push(crop)] + spotter.finish(), "micro")
+    def found(at_apex: float, around_it: float, apex: int | None = None) -> list[Span]:
+        spans = spot(crops, lambda _, crop: at_apex if apex in (None, crop.index) else around_it)
+        return finals(spans, "micro")
 
     (usual,) = found(0.2, 0.2)
-    for at_apex, about_it, count in ((-0.1, 0.9, 0), (0.9, 0.2, 1), (1.1, 0.2, 0)):
-        assert len(found(at_apex, about_it, usual.apex.index)) == count, (at_apex, about_it)
+    for at_apex, around_it, count in ((-0.1, 0.9, 0), (0.9, 0.2, 1), (1.1, 0.2, 0)):
+        assert len(found(at_apex, around_it, usual.apex.index)) == count, (at_apex, around_it)
 
 
-def test_what_shows_at_the_lids_alone_is_a_micro_expression_if_a_judge_believes_it(film):
+def test_movement_of_the_lids_is_micro_if_second_stage_agrees(film):
     rng = np.random.default_rng(5)
     act = micro(rng, 2.0, expression(rng, (5,), 1.5), "surprise", 1.5)
     crops = film([act], np.arange(0, 3.2, 1 / 30))
-    for judge, count in ((None, 0), (lambda onset, apex: 0.4, 0), (lambda onset, apex: 0.2, 1)):
-        spotter = Spotter(judge=judge)
-        spans = [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
-        found = last_words(spans, "micro")
+    for second_stage, count in ((no_second_stage, 0), (lambda onset, apex: 0.4, 0), (lambda onset, apex: 0.2, 1)):
+        spans = spot(crops, second_stage)
+        found = finals(spans, "micro")
         assert len(found) == count
         assert all(overlap(span, act) > 0.5 for span in found)
-        assert not last_words(spans, "blink")
+        assert not finals(spans, "blink")
 
 
-def test_what_brows_and_lids_show_together_is_said_of_the_brows(film):
+def test_movement_of_brows_and_lids_is_measured_at_the_brows(film):
     rng = np.random.default_rng(1)
     act = micro(rng, 2.0, expression(rng, (4, 7), 1.0), "negative", 1.0)
-    spotter = Spotter(judge=lambda onset, apex: 0.05)
-    spans = [span for crop in film([act], np.arange(0, 3.2, 1 / 30)) for span in spotter.push(crop)]
-    (found,) = last_words(spans + spotter.finish(), "micro")
-    assert not found.evidence.on_eyes
+    spans = spot(film([act], np.arange(0, 3.2, 1 / 30)), lambda onset, apex: 0.05)
+    (found,) = finals(spans, "micro")
+    assert not found.features.in_eye_region
     assert overlap(found, act) > 0.8
 
 
-def test_a_judge_may_deny_a_macro_unless_it_is_large_and_not_of_the_mouth_alone(film):
+def test_second_stage_rejects_macro_unless_large_beyond_mouth(film):
     rng, brows, jaw = np.random.default_rng(2), (1, 2), (25, 26)
     cases = ((brows, 3.0, 0.2, 1), (brows, 3.0, 0.4, 0), (brows, 12.0, 0.4, 1), (jaw, 12.0, 0.4, 0))
-    for aus, px, doubt, count in cases:
+    for aus, px, score, count in cases:
         act = macro(rng, 1.5, expression(rng, aus, px), "", px)
-        spotter = Spotter(judge=lambda onset, apex, doubt=doubt: doubt)
         crops = film([act], np.arange(0, act.offset_s + 1, 1 / 30))
-        spans = [span for crop in crops for span in spotter.push(crop)] + spotter.finish()
-        assert len(last_words(spans, "macro")) == count, (aus, px, doubt)
+        spans = spot(crops, lambda onset, apex, score=score: score)
+        assert len(finals(spans, "macro")) == count, (aus, px, score)
 
 
-def test_more_is_asked_of_a_movement_while_the_noise_of_a_new_face_is_not_known(film):
+def test_faint_movement_of_a_new_face_is_rejected(film):
     for onset_s, count in ((0.5, 0), (2.5, 1)):
-        spans = said(film([smile(onset_s, px=0.5)], np.arange(0, onset_s + 1.2, 1 / 30)))
-        assert len(last_words(spans, "micro")) == count, onset_s
+        spans = spot(film([smile(onset_s, px=0.5)], np.arange(0, onset_s + 1.2, 1 / 30)))
+        assert len(finals(spans, "micro")) == count, onset_s
 
 
 @pytest.mark.parametrize("rate", [25, 100])
-def test_the_frame_rate_changes_nothing_but_the_grain(film, rate):
+def test_frame_rate_hardly_changes_the_span(film, rate):
     act = smile(1.8)
-    (usual,) = last_words(said(film([act], np.arange(0, 3, 1 / 30))), "micro")
-    (other,) = last_words(said(film([act], np.arange(0, 3, 1 / rate))), "micro")
+    (usual,) = finals(spot(film([act], np.arange(0, 3, 1 / 30))), "micro")
+    (other,) = finals(spot(film([act], np.arange(0, 3, 1 / rate))), "micro")
     for moment in ("onset_s", "apex_s", "offset_s"):
         assert getattr(other, moment) == pytest.approx(getattr(usual, moment), abs=0.04)
 
 
-def test_a_variable_rate_gives_the_same_span(film):
+def test_variable_rate_gives_the_same_span(film):
     act = smile(1.8)
     times_s = np.arange(0, 3, 1 / 60)
     uneven_s = times_s[np.random.default_rng(1).random(len(times_s)) > 0.3]
-    (usual,) = last_words(said(film([act], times_s)), "micro")
-    (other,) = last_words(said(film([act], uneven_s)), "micro")
+    (usual,) = finals(spot(film([act], times_s)), "micro")
+    (other,) = finals(spot(film([act], uneven_s)), "micro")
     for moment in ("onset_s", "apex_s", "offset_s"):
         assert getattr(other, moment) == pytest.approx(getattr(usual, moment), abs=0.04)
 
 
-def test_a_gap_in_the_frames_closes_what_is_open(film):
+def test_gap_in_the_frames_closes_open_movements(film):
     act = smile(2.0)
     times_s = np.concatenate([np.arange(0, act.offset_s, 1 / 30), np.arange(act.offset_s + 1, 6, 1 / 30)])
     spotter = Spotter()
-    heard = [(crop.t_s, span) for crop in film([act], times_s) for span in spotter.push(crop)]
-    (final,) = last_words([span for _, span in heard], "micro")
+    reported = [(crop.t_s, span) for crop in film([act], times_s) for span in spotter.push(crop)]
+    (final,) = finals([span for _, span in reported], "micro")
     assert final.offset_s <= act.offset_s + 0.05
-    assert all(t_s <= act.offset_s + 1.04 for t_s, _ in heard)
+    assert all(t_s <= act.offset_s + 1.04 for t_s, _ in reported)
 
 
-def test_an_expression_that_stays_is_a_macro(film):
+def test_expression_that_stays_is_macro(film):
     rng = np.random.default_rng(2)
     act = macro(rng, 1.5, expression(rng, (6, 12), 4.0), "positive", 4.0)
-    spans = said(film([act], np.arange(0, act.offset_s + 1, 1 / 30)))
-    assert [overlap(span, act) > 0.5 for span in last_words(spans, "macro")] == [True]
-    assert last_words(spans, "micro") == []
+    spans = spot(film([act], np.arange(0, act.offset_s + 1, 1 / 30)))
+    assert [overlap(span, act) > 0.5 for span in finals(spans, "macro")] == [True]
+    assert finals(spans, "micro") == []
 
 
-def test_the_way_back_from_a_micro_expression_is_no_macro(film):
+def test_return_from_a_micro_is_no_macro(film):
     rng = np.random.default_rng(8)
     acts = [micro(rng, onset_s, expression(rng, (12,), 2.0), "positive", 2.0) for onset_s in (2.0, 4.0)]
-    spans = said(film(acts, np.arange(0, 5, 1 / 30)))
-    assert len(last_words(spans, "micro")) == 2
+    spans = spot(film(acts, np.arange(0, 5, 1 / 30)))
+    assert len(finals(spans, "micro")) == 2
     assert not [span for span in spans if span.kind == "macro"]
 
 
-def test_a_micro_expression_on_one_that_is_held_leaves_it_a_macro(film):
+def test_micro_on_a_held_expression_leaves_it_macro(film):
     rng = np.random.default_rng(2)
     held = Action("macro", (Ramp(1.0, 2.5, 4.0, expression(rng, (12,), 4.0), hold_s=2.0),), "positive", 4.0)
     short = micro(rng, 2.6, expression(rng, (12,), 1.5), "positive", 1.5)
-    spans = said(film([held, short], np.arange(0, 4.8, 1 / 30)))
+    spans = spot(film([held, short], np.arange(0, 4.8, 1 / 30)))
     for kind, act in (("macro", held), ("micro", short)):
-        assert [overlap(span, act) > 0.5 for span in last_words(spans, kind)] == [True], kind
+        assert [overlap(span, act) > 0.5 for span in finals(spans, kind)] == [True], kind
 
 
-def test_a_part_of_the_rise_of_an_expression_is_no_micro_expression(film):
+def test_part_of_a_rise_is_no_micro(film):
     rng = np.random.default_rng(2)
     large = Action("macro", (Ramp(2.0, 2.5, 3.5, expression(rng, (1, 2), 4.0), hold_s=0.3),), "surprise", 4.0)
     small = Action("other", (Ramp(2.12, 2.3, 2.5, expression(rng, (12,), 0.6)),))
-    spans = said(film([large, small], np.arange(0, 4.5, 1 / 30)))
-    assert len(last_words(spans, "macro")) == 1
-    assert last_words(spans, "micro") == []
+    spans = spot(film([large, small], np.arange(0, 4.5, 1 / 30)))
+    assert len(finals(spans, "macro")) == 1
+    assert finals(spans, "micro") == []
 
 
-def test_what_the_brows_show_of_a_jaw_that_drops_is_not_said(film):
+def test_small_brow_movement_beside_a_jaw_drop_is_no_micro(film):
     rng = np.random.default_rng(7)
     jaw = Action("other", (Ramp(2.0, 2.2, 2.45, expression(rng, (26, 25), 12.0)),))
     brows = Action("other", (Ramp(2.02, 2.15, 2.35, expression(rng, (4,), 0.8)),))
-    spans = said(film([jaw, brows], np.arange(0, 3.5, 1 / 30)))
-    assert [span for span in spans if span.kind == "micro" and span.evidence.upper_share > 0.5] == []
+    spans = spot(film([jaw, brows], np.arange(0, 3.5, 1 / 30)))
+    assert [span for span in spans if span.kind == "micro" and span.features.upper_share > 0.5] == []
 
 
-def test_speech_is_one_stretch_and_no_syllable_of_it_stays_a_micro_expression(film):
+def test_speech_is_one_segment_without_micros(film):
     act = speech(np.random.default_rng(3), 1.5, 3.0)
-    spans = said(film([act], np.arange(0, act.offset_s + 2, 1 / 30)))
-    (stretch,) = last_words(spans, "speech")
-    assert overlap(stretch, act) > 0.5
-    assert last_words(spans, "micro") == []
+    spans = spot(film([act], np.arange(0, act.offset_s + 2, 1 / 30)))
+    (segment,) = finals(spans, "speech")
+    assert overlap(segment, act) > 0.5
+    assert finals(spans, "micro") == []
     named = next(i for i, span in enumerate(spans) if span.kind == "speech")
     assert [span for span in spans[named:] if span.kind == "micro"] == []
 
 
-def test_memory_does_not_grow_with_the_stream(film):
+def test_history_does_not_grow_with_the_stream(film):
     spotter, rate = Spotter(), 30
     alive = []
     for crop in film([smile(1.5), smile(3.5)], np.arange(0, 6, 1 / rate)):
@@ -219,10 +213,10 @@ def test_memory_does_not_grow_with_the_stream(film):
         alive.append(weakref.ref(crop))
     del crop
     kept = sum(crop() is not None for crop in alive)
-    assert kept <= (spotter.RING_S + 1) * rate
+    assert kept <= (spotter.HISTORY_S + 1) * rate
 
 
 @pytest.mark.parametrize("name", ["micro_max_s", "lag_s", "rate_hz", "pulse_trigger"])
-def test_a_setting_that_makes_no_sense_is_refused_by_name(name):
+def test_setting_of_zero_raises_with_its_name(name):
     with pytest.raises(Exception, match=name):
         SpotterSettings(**{name: 0.0})

@@ -11,13 +11,13 @@ RATE = 50
 
 @pytest.fixture
 def follow(film):
-    """A trajectory whose patches move by `px(t_s)` down, at RATE frames a second."""
+    """A trajectory whose patches move down by `px(t_s)`, at RATE frames a second."""
 
     def make(px, seconds: float, drift: float = 0.0) -> Trajectory:
         times_s = np.arange(0, seconds, 1 / RATE)
-        moments = [extract(crop) for crop in film([], times_s)]
-        trajectory = Trajectory(moments[0], MASK, np.full(MASK.shape, 0.1), 0)
-        for now, t_s in zip(moments[1:], times_s[1:], strict=True):
+        frames = [extract(crop) for crop in film([], times_s)]
+        trajectory = Trajectory(frames[0], MASK, np.full(MASK.shape, 0.1), 0)
+        for now, t_s in zip(frames[1:], times_s[1:], strict=True):
             patches = np.zeros((2, *MASK.shape), np.float32)
             patches[1, MASK] = px(t_s) + drift * t_s
             trajectory.add(Point(now.crop, now.aperture, now.mouth_px, PatchMotion(patches, np.zeros(2)), 0.0))
@@ -31,40 +31,40 @@ def hill(t_s: float) -> float:
     return float(np.interp(t_s, [0.1, 0.3, 0.6], [0.0, 1.0, 0.0]))
 
 
-def test_onset_apex_and_offset_of_a_hill(follow):
+def test_bounds_of_a_hill(follow):
     trajectory = follow(hill, 0.8)
     assert trajectory.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.02)
-    assert trajectory.level().max() == 1.0
+    assert trajectory.profile().max() == 1.0
     assert trajectory.has_returned()
 
 
-def test_a_course_that_comes_to_rest_above_zero_has_the_same_bounds(follow):
+def test_drift_hardly_changes_the_bounds(follow):
     trajectory = follow(hill, 0.8, drift=0.2)
     assert trajectory.bounds() == pytest.approx((0.1, 0.3, 0.6), abs=0.04)
 
 
-def test_a_course_that_stays_has_not_returned(follow):
+def test_movement_that_stays_has_not_returned(follow):
     trajectory = follow(lambda t_s: min(5 * t_s, 1.0), 0.8)
     assert not trajectory.has_returned()
-    assert trajectory.level()[-1] == pytest.approx(1.0, abs=0.01)
+    assert trajectory.profile()[-1] == pytest.approx(1.0, abs=0.01)
 
 
-def test_narrowing_forgets_what_moved_outside(follow):
+def test_restrict_forgets_motion_outside_the_mask(follow):
     trajectory = follow(hill, 0.5)
-    trajectory.narrow(MASK & (np.arange(13) > 20))
+    trajectory.restrict(MASK & (np.arange(13) > 20))
     assert trajectory.snr == 0.0
 
 
-def test_a_branch_keeps_the_id_and_what_was_seen_and_the_rest_goes_on_alone(follow):
+def test_fork_keeps_the_id_and_the_points(follow):
     trajectory = follow(hill, 0.5)
     points, bounds = len(trajectory.points), trajectory.bounds()
-    branch = trajectory.branch(7)
+    fork = trajectory.fork(7)
     trajectory.add(trajectory.points[-1])
-    assert (branch.id, trajectory.id) == (0, 7)
-    assert (len(branch.points), branch.bounds()) == (points, bounds)
+    assert (fork.id, trajectory.id) == (0, 7)
+    assert (len(fork.points), fork.bounds()) == (points, bounds)
 
 
-def test_noise_on_a_flat_top_does_not_carry_the_apex_to_its_edge(follow):
+def test_noise_on_a_flat_top_does_not_move_the_apex(follow):
     def flat(t_s: float) -> float:
         top = min(1.0, max(0.0, 4 * (1 - abs(t_s - 0.3) / 0.2)))  # 0.4 s long, its middle at 0.3 s
         return top + (0.03 if abs(t_s - 0.2) < 0.5 / RATE else 0.0)
