@@ -19,9 +19,14 @@ def add_parser(commands: options.Commands) -> None:
     summary = "analyse recordings: save events, exports and an HTML report for each"
     parser = options.add_command(commands, "analyse", summary, run, aliases=("analyze",))
     parser.add_argument("files", metavar="FILE", nargs="+", help="video file")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: merau-out; with --json: none)")
     parser.add_argument(
-        "--store", type=Path, help="SQLite file that the events are saved to (default: merau.db in the folder)"
+        "--out", type=Path, metavar="FOLDER", help="folder for the results (default: merau-out; with --json: none)"
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DB",
+        help="SQLite file that the events are saved to (default: merau.db in the folder)",
     )
     options.add_recognizer_options(parser)
     options.add_pictures_option(parser)

@@ -16,7 +16,11 @@ def add_parser(commands: options.Commands) -> None:
     summary = "analyse a clip with known ground truth and compare; needs no camera"
     parser = options.add_command(commands, "demo", summary, run)
     parser.add_argument(
-        "--out", type=Path, default=Path("merau-demo"), help="folder for the report (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("merau-demo"),
+        metavar="FOLDER",
+        help="folder for the report (default: %(default)s)",
     )
     parser.add_argument("--no-ui", action="store_true", help="end after the comparison, without the live page")
     options.add_bundle_option(parser)

@@ -30,7 +30,7 @@ def add_command(
     return parser
 
 
-def add_bundle_option(parser: argparse.ArgumentParser, default: str = "default; on a GPU farneback") -> None:
+def add_bundle_option(parser: argparse.ArgumentParser, default: str = "default, or farneback on a GPU") -> None:
     """Add --bundle, which means the same in every command; `default` says which one is used without it."""
     parser.add_argument(
         "--bundle",
@@ -49,7 +49,7 @@ def add_recognizer_options(parser: argparse.ArgumentParser) -> None:
         help="face detector: short (near faces), wide (small or many faces), insightface, or yunet:PATH "
         "(default: %(default)s)",
     )
-    add_bundle_option(parser, "the bundle of --head; without --head default, on a GPU farneback")
+    add_bundle_option(parser, "that of --head; else default, or farneback on a GPU")
     parser.add_argument("--head", type=Path, metavar="FILE", help="few-shot head that `merau adapt` wrote")
     parser.add_argument(
         "--device",

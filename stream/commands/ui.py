@@ -18,12 +18,15 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine only)"
     )
-    parser.add_argument("--port", type=int, default=7860, help="port to serve on; 0 for a free one (default: 7860)")
+    parser.add_argument(
+        "--port", type=int, default=7860, metavar="N", help="port to serve on; 0 for a free one (default: 7860)"
+    )
     parser.add_argument("--auth", metavar="USER:FILE", help="require a login; the first line of FILE is the password")
     parser.add_argument("--share", action="store_true", help="make a public link; this machine's cameras need --auth")
     parser.add_argument(
         "--store",
         type=Path,
+        metavar="DB",
         default=Path("merau-ui.db"),
         help="SQLite file that the events are saved to (default: %(default)s)",
     )
@@ -39,6 +42,7 @@ def add_parser(commands: options.Commands) -> None:
     )
     parser.add_argument(
         "--purpose",
+        metavar="TEXT",
         help="purpose of the analysis; giving it states that everyone in view has consented (default: ask on the page)",
     )
     options.add_recognizer_options(parser)

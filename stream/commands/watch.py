@@ -35,6 +35,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "--store",
         type=Path,
+        metavar="DB",
         default=Path("merau.db"),
         help="SQLite file that the events are saved to (default: %(default)s)",
     )

@@ -39,28 +39,28 @@ def test_sessions_share_a_file_and_stay_apart(tmp_path, make_event):
 
 def test_labels_outlive_events_and_newest_counts(tmp_path, make_event):
     path = tmp_path / "events.db"
-    seen = make_event(embedding=np.arange(4, dtype=np.float32).tobytes())
+    event = make_event(embedding=np.arange(4, dtype=np.float32).tobytes())
     with Store(path) as store:
         session = store.start_session("camera", **SESSION, consent=CONSENT)
-        store.put(session, seen)
-        store.put_clip(session, seen.id, b"film")
+        store.put(session, event)
+        store.put_clip(session, event.id, b"clip")
         for name in ("positive", "smirk", "wink"):
-            store.label(session, seen, name, seen.probabilities)
+            store.label(session, event, name, event.probabilities)
         store.undo_last_label()
         store.flush()
         assert read_sessions(path)[0].purpose == "study of sleep"
-        assert read_clip(path, session, seen.id) == b"film"
+        assert read_clip(path, session, event.id) == b"clip"
         end(store, session)
         store.purge_before(datetime.now(UTC) + timedelta(seconds=1))
         store.flush()
         assert not read_sessions(path)
         assert not list(read_events(path))
-        assert not read_clip(path, session, seen.id)
+        assert not read_clip(path, session, event.id)
         label, *more = read_labels(path)
         assert not more
         assert label.label == "smirk"
-        assert label.embedding == seen.embedding
-        assert label.aus == seen.aus
+        assert label.embedding == event.embedding
+        assert label.aus == event.aus
         store.delete_all()
         assert not read_labels(path)
 
@@ -69,20 +69,20 @@ def test_reclassified_event_keeps_original_prediction(tmp_path, make_event):
     path = tmp_path / "events.db"
     first, other = make_event(), make_event(2.0)
     provisional = replace(first, final=False)
-    anew = replace(provisional, probabilities={"smirk": 0.9, "frown": 0.1}, label="smirk", uncertain=True)
+    reclassified = replace(provisional, probabilities={"smirk": 0.9, "frown": 0.1}, label="smirk", uncertain=True)
     with Store(path) as store:
         session = store.start_session("camera", **SESSION)
         for event in (provisional, other):
             store.put(session, event)
-        store.replace_reclassifications([(session, anew), (session, other)])
+        store.replace_reclassifications([(session, reclassified), (session, other)])
         store.flush()
-        assert [event_fields(event) for event in read_events(path)] == [event_fields(anew), event_fields(other)]
-        said = {"probabilities": event_fields(first)["probabilities"], "label": "positive", "uncertain": False}
-        assert read_original_predictions(path, session) == {first.id: said}
-        store.put(session, first)  # the final word comes later, and was judged by then
+        assert [event_fields(event) for event in read_events(path)] == [event_fields(reclassified), event_fields(other)]
+        original = {"probabilities": event_fields(first)["probabilities"], "label": "positive", "uncertain": False}
+        assert read_original_predictions(path, session) == {first.id: original}
+        store.put(session, first)  # the final event comes later, classified by the head in use
         store.flush()
         assert not read_original_predictions(path, session)
-        store.replace_reclassifications([(session, anew)])
+        store.replace_reclassifications([(session, reclassified)])
         store.replace_reclassifications([])
     assert [event_fields(event) for event in read_events(path)] == [event_fields(first), event_fields(other)]
 

@@ -21,7 +21,7 @@ SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256":
 def wait_for(condition, *, deadline_s=20.0):
     end = time.monotonic() + deadline_s
     while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
     return value
 
@@ -111,9 +111,9 @@ except Exception as error:
 
 def test_full_disk_keeps_what_was_recorded(tmp_path):
     path = tmp_path / "events.db"
-    said = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, timeout=60)
-    assert said.stderr == ""
-    assert re.match(r"UserError The disk .* Everything recorded before is safe; \d+ changes are lost\.\n$", said.stdout)
+    done = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert re.match(r"UserError The disk .* Everything recorded before is safe; \d+ changes are lost\.\n$", done.stdout)
     stored = [int(event.id) for event in read_events(path)]
     assert stored
     assert stored == list(range(len(stored)))
@@ -152,36 +152,36 @@ def test_killed_process_leaves_its_events(tmp_path):
 
 
 def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
-    path, picture = tmp_path / "events.db", b"a picture of someone" * 99
+    path, image = tmp_path / "events.db", b"an image of someone" * 99
     today = datetime.now(UTC)
     with Store(path, keep_pictures=True) as store:
         session = store.start_session("camera", **SESSION)
         old, new, recorded = (
-            make_event(i, onset_wall=wall.isoformat(timespec="milliseconds"), apex_jpeg=picture, label=label)
+            make_event(i, onset_wall=wall.isoformat(timespec="milliseconds"), apex_jpeg=image, label=label)
             for i, (wall, label) in enumerate(
                 [(today + timedelta(hours=1), ""), (today + timedelta(hours=9), "b"), (today - timedelta(days=900), "")]
             )
         )
         for event in (old, new):
             store.put(session, event)
-        film = store.start_session("a recording of long ago", **SESSION)
-        store.put(film, recorded)
-        store.put_clip(session, old.id, b"film")
-        store.replace_reclassifications([(session, replace(old, label="anew"))])
+        recording = store.start_session("a recording of long ago", **SESSION)
+        store.put(recording, recorded)
+        store.put_clip(session, old.id, b"clip")
+        store.replace_reclassifications([(session, replace(old, label="smirk"))])
         store.purge_before(today - timedelta(hours=24))
         store.flush()
         assert len(list(read_events(path))) == 3
         store.purge_before(today + timedelta(hours=2))
         store.flush()
         assert [event.id for event in read_events(path)] == [new.id]
-        assert [s.id for s in read_sessions(path)] == [session, film]
+        assert [s.id for s in read_sessions(path)] == [session, recording]
         assert not read_clip(path, session, old.id)
         store.put(session, old)
         store.flush()
         assert not read_original_predictions(path, session)
         store.purge_before(today + timedelta(hours=10))
         store.flush()
-        assert not any(picture in file.read_bytes() for file in tmp_path.iterdir())
+        assert not any(image in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_number_of_a_purged_session_is_not_reused(tmp_path, make_event):
