@@ -10,10 +10,12 @@ demo: .venv/run.stamp
 
 test: .venv/test.stamp
 	scripts/debian_packages.sh
-	$(BIN)/python -m pytest
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
 
 lint: .venv/lint.stamp
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 docs: .venv/docs.stamp
