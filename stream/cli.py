@@ -1,6 +1,7 @@
 """The command line: `merau COMMAND`."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.run is None:
         parser.print_help()
         return 0
+    logging.basicConfig(format="merau: %(message)s")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         code: int = arguments.run(arguments)

@@ -131,7 +131,7 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
         UserError: There is no such file, it cannot be read or it is not a store.
     """
     if not path.is_file():
-        raise UserError("There is no store at {path}.", path=path)
+        raise UserError("There is no store at {path}.", path=str(path))
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_S)) as connection:
@@ -167,12 +167,12 @@ def _schema(connection: sqlite3.Connection) -> int:
 
 def _check_store(path: Path, connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise UserError("{path} is the database of another program: choose another file.", path=path)
+        raise UserError("{path} is the database of another program: choose another file.", path=str(path))
     if _schema(connection) > len(MIGRATIONS):
         raise UserError(
             "{path} was written by a newer merau (schema {schema}; this version reads up to {newest}): update "
             "merau-live or choose another file.",
-            path=path,
+            path=str(path),
             schema=_schema(connection),
             newest=len(MIGRATIONS),
         )
