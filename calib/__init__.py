@@ -1,0 +1,1 @@
+"""Offline calibration: probabilities, quantization, domain gauge."""

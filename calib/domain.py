@@ -1,7 +1,7 @@
-"""How far what a camera shows lies from what the recognizer was trained on: MMD between embeddings, and its chance.
+"""Domain gauge: how far the expressions of a camera are from the recognizer's training data.
 
-Maximum mean discrepancy after Gretton et al., A Kernel Two-Sample Test (2012): 0 for samples of one distribution, at
-most 2. MERAU compares data sets by it (eq. 15).
+Measured is the maximum mean discrepancy (MMD) between embeddings, and its p-value: Gretton et al., A Kernel Two-Sample
+Test (2012). It is 0 for samples of one distribution, and at most 2. MERAU compares data sets by it (equation 15).
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,19 @@ from safetensors.numpy import load as deserialize
 from merau.engine.bundle import DOMAIN, Bundle
 from merau.engine.errors import UserError
 
-MIN_SAMPLES = 10  # samples; of fewer nothing can be said
-MAX_SAMPLES = 300  # samples taken of either side
+MIN_SAMPLES = 10  # fewer give no usable estimate
+MAX_SAMPLES = 300  # of each set; more are drawn from at random
 
 
 @dataclass(frozen=True)
 class DomainDistance:
-    """`mmd2` between two sets of samples, and `p_value`: how often as large a gap comes about where there is none."""
+    """Distance between two sets of samples.
+
+    Attributes:
+        mmd2: Squared maximum mean discrepancy.
+        p_value: Probability of a distance as large between sets of one distribution.
+        samples: Number of samples in the first set.
+    """
 
     mmd2: float
     p_value: float
@@ -26,21 +32,34 @@ class DomainDistance:
 
 
 def domain_embeddings(bundle: Bundle) -> np.ndarray:
-    """Embeddings (M, d) float32 of the bundle's own domain: synthetic expressions. UserError where it has none."""
+    """Read the embeddings (M, d) float32 of the bundle's own domain, which are synthetic expressions.
+
+    Raises:
+        UserError: The bundle has none.
+    """
     if DOMAIN not in bundle.content:
-        raise UserError(f"Bundle {bundle.name} holds no samples of its domain: the gauge has nothing to compare with.")
+        raise UserError(f"Bundle {bundle.name} has no samples of its domain to compare with.")
     return deserialize(bundle.content[DOMAIN])["embedding"]
 
 
 def domain_distance(
     seen: np.ndarray, reference: np.ndarray, *, permutations: int = 200, seed: int = 0
 ) -> DomainDistance:
-    """Between embeddings `seen` (N, d) and `reference` (M, d); of more than 300 a random 300 are taken.
+    """Measure the distance between two sets of embeddings.
 
-    Raises UserError for fewer than 10 of either.
+    Args:
+        seen: (N, d).
+        reference: (M, d).
+        permutations: Number of random splits that the p-value is estimated from.
+        seed: Of the random draws.
+
+    Raises:
+        UserError: One of the sets has fewer than MIN_SAMPLES samples.
     """
     if min(len(seen), len(reference)) < MIN_SAMPLES:
-        raise UserError(f"The domain gauge needs {MIN_SAMPLES} samples, {min(len(seen), len(reference))} are there.")
+        raise UserError(
+            f"The domain gauge needs {MIN_SAMPLES} samples, but there are {min(len(seen), len(reference))}."
+        )
     rng = np.random.default_rng(seed)
     a, b = (rows[rng.permutation(len(rows))[:MAX_SAMPLES]].astype(np.float64) for rows in (seen, reference))
     kernel = gaussian_kernel(np.concatenate([a, b]))
@@ -51,7 +70,10 @@ def domain_distance(
 
 
 def gaussian_kernel(points: np.ndarray) -> np.ndarray:
-    """exp(-|x - y|^2 / (2 s^2)) of every pair of `points` (N, d): (N, N). The bandwidth s is their median distance."""
+    """Compute exp(-|x - y|^2 / (2 s^2)) for each pair of `points` (N, d): (N, N).
+
+    The bandwidth s is their median distance.
+    """
     squares = (points**2).sum(1)
     distance2 = np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0)
     median = np.median(distance2[np.triu_indices(len(points), 1)])
@@ -59,7 +81,10 @@ def gaussian_kernel(points: np.ndarray) -> np.ndarray:
 
 
 def mmd2(kernel: np.ndarray, first: np.ndarray) -> float:
-    """Unbiased MMD^2 (three terms) between the samples where `first` (N,) is true and the others; may be below 0."""
+    """Estimate the squared MMD between the samples where `first` (N,) is true and the others.
+
+    The estimate is unbiased (three terms), so that it may be negative.
+    """
     a, b = first.astype(float), (~first).astype(float)
     hollow = kernel - np.diag(np.diag(kernel))
     n, m = a.sum(), b.sum()

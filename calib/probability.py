@@ -1,6 +1,6 @@
-"""Making probabilities true: temperature scaling, reliability, and when to answer "uncertain".
+"""Calibration of probabilities: temperature, class bias, Platt scaling, reliability, threshold for "uncertain".
 
-Logits and probabilities are (N, C) float, labels (N,) integers. Fit on samples that took no part in training.
+Logits and probabilities are (N, C) float, labels (N,) integers. Fit on samples that were not used for training.
 """
 
 import numpy as np
@@ -8,14 +8,18 @@ import numpy as np
 from merau.engine.errors import UserError
 from merau.engine.heads import softmax
 
-SLOPE_SD, OFFSET_SD = 0.6, 1.0  # expected of a trunk's logits; the shipped ones ask for up to 1.5 and -1.5
+SLOPE_SD, OFFSET_SD = 0.6, 1.0  # of the prior; the shipped trunks need slopes up to 1.5 and offsets down to -1.5
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """The T > 0 for which softmax(logits / T) has the least negative log-likelihood (Guo et al. 2017).
+    """Fit the temperature T for which softmax(logits / T) has the least negative log-likelihood (Guo et al. 2017).
 
-    `weights` (N,) of the samples, all the same by default. Golden-section search over log T between 1/20 and
-    20; the likelihood has a single minimum there.
+    Golden-section search over log T, with T from 1/20 to 20; the likelihood has a single optimum there.
+
+    Args:
+        logits: (N, C).
+        labels: (N,).
+        weights: Of the samples, (N,). Default: equal.
     """
     rows = np.arange(len(labels))
 
@@ -32,8 +36,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray 
 def fit_bias_and_temperature(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """The b for the last class and the T for which softmax(add_class_bias(logits, b) / T) has the least negative
-    log-likelihood, each fit in turn; `weights` as in `fit_temperature`. b is looked for between -3 and 3.
+    """Fit a bias of the last class, from -3 to 3, and a temperature, each in turn, by maximum likelihood.
+
+    Args:
+        logits: (N, C).
+        labels: (N,).
+        weights: Of the samples, (N,). Default: equal.
+
+    Returns:
+        Bias b and temperature T of softmax(add_class_bias(logits, b) / T).
     """
     bias, temperature, rows = 0.0, 1.0, np.arange(len(labels))
     candidates = np.linspace(-3, 3, 121)
@@ -48,27 +59,31 @@ def fit_bias_and_temperature(
 
 
 def add_class_bias(logits: np.ndarray, bias: float) -> np.ndarray:
-    """`logits` (N, C) with `bias` added to the last class."""
+    """Add `bias` to the logits (N, C) of the last class."""
     return np.column_stack([logits[:, :-1], logits[:, -1] + bias])
 
 
 def fit_slope_and_offset(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """The a and b for which 1 / (1 + exp(-(a x + b))) is the probability of the `truth` (N,) of 0 and 1, given logits x
-    (N,): Platt scaling (Platt 1999). `weights` (N,) of the samples, of any sum.
+    """Fit slope a and offset b so that 1 / (1 + exp(-(a x + b))) is a probability: Platt scaling (Platt 1999).
 
-    The most probable ones where 1 and 0 are expected, give or take SLOPE_SD and OFFSET_SD: a few samples move them
-    little. Platt draws the targets in from 0 and 1 instead, and from a few samples makes unsure what is told well.
-    Newton's method from there; the likelihood has a single maximum.
+    The fit is the maximum a posteriori under a Gaussian prior with mean (1, 0) and standard deviations SLOPE_SD and
+    OFFSET_SD, so that few samples change little. Platt moves the targets away from 0 and 1 instead, which makes well
+    separated classes uncertain if samples are few. Newton's method, as the posterior has a single maximum.
+
+    Args:
+        logits: x, (N,).
+        truth: 0 or 1, (N,).
+        weights: Of the samples, (N,), with any sum.
     """
-    expected, pull = np.array([1.0, 0.0]), np.array([SLOPE_SD, OFFSET_SD]) ** -2.0
+    mean, precision = np.array([1.0, 0.0]), np.array([SLOPE_SD, OFFSET_SD]) ** -2.0
     counts = weights * (len(weights) / weights.sum())
     design = np.column_stack([logits, np.ones(len(logits))])
-    scaling = expected
+    scaling = mean
     for _ in range(50):
-        said = 1 / (1 + np.exp(-np.clip(design @ scaling, -30, 30)))
-        gradient = design.T @ (counts * (said - truth)) + pull * (scaling - expected)
-        bend = (design.T * (counts * said * (1 - said))) @ design + np.diag(pull)
-        step = np.linalg.solve(bend, gradient)
+        probability = 1 / (1 + np.exp(-np.clip(design @ scaling, -30, 30)))
+        gradient = design.T @ (counts * (probability - truth)) + precision * (scaling - mean)
+        hessian = (design.T * (counts * probability * (1 - probability))) @ design + np.diag(precision)
+        step = np.linalg.solve(hessian, gradient)
         scaling = scaling - step * min(1, 2 / np.abs(step).max())
         if np.abs(step).max() < 1e-6:
             break
@@ -78,44 +93,70 @@ def fit_slope_and_offset(logits: np.ndarray, truth: np.ndarray, weights: np.ndar
 def ambiguous_interval(
     probability: np.ndarray, truth: np.ndarray, *, missed: float, false: float
 ) -> tuple[float, float]:
-    """Between which values of a class's `probability` (N,) it is left open whether the class is there.
+    """Find the interval of a class's probability in which it is undecided whether the class is present.
 
-    Below the first lies at most a share `missed` of the samples of which it is the `truth` (N,) bool, above the second
-    at most a share `false` of the others. Raises UserError where either are lacking.
+    Args:
+        probability: Of the class, (N,).
+        truth: Whether the class is present, (N,) bool.
+        missed: Largest share of the samples with the class whose probability is below the interval.
+        false: Largest share of the other samples whose probability is above the interval.
+
+    Raises:
+        UserError: There are no samples with the class, or none without it.
     """
     if truth.all() or not truth.any():
-        raise UserError("When a class is surely there can only be told from samples with it and samples without.")
+        raise UserError("The interval needs samples with the class and samples without it.")
     low, high = sorted((np.quantile(probability[truth], missed), np.quantile(probability[~truth], 1 - false)))
     return float(low), float(high)
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equal-width confidence bins, weighted by their counts."""
+    """Compute the ECE: mean distance of confidence and accuracy over equal-width bins, weighted by their counts."""
     return binned_calibration_error(probabilities.max(1), probabilities.argmax(1) == labels, bins=bins)
 
 
 def binned_calibration_error(probability: np.ndarray, happened: np.ndarray, *, bins: int = 15) -> float:
-    """Mean gap between `probability` (N,) and how often it `happened` (N,) over equal-width bins, by their counts."""
-    said, seen, count = reliability(probability, happened, bins=bins)
-    return float((count * np.abs(said - seen)).sum() / count.sum())
+    """Compute the mean distance of probability and frequency over equal-width bins, weighted by their counts.
+
+    Args:
+        probability: Of an outcome, (N,).
+        happened: Whether it occurred, (N,).
+        bins: Number of bins.
+    """
+    mean, frequency, count = reliability(probability, happened, bins=bins)
+    return float((count * np.abs(mean - frequency)).sum() / count.sum())
 
 
 def reliability(
     probability: np.ndarray, happened: np.ndarray, *, bins: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each equal-width bin that holds any of `probability` (N,): its mean there, how often it `happened` (N,), and
-    how many samples that are.
+    """Compare probability and frequency in equal-width bins.
+
+    Args:
+        probability: Of an outcome, (N,).
+        happened: Whether it occurred, (N,).
+        bins: Number of bins.
+
+    Returns:
+        For each bin that is not empty: mean probability, frequency, and number of samples.
     """
     index = np.minimum((probability * bins).astype(int), bins - 1)
     count = np.bincount(index, minlength=bins)
-    held = count > 0
-    said, seen = (np.bincount(index, values, minlength=bins)[held] / count[held] for values in (probability, happened))
-    return said, seen, count[held]
+    filled = count > 0
+    sums = (np.bincount(index, values, minlength=bins)[filled] for values in (probability, happened))
+    mean, frequency = (total / count[filled] for total in sums)
+    return mean, frequency, count[filled]
 
 
 def reliability_svg(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray) -> str:
-    """The reliability diagram of bins (B,) as an SVG: a line for the accuracy at each confidence, on the diagonal where
-    confidence is true, and a bar for the share of the answers.
+    """Draw a reliability diagram as an SVG: a line for the accuracy and a bar for the share of the predictions.
+
+    Calibrated predictions lie on the diagonal.
+
+    Args:
+        confidence: Mean confidence of each bin, (B,).
+        accuracy: Of each bin, (B,).
+        share: Of all predictions, (B,).
     """
     side, edge = 300, 30
     low, far, span = side - edge, edge, side - 2 * edge
@@ -139,17 +180,24 @@ def reliability_svg(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndar
 def uncertain_threshold(
     probabilities: np.ndarray, labels: np.ndarray, *, risk: float = 0.10, weights: np.ndarray | None = None
 ) -> float:
-    """The lowest confidence at which to answer so that at most `risk` of the answers, by `weights` (N,), are wrong.
+    """Find the lowest confidence above which at most a share `risk` of the predictions is wrong.
 
-    Raises UserError where even the most confident answers are wrong more often than that.
+    Args:
+        probabilities: (N, C).
+        labels: (N,).
+        risk: Share of wrong predictions among those above the threshold.
+        weights: Of the samples, (N,). Default: equal.
+
+    Raises:
+        UserError: Even the most confident predictions are wrong more often.
     """
     if not 0 < risk < 1:
-        raise UserError(f"risk is {risk}: choose a share of wrong answers between 0 and 1.")
+        raise UserError(f"risk is {risk}: choose a share between 0 and 1.")
     order = np.argsort(-probabilities.max(1), kind="stable")
     confidence = probabilities.max(1)[order]
     weight = np.ones(len(labels)) if weights is None else weights[order]
     wrong = np.cumsum(weight * (probabilities.argmax(1) != labels)[order]) / np.cumsum(weight)
     fine = np.flatnonzero(wrong <= risk)
     if not len(fine):
-        raise UserError(f"No confidence keeps the error at {risk:.0%}: this model cannot answer at that risk.")
+        raise UserError(f"No confidence keeps the error below {risk:.0%}: choose a higher risk, or a better model.")
     return float(confidence[fine[-1]])

@@ -1,7 +1,7 @@
-"""FP32 ONNX -> INT8 or FP8 Q/DQ ONNX with calibrated ranges, and the gate that a quantised trunk must pass.
+"""Quantize a trunk: FP32 ONNX to INT8 or FP8 ONNX with Q/DQ pairs and calibrated ranges, under an accuracy gate.
 
-Symmetric scales, per output channel for weights and per tensor for what flows between layers, biases left alone: the
-form that TensorRT and ONNX Runtime both take. Needs the `onnx` package (extra `train`); nothing at run time does.
+Scales are symmetric, per output channel for weights and per tensor for activations; biases stay FP32. TensorRT and
+ONNX Runtime both take this form. Needs the package `onnx` (extra `train`), which is not needed to run a trunk.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,21 +17,26 @@ from onnx import helper, numpy_helper
 from merau.engine.errors import UserError
 from merau.engine.runtimes.batching import TrunkOutput
 from merau.engine.runtimes.onnx import OnnxTrunk, create_session
+from merau.engine.validation import check_range
 
 METHODS = ("minmax", "entropy", "percentile", "mse")
 OPERATORS = ("Conv", "Gemm", "MatMul")  # with constant weights
-LARGEST = {"int8": 127.0, "fp8": 448.0}  # of FP8 E4M3
+LARGEST = {"int8": 127.0, "fp8": 448.0}  # largest number of each format; FP8 is E4M3
 BINS = 2048
 PERCENTILE = 99.99
 
-Inputs = dict[str, np.ndarray]  # a batch by input name, float32
+Inputs = dict[str, np.ndarray]  # a batch, float32 arrays by input name
 Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # of embeddings (N, d) and Action Unit logits (N, A)
 
 
 @dataclass(frozen=True)
 class QuantizationError:
-    """What is left of a trunk's answers after rounding: mean cosine of the embeddings, `error` (`relative_error`), and
-    each score (before, after).
+    """How a trunk's outputs change by quantization.
+
+    Attributes:
+        cosine: Mean cosine of the embeddings before and after.
+        error: See `relative_error`.
+        scores: Each score before and after.
     """
 
     cosine: float
@@ -41,26 +46,34 @@ class QuantizationError:
 
 @dataclass(frozen=True)
 class AccuracyGate:
-    """What a quantised trunk must keep: mean cosine of embeddings with FP32's, and all but `max_drop` of each score
-    (0..1), such as UF1 or the AUC of the Action Units.
+    """Accuracy that a quantized trunk must keep.
+
+    Attributes:
+        min_cosine: Least mean cosine of its embeddings with those of FP32.
+        max_drop: Largest drop of a score (0..1), such as UF1 or the AUC of the Action Units.
     """
 
     min_cosine: float = 0.98
     max_drop: float = 0.005
 
     def __post_init__(self) -> None:
-        for name in ("min_cosine", "max_drop"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"Gate.{name} is {getattr(self, name)}: choose 0 to 1.")
+        check_range(self, "min_cosine", "max_drop", low=0, high=1)
 
     def passes(self, cost: QuantizationError) -> bool:
+        """Whether the change `cost` is within the limits."""
         kept = all(after >= before - self.max_drop for before, after in cost.scores.values())
         return kept and cost.cosine >= self.min_cosine
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer and the `relative_error` when this layer alone is quantised; `kept` in FP32 if too sensitive."""
+    """A layer of a trunk.
+
+    Attributes:
+        name: Its name in the graph.
+        error: The `relative_error` if this layer alone is quantized.
+        kept: Whether it stays FP32 because it is too sensitive.
+    """
 
     name: str
     error: float
@@ -69,7 +82,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Report:
-    """What quantising cost on held-out inputs, layer by layer and as a whole."""
+    """Result of a quantization, measured on held-out inputs.
+
+    Attributes:
+        precision: "int8" or "fp8".
+        method: How ranges were calibrated.
+        layers: Each layer alone.
+        cost: The whole trunk.
+    """
 
     precision: str
     method: str
@@ -78,12 +98,13 @@ class Report:
 
     @property
     def document(self) -> dict[str, Any]:
+        """The report as JSON."""
         return asdict(self)
 
 
 def quantize(
     fp32: Path,
-    quantised: Path,
+    quantized: Path,
     inputs: Sequence[Inputs],
     *,
     method: str = "minmax",
@@ -92,10 +113,22 @@ def quantize(
     score: Score | None = None,
     limits: AccuracyGate | None = None,
 ) -> Report:
-    """Write `quantised`. Ranges come from the batches `inputs`; on `held_out` (default: the last of them) each layer is
-    quantised alone, and the most sensitive ones stay in FP32 until the gate `limits` is passed.
+    """Quantize a trunk and write it to `quantized`.
 
-    `score` rates the answers to `held_out`, the higher the better. Raises UserError where the gate cannot be passed.
+    Each layer is first quantized alone; the most sensitive layers stay FP32 until the trunk passes the gate.
+
+    Args:
+        fp32: The trunk, an ONNX file.
+        quantized: The file to write.
+        inputs: Batches from which ranges are calibrated.
+        method: "minmax", "entropy", "percentile" or "mse"; see `calibrate_ranges`.
+        precision: "int8" or "fp8".
+        held_out: Batch on which accuracy is measured. Default: the last of `inputs`.
+        score: Rates outputs for `held_out`; higher is better.
+        limits: The gate.
+
+    Raises:
+        UserError: The gate cannot be passed, or method or precision are unknown.
     """
     if precision not in LARGEST:
         raise UserError(f"Precision is {precision!r}: choose one of {', '.join(LARGEST)}.")
@@ -114,7 +147,7 @@ def quantize(
         candidate = insert_qdq(model, ranges, chosen, precision)
         paid = quantization_error(exact, run_trunk(candidate, held_out, precision), score)
         if limits.passes(paid):
-            quantised.write_bytes(candidate.SerializeToString())
+            quantized.write_bytes(candidate.SerializeToString())
             layers = tuple(Layer(layer.name, layer.error, layer.name not in chosen) for layer in alone)
             return Report(precision, method, layers, paid)
     raise UserError(
@@ -124,40 +157,40 @@ def quantize(
 
 
 def quantization_error(exact: TrunkOutput, rounded: TrunkOutput, score: Score | None = None) -> QuantizationError:
-    """Of answering `rounded` instead of `exact`."""
+    """Compare the outputs `rounded` of a quantized trunk with the `exact` ones."""
     before, after = (score(*each) if score else {} for each in (exact, rounded))
     scores = {name: (before[name], after[name]) for name in before}
     return QuantizationError(cosine(exact[0], rounded[0]), relative_error(exact, rounded), scores)
 
 
 def relative_error(exact: TrunkOutput, rounded: TrunkOutput) -> float:
-    """Length of the difference over that of the exact answer: of embeddings or Action Units, whichever is worse."""
+    """Relative length of the difference, of embeddings or Action Unit logits, whichever is larger."""
     pairs = zip(exact, rounded, strict=True)
     return max(float(np.linalg.norm(b - a) / max(float(np.linalg.norm(a)), 1e-12)) for a, b in pairs)
 
 
 def cosine(exact: np.ndarray, rounded: np.ndarray) -> float:
-    """Mean cosine between the rows of two (N, d) arrays."""
+    """Average the cosine between the rows of two (N, d) arrays."""
     norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1)
     return float(((exact * rounded).sum(1) / np.maximum(norms, 1e-12)).mean())
 
 
 def run_trunk(model: onnx.ModelProto, inputs: Inputs, precision: str = "fp32") -> TrunkOutput:
-    """Embeddings (N, d) and Action Unit logits (N, A)."""
+    """Run a trunk: embeddings (N, d) and Action Unit logits (N, A)."""
     return OnnxTrunk(model.SerializeToString(), allow_fusions=precision != "fp8").embed(**inputs)
 
 
 def quantizable_layers(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The layers with constant weights."""
+    """List the layers with constant weights."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return [node for node in model.graph.node if node.op_type in OPERATORS and node.input[1] in constants]
 
 
 def calibrate_ranges(model: onnx.ModelProto, inputs: Sequence[Inputs], method: str, precision: str) -> dict[str, float]:
-    """The largest magnitude to be represented, for each tensor that enters or leaves a layer.
+    """Find the largest magnitude to represent, for each tensor that enters or leaves a layer.
 
-    "minmax" takes the largest seen, "percentile" the 99.99th, "mse" the one with the least squared rounding error,
-    "entropy" the one whose rounded histogram diverges least (Kullback and Leibler; Migacz 2017).
+    "minmax" takes the maximum, "percentile" the 99.99th percentile, "mse" the limit with the least squared rounding
+    error, and "entropy" the limit whose rounded histogram has the least Kullback-Leibler divergence (Migacz 2017).
     """
     names = sorted({name for node in quantizable_layers(model) for name in (node.input[0], node.output[0])})
     probed = onnx.ModelProto.FromString(model.SerializeToString())
@@ -184,7 +217,7 @@ def calibrate_ranges(model: onnx.ModelProto, inputs: Sequence[Inputs], method: s
 
 
 def best_limit(counts: np.ndarray, method: str, precision: str) -> float:
-    """Where to cut a histogram (BINS,) of magnitudes, as a share of its range."""
+    """Find where to cut off a histogram (BINS,) of magnitudes, as a share of its range."""
     if method == "percentile":
         return (int(np.searchsorted(np.cumsum(counts), PERCENTILE / 100 * counts.sum())) + 1) / BINS
     limits = np.arange(BINS // 16, BINS + 1, BINS // 128) / BINS
@@ -194,13 +227,14 @@ def best_limit(counts: np.ndarray, method: str, precision: str) -> float:
 
 
 def squared_error(counts: np.ndarray, middles: np.ndarray, limit: float, precision: str) -> float:
+    """Compute the squared rounding error of a histogram with this limit."""
     return float((counts * (middles - round_to(middles, limit, precision)) ** 2).sum())
 
 
 def divergence(counts: np.ndarray, middles: np.ndarray, limit: float, precision: str) -> float:
-    """Of the histogram, its tail gathered at the limit, from what is left of it after rounding."""
+    """Compute the divergence of a rounded histogram from the exact one, whose tail is added at the limit."""
     inside = middles <= limit
-    counts = np.concatenate([[0], counts[1:]])  # zeros, which ReLU gives in any number, are kept exactly by any limit
+    counts = np.concatenate([[0], counts[1:]])  # every limit keeps zeros exact, of which ReLU makes many
     wanted = counts[inside]
     wanted[-1] += counts[~inside].sum()
     _, level = np.unique(round_to(middles[inside], limit, precision), return_inverse=True)
@@ -211,14 +245,14 @@ def divergence(counts: np.ndarray, middles: np.ndarray, limit: float, precision:
 
 
 def round_to(values: np.ndarray, limit: float, precision: str) -> np.ndarray:
-    """What is left of `values` (N,), at least 0, when `limit` becomes the largest number."""
+    """Round `values` (N,), which are not negative, with `limit` as the largest number."""
     scaled = np.minimum(values / limit, 1) * LARGEST[precision]
     whole = np.round(scaled) if precision == "int8" else scaled.astype(ml_dtypes.float8_e4m3fn).astype(float)
     return whole * limit / LARGEST[precision]
 
 
 def insert_qdq(model: onnx.ModelProto, ranges: dict[str, float], layers: set[str], precision: str) -> onnx.ModelProto:
-    """A copy of `model` in which the named layers work on quantised inputs and weights and give quantised outputs."""
+    """Copy `model` with quantized inputs, weights and outputs of the named layers."""
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     writer = _Writer(copy.graph, ranges, precision)
     outputs = {output.name for output in copy.graph.output}
@@ -236,7 +270,7 @@ def insert_qdq(model: onnx.ModelProto, ranges: dict[str, float], layers: set[str
 
 
 class _Writer:
-    """Puts Q/DQ pairs into a graph whose nodes are written anew, in order, to `nodes`."""
+    """Adds Q/DQ pairs to a graph, whose new nodes are collected in order in `nodes`."""
 
     def __init__(self, graph: onnx.GraphProto, ranges: dict[str, float], precision: str) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -246,19 +280,19 @@ class _Writer:
         self._rounded: dict[str, str] = {}  # tensor -> its name after Q/DQ
 
     def rounded(self, tensor: str) -> str:
-        """The name of `tensor` after Q/DQ, which is written once."""
+        """Return the name of `tensor` after its Q/DQ pair, which is added once."""
         if tensor not in self._rounded:
             self._pair(tensor, tensor, f"{tensor}_rounded")
         return self._rounded[tensor]
 
     def round_output(self, node: onnx.NodeProto) -> None:
-        """Whoever reads the output of `node` reads it rounded."""
+        """Add a Q/DQ pair to the output of `node`, for all its readers."""
         tensor, node.output[0] = node.output[0], f"{node.output[0]}_exact"
         self._pair(tensor, node.output[0], tensor)
         self._rounded[tensor] = tensor
 
     def weights(self, node: onnx.NodeProto) -> str:
-        """The constant weights of `node`, stored quantised, one scale to an output channel."""
+        """Store the weights of `node` quantized, with one scale for each output channel."""
         stored = self._constants[node.input[1]]
         name = f"{stored.name}_rounded"
         if name in self._rounded:
@@ -286,7 +320,7 @@ class _Writer:
         self._rounded[tensor] = target
 
     def _scale(self, name: str, scale: np.ndarray | np.float32) -> list[str]:
-        """A scale and its zero point, which is 0 and tells the type."""
+        """Add a scale and its zero point, which is 0 and defines the type."""
         scale = np.asarray(scale, np.float32)
         zero = np.zeros(scale.shape, self._dtype)
         pairs = {f"{name}_scale": scale, f"{name}_zero": zero}
@@ -295,7 +329,7 @@ class _Writer:
 
 
 def sensitivity_svg(report: Report) -> str:
-    """The error of each layer alone, on a logarithmic scale, as an SVG."""
+    """Draw the error of each layer alone, on a logarithmic scale, as an SVG."""
     row, left, width = 22, 230, 360
     floor = 1e-4
     lines = []
@@ -307,7 +341,7 @@ def sensitivity_svg(report: Report) -> str:
             f'<rect x="{left}" y="{y}" width="{max(length, 1):.1f}" height="15" fill="{colour}"/>'
             f'<text x="{left + length + 6:.1f}" y="{y + 12}">{layer.error:.1e}{note}</text>'
         )
-    title = f"{report.precision.upper()}, {report.method}: relative error of the answers, each layer quantised alone"
+    title = f"{report.precision.upper()}, {report.method}: relative error of the outputs, each layer quantized alone"
     total = f"all together: {report.cost.error:.1e}; cosine of the embedding {report.cost.cosine:.4f}"
     height = 40 + row * len(report.layers) + 30
     return (

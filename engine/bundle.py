@@ -1,13 +1,13 @@
-"""The one format a recognizer ships in: a folder or zip of plain data, never code.
+"""The format of a recognizer: a folder or zip of data, without code.
 
-    model.json         what it was made for, what it answers, how it was trained and what it scored; sha256 of each file
-    trunk.fp32.onnx    flow (and apex picture) -> embedding, Action Unit logits
-    trunk.int8.onnx    the same, quantised
-    head.safetensors   embedding -> classes
-    domain.safetensors embeddings of samples like those trained on, for the domain gauge; may be absent
-    trunk.fp8.onnx     the trunk in FP8, for GPUs; may be absent
+    model.json          input, classes, training data and scores, and the sha256 of each file
+    trunk.fp32.onnx     flow (and apex image) -> embedding, Action Unit logits
+    trunk.int8.onnx     the same, quantized
+    head.safetensors    embedding -> classes
+    domain.safetensors  embeddings of samples like the training data, for the domain gauge; optional
+    trunk.fp8.onnx      the trunk in FP8, for GPUs; optional
 
-`model.json` is the card a program reads, CARD.md beside it the one a person reads.
+`model.json` is the card for programs, CARD.md beside it the one for people.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from typing import Any
 
 from merau.engine.errors import UserError
 
-SHIPPED = Path(__file__).with_name("bundles")  # default, farneback (its twin for the flow on a GPU), source
+SHIPPED = Path(__file__).with_name("bundles")  # default, farneback (for flow on a GPU), source
 FORMAT = 1
 FIELDS = ("format", "name", "input", "classes", "aus", "calibration", "trained_on", "scores", "sha256")
 TRUNKS = {"fp32": "trunk.fp32.onnx", "int8": "trunk.int8.onnx"}
@@ -31,8 +31,13 @@ EXTRA_TRUNKS = {"fp8": "trunk.fp8.onnx"}
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files are present and undamaged. `card` is model.json, `content` the bytes of each file it lists,
-    `sha256` one hash over all of them.
+    """A bundle whose files are complete and undamaged.
+
+    Attributes:
+        name: Its name in the card.
+        card: Content of model.json.
+        content: Bytes of each file that the card lists, by file name.
+        sha256: Hash of model.json, which covers all files.
     """
 
     name: str
@@ -42,21 +47,25 @@ class Bundle:
 
 
 def load(path: Path | None = None) -> Bundle:
-    """Read the bundle at `path`, a folder or a zip; without a path, the one that ships with the package.
+    """Read a bundle.
 
-    Raises UserError where it is missing, foreign, of another format version, incomplete or damaged.
+    Args:
+        path: A folder or zip. Default: the shipped bundle "default".
+
+    Raises:
+        UserError: The bundle is missing, incomplete, damaged, or of another format.
     """
     root, where = open_root(path)
     try:
         raw = (root / "model.json").read_bytes()
         card = json.loads(raw)
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{where} is no recognizer bundle: its model.json cannot be read ({error}).") from error
+        raise UserError(f"{where} is not a recognizer bundle: its model.json cannot be read ({error}).") from error
     missing = [name for name in FIELDS if name not in card] if isinstance(card, dict) else list(FIELDS)
     if missing:
-        raise UserError(f"{where} is no recognizer bundle: its model.json lacks {', '.join(missing)}.")
+        raise UserError(f"{where} is not a recognizer bundle: its model.json lacks {', '.join(missing)}.")
     if card["format"] != FORMAT:
-        raise UserError(f"{where} has bundle format {card['format']}, this version reads format {FORMAT}.")
+        raise UserError(f"{where} has bundle format {card['format']}; this version reads format {FORMAT}.")
     absent = {HEAD, *TRUNKS.values()} - set(card["sha256"])
     if absent:
         raise UserError(f"{where} is incomplete: its model.json lists no {', '.join(sorted(absent))}.")
@@ -78,13 +87,13 @@ def shipped_names() -> list[str]:
 
 
 def find_shipped(sha256: str) -> Path | None:
-    """The folder of the bundle that ships with the package and has this `sha256`; None where there is none."""
+    """Return the folder of the shipped bundle with this sha256; None if there is none."""
     cards = SHIPPED.glob("*/model.json")
     return next((card.parent for card in cards if hashlib.sha256(card.read_bytes()).hexdigest() == sha256), None)
 
 
 def open_root(path: Path | None) -> tuple[Traversable, str]:
-    """The folder inside which model.json lies, and what to call the bundle in a message."""
+    """Return the folder that contains model.json, and the bundle's name for messages."""
     if path is None:
         return SHIPPED / "default", "The default bundle"
     if path.is_dir():
@@ -92,12 +101,12 @@ def open_root(path: Path | None) -> tuple[Traversable, str]:
     if not path.exists():
         raise UserError(f"There is no bundle at {path}.")
     if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is no recognizer bundle: expected a folder or a zip file.")
+        raise UserError(f"{path} is not a recognizer bundle: expected a folder or a zip file.")
     return zipfile.Path(path), str(path)
 
 
 def read_checked(root: Traversable, name: str, digest: str, where: str) -> bytes:
-    """The bytes of file `name`, after comparing their sha256 with `digest`."""
+    """Read the file `name` and compare its sha256 with `digest`."""
     try:
         data = (root / name).read_bytes()
     except (OSError, KeyError, zipfile.BadZipFile) as error:
@@ -108,8 +117,10 @@ def read_checked(root: Traversable, name: str, digest: str, where: str) -> bytes
 
 
 def check_input(bundle: Bundle, given_input: dict[str, Any]) -> None:
-    """Raise UserError listing every point in which `bundle` was made for another input than `given_input`, nested
-    like the card's "input".
+    """Check that `bundle` was made for this input, which is nested like the card's "input".
+
+    Raises:
+        UserError: It was made for another input; the message lists every difference.
     """
     wanted, given = flatten(bundle.card["input"]), flatten(given_input)
     names = sorted(wanted.keys() | given.keys())
@@ -123,7 +134,7 @@ def check_input(bundle: Bundle, given_input: dict[str, Any]) -> None:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}"""
+    """Flatten nested dictionaries: {"a": {"b": 1}} becomes {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -131,7 +142,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def save(folder: Path, card: dict[str, Any]) -> None:
-    """Write model.json into `folder`, where the other files already lie; adds format and hashes to `card`."""
+    """Write model.json into `folder`, which has the other files already; adds format and hashes to `card`."""
     extra = [name for name in (DOMAIN, *EXTRA_TRUNKS.values()) if (folder / name).exists()]
     names = [HEAD, *TRUNKS.values(), *extra]
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}

@@ -1,34 +1,37 @@
-"""What was built once and can be built again, in the user's cache folder. A damaged file reads as none."""
+"""Files in the user's cache folder, which can be built again. A damaged file counts as missing."""
 
 import hashlib
 import os
 import secrets
 from pathlib import Path
 
+import platformdirs
+
 from merau.engine.errors import UserError
 
-DIGEST = hashlib.sha256().digest_size
+DIGEST_BYTES = hashlib.sha256().digest_size  # at the end of each file
 
 
 def folder() -> Path:
-    """$XDG_CACHE_HOME/merau-live, by default ~/.cache/merau-live; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "merau-live"
+    """Return the cache folder, ~/.cache/merau-live on Linux; it need not exist."""
+    return platformdirs.user_cache_path("merau-live")
 
 
 def read(path: Path) -> bytes | None:
-    """What `write` put there; None where there is nothing, or not all of it."""
+    """Read what `write` stored; None if it is missing or damaged."""
     try:
         stored = path.read_bytes()
     except OSError:
         return None
-    data = stored[:-DIGEST]
-    return data if stored[-DIGEST:] == hashlib.sha256(data).digest() else None
+    data = stored[:-DIGEST_BYTES]
+    return data if stored[-DIGEST_BYTES:] == hashlib.sha256(data).digest() else None
 
 
 def write(path: Path, data: bytes) -> None:
-    """`data` and its sha256, in one step: whoever reads meanwhile sees the old file or the new one, never a part.
+    """Store `data` with its sha256, atomically: a concurrent reader sees the old file or the new one.
 
-    Raises UserError where that cannot be.
+    Raises:
+        UserError: The file cannot be written.
     """
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:

@@ -1,8 +1,8 @@
-"""Face detector and 468-point face mesh on LiteRT: pictures in, boxes and landmarks out, no memory from frame to frame.
+"""Face detector and 468-point face mesh on LiteRT: images in, boxes and landmarks out, without state between frames.
 
 Detector: Bazarevsky et al., BlazeFace, 2019 (arXiv:1907.05047). Mesh: Kartynnik et al., Real-time Facial Surface
-Geometry from Monocular Video on Mobile GPUs, 2019 (arXiv:1907.06724). The nets are package data in `engine/nets`
-(see NOTICE); `scripts/fetch_face_nets.py` puts them there.
+Geometry from Monocular Video on Mobile GPUs, 2019 (arXiv:1907.06724). The nets are in `engine/nets` (see NOTICE);
+`scripts/fetch_face_nets.py` downloads them.
 """
 
 import math
@@ -21,7 +21,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from merau.engine.crop import warp
 
-# Points of the mesh, named from the person's own side.
+# Points of the mesh; left and right are the person's own.
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
 NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
 
@@ -32,10 +32,13 @@ DETECTION_IOU = 0.3
 
 @dataclass(frozen=True)
 class Detection:
-    """A face as the detector sees it, in frame px.
+    """A detected face, in px of the frame.
 
-    box: (4,) float32 x0, y0, x1, y1. keypoints: (K, 2) float32, the person's right eye, left eye, nose tip, and what
-    the detector has besides: ours has six, the mouth and both ears too. score: 0..1.
+    Attributes:
+        box: (4,) float32: x0, y0, x1, y1.
+        keypoints: (K, 2) float32: the person's right eye, left eye, nose tip, and further points of the detector; ours
+            adds the mouth and both ears.
+        score: 0 to 1.
     """
 
     box: np.ndarray
@@ -45,9 +48,11 @@ class Detection:
 
 @dataclass(frozen=True)
 class Mesh:
-    """landmarks: (468, 3) float32 frame px, z on the same scale (smaller is nearer).
+    """The mesh of a face.
 
-    logit: the net's own measure that this is a face: below 0 none, 16 to 36 a whole face in view, less behind a hand.
+    Attributes:
+        landmarks: (468, 3) float32 px of the frame; z has the same scale and is smaller for nearer points.
+        logit: The net's confidence in a face: negative for none, 16 to 36 for a face in full view, lower behind a hand.
     """
 
     landmarks: np.ndarray
@@ -55,13 +60,13 @@ class Mesh:
 
     @property
     def presence(self) -> float:
-        """The logit as a probability, 0..1."""
+        """The logit as a probability, 0 to 1."""
         return float(1 / (1 + np.exp(-self.logit)))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A detector's net file, input side, and anchor grids as (stride px, anchors per cell)."""
+    """A detector's net file, input side, and anchor grids as (stride in px, anchors per cell)."""
 
     net: str
     side_px: int
@@ -75,27 +80,29 @@ LAYOUTS = {
 
 
 class FaceNets:
-    """The two nets, loaded once. Not for two threads at the same time: give each thread its own.
+    """The detector and the mesh net. Not thread-safe: give each thread its own.
 
-    detector: "short" for faces within about 2 m of the camera, "wide" for smaller ones at 3.5 times the cost.
+    Args:
+        detector: "short" for faces within about 2 m of the camera, "wide" for smaller ones at 3.5 times the cost.
+        threads: Number of threads of each net.
     """
 
-    def __init__(self, detector: Literal["short", "wide"] = "short", threads: int = 1):
+    def __init__(self, detector: Literal["short", "wide"] = "short", threads: int = 1) -> None:
         self._threads = threads
         self._layout = LAYOUTS[detector]
         self._anchors = anchors(self._layout)
         self._mesh = _Net("face_landmark.tflite", threads)
 
     @cached_property
-    def _detector(self) -> "_Net":  # on first use: who brings detections of his own does not need it
+    def _detector(self) -> "_Net":  # loaded on first use: not needed with another detector
         return _Net(self._layout.net, self._threads)
 
     def detect(self, bgr: np.ndarray) -> list[Detection]:
-        """All faces in a (H, W, 3) uint8 picture, best first."""
+        """Find all faces in an image (H, W, 3) uint8, best first."""
         side = self._layout.side_px
         square, scale, corner = letterbox(bgr, side)
         raw, logits = self._detector(cv2.cvtColor(square, cv2.COLOR_BGR2RGB) * np.float32(2 / 255) - np.float32(1))
-        likely = np.flatnonzero(logits.ravel() > 0)  # a score of 0.5
+        likely = np.flatnonzero(logits.ravel() > 0)  # that is, a score above 0.5
         if not len(likely):
             return []
         scores = 1 / (1 + np.exp(-logits.ravel()[likely]))
@@ -109,7 +116,7 @@ class FaceNets:
         ]
 
     def mesh(self, bgr: np.ndarray, at: Detection | np.ndarray) -> Mesh:
-        """The mesh of the face at a detection, or where (468, 3) landmarks of the frame before left it."""
+        """Compute the mesh of the face at a detection, or at the landmarks (468, 3) of the previous frame."""
         to_frame = mesh_square(at)
         square = warp(bgr, to_frame, (MESH_SIDE_PX, MESH_SIDE_PX), border=cv2.BORDER_CONSTANT)
         raw, logit = self._mesh(cv2.cvtColor(square, cv2.COLOR_BGR2RGB) * np.float32(1 / 255))
@@ -122,9 +129,10 @@ class FaceNets:
 
 
 def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
-    """(2, 3) float64, mesh input px -> frame px: the square round the face that the mesh net looks at.
+    """Return the input square of the mesh net: the map (2, 3) float64 from its px to those of the frame.
 
-    Upright along the line between the eyes, centred on the face's box, its side MESH_BOX_SCALE times the longer one.
+    The square is upright along the line between the eyes and centred on the face's box; its side is MESH_BOX_SCALE
+    times the box's longer side.
     """
     if isinstance(at, Detection):
         right, left = at.keypoints[:2].astype(np.float64)
@@ -141,7 +149,7 @@ def mesh_square(at: Detection | np.ndarray) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _upright_box(landmarks):  # type: ignore[no-untyped-def]
-    """Centre x and y, longer side, and the unit vector along the eyes: of the upright box of (468, 3) landmarks."""
+    """Return the upright box of landmarks (468, 3): centre x and y, longer side, and unit vector along the eyes."""
     a = np.float64(landmarks[LEFT_EYE_OUTER, 0]) - np.float64(landmarks[RIGHT_EYE_OUTER, 0])
     b = np.float64(landmarks[LEFT_EYE_OUTER, 1]) - np.float64(landmarks[RIGHT_EYE_OUTER, 1])
     length = np.hypot(a, b)
@@ -156,11 +164,11 @@ def _upright_box(landmarks):  # type: ignore[no-untyped-def]
 
 
 def head_axes(landmarks: np.ndarray) -> np.ndarray:
-    """(3, 3) float64, the head's axes as unit rows in the picture's (x right, y down, z away): across the face from the
-    person's right eye to the left, down it, and into the head.
+    """Return the head's axes (3, 3) float64 as unit rows in image coordinates (x right, y down, z away).
 
-    From the outer eye corners, the top of the forehead and the chin, which expressions move little but for the jaw.
-    `landmarks @ head_axes(landmarks).T` are in the face's own coordinates, free of pose.
+    The axes point from the person's right eye to the left one, down the face, and into the head. They follow from the
+    outer eye corners, the top of the forehead and the chin, which expressions hardly move, except for the jaw.
+    `landmarks @ head_axes(landmarks).T` gives the landmarks in the face's own coordinates, free of pose.
     """
     right, left, forehead, chin = landmarks[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER, FOREHEAD, CHIN]].astype(np.float64)
     across = left - right
@@ -171,13 +179,13 @@ def head_axes(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """np.cross of two (3,) vectors, ten times faster."""
+    """Compute np.cross of two vectors (3,), ten times faster."""
     (x, y, z), (u, v, w) = one.tolist(), other.tolist()
     return np.array([y * w - z * v, z * u - x * w, x * v - y * u])
 
 
 def letterbox(bgr: np.ndarray, side_px: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """The picture shrunk into the middle of a black square; its scale and (2,) upper left corner there."""
+    """Shrink an image into the middle of a black square; returns the square, the scale and the corner (2,)."""
     height, width = bgr.shape[:2]
     scale = side_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -188,7 +196,7 @@ def letterbox(bgr: np.ndarray, side_px: int) -> tuple[np.ndarray, float, np.ndar
 
 
 def anchors(layout: Layout) -> np.ndarray:
-    """(N, 2) float32, centres of the detector's anchors in its input px."""
+    """Return the centres (N, 2) float32 of the detector's anchors in px of its input."""
     grids = []
     for stride, per_cell in layout.grids:
         line = (np.arange(layout.side_px // stride, dtype=np.float32) + 0.5) * stride
@@ -198,9 +206,14 @@ def anchors(layout: Layout) -> np.ndarray:
 
 
 def weighted_suppression(points: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Overlapping candidates blended by their scores (BlazeFace, section 4.3: steadier than keeping the best one).
+    """Blend overlapping detections by their scores, which is steadier than the best one (BlazeFace, section 4.3).
 
-    points: (N, 8, 2), the box's two corners first. Returns per face (8, 2) float32 and its best score, best first.
+    Args:
+        points: (N, 8, 2), the two corners of the box first.
+        scores: (N,).
+
+    Returns:
+        For each face its points (8, 2) float32 and best score, best first.
     """
     faces = []
     order = np.argsort(-scores)
@@ -214,25 +227,25 @@ def weighted_suppression(points: np.ndarray, scores: np.ndarray) -> list[tuple[n
 
 
 def box_iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(N,) intersection over union of one (4,) box with (N, 4) boxes, x0, y0, x1, y1."""
+    """Compute the intersection over union (N,) of a box (4,) with boxes (N, 4), all x0, y0, x1, y1."""
     shared = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     intersection = shared.clip(min=0).prod(axis=1)
     return intersection / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - intersection)
 
 
 class _Net:
-    """One LiteRT net with one input picture: call it with (H, W, 3) float32, get its outputs."""
+    """A LiteRT net: call it with an image (H, W, 3) float32 to get its outputs."""
 
-    def __init__(self, name: str, threads: int):
+    def __init__(self, name: str, threads: int) -> None:
         net = (files("merau.engine") / "nets" / name).read_bytes()
-        with _silent_stderr():  # LiteRT greets there, below Python, and has no switch for it
+        with _silent_stderr():  # LiteRT writes a greeting there, which cannot be switched off
             self._interpreter = Interpreter(model_content=net, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
 
-    def __call__(self, picture: np.ndarray) -> Sequence[np.ndarray]:
-        self._interpreter.set_tensor(self._input, picture[None])
+    def __call__(self, image: np.ndarray) -> Sequence[np.ndarray]:
+        self._interpreter.set_tensor(self._input, image[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
@@ -241,7 +254,7 @@ class _Net:
 def _silent_stderr() -> Iterator[None]:
     try:
         kept = os.dup(2)
-    except OSError:  # nobody is listening
+    except OSError:  # stderr is closed
         yield
         return
     with open(os.devnull, "wb") as nowhere:

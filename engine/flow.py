@@ -1,6 +1,7 @@
-"""Dense optical flow between two crops, the removal of head motion from it, and strain.
+"""Dense optical flow between two crops, removal of head motion, and optical strain.
 
-Flow is (2, H, W) float32 in pixels from onset to apex: `flow[0]` is u (+ right), `flow[1]` is v (+ down).
+Flow is (2, H, W) float32 in pixels from onset to apex: `flow[0]` is u (positive to the right), `flow[1]` is v
+(positive downwards).
 """
 
 import threading
@@ -19,19 +20,25 @@ if TYPE_CHECKING:
     from merau.engine.cuda.farneback import Farneback
 
 METHODS = ("dis", "farneback")
-CELL_PX = 4  # the head-motion fit samples the flow on this grid
+CELL_PX = 4  # grid on which the fit of the head motion samples the flow
 DEPTH_FILE = Path(__file__).with_name("face_depth.npy")  # (45, 42) float32 over the full crop
 DEPTH_CELL_PX = 4
 
-_of_this_thread = threading.local()  # cv2.DISOpticalFlow keeps buffers and must not be shared between threads
+_thread_local = threading.local()  # cv2.DISOpticalFlow keeps buffers, so that each thread needs its own
 
 
 def flow(onset: np.ndarray, apex: np.ndarray, *, method: str = "dis") -> np.ndarray:
-    """Flow (2, H, W) float32, pixels, from `onset` to `apex`, both (H, W) uint8.
+    """Compute the flow (2, H, W) float32 px from `onset` to `apex`, both (H, W) uint8.
 
-    "dis" is Kroeger et al. 2016, medium preset ("fast" halves small motions); "farneback" is Farneback 2003 with the
-    parameters MERAU's authors use; "cuda" is the same on the GPU, and raises engine.errors.DeviceError where there is
-    none.
+    Args:
+        onset: Grey image.
+        apex: Grey image.
+        method: "dis": Kroeger et al. 2016 with the medium preset, as "fast" halves small motions. "farneback":
+            Farneback 2003 with the parameters of MERAU's authors. "cuda": the same on a GPU.
+
+    Raises:
+        UserError: The method is unknown.
+        DeviceError: The method is "cuda" and no GPU can be used.
     """
     if method == "cuda":
         return _cuda(*onset.shape)(onset[None], apex[None])[0]
@@ -48,59 +55,75 @@ def _cuda(height: int, width: int) -> "Farneback":
     from merau.engine.cuda.device import device
     from merau.engine.cuda.farneback import Farneback
 
-    solvers, size = _of_this_thread.__dict__, f"cuda {height} x {width}"
+    solvers, size = _thread_local.__dict__, f"cuda {height} x {width}"
     if size not in solvers:
         solvers[size] = Farneback(device(), 1, height, width)
     return solvers[size]
 
 
 def _dis() -> cv2.DISOpticalFlow:
-    if not hasattr(_of_this_thread, "dis"):
-        _of_this_thread.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return _of_this_thread.dis
+    if not hasattr(_thread_local, "dis"):
+        _thread_local.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return _thread_local.dis
 
 
 def pair_flow(onset: np.ndarray, apex: np.ndarray, *, spec: CropSpec, method: str = "dis") -> np.ndarray:
-    """Facial flow (2, size_px, size_px) float32 of two full crops (H, W) uint8: head motion removed, border cut off."""
+    """Compute the flow (2, size_px, size_px) of two full crops (H, W) uint8, without head motion and border."""
     facial = remove_global_motion(flow(onset, apex, method=method), texture(onset), spec=spec)
     return np.ascontiguousarray(facial[:, *spec.inner])
 
 
 def texture(grey: np.ndarray) -> np.ndarray:
-    """Trust in the flow at each pixel, (H, W) float32 in 0..1: g2 / (g2 + 30) of the smoothed squared gradient g2."""
+    """Compute how far the flow can be trusted, (H, W) float32 in 0..1.
+
+    The trust is g2 / (g2 + 30), where g2 is the smoothed squared gradient.
+    """
     dx, dy = cv2.spatialGradient(grey)
     g2 = cv2.boxFilter(dx.astype(np.float32) ** 2 + dy.astype(np.float32) ** 2, -1, (5, 5)) / 16
     return g2 / (g2 + 30)
 
 
 def remove_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -> np.ndarray:
-    """`field` (2, H, W) of a full crop without the motion of the whole head.
+    """Subtract the motion of the whole head from the flow of a full crop.
 
-    Each axis is fitted by [1, x, y, z] over the face, z a generic face depth: translation, rotation, scale, shear, and
-    to first order the parallax of a turn. Weights are `trust` (H, W) times Cauchy weights, five iterations, so that
-    moving brows or lips do not drag the fit.
+    Each axis is fitted by [1, x, y, z] over the face, where z is the depth of a generic face: translation, rotation,
+    scale, shear, and to first order the parallax of a turn. Five iterations with Cauchy weights keep moving brows or
+    lips from biasing the fit.
+
+    Args:
+        field: Flow (2, H, W).
+        trust: Weight of each pixel, (H, W); see `texture`.
+        spec: Layout of the crop.
     """
     fit = fit_global_motion(field, trust, spec=spec)
     return field - (fit.astype(np.float32) @ motion_basis(spec).reshape(4, -1)).reshape(field.shape)
 
 
 def fit_global_motion(field: np.ndarray, trust: np.ndarray, *, spec: CropSpec) -> np.ndarray:
-    """Coefficients (2, 4) float64 of `motion_basis` for u and v: the motion of the head is their product."""
+    """Fit coefficients (2, 4) float64 of `motion_basis` for u and v; their product is the motion of the head."""
     return fit_motion(field, trust, motion_basis(spec), face_cells(spec))
 
 
 def fit_motion(field: np.ndarray, trust: np.ndarray, basis: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """The same for any grid: `field` (2, R, C), `trust` (R, C), `basis` (4, R, C), all float32, and the `cells` (N, 2)
-    int32 of the grid that count.
+    """Fit the head motion on any grid.
+
+    Args:
+        field: Flow (2, R, C) float32.
+        trust: Weights (R, C) float32.
+        basis: (4, R, C) float32, as `motion_basis`.
+        cells: Rows and columns (N, 2) int32 of the cells to use.
+
+    Returns:
+        Coefficients (2, 4) float64 for u and v.
     """
     return _fit(field, trust, basis, cells)
 
 
 @lru_cache
 def motion_basis(spec: CropSpec) -> np.ndarray:
-    """[1, x, y, z] at each pixel of the full crop, (4, H, W) float32.
+    """Return [1, x, y, z] at each pixel of the full crop, (4, H, W) float32.
 
-    x and y are fractions of the inner square from its centre; z is the mean height of many face meshes
+    x and y are measured from the centre of the inner square, in sides of it. z is the mean depth of many face meshes
     (scripts/make_face_depth.py), 1 at the nose.
     """
     height, width = spec.full
@@ -112,32 +135,40 @@ def motion_basis(spec: CropSpec) -> np.ndarray:
 
 
 def on_face(basis: np.ndarray) -> np.ndarray:
-    """Which places (R, C) bool of a basis (4, R, C) lie on the face."""
+    """Return which cells (R, C) bool of a basis (4, R, C) are on the face."""
     _, x, y, _ = basis
     return (x / 0.6) ** 2 + ((y - 0.02) / 0.72) ** 2 <= 1
 
 
 @lru_cache
 def face_cells(spec: CropSpec) -> np.ndarray:
-    """Pixels (N, 2) int32 of the face at which a dense flow is fitted."""
+    """Return the pixels (N, 2) int32 of the face at which a dense flow is fitted."""
     first = slice(CELL_PX // 2, None, CELL_PX)
     return CELL_PX // 2 + CELL_PX * np.argwhere(on_face(motion_basis(spec))[first, first]).astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _fit(field, trust, basis, cells):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _gather(field, trust, basis, cells):  # type: ignore[no-untyped-def]
+    """Trust (N,) and 1, x, y, z, u, v (6, N) of the cells, so that loops over them are vectorized."""
     count = len(cells)
     trusted = np.empty(count)
-    rows = np.empty((6, count))  # 1, x, y, z, u, v of each cell: gathered once, so that the loops below are vectorised
+    rows = np.empty((6, count))
     for i in range(count):
         r, c = cells[i]
         trusted[i] = trust[r, c]
         for a in range(4):
             rows[a, i] = basis[a, r, c]
         rows[4, i], rows[5, i] = field[0, r, c], field[1, r, c]
+    return trusted, rows
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _fit(field, trust, basis, cells):  # type: ignore[no-untyped-def]
+    count = len(cells)
+    trusted, rows = _gather(field, trust, basis, cells)
     weight = trusted + 1e-9
     residual = np.empty(count)
-    products = np.zeros((4, 6))  # the normal matrix and, in the last two columns, the right-hand sides
+    products = np.zeros((4, 6))  # normal matrix and, in the last two columns, right-hand sides
     for _ in range(5):
         for a in range(4):
             for b in range(a, 6):
@@ -162,16 +193,18 @@ def _fit(field, trust, basis, cells):  # type: ignore[no-untyped-def]
 
 
 def strain(field: np.ndarray) -> np.ndarray:
-    """Optical strain magnitude (H, W) float32 of `field` (2, H, W): Frobenius norm of the symmetric gradient."""
+    """Compute the optical strain (H, W) float32 of a flow (2, H, W): Frobenius norm of its symmetric gradient."""
     u_y, u_x = np.gradient(field[0])
     v_y, v_x = np.gradient(field[1])
     return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2).astype(np.float32)
 
 
 def flow_picture(field: np.ndarray, *, full_px: float | None = None) -> np.ndarray:
-    """`field` (2, H, W) as a picture (H, W, 3) uint8 BGR: hue is direction, saturation is length.
+    """Draw a flow (2, H, W) as a picture (H, W, 3) uint8 BGR: hue is direction, saturation is length.
 
-    `full_px` is the length, in pixels, that is drawn in full colour; by default the 99th percentile of the field.
+    Args:
+        field: Flow (2, H, W).
+        full_px: Length with full saturation. Default: the 99th percentile of the flow.
     """
     length, angle = cv2.cartToPolar(np.ascontiguousarray(field[0]), np.ascontiguousarray(field[1]), angleInDegrees=True)
     full_px = full_px or max(float(np.percentile(length, 99)), 0.25)

@@ -1,7 +1,7 @@
-"""Classifiers on top of the trunk's embedding, fit from a few samples in numpy: linear, cosine, prototypes.
+"""Classifiers of embeddings, fitted to a few samples in numpy: linear, cosine and prototypes.
 
-The three classifiers of MERAU (Dai & Feng 2021, eqs. 5-7 and 9). `logits` are log-probabilities up to a constant, so
-that a softmax over them gives class probabilities. Embeddings are (N, d) float32, labels (N,) integers.
+These are the classifiers of MERAU (Dai and Feng 2021, equations 5-7 and 9). The softmax of their logits gives class
+probabilities. Embeddings are (N, d) float32, labels (N,) integers.
 """
 
 import json
@@ -18,19 +18,19 @@ from merau.engine.errors import UserError
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, same shape, over the last axis."""
+    """Turn logits into probabilities over the last axis."""
     e = np.exp(logits - logits.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
 
 def unit(x: np.ndarray) -> np.ndarray:
-    """`x` divided by its length along the last axis."""
+    """Divide `x` by its length along the last axis."""
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-8)
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Eq. 5: y = W e + b. `weight` (C, d) and `bias` (C,) float32."""
+    """Linear classifier, equation 5: y = W e + b. `weight` (C, d) and `bias` (C,) are float32."""
 
     classes: tuple[str, ...]
     weight: np.ndarray
@@ -38,7 +38,7 @@ class Linear:
 
     @classmethod
     def fit(cls, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, l2: float = 0.3) -> "Linear":
-        """Multinomial logistic regression on standardised embeddings."""
+        """Fit a multinomial logistic regression on standardized embeddings."""
         check_samples(embeddings, labels, classes)
         mean, scale = embeddings.mean(0), embeddings.std(0) + 1e-3
         weight = regression((embeddings - mean) / scale, np.eye(len(classes))[labels], l2)
@@ -49,27 +49,43 @@ class Linear:
     def fit_residual(
         cls, known: np.ndarray, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, l2: float = 1.0
     ) -> "Linear":
-        """What is to be added to the log of another's probabilities `known` (N, C), little where they are right:
-        logistic regression with these as offset, every class counting the same. Embeddings are taken as they come.
+        """Fit the errors of another classifier: logistic regression with its log-probabilities as offset.
+
+        All classes have the same weight, and the embeddings are not standardized.
+
+        Args:
+            known: Probabilities (N, C) of the other classifier.
+            embeddings: (N, d).
+            labels: (N,).
+            classes: Names of the classes.
+            l2: Strength of the ridge penalty.
+
+        Returns:
+            A head whose logits are added to the other's log-probabilities.
         """
         check_samples(embeddings, labels, classes)
         target, offset = np.eye(len(classes))[labels], np.log(known + 1e-9)
-        weight = regression(embeddings, target, l2, offset=offset, share=class_balanced_weights(labels)).astype(
+        weight = regression(embeddings, target, l2, offset=offset, weights=class_balanced_weights(labels)).astype(
             np.float32
         )
         return cls(tuple(classes), weight[:, :-1], weight[:, -1])
 
     @property
     def dimension(self) -> int:
+        """Length d of an embedding."""
         return self.weight.shape[1]
 
     def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) of embeddings (N, d)."""
         return embeddings @ self.weight.T + self.bias
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Eqs. 6-7: y = scale * cos(e, w), with a learned scale (Chen et al. 2019). `weight` (C, d) of unit rows."""
+    """Cosine classifier, equations 6-7: y = scale * cos(e, w), with a learned scale (Chen et al. 2019).
+
+    The rows of `weight` (C, d) have length 1.
+    """
 
     classes: tuple[str, ...]
     weight: np.ndarray
@@ -77,7 +93,7 @@ class Cosine:
 
     @classmethod
     def fit(cls, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> "Cosine":
-        """Gradient descent from the class means, projected to unit rows after each step."""
+        """Fit by gradient descent from the class means, with rows projected to length 1 after each step."""
         check_samples(embeddings, labels, classes)
         x, target = unit(embeddings.astype(np.float64)), np.eye(len(classes))[labels]
         weight, log_scale = unit(target.T @ x), np.log(10.0)
@@ -90,15 +106,20 @@ class Cosine:
 
     @property
     def dimension(self) -> int:
+        """Length d of an embedding."""
         return self.weight.shape[1]
 
     def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) of embeddings (N, d)."""
         return self.scale * (unit(embeddings) @ self.weight.T)
 
 
 @dataclass(frozen=True)
 class Prototypes:
-    """Eqs. 9-10: y = -scale * |e - c|^2 (Snell et al. 2017). `centres` (C, d); `scale` (1,) is 1 / (2 variance)."""
+    """Prototype classifier, equations 9-10: y = -scale * |e - c|^2 (Snell et al. 2017).
+
+    `centres` is (C, d); `scale` (1,) is 1 / (2 variance).
+    """
 
     classes: tuple[str, ...]
     centres: np.ndarray
@@ -106,19 +127,22 @@ class Prototypes:
 
     @classmethod
     def fit(cls, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> "Prototypes":
+        """Take the mean of each class as its prototype, and one variance for all."""
         check_samples(embeddings, labels, classes)
         centres = np.stack([embeddings[labels == c].mean(0) for c in range(len(classes))])
         spare = len(embeddings) - len(classes)  # degrees of freedom left within the classes
         spread = embeddings - (centres[labels] if spare else embeddings.mean(0))
-        # The dimensions are correlated: as if a quarter of the total spread were one independent direction.
+        # The dimensions are correlated: a quarter of the total spread counts as one independent direction.
         scale = 1 / (0.5 * (spread**2).sum() / max(spare, 1) + 1e-6)
         return cls(tuple(classes), centres.astype(np.float32), np.array([scale], np.float32))
 
     @property
     def dimension(self) -> int:
+        """Length d of an embedding."""
         return self.centres.shape[1]
 
     def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) of embeddings (N, d)."""
         return -self.scale * ((embeddings[:, None] - self.centres) ** 2).sum(-1)
 
 
@@ -131,24 +155,33 @@ KINDS: dict[str, type[Linear] | type[Cosine] | type[Prototypes]] = {
 
 
 def class_balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """Shares (N,), 1 in the mean, by which every class among `labels` (N,) counts the same."""
+    """Return weights (N,) with mean 1 that give every class among `labels` (N,) the same sum."""
     counts = np.bincount(labels)
     return len(labels) / np.count_nonzero(counts) / counts[labels]
 
 
 def regression(
-    x: np.ndarray, target: np.ndarray, l2: float, *, offset: np.ndarray | float = 0.0, share: np.ndarray | float = 1.0
+    x: np.ndarray, target: np.ndarray, l2: float, *, offset: np.ndarray | float = 0.0, weights: np.ndarray | float = 1.0
 ) -> np.ndarray:
-    """Slopes and, last, bias (C, d + 1) of ridge logistic regression from `x` (N, d) to `target` (N, C), one-hot, by
-    Nesterov's gradient descent. Logits `offset` (N, C) are there already; a sample counts by its `share` (N,).
+    """Fit a ridge logistic regression by Nesterov's gradient descent.
+
+    Args:
+        x: (N, d).
+        target: (N, C), one-hot.
+        l2: Strength of the ridge penalty.
+        offset: Logits (N, C) that are added to the model's.
+        weights: Of the samples, (N,) or one for all.
+
+    Returns:
+        Slopes and, in the last column, bias: (C, d + 1).
     """
     x = np.column_stack([x, np.ones(len(x))]).astype(np.float64)
-    counted = (x.T * share).T
-    step = 1 / (0.5 * np.linalg.norm(x, 2) * np.linalg.norm(counted, 2) / len(x) + l2)
+    weighted = (x.T * weights).T
+    step = 1 / (0.5 * np.linalg.norm(x, 2) * np.linalg.norm(weighted, 2) / len(x) + l2)
     weight = previous = np.zeros((target.shape[1], x.shape[1]))
-    for i in range(100):  # enough at an l2 of 0.3: the condition number is small
+    for i in range(100):  # enough for an l2 of 0.3, as the condition number is small
         ahead = weight + i / (i + 3) * (weight - previous)
-        gradient = (softmax(offset + x @ ahead.T) - target).T @ counted / len(x) + l2 * ahead
+        gradient = (softmax(offset + x @ ahead.T) - target).T @ weighted / len(x) + l2 * ahead
         previous, weight = weight, ahead - step * gradient
     return weight
 
@@ -156,7 +189,7 @@ def regression(
 def check_samples(embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
     """Raise UserError unless every class has at least one finite sample."""
     if not np.isfinite(embeddings).all():
-        raise UserError("An embedding holds a value that is not finite, so no head can be fit: leave that sample out.")
+        raise UserError("An embedding has a value that is not finite: leave that sample out.")
     missing = [name for c, name in enumerate(classes) if not (np.asarray(labels) == c).any()]
     if missing:
         raise UserError(
@@ -165,14 +198,18 @@ def check_samples(embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[
 
 
 def save(head: Head, path: Path) -> None:
-    """Write `head` as safetensors; kind and class names go into the file's metadata."""
+    """Write `head` as safetensors, with its kind and class names as metadata."""
     kind = next(name for name, cls in KINDS.items() if isinstance(head, cls))
     arrays = {f.name: getattr(head, f.name) for f in fields(head) if f.name != "classes"}
     path.write_bytes(serialize(arrays, metadata={"kind": kind, "classes": "\n".join(head.classes)}))
 
 
 def load(data: bytes) -> Head:
-    """Read a head from the bytes of its file. Raises UserError where they are no head of ours."""
+    """Read a head from the bytes of its file.
+
+    Raises:
+        UserError: They are not a head.
+    """
     try:
         size = int.from_bytes(data[:8], "little")
         metadata, arrays = json.loads(data[8 : 8 + size]).get("__metadata__", {}), deserialize(data)
@@ -180,8 +217,8 @@ def load(data: bytes) -> Head:
         raise UserError(f"The head is not readable safetensors: {error}.") from error
     kind, classes = metadata.get("kind", ""), tuple(metadata.get("classes", "").split("\n"))
     if kind not in KINDS or set(arrays) != {f.name for f in fields(KINDS[kind])} - {"classes"}:
-        raise UserError(f"The file holds no head: expected one of {', '.join(KINDS)}.")
+        raise UserError(f"The file is not a head: expected one of {', '.join(KINDS)}.")
     head = KINDS[kind](classes, **arrays)
     if head.logits(np.zeros((1, head.dimension), np.float32)).shape != (1, len(classes)):
-        raise UserError("The head's arrays do not fit its classes.")
+        raise UserError("The head's arrays do not match its classes.")
     return head

@@ -1,8 +1,8 @@
-"""Flow on a grid of small patches: what the spotter measures on every frame.
+"""Optical flow of a grid of small patches, which the spotter computes on every frame.
 
-Each patch is followed by inverse compositional Lucas-Kanade (Baker and Matthews 2004) with its mean grey taken off,
-from a quarter of the picture's size to half of it: the patch search of DIS (Kroeger et al. 2016) without the dense
-field, which would only be averaged again. What a picture needs is prepared once for all the pairs it is part of.
+Each patch, less its mean grey, is aligned by inverse compositional Lucas-Kanade (Baker and Matthews 2004), first at a
+quarter of the image's size and then at half of it. This is the patch search of DIS (Kroeger et al. 2016) without its
+dense field, which would only be averaged again. The pyramid of an image is built once for all pairs it is part of.
 """
 
 from typing import NamedTuple
@@ -10,19 +10,21 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-SIDE, STRIDE = 8, 4  # of a patch, px of the level it lies on
-FULL = 2  # px of the picture to one of the finer level
-MARGIN = 8  # px round a level that repeat its border
+SIDE, STRIDE = 8, 4  # of a patch, in px of its level
+FULL = 2  # px of the image per px of the finer level
+MARGIN = 8  # px around a level that repeat its border
 STEPS = 6
-NEAR_PX2 = np.float32(1e-3)  # a step as short as this is the last
-DAMPING = np.float32(200)  # squared grey levels: on skin without texture a patch stays where the coarser level saw it
+NEAR_PX2 = np.float32(1e-3)  # squared length of a step below which the search ends
+DAMPING = np.float32(200)  # squared grey levels: keeps patches without texture at the coarser level's result
 
 
 class Level(NamedTuple):
-    """One size of a picture, ready to be compared.
+    """One level of an image pyramid.
 
-    grey: (H + 16, W + 16) float32. slopes: (rows, columns, 2, 8, 8) float32, d/dx and d/dy of each patch less their
-    means. products: (rows, columns, 3) float32, sums of slopes xx, xy, yy.
+    Attributes:
+        grey: (H + 16, W + 16) float32.
+        slopes: (rows, columns, 2, 8, 8) float32, d/dx and d/dy of each patch less their means.
+        products: (rows, columns, 3) float32, sums of the slopes' products xx, xy and yy.
     """
 
     grey: np.ndarray
@@ -31,30 +33,35 @@ class Level(NamedTuple):
 
 
 class PatchPyramid(NamedTuple):
+    """An image at half and at a quarter of its size, prepared for `patch_flow`."""
+
     half: Level
     quarter: Level
 
 
 def build_pyramid(grey: np.ndarray) -> PatchPyramid:
-    """`grey` (H, W) uint8, at least 32 px each way, ready for `patch_flow`."""
+    """Prepare an image (H, W) uint8 of at least 32 px a side for `patch_flow`."""
     return _build_pyramid(grey)
 
 
 def patch_flow(before: PatchPyramid, after: PatchPyramid) -> tuple[np.ndarray, np.ndarray]:
-    """How far each patch moved, (2, rows, columns) float32 px of the picture, and how ill it fits there, (rows,
-    columns) float32, the standard deviation of what is left in grey levels.
+    """Compute how far each patch moved.
+
+    Returns:
+        Flow (2, rows, columns) float32 px of the image, and residual (rows, columns) float32: the standard deviation of
+        the grey levels' difference after alignment.
     """
     return _pyramid_flow(before, after)
 
 
-def patch_texture(picture: PatchPyramid) -> np.ndarray:
-    """Trust in the flow of each patch, (rows, columns) float32 in 0..1, as engine.flow.texture."""
-    g2 = (picture.half.products[..., 0] + picture.half.products[..., 2]) / SIDE**2
+def patch_texture(pyramid: PatchPyramid) -> np.ndarray:
+    """Compute how far the flow of each patch can be trusted, (rows, columns) in 0..1, as engine.flow.texture."""
+    g2 = (pyramid.half.products[..., 0] + pyramid.half.products[..., 2]) / SIDE**2
     return g2 / (g2 + 30)
 
 
 def patch_means(field: np.ndarray) -> np.ndarray:
-    """Means (C, rows, columns) of a field (C, H, W) over the patches of a picture (H, W)."""
+    """Average a field (C, H, W) over the patches of an image (H, W): (C, rows, columns)."""
     windows = np.lib.stride_tricks.sliding_window_view(field, (FULL * SIDE, FULL * SIDE), axis=(1, 2))
     return windows[:, :: FULL * STRIDE, :: FULL * STRIDE].mean(axis=(-2, -1))
 
@@ -125,7 +132,7 @@ def _pyramid_flow(before, after):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _doubled(coarse, rows, columns):  # type: ignore[no-untyped-def]
-    """The flow of a level at the patches of the next finer one, between their centres linear."""
+    """Interpolate the flow of a level linearly at the patches of the next finer one."""
     fine = np.empty((2, rows, columns), np.float32)
     _, height, width = coarse.shape
     for i in range(rows):
@@ -145,7 +152,7 @@ def _doubled(coarse, rows, columns):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _align_patches(before, after, start):  # type: ignore[no-untyped-def]
-    """Flow (2, rows, columns) of the patches of `before` from `start` on, and their residuals."""
+    """Align the patches of `before` with `after`, from `start` (2, rows, columns) on: flow and residual."""
     flow, residual = start.copy(), np.empty(start.shape[1:], np.float32)
     height, width = after.grey.shape
     lowest, rightmost = np.float32(height - SIDE - 2), np.float32(width - SIDE - 2)
@@ -183,7 +190,7 @@ def _align_patches(before, after, start):  # type: ignore[no-untyped-def]
                 u, v = u - step_u, v - step_v
                 if step_u * step_u + step_v * step_v < NEAR_PX2:
                     break
-            if (u - start[0, i, j]) ** 2 + (v - start[1, i, j]) ** 2 > (SIDE / 2) ** 2:  # astray
+            if (u - start[0, i, j]) ** 2 + (v - start[1, i, j]) ** 2 > (SIDE / 2) ** 2:  # diverged
                 u, v = start[0, i, j], start[1, i, j]
             flow[0, i, j], flow[1, i, j] = u, v
             residual[i, j] = np.sqrt(max(spread, np.float32(0)))

@@ -1,0 +1,1 @@
+"""The GPU path: kernels compiled with NVRTC and run with pycuda."""

@@ -1,0 +1,1 @@
+"""What runs a trunk: ONNX Runtime on the CPU, TensorRT on a GPU."""

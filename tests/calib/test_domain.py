@@ -23,5 +23,5 @@ def test_a_shifted_domain_shows_and_shows_more_the_further_it_is():
 
 
 def test_a_handful_of_samples_says_nothing():
-    with pytest.raises(UserError, match="needs 10 samples, 4 are there"):
+    with pytest.raises(UserError, match="needs 10 samples, but there are 4"):
         domain_distance(np.zeros((4, 3)), np.zeros((50, 3)))

@@ -89,5 +89,5 @@ def test_at_the_threshold_the_error_is_the_chosen_risk():
 
 
 def test_a_model_that_is_always_wrong_cannot_answer():
-    with pytest.raises(UserError, match="cannot answer"):
+    with pytest.raises(UserError, match="choose a higher risk"):
         probability.uncertain_threshold(np.array([[0.9, 0.1]] * 10), np.ones(10, int))

@@ -46,14 +46,14 @@ def test_a_missing_file_is_named(copy):
 @pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"name": "another program's model"})])
 def test_a_foreign_folder_is_refused(copy, text):
     (copy / "model.json").write_text(text)
-    with pytest.raises(UserError, match="is no recognizer bundle"):
+    with pytest.raises(UserError, match="is not a recognizer bundle"):
         bundle.load(copy)
 
 
 def test_another_format_version_is_refused(copy):
     card = json.loads((copy / "model.json").read_text())
     (copy / "model.json").write_text(json.dumps(card | {"format": 2}))
-    with pytest.raises(UserError, match="bundle format 2, this version reads format 1"):
+    with pytest.raises(UserError, match="bundle format 2; this version reads format 1"):
         bundle.load(copy)
 
 

@@ -60,5 +60,5 @@ def test_what_is_no_head_is_refused(tmp_path):
         heads.load(b"no head at all")
     head = heads.Linear(("a", "b"), np.ones((3, 4), np.float32), np.ones(3, np.float32))
     heads.save(head, tmp_path / "head.safetensors")
-    with pytest.raises(UserError, match="do not fit"):
+    with pytest.raises(UserError, match="do not match"):
         heads.load((tmp_path / "head.safetensors").read_bytes())

@@ -56,7 +56,7 @@ def test_help_imports_nothing_heavy():
         ("analyse x.mp4 --device cuda", "No GPU can be used: "),
         ("analyse x.mp4 --out a-file", "The folder a-file cannot be made"),
         ("export gone.db", "There is no store at gone.db."),
-        ("doctor --bundle a-file", "a-file is no recognizer bundle"),
+        ("doctor --bundle a-file", "a-file is not a recognizer bundle"),
     ],
 )
 def test_wrong_input_prints_one_error(arguments, error, tmp_path, capsys, monkeypatch):
