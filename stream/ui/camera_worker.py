@@ -69,10 +69,10 @@ class Camera:
         return self._thread is not None and self._thread.is_alive()
 
     @property
-    def runs_on(self) -> str:
-        """As Pipeline.describe_runtime; empty unless it runs."""
+    def runs_on(self) -> Message | None:
+        """As Pipeline.describe_runtime; None unless it runs."""
         pipeline = self._pipeline
-        return str(pipeline.describe_runtime()) if pipeline else ""
+        return pipeline.describe_runtime() if pipeline else None
 
     def start(self, consent: Consent | None) -> None:
         """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""

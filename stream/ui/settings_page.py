@@ -41,7 +41,7 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
                 "scores": [_set(name, part) for name, part in bundle.card["scores"].items() if part],
                 "sha256": bundle.sha256[:16],
             },
-            "machine": workspaces[0].runs_on,
+            "machine": [to_json(message) for message in workspaces[0].runs_on],
             "retention_h": state.settings.retention_h,
             "kept": [_kept(workspace) for workspace in workspaces],
             "limits": {"visitors": state.settings.visitors, "upload_mb": state.settings.upload_mb},

@@ -14,7 +14,7 @@ import numpy as np
 
 from merau.engine import bundle as bundles
 from merau.engine.bundle import Bundle
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.engine.few_shot import FewShotHead, Sample, fit_few_shot
 from merau.engine.few_shot_file import bundle_of_head
 from merau.engine.recognizer import Classification, Recognizer
@@ -61,10 +61,11 @@ class Workspace:
         return self._judge.bundle
 
     @property
-    def runs_on(self) -> list[str]:
-        """What runs on which device here, and why, in words: for the cameras that run, or for the next."""
-        running = sorted({camera.runs_on for camera in list(self.cameras.values())} - {""})
-        return running or [str(describe_runtime(self._judge, FlowBackend(self._judge, self._settings.spotter.crop)))]
+    def runs_on(self) -> list[Message]:
+        """What runs on which device here, and why: for the cameras that run, or for the next one."""
+        running = {str(message): message for camera in list(self.cameras.values()) if (message := camera.runs_on)}
+        flow = FlowBackend(self._judge, self._settings.spotter.crop)
+        return [running[text] for text in sorted(running)] or [describe_runtime(self._judge, flow)]
 
     # --- who looks
 

@@ -114,9 +114,9 @@ def test_the_settings_say_what_a_running_camera_fell_back_to(workspace):
     wait_for(lambda: camera.runs_on, "the camera to run")
     recognizer = camera.context.recognizer
     recognizer.runtime = replace(recognizer.runtime, reason=Message("a GPU failed at copying 'flow'"))
-    assert "a GPU failed at copying 'flow'" in workspace.runs_on[0]
+    assert "a GPU failed at copying 'flow'" in str(workspace.runs_on[0])
     workspace.remove(camera.number)
-    assert "a GPU failed" not in workspace.runs_on[0]
+    assert "a GPU failed" not in str(workspace.runs_on[0])
 
 
 def test_a_saved_head_brings_its_bundle_to_the_cameras_and_undo_takes_it_away(workspace, tmp_path):
