@@ -42,15 +42,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
     pages = {f"reference/{top.prog}.md": option_reference(top) for top in (merau(), merau_lab())}
     pages |= {page: site_links((ROOT / source).read_text("utf-8")) for source, page in COPIED.items()}
-    pages |= {f"bundles/{name}.md": (ROOT / f"engine/bundles/{name}/CARD.md").read_text("utf-8") for name in BUNDLES}
+    cards = {name: (ROOT / f"engine/bundles/{name}/CARD.md").read_text("utf-8") for name in BUNDLES}
+    pages |= {f"bundles/{name}.md": site_links(card) for name, card in cards.items()}
     for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
     return files
 
 
 def site_links(text: str) -> str:
-    """`text` of a file in the repository's root, with its links to docs/ as the site has them."""
-    return re.sub(r"\]\(docs/", "](", text)
+    """`text` of a file outside docs/, with its links to docs/ and to cards as the site has them."""
+    return re.sub(r"\]\(\.\./(\w+)/CARD\.md", r"](\1.md", re.sub(r"\]\(docs/", "](", text))
 
 
 def option_reference(top: argparse.ArgumentParser) -> str:
