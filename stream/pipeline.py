@@ -288,4 +288,5 @@ class Pipeline:
 
 
 def _encode(extension: str, image: np.ndarray) -> bytes:
-    return cv2.imencode(extension, image)[1].tobytes()
+    encoded: np.ndarray = cv2.imencode(extension, image)[1]
+    return encoded.tobytes()

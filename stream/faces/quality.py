@@ -53,7 +53,8 @@ def thumbnail(bgr: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     to_frame = np.array([[a, -b, x - a * to_x + b * to_y], [b, a, y - b * to_x - a * to_y]])
     size = (THUMBNAIL_PX, THUMBNAIL_PX)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(bgr, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    thumb: np.ndarray = cv2.warpAffine(bgr, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return thumb
 
 
 def face_size(landmarks: np.ndarray) -> float:

@@ -278,7 +278,7 @@ class Webcam(Camera):
         return Failure("{name} cannot be read as a camera: {reason}.", name=name, reason=system_reason(error))
 
 
-def _decode_or_skip(packet: av.Packet) -> list[VideoFrame]:
+def _decode_or_skip(packet: av.Packet[VideoStream]) -> list[VideoFrame]:
     """Decode a packet; a damaged one gives no picture, until the next key frame."""
     try:
         return packet.decode()

@@ -91,16 +91,21 @@ def motion_between(
         uv, residual = flow(before, after)
         grid = _grid(spec)
         fit = fit_motion(uv, before.trust, grid.basis, grid.face)
-        patches = _average_patches(uv, residual, before.trust, fit, grid.basis, grid.down, grid.across)
+        weighted = _weigh_patches(uv, residual, before.trust, fit, grid.basis)
+        patches = _average_patches(weighted, grid.down, grid.across)
         after.motions[before.crop.index] = PatchMotion(patches, fit[:, 3])
     return after.motions[before.crop.index]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _average_patches(uv, residual, trust, fit, basis, down, across):  # type: ignore[no-untyped-def]
-    """Subtract the head motion `fit` from `uv` and average small patches: weighted means (2, 14, 13) float32."""
+def _weigh_patches(uv, residual, trust, fit, basis):  # type: ignore[no-untyped-def]
+    """Subtract the head motion `fit` from `uv` and weigh each patch by trust and residual.
+
+    Returns:
+        (rows, 3, columns) float32: weight, weight times u, weight times v.
+    """
     _, rows, columns = uv.shape
-    weighted = np.empty((rows, 3, columns), np.float32)  # weight, and it times u and v
+    weighted = np.empty((rows, 3, columns), np.float32)
     for i in range(rows):
         for j in range(columns):
             # A residual below 1 is coding noise.
@@ -111,6 +116,13 @@ def _average_patches(uv, residual, trust, fit, basis, down, across):  # type: ig
                 for k in range(4):
                     head += np.float32(fit[axis, k]) * basis[k, i, j]
                 weighted[i, 1 + axis, j] = weight * (uv[axis, i, j] - head)
+    return weighted
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _average_patches(weighted, down, across):  # type: ignore[no-untyped-def]
+    """Average the weighted small patches to the larger ones: (2, 14, 13) float32 px."""
+    rows, _, columns = weighted.shape
     means = np.empty((2, len(down), across.shape[1]), np.float32)
     line = np.empty((3, columns), np.float32)
     for row in range(len(down)):
@@ -160,7 +172,8 @@ def _overlap(patches: int, cells: int, size: float) -> np.ndarray:
     """Overlap of each patch with each pair of neighbouring cells along one side, (cells - 1, patches) float32, px."""
     begin, cell = STRIDE * np.arange(patches), size / cells * np.arange(cells - 1)[:, None]
     shared = np.minimum(begin + SIDE, cell + 2 * size / cells) - np.maximum(begin, cell)
-    return shared.clip(0).astype(np.float32)
+    overlap: np.ndarray = shared.clip(0).astype(np.float32)
+    return overlap
 
 
 def head_shift_px(before: FrameFeatures, after: FrameFeatures, spec: CropSpec) -> float:

@@ -25,4 +25,5 @@ def reversal_score(earlier: np.ndarray, now: np.ndarray, floor: np.ndarray, part
     patches = np.maximum(parts.sum(axis=(1, 2)), 1)[:, None, None, None]
     against = parts[:, None] * -now / floor**2 / patches
     product = earlier.reshape(len(earlier), -1) @ against.reshape(len(parts), -1).T
-    return np.sqrt(np.maximum(product, 0.0))
+    score: np.ndarray = np.sqrt(np.maximum(product, 0.0))
+    return score

@@ -45,7 +45,7 @@ def crops_of(portrait: Portrait, pose: Callable[[float], Pose], seconds: float) 
 
 
 @pytest.mark.parametrize(("pose", "limit_px"), [(sway, 0.06), (turn, 0.10)])
-def test_a_head_that_moves_leaves_the_crop_of_a_neutral_face_still(portrait, pose, limit_px):
+def test_moving_head_leaves_the_crop_still(portrait, pose, limit_px):
     crops = crops_of(portrait, pose, 1.8)
     spec, lag = CropSpec(), round(0.2 * RATE)
     moments = [extract(crop) for crop in crops]
@@ -54,7 +54,7 @@ def test_a_head_that_moves_leaves_the_crop_of_a_neutral_face_still(portrait, pos
     assert np.median(residual) <= limit_px
 
 
-def test_eyes_and_mouth_come_to_their_places_wherever_the_face_is(portrait):
+def test_eyes_and_mouth_have_fixed_places_in_the_crop(portrait):
     spec, aligner = CropSpec(), Aligner()
     image = np.zeros((480, 640, 3), np.uint8)
     for index in range(20):
@@ -66,7 +66,7 @@ def test_eyes_and_mouth_come_to_their_places_wherever_the_face_is(portrait):
         assert (crop.grey.shape, crop.image.shape) == ((180, 168), (180, 168, 3))
 
 
-def test_a_short_expression_does_not_enter_the_mean_shape_at_any_frame_rate(portrait):
+def test_short_expression_does_not_enter_the_mean_shape(portrait):
     shifts = []
     for rate in (25, 200):
         aligner, image = Aligner(), np.zeros((480, 640, 3), np.uint8)
@@ -79,6 +79,6 @@ def test_a_short_expression_does_not_enter_the_mean_shape_at_any_frame_rate(port
     assert shifts[0] == pytest.approx(shifts[1], abs=0.05)
 
 
-def test_a_memory_that_makes_no_sense_is_refused_by_name():
+def test_memory_of_zero_raises_with_its_name():
     with pytest.raises(UserError, match="shape_memory_s is 0"):
         AlignSettings(shape_memory_s=0)

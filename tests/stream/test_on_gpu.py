@@ -22,7 +22,7 @@ from tests.engine.cuda.test_device import LAUNCH_FAILED
 
 
 @pytest.mark.gpu
-def test_doctor_examines_the_bundle_that_runs_on_the_gpu(capsys):
+def test_doctor_checks_the_bundle_of_the_gpu(capsys):
     assert main(["doctor", "--json"]) == 0
     findings = json.loads(capsys.readouterr().out)
     runs = {"chosen": "cuda", "flow": "farneback", "flow_device": "cuda", "spotter_device": "cuda"}
@@ -32,7 +32,7 @@ def test_doctor_examines_the_bundle_that_runs_on_the_gpu(capsys):
 
 
 @pytest.mark.gpu
-def test_doctor_examines_the_cpus_bundle_where_the_gpu_cannot_run_it(stub, tmp_path):
+def test_doctor_checks_the_bundle_of_the_cpu_on_an_old_gpu(stub, tmp_path):
     environment = os.environ | {"STUB_ARCH": "60", "XDG_CACHE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "merau", "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
@@ -41,12 +41,12 @@ def test_doctor_examines_the_cpus_bundle_where_the_gpu_cannot_run_it(stub, tmp_p
 
 
 @pytest.mark.gpu
-def test_on_the_gpu_a_clip_has_the_events_that_it_has_on_the_cpu(tmp_path):
+def test_gpu_gives_the_events_of_the_cpu(tmp_path):
     clip, events = demo_start(tmp_path / "short.mp4", 4.2), []
     for device in ("cuda", "cpu"):
         recognizer = Recognizer.load(bundles.SHIPPED / "farneback", device=device)
         with open_source(str(clip)) as source:
-            events.append([event for update in Pipeline("clip", recognizer).run(source) for event in update.events])
+            events.append([event for result in Pipeline("clip", recognizer).run(source) for event in result.events])
     assert "micro" in {event.kind for event in events[0]}
     for seen, true in zip(*events, strict=True):
         assert (seen.id, seen.kind, seen.final, seen.label) == (true.id, true.kind, true.final, true.label)
@@ -56,7 +56,7 @@ def test_on_the_gpu_a_clip_has_the_events_that_it_has_on_the_cpu(tmp_path):
 
 
 @pytest.mark.gpu
-def test_a_head_taught_without_a_gpu_runs_on_it_with_the_flow_that_its_bundle_needs(tmp_path, capsys):
+def test_head_fitted_on_the_cpu_runs_on_the_gpu(tmp_path, capsys):
     taught, head = Recognizer.load(bundles.SHIPPED / "default", device="cpu"), tmp_path / "head"
     aus, prior = dict.fromkeys(taught.bundle.card["aus"], 0.5), dict.fromkeys(taught.head.classes, 0.25)
     seen = [np.full(taught.head.dimension, i, np.float32) for i in range(2)]
@@ -69,13 +69,13 @@ def test_a_head_taught_without_a_gpu_runs_on_it_with_the_flow_that_its_bundle_ne
 
 
 @pytest.mark.gpu
-def test_the_cpu_takes_over_the_spotters_flow_from_a_gpu_that_fails(stub, tmp_path, caplog):
+def test_cpu_takes_over_spotter_flow_from_failing_gpu(stub, tmp_path, caplog):
     pipeline, moved = Pipeline("clip", Recognizer.load(device="auto")), 0
     with open_source(str(demo_start(tmp_path / "short.mp4", 1.0))) as source:
-        for update in pipeline.run(source):
-            if update.motion and not moved:
+        for result in pipeline.run(source):
+            if result.motion and not moved:
                 stub.stub_fail(b"cuStreamSynchronize", LAUNCH_FAILED)
-            moved += bool(update.motion)
+            moved += bool(result.motion)
     gpu = driver.probe().gpus[0].name
     told = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
     assert caplog.messages == [f"The spotter's optical flow continues on the CPU: {told}"]
@@ -84,15 +84,15 @@ def test_the_cpu_takes_over_the_spotters_flow_from_a_gpu_that_fails(stub, tmp_pa
 
 
 @pytest.mark.gpu
-def test_a_demanded_gpu_that_fails_ends_the_camera_with_one_sentence(stub):
+def test_failing_gpu_that_was_demanded_ends_the_source(stub):
     pipeline = Pipeline("clip", Recognizer.load(device="cuda"))
     with open_source(str(CLIP), SourceSettings(paced=True)) as source:
-        updates = pipeline.run(source)
-        while not next(updates).motion:
+        results = pipeline.run(source)
+        while not next(results).motion:
             pass
         stub.stub_fail(b"cuStreamSynchronize", LAUNCH_FAILED)
         with pytest.raises(DeviceError) as caught:
-            for _ in updates:
+            for _ in results:
                 pass
     gpu = driver.probe().gpus[0].name
     told = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."

@@ -30,29 +30,29 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def updates(recognizer: Recognizer) -> list[FrameResult]:
-    """All that is said about the demo's clip; frames left out, they are large."""
+def results(recognizer: Recognizer) -> list[FrameResult]:
+    """All results of the demo, without the frames, which are large."""
     with open_source(str(CLIP)) as source:
         return [
-            FrameResult(None, update.faces, [], update.motion, update.noise, update.events, update.compute_ms)
-            for update in Pipeline("demo", recognizer).run(source)
+            FrameResult(None, result.faces, [], result.motion, result.noise, result.events, result.compute_ms)
+            for result in Pipeline("demo", recognizer).run(source)
         ]
 
 
 def events_of(path: Path, recognizer: Recognizer, settings: SourceSettings) -> list[Event]:
     with open_source(str(path), settings) as source:
-        return [event for update in Pipeline("clip", recognizer).run(source) for event in update.events]
+        return [event for result in Pipeline("clip", recognizer).run(source) for event in result.events]
 
 
-def finals(updates: list[FrameResult]) -> list[Event]:
-    last = {event.id: event for update in updates for event in update.events}
+def finals(results: list[FrameResult]) -> list[Event]:
+    last = {event.id: event for result in results for event in result.events}
     return [event for event in last.values() if event.final]
 
 
-def test_most_of_the_demos_micro_expressions_are_found_where_they_are(updates):
+def test_most_micro_expressions_of_the_demo_are_found(results):
     found = [
         pair
-        for pair in match_events(read_ground_truth(), finals(updates))
+        for pair in match_events(read_ground_truth(), finals(results))
         if pair.span and pair.span["kind"] == "micro"
     ]
     right = [pair for pair in found if pair.verdict.startswith("found")]
@@ -63,14 +63,14 @@ def test_most_of_the_demos_micro_expressions_are_found_where_they_are(updates):
         assert pair.event.apex_s == pytest.approx(pair.span["apex_s"], abs=0.07)
 
 
-def test_no_blink_of_the_demo_is_called_a_micro_expression(updates):
+def test_no_blink_of_the_demo_is_micro(results):
     blinks = [span for span in read_ground_truth() if span["kind"] == "blink"]
-    micro = [event for event in finals(updates) if event.kind == "micro"]
+    micro = [event for event in finals(results) if event.kind == "micro"]
     assert [pair for pair in match_events(blinks, micro) if pair.span and pair.event] == []
 
 
-def test_every_expression_has_action_units_probabilities_and_a_label(updates):
-    expressions = [event for event in finals(updates) if event.kind in ("micro", "macro")]
+def test_every_expression_has_a_prediction(results):
+    expressions = [event for event in finals(results) if event.kind in ("micro", "macro")]
     assert expressions
     for event in expressions:
         assert sum(event.probabilities.values()) == pytest.approx(1.0)
@@ -78,57 +78,57 @@ def test_every_expression_has_action_units_probabilities_and_a_label(updates):
         assert all(0 <= probability <= 1 for probability in event.aus.values())
 
 
-def test_what_is_said_at_an_apex_is_not_taken_back(updates):
+def test_no_provisional_micro_of_the_demo_is_retracted(results):
     """Nor is the way back from a micro-expression called another one: at 5.8 and 27.2 s."""
-    said = [event for update in updates for event in update.events if event.kind == "micro" and not event.final]
-    last = {event.id: event for event in finals(updates)}
-    assert said
-    assert [event.apex_s for event in said if last[event.id].kind != "micro"] == []
+    provisional = [event for result in results for event in result.events if event.kind == "micro" and not event.final]
+    last = {event.id: event for event in finals(results)}
+    assert provisional
+    assert [event.apex_s for event in provisional if last[event.id].kind != "micro"] == []
 
 
-def test_nothing_stays_provisional(updates):
-    last = {event.id: event for update in updates for event in update.events}
+def test_every_event_becomes_final(results):
+    last = {event.id: event for result in results for event in result.events}
     assert [event for event in last.values() if not event.final] == []
 
 
-def test_a_file_played_at_its_own_pace_gives_the_same_events(short_clip, recognizer):
+def test_paced_file_gives_the_same_events(short_clip, recognizer):
     unpaced = events_of(short_clip, recognizer, SourceSettings())
     paced = events_of(short_clip, recognizer, SourceSettings(paced=True))
     assert "micro" in {event.kind for event in unpaced}
     assert paced == unpaced
 
 
-def test_one_thread_or_two_say_the_same(short_clip, recognizer):
+def test_process_gives_the_same_events_as_run(short_clip, recognizer):
     pipeline = Pipeline("clip", recognizer)
     with open_source(str(short_clip)) as source:
-        updates = [pipeline.process(frame) for frame in source] + [pipeline.finish()]
-    assert [event for update in updates for event in update.events] == events_of(
+        results = [pipeline.process(frame) for frame in source] + [pipeline.finish()]
+    assert [event for result in results for event in result.events] == events_of(
         short_clip, recognizer, SourceSettings()
     )
 
 
-def test_another_recognizer_judges_from_the_next_frame_on(short_clip, recognizer):
-    twin, events = Recognizer.load(SHIPPED / "farneback", device="cpu"), []
+def test_swapped_recognizer_classifies_from_the_next_frame(short_clip, recognizer):
+    other, events = Recognizer.load(SHIPPED / "farneback", device="cpu"), []
     pipeline = Pipeline("clip", recognizer)
     with open_source(str(short_clip)) as source:
-        for update in pipeline.run(source):
-            events += update.events
+        for result in pipeline.run(source):
+            events += result.events
             if any(event.kind == "micro" for event in events):  # provisional: its final word is the other's
-                pipeline.swap_recognizer(twin)
-    judges = [event.bundle_sha256 for event in events if event.kind == "micro"]
-    assert judges == [recognizer.bundle.sha256, *[twin.bundle.sha256] * (len(judges) - 1)]
-    assert len(judges) > 1
-    words = [event.embedding for event in events if event.kind == "micro"]
-    assert words[0] != words[1]
+                pipeline.swap_recognizer(other)
+    bundles_used = [event.bundle_sha256 for event in events if event.kind == "micro"]
+    assert bundles_used == [recognizer.bundle.sha256, *[other.bundle.sha256] * (len(bundles_used) - 1)]
+    assert len(bundles_used) > 1
+    embeddings = [event.embedding for event in events if event.kind == "micro"]
+    assert embeddings[0] != embeddings[1]
 
 
-def test_a_bundle_that_knows_no_faces_without_expression_leaves_the_rules_alone(short_clip):
+def test_bundle_without_no_expression_leaves_rules_alone(short_clip):
     other = Recognizer.load(device="cpu")
     other.head = replace(other.head, classes=("negative", "positive", "surprise", "others"))
     assert "micro" in {event.kind for event in events_of(short_clip, other, SourceSettings())}
 
 
-def test_a_nod_is_one_event_though_brows_and_mouth_both_show_it(tmp_path, recognizer):
+def test_nod_is_one_event(tmp_path, recognizer):
     nod = Action("head", (Ramp(2.0, 2.3, 2.6, {"pitch": 8.0}),))
     make_clip(ASTRONAUT, ClipPlan((nod,), duration_s=3.2), tmp_path / "nod.mp4", seed=0)
     events = events_of(tmp_path / "nod.mp4", recognizer, SourceSettings())
@@ -138,32 +138,32 @@ def test_a_nod_is_one_event_though_brows_and_mouth_both_show_it(tmp_path, recogn
 
 def test_an_expression_in_which_the_recognizer_sees_none_is_uncertain(recognizer):
     still = np.random.default_rng(0).integers(0, 255, recognizer.spec.full, np.uint8)
-    said = recognizer.predict(still, still)
-    assert said.label == "no expression"
-    assert not said.uncertain
+    prediction = recognizer.predict(still, still)
+    assert prediction.label == "no expression"
+    assert not prediction.uncertain
     assert recognizer.predict(still, still, spotted=True).uncertain
 
 
-def test_a_camera_that_falls_silent_closes_what_was_open(short_clip, recognizer):
+def test_end_of_stream_closes_open_movements(short_clip, recognizer):
     pipeline, (micro,) = Pipeline("clip", recognizer), [span for span in read_ground_truth() if span["onset_s"] == 3.2]
     with open_source(str(short_clip)) as source:
         frames = [frame for frame in source if frame.t_s < micro["offset_s"] + 0.03]
-    updates = [pipeline.process(frame) for frame in frames] + [pipeline.finish()]
-    assert [event.kind for event in finals(updates) if event.onset_s > 3].count("micro") == 1
-    assert all(event.final for event in {event.id: event for update in updates for event in update.events}.values())
+    results = [pipeline.process(frame) for frame in frames] + [pipeline.finish()]
+    assert [event.kind for event in finals(results) if event.onset_s > 3].count("micro") == 1
+    assert all(event.final for event in {event.id: event for result in results for event in result.events}.values())
 
 
-def test_pictures_are_kept_only_when_asked_for(short_clip, recognizer):
+def test_images_are_kept_only_on_request(short_clip, recognizer):
     for keep in (False, True):
         pipeline = Pipeline("clip", recognizer, keep_pictures=keep)
         with open_source(str(short_clip)) as source:
-            events = [event for update in pipeline.run(source) for event in update.events if event.kind == "micro"]
+            events = [event for result in pipeline.run(source) for event in result.events if event.kind == "micro"]
         assert events
         for event in events:
             assert all((picture is not None) == keep for picture in (event.onset_jpeg, event.apex_jpeg, event.flow_png))
 
 
-def test_settings_that_do_not_fit_together_are_refused():
+def test_settings_that_contradict_each_other_raise():
     with pytest.raises(UserError, match="CropSpec"):
         PipelineSettings(spotter=SpotterSettings(crop=CropSpec(size_px=96)))
     with pytest.raises(UserError, match="forget_s is 0"):
