@@ -107,5 +107,7 @@ def to_json(message: Message | str) -> Any:
     """
     if isinstance(message, str):
         return message
-    values = {name: to_json(value) if isinstance(value, Message) else value for name, value in message.values.items()}
+    values = {
+        name: to_json(value if isinstance(value, Message) else str(value)) for name, value in message.values.items()
+    }
     return {"id": message.template, "values": values}

@@ -204,7 +204,7 @@
       const pictures = PICTURES.map(([name, caption]) => e("figure", {}, e("img", { src: this.url("picture", { event: event.id, name }), alt: m.t(caption), loading: "lazy" }), e("figcaption", {}, m.t(caption))));
       return e(`section.card.detail.${event.kind}`, { "aria-label": m.t("Event") },
         e("header", {}, e("h2", {}, m.eventLabel(event) || m.kind(event)), isReclassified(event) ? e("p.anew", {}, originalLabel(event)) : null, e("p.faint", {}, `${m.kind(event)} · ${m.t("Face {track}", event)}`),
-          e("p.faint", {}, [[m.t("onset"), event.onset_s], [m.t("apex"), event.apex_s], [m.t("offset"), event.offset_s]].map(([name, t_s]) => `${name} ${m.streamTime(t_s, true)}`).join(" · "))),
+          e("p.faint", {}, [[m.t("onset"), event.onset_s], [m.t("apex"), event.apex_s], [m.t("offset"), event.offset_s]].map(([name, t_s]) => `${name}\u00a0${m.streamTime(t_s, true)}`).join(" · "))),
         clip ?? e("p.none", {}, m.t("No clip of this event.")), clip ? speeds : null,
         event.pictures ? e("div.pictures", {}, ...pictures) : null, event.label ? m.eventBars(event) : null, this.labelForm(event));
     }

@@ -82,7 +82,9 @@ def test_reasons_of_ffmpeg_are_in_the_catalogue(error):
 
 
 def test_translate_fills_in_nested_messages():
-    message = Message("{store} cannot be used: {reason}.", {"store": "a.db", "reason": Message("Permission denied")})
+    message = Message(
+        "{store} cannot be used: {reason}.", {"store": Path("a.db"), "reason": Message("Permission denied")}
+    )
     assert str(message) == "a.db cannot be used: Permission denied."
     assert translate(message, "en") == str(message)
     assert translate(message, "de") == "a.db ist nicht verwendbar: Zugriff verweigert."
@@ -97,7 +99,7 @@ def test_translate_fills_in_nested_messages():
 def test_translate_leaves_braces_that_are_no_placeholders():
     text = "Server returned 4XX Client Error, but not one of 40{0,1,3,4}"
     assert translate(Message(text), "en") == text
-    assert translate(Message("{path} is odd", {"path": "{x}"}), "de") == "{x} is odd"
+    assert translate(Message("{path} is odd", {"path": Path("{x}")}), "de") == "{x} is odd"
 
 
 @pytest.mark.parametrize(
