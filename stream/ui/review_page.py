@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 
 from merau.engine.errors import UserError
+from merau.engine.recognizer import NO_EXPRESSION
 from merau.stream.events import event_fields
 from merau.stream.export import FORMATS
-from merau.stream.pipeline import NO_EXPRESSION
 from merau.stream.sources import File, SourceSettings
 from merau.stream.store import MotionCurve, read_clip_ids, read_events, read_original_predictions, read_sessions
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
