@@ -1,12 +1,13 @@
-"""The live page: people watch, review, teach and share.
+"""The live page: watch cameras, review events, teach classes, share a link.
 
-settings    what can be set, and the login
-app         the Gradio application and its server; live, review, configure: its three pages
-state       who is here; a workspace: one store, its cameras and what was taught, the server's own or one visitor's
-camera      one source analysed in a thread; film: its pictures; clip: the film of one event
-slow        a visitor's webcam where nothing better works
-gate        what every request passes first
-uploads     what files may be sent
-doors       the sockets and routes, and who may pass them; outbox: what waits to be sent to a page
-*.js, *.css what runs in the browser; words.json: English and German
+server           the Gradio application and its server; config: its settings
+live_page        the Live tab; review_page: Review and Teach; settings_page: Settings; handlers: shared by all
+server_state     the shared workspace, client sessions, the webcam queue, and periodic jobs
+workspace        a store with its cameras and consent; broadcast: its viewers; teaching: labels and few-shot heads
+camera_worker    analyses one source in a thread; frame_encoder: its frames; event_clip: the clip of one event
+middleware       what every request passes first: access and uploads
+routes           the page's own routes and who may use them; sockets: live view and webcam; downloads: files
+outbox           frames and messages that wait for one page
+fallback_webcam  a webcam where the browser has no WebSocket or canvas
+i18n             translation; static: the scripts and styles in the browser
 """

@@ -1,11 +1,12 @@
-"""One source analysed in a thread of its own, as the page sees it: it tells how it fares, and can be begun again."""
+"""One source analysed in a thread of its own; it reports its status and can be started again."""
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from merau.engine.errors import Message, UserError
@@ -16,32 +17,61 @@ from merau.stream.session import run_session, start_session
 from merau.stream.sources import Browser, Source
 from merau.stream.store import Store
 from merau.stream.summary import MotionTrace
+from merau.stream.ui.broadcast import Broadcast
 from merau.stream.ui.frame_encoder import EncoderOutputs, FrameEncoder
-from merau.stream.ui.outbox import LiveFrame
+from merau.stream.ui.outbox import ClientOutbox, LiveFrame
 
-RATE_OVER_S = 0.9  # frame rates are measured over this time at least
-SAID = 20  # words on events that a page is told when it comes later
-POINTS = 1500  # of motion, for the chart of such a page
-TRACES = 20  # people of one session whose motion is kept for the timeline
-KEEP_EVERY_S = 10.0  # how much of that motion a killed server loses
+RATE_PERIOD_S = 0.9  # frame rates are measured over at least this time
+HISTORY_EVENTS = 20  # event messages that a page gets when it connects later
+HISTORY_POINTS = 1500  # of motion, for the chart of such a page
+MAX_TRACES = 20  # faces of one session whose motion is kept for the timeline
+SAVE_TRACES_EVERY_S = 10.0  # a killed server loses at most this much of them
+
+
+def consent_required() -> UserError:
+    """Return the error for a camera that is to start without consent."""
+    return UserError("Before a camera is analysed, state the purpose and confirm that everyone in view agrees.")
 
 
 @dataclass(frozen=True)
 class CameraContext:
-    """What a camera is given by its workspace."""
+    """What a camera gets from its workspace.
+
+    Attributes:
+        recognizer: This camera's own.
+        settings: How the source is analysed.
+        store: Takes sessions, events and clips.
+        broadcast: The pages that show the workspace.
+        clip_encoder: Runs the encoding of clips.
+        traces: Motion in the running sessions, by session and track.
+    """
 
     recognizer: Recognizer
     settings: PipelineSettings
     store: Store
-    outputs: Callable[["Camera", int], EncoderOutputs]  # of a session
-    tell: Callable[[dict[str, Any]], None]  # a word to every page that shows this workspace
-    traces: dict[int, dict[int, MotionTrace]]  # of running sessions, by session and track
+    broadcast: Broadcast
+    clip_encoder: Executor
+    traces: dict[int, dict[int, MotionTrace]]
 
 
 @dataclass
 class Camera:
-    """`open_source` gives the source anew at each start. A replay needs no consent. What is not `is_live`, the live
-    page, is a recording that is analysed for the review. Another recognizer in `context` judges from the next frame on.
+    """A source of a workspace.
+
+    Attributes:
+        number: Unique on this server.
+        name: As the page shows it.
+        open_source: Opens the source, once for every start.
+        context: May be replaced while the camera runs; its recognizer is used from the next frame on.
+        replay: Whether the source is a recording, which needs no consent.
+        is_live: Whether the live page shows it; False for a recording that is analysed for review.
+        session: The newest session, once one has started.
+        error: Why the analysis ended, if it failed.
+        last_frame: The newest frame that was sent to pages.
+        points: Motion in recent frames, as in `LiveFrame.points`.
+        event_messages: The newest messages about events.
+        analysed: Frames analysed since the start.
+        delay_ms: From the arrival of the newest analysed frame to its result.
     """
 
     number: int
@@ -51,10 +81,10 @@ class Camera:
     replay: bool
     is_live: bool = True
     session: int | None = None
-    trouble: Message | None = None
+    error: Message | None = None
     last_frame: LiveFrame | None = None
-    points: deque[tuple[float, int, float, float]] = field(default_factory=lambda: deque(maxlen=POINTS))
-    said: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=SAID))
+    points: deque[tuple[float, int, float, float]] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
+    event_messages: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=HISTORY_EVENTS))
     analysed: int = 0
     delay_ms: float = 0.0
     _source: Source | None = None
@@ -62,37 +92,45 @@ class Camera:
     _thread: threading.Thread | None = None
     _stopped: bool = False
     _rates_hz: tuple[float, float] = (0.0, 0.0)
-    _last: tuple[float, int, int, int] = field(default_factory=lambda: (time.monotonic(), 0, 0, 0))
+    _last_counts: tuple[float, int, int, int] = field(default_factory=lambda: (time.monotonic(), 0, 0, 0))
 
     @property
     def running(self) -> bool:
+        """Whether the source is being analysed."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
-    def runs_on(self) -> Message | None:
-        """As Pipeline.describe_runtime; None unless it runs."""
+    def runtime(self) -> Message | None:
+        """Description of what runs on which device; None where nothing runs."""
         pipeline = self._pipeline
         return pipeline.describe_runtime() if pipeline else None
 
     def start(self, consent: Consent | None) -> None:
-        """Analyse, if that does not happen already. Raises UserError where a camera lacks consent."""
+        """Start the analysis unless it runs already. Raises UserError when a camera lacks consent."""
         if not (self.replay or consent):
-            raise UserError("Before a camera is analysed, state the purpose and confirm that everyone in view agrees.")
+            raise consent_required()
         if not self.running:
-            self.trouble, self.analysed, self._stopped = None, 0, False
-            self.said.clear()
+            self.error, self.analysed, self._stopped = None, 0, False
+            self.event_messages.clear()
             self.points.clear()
             name = f"camera {self.number}"
             self._thread = threading.Thread(target=self._run, args=(consent,), name=name, daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Let the source go and wait until what it gave is stored."""
+        """Release the source and wait until its results are stored."""
         self._stopped = True
         if self._source:
             self._source.stop()
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join()
+
+    def send_history(self, viewer: ClientOutbox) -> None:
+        """Send recent events and the newest frame to a page that has just connected."""
+        for message in list(self.event_messages):
+            viewer.put_message(message)
+        if self.last_frame:
+            viewer.put_frame(replace(self.last_frame, points=tuple(self.points)))
 
     def _run(self, consent: Consent | None) -> None:
         try:
@@ -101,7 +139,7 @@ class Camera:
                 if not self._stopped:
                     self._analyse(source, consent)
         except UserError as error:
-            self.trouble = error.message
+            self.error = error.message
 
     def _analyse(self, source: Source, consent: Consent | None) -> None:
         context = self.context
@@ -110,89 +148,120 @@ class Camera:
         )
         self.session = session = start_session(source, pipeline, context.store, None if self.replay else consent)
         traces = context.traces[session] = {}
-        kept_s = time.monotonic()
-        own = isinstance(source, Browser)
-        film = FrameEncoder(self.number, context.outputs(self, session), sends_pictures=not own, waits=not self.is_live)
+        saved_s = time.monotonic()
+        page_has_images = isinstance(source, Browser)
+        encoder = FrameEncoder(
+            self.number, self._outputs(session), sends_images=not page_has_images, drops=self.is_live
+        )
         self._pipeline = pipeline
         try:
-            with closing(run_session(source, pipeline, context.store, session)) as updates:
-                for update in updates:
-                    self._note(update, traces)
-                    if time.monotonic() - kept_s > KEEP_EVERY_S:
-                        self._keep(session, traces)
-                        kept_s = time.monotonic()
-                    film.push(update)
+            with closing(run_session(source, pipeline, context.store, session)) as results:
+                for result in results:
+                    self._measure_frame(result, traces)
+                    if time.monotonic() - saved_s > SAVE_TRACES_EVERY_S:
+                        self._save_traces(session, traces)
+                        saved_s = time.monotonic()
+                    encoder.push(result)
                     pipeline.swap_recognizer(self.context.recognizer)
-                    for event in update.events:
-                        self._tell(event, session)
+                    for event in result.events:
+                        self._send_event(event, session)
         finally:
-            self._pipeline = None  # its nets and crops are let go, however long the camera stays on the page
-            film.end()
-            self._keep(session, traces)
+            self._pipeline = None  # frees its nets and crops, however long the camera stays on the page
+            encoder.end()
+            self._save_traces(session, traces)
             try:
                 context.store.flush()
             finally:
                 del context.traces[session]
 
-    def _note(self, update: FrameResult, traces: dict[int, MotionTrace]) -> None:
-        if update.frame is None:
+    def _outputs(self, session: int) -> EncoderOutputs:
+        """Connect an encoder with the pages and the store."""
+        context = self.context
+
+        def send_frame(frame: LiveFrame) -> None:
+            if self.is_live:
+                self.last_frame = frame
+                self.points.extend(frame.points)
+                context.broadcast.send_frame(frame)
+
+        def store_clip(event: Event, mp4: bytes) -> None:
+            context.store.put_clip(session, event.id, mp4)
+            context.broadcast.send_message({"clip": event.id, "session": session})
+
+        return EncoderOutputs(
+            send_frame, lambda: self.is_live and context.broadcast.has_viewers, store_clip, context.clip_encoder
+        )
+
+    def _measure_frame(self, result: FrameResult, traces: dict[int, MotionTrace]) -> None:
+        if result.frame is None:
             return
         self.analysed += 1
-        self.delay_ms = 1000 * (time.monotonic() - update.frame.arrived_s)
-        for track, motion_px in update.motion.items():
-            if track in traces or len(traces) < TRACES:
-                traces.setdefault(track, MotionTrace()).add(update.frame.t_s, motion_px, update.noise[track])
+        self.delay_ms = 1000 * (time.monotonic() - result.frame.arrived_s)
+        for track, motion_px in result.motion.items():
+            if track in traces or len(traces) < MAX_TRACES:
+                traces.setdefault(track, MotionTrace()).add(result.frame.t_s, motion_px, result.noise[track])
 
-    def _keep(self, session: int, traces: dict[int, MotionTrace]) -> None:
+    def _save_traces(self, session: int, traces: dict[int, MotionTrace]) -> None:
         for track, trace in traces.items():
             self.context.store.put_curve(session, trace.curve(track))
 
-    def _tell(self, event: Event, session: int) -> None:
-        word = {"event": event_fields(event), "camera": self.number, "session": session}
-        self.said.append(word)
-        self.context.tell(word)
+    def _send_event(self, event: Event, session: int) -> None:
+        message = {"event": event_fields(event), "camera": self.number, "session": session}
+        self.event_messages.append(message)
+        self.context.broadcast.send_message(message)
 
-    def _measure(self, frames: int, dropped: int) -> None:
-        """Frames captured and analysed a second, whoever asks and how often.
+    def _measure_rates(self, frames: int, dropped: int) -> None:
+        """Update the rates of captured and analysed frames, however often the status is read.
 
-        Of those captured, the share is analysed that was not dropped: a few that wait may be analysed in the next
-        second, and would make it look as if more were analysed than came.
+        The analysed rate is the captured rate times the share that was not dropped. A plain count would exceed the
+        captured rate whenever frames that waited are analysed in the next period.
         """
-        now_s, (then_s, *before) = time.monotonic(), self._last
-        span_s = now_s - then_s
-        if span_s >= RATE_OVER_S:
-            came, done, lost = (max(a - b, 0) for a, b in zip((frames, self.analysed, dropped), before, strict=True))
-            captured_hz = came / span_s
-            self._rates_hz = (round(captured_hz, 1), round(captured_hz * done / max(done + lost, 1), 1))
-            self._last = (now_s, frames, self.analysed, dropped)
+        now_s, (last_s, *last) = time.monotonic(), self._last_counts
+        period_s = now_s - last_s
+        if period_s < RATE_PERIOD_S:
+            return
+        counts = (frames, self.analysed, dropped)
+        captured, analysed, lost = (max(new - old, 0) for new, old in zip(counts, last, strict=True))
+        captured_hz = captured / period_s
+        self._rates_hz = (round(captured_hz, 1), round(captured_hz * analysed / max(analysed + lost, 1), 1))
+        self._last_counts = (now_s, *counts)
 
     def status(self) -> dict[str, Any]:
-        """How the source and its analysis fare, as the page's status line tells it."""
-        state = self._source.state() if self._source else None
-        frames, dropped = (state.frames, state.dropped) if state else (0, 0)
-        self._measure(frames, dropped)
-        waiting = not self.running and not self.session and not self.trouble
-        return {
+        """Return the state of the source and its analysis for the page's status line; texts may be Messages."""
+        source_status = self._source_status()  # also updates the rates
+        recognizer = self.context.recognizer
+        return source_status | {
             "camera": self.number,
             "name": self.name,
             "own": isinstance(self._source, Browser),
             "replay": self.replay,
             "session": self.session,
-            "phase": "waiting" if waiting else state.phase if state else "connecting",
-            "since": state.since.isoformat() if state else None,
-            "reason": self.trouble or (state and state.reason) or "",
-            "frames": frames,
-            "frames_total": self._source.frames_total if self._source else None,
             "analysed": self.analysed,
             "captured_hz": self._rates_hz[0],
             "analysed_hz": self._rates_hz[1],
-            "dropped": dropped,
-            "gaps": len(state.gaps) if state else 0,
-            "reconnects": state.reconnects if state else 0,
             "delay_ms": round(self.delay_ms, 1),
-            "bundle": self.context.recognizer.bundle.name,
-            "device": "GPU" if self.context.recognizer.runtime.device == "cuda" else "CPU",
-            "decoder": (state and state.decoder) or "",
-            "taught": self.context.recognizer.few_shot_head is not None,
+            "bundle": recognizer.bundle.name,
+            "device": "GPU" if recognizer.runtime.device == "cuda" else "CPU",
+            "taught": recognizer.few_shot_head is not None,
             "store_error": self.context.store.last_error or "",
+        }
+
+    def _source_status(self) -> dict[str, Any]:
+        source = self._source
+        state = source.state() if source else None
+        self._measure_rates(state.frames if state else 0, state.dropped if state else 0)
+        phase = "waiting" if not (self.running or self.session or self.error) else "connecting"
+        if source is None or state is None:
+            nothing = {"frames": 0, "frames_total": None, "dropped": 0, "gaps": 0, "reconnects": 0, "decoder": ""}
+            return {"phase": phase, "since": None, "reason": self.error or "", **nothing}
+        return {
+            "phase": phase if phase == "waiting" else state.phase,
+            "since": state.since.isoformat(),
+            "reason": self.error or state.reason or "",
+            "frames": state.frames,
+            "frames_total": source.frames_total,
+            "dropped": state.dropped,
+            "gaps": len(state.gaps),
+            "reconnects": state.reconnects,
+            "decoder": state.decoder or "",
         }

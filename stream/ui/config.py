@@ -1,4 +1,4 @@
-"""What can be set about the page."""
+"""Settings of the page's server."""
 
 import os
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from merau.engine.errors import UserError
+from merau.engine.validation import check, check_choice, check_range
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
 class Login:
-    """The one user who may enter; the password is never shown."""
+    """The one user who may log in. The password never appears in `repr`."""
 
     user: str
     password: str
@@ -22,17 +23,21 @@ class Login:
 
     @classmethod
     def read(cls, text: str) -> "Login":
-        """From USER:FILE, the file holding the password in its first line. Raises UserError where it cannot be had."""
+        """Read a login from USER:FILE, where the first line of the file is the password.
+
+        Raises:
+            UserError: The text has another form, or the file has no password or cannot be read.
+        """
         user, colon, path = text.partition(":")
         if not (user and colon and path):
-            raise UserError("--auth wants USER:FILE, the file holding the password in its first line.")
+            raise UserError("--auth takes USER:FILE, where the first line of FILE is the password.")
         try:
             password = Path(path).read_text(encoding="utf-8").partition("\n")[0].strip()
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise UserError(f"The password file {path} cannot be read: {reason}.") from error
+            reason = getattr(error, "strerror", None) or "it is not a text file"
+            raise UserError("The password file {file} cannot be read: {reason}.", file=path, reason=reason) from error
         if not password:
-            raise UserError(f"The password file {path} is empty: write the password in its first line.")
+            raise UserError("The password file {file} is empty: write the password in its first line.", file=path)
         return cls(user, password)
 
 
@@ -40,13 +45,20 @@ class Login:
 class UiSettings:
     """How the page is served.
 
-    visitors: webcams that are analysed at one time; `waiting` more may stand in line, the rest are told it is full.
-    visit_s: a visitor's webcam is let go after this time.
-    retention_h: events are deleted this long after they were recorded, sessions this long after their end.
-    recordings: folder whose videos may be picked for analysis, None for none.
-    decode: where pictures of RTSP cameras and files that are watched are decoded.
-    purpose: recorded as the purpose of the server's cameras, whose consent then lies with who started them; None asks
-        on the page before the first frame is analysed.
+    Attributes:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        login: The user who may log in; None serves the page without a login.
+        share: Serve the page under a public link, too.
+        visitors: Webcams that are analysed at a time.
+        waiting: Webcams that may wait in the queue; later ones are refused.
+        visit_s: A visitor's webcam is stopped after this time.
+        retention_h: Events are deleted this long after they were recorded, sessions this long after their end.
+        upload_mb: Largest file that may be uploaded.
+        recordings: Folder of videos that may be chosen for analysis.
+        decode: Where RTSP cameras and watched files are decoded.
+        purpose: Recorded as the purpose of the server's cameras; giving it states that everyone in view has consented.
+            With None the page asks before the first frame is analysed.
     """
 
     host: str = "127.0.0.1"
@@ -63,23 +75,21 @@ class UiSettings:
     purpose: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise UserError(f"The port is {self.port}: choose 1 to 65535, or 0 for any that is free.")
-        for name in ("visitors", "upload_mb"):
-            if getattr(self, name) < 1:
-                raise UserError(f"UiSettings.{name} is {getattr(self, name)}: choose at least 1.")
-        for name in ("visit_s", "retention_h"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"UiSettings.{name} is {getattr(self, name)}: choose a time above 0.")
-        if self.recordings and not (self.recordings.is_dir() and os.access(self.recordings, os.R_OK)):
-            raise UserError(f"The folder of recordings {self.recordings} cannot be read: give an existing folder.")
+        check_range(self, "port", low=0, high=65535)
+        check_range(self, "visitors", "upload_mb", low=1)
+        check_range(self, "waiting", low=0)
+        check_range(self, "visit_s", "retention_h", above=0)
+        check_choice(self, "decode", ("cpu", "cuda"))
+        folder = self.recordings
+        is_readable = folder is None or (folder.is_dir() and os.access(folder, os.R_OK))
+        check(self, "recordings", is_readable, "a folder that exists and may be read")
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the page is for this machine only, and therefore needs no login."""
         return self.login is None and self.host in LOOPBACK and not self.share
 
     @property
-    def trusted(self) -> bool:
-        """Whether everybody who reaches the page may see and steer the server's own cameras."""
-        return self.login is not None or self.local
+    def is_trusted(self) -> bool:
+        """Whether everyone who reaches the page may see and control the server's own cameras."""
+        return self.login is not None or self.is_local

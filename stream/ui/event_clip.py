@@ -1,4 +1,4 @@
-"""The film of one event: MP4 with every frame at its own time, cut to the face; if asked, the face unrecognizable."""
+"""The clip of one event: an MP4 cropped to the face, blurred on request, with every frame at its own time."""
 
 import io
 import math
@@ -15,65 +15,79 @@ from av.video.stream import VideoStream
 from merau.stream.events import Event
 
 MARGIN_S = 0.4  # before the onset and after the offset
-LONGEST_S = 6.0  # of a film; of a longer event the end is left out
-SIZE_PX = 360  # of the longer side of the face's part of the picture
-AROUND = 0.35  # of the face's size, on each side
-CLOCK = 90_000  # ticks a second
-BLUR_CELLS = 9  # a blurred face is this many cells across
+MAX_CLIP_S = 6.0  # the end of a longer event is left out
+MAX_SIDE_PX = 360  # of a clip
+MARGIN = 0.35  # around the face, in parts of its size
+TICKS_PER_S = 90_000  # of a clip's clock
+MOSAIC_CELLS = 9  # in the width of a blurred clip
 
 
 @dataclass(frozen=True)
 class StoredFrame:
-    """A frame as it is kept for films: `boxes` are (x0, y0, x1, y1) frame px by track."""
+    """A frame that is kept for clips.
+
+    Attributes:
+        t_s: Its time on the source's clock.
+        jpeg: The image.
+        boxes: (x0, y0, x1, y1) px of each face, by track.
+    """
 
     t_s: float
     jpeg: bytes
     boxes: dict[int, tuple[float, float, float, float]]
 
+    def decode(self) -> np.ndarray:
+        """Decode the image: (H, W, 3) uint8 BGR."""
+        image = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        return image
+
 
 def bounds_s(event: Event) -> tuple[float, float]:
-    """From when to when the film of `event` goes."""
+    """Return the start and end time of an event's clip."""
     start_s = max(event.onset_s - MARGIN_S, 0.0)
-    return start_s, min(event.offset_s + MARGIN_S, start_s + LONGEST_S)
+    return start_s, min(event.offset_s + MARGIN_S, start_s + MAX_CLIP_S)
 
 
-def frames_of(stills: Iterable[StoredFrame], event: Event) -> list[StoredFrame]:
-    """Those of `stills` that the film of `event` shows."""
+def frames_of(frames: Iterable[StoredFrame], event: Event) -> list[StoredFrame]:
+    """Select the frames of an event's clip."""
     start_s, end_s = bounds_s(event)
-    return [still for still in stills if start_s <= still.t_s <= end_s]
+    return [frame for frame in frames if start_s <= frame.t_s <= end_s]
 
 
-def encode(chosen: Sequence[StoredFrame], event: Event) -> bytes | None:
-    """The film of `event` as MP4 (H.264), the face steady in the middle; None where no still shows it."""
-    boxes = [still.boxes[event.track] for still in chosen if event.track in still.boxes]
-    if len(chosen) < 2 or not boxes:
+def encode(frames: Sequence[StoredFrame], event: Event) -> bytes | None:
+    """Encode the clip of an event as MP4 (H.264), cropped to its face; None where no frame shows the face."""
+    boxes = [frame.boxes[event.track] for frame in frames if event.track in frame.boxes]
+    if len(frames) < 2 or not boxes:
         return None
-    first = decoded(chosen[0])
-    region = _around(np.array(boxes), first.shape)
-    return film((still.t_s, _part(decoded(still), region)) for still in chosen)
+    region = _region_around(np.array(boxes), frames[0].decode().shape)
+    return _write_mp4((frame.t_s, _crop(frame.decode(), region)) for frame in frames)
 
 
-def blurred(mp4: bytes) -> bytes:
-    """The film with the face as a mosaic of a few cells: what moved is kept apart in the numbers."""
-    return film(_mosaics(mp4))
+def blur(mp4: bytes) -> bytes:
+    """Replace the face in a clip by a coarse mosaic, with the times unchanged."""
+    return _write_mp4(_mosaics(mp4))
 
 
 def _mosaics(mp4: bytes) -> Iterator[tuple[float, np.ndarray]]:
     with av.open(io.BytesIO(mp4), "r") as source:
-        for picture in source.decode(video=0):
-            image = picture.to_ndarray(format="bgr24")
+        for frame in source.decode(video=0):
+            image = frame.to_ndarray(format="bgr24")
             height, width = image.shape[:2]
-            cells = (BLUR_CELLS, max(1, round(BLUR_CELLS * height / width)))
-            few = cv2.resize(image, cells, interpolation=cv2.INTER_AREA)
-            yield picture.time or 0.0, cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST)
+            cells = (MOSAIC_CELLS, max(1, round(MOSAIC_CELLS * height / width)))
+            coarse = cv2.resize(image, cells, interpolation=cv2.INTER_AREA)
+            yield frame.time or 0.0, cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def film(pictures: Iterator[tuple[float, np.ndarray]]) -> bytes:
-    """(t_s, (H, W, 3) uint8 BGR of even size) each -> MP4 that starts at 0 and shows every picture at its own time.
+def _write_mp4(images: Iterator[tuple[float, np.ndarray]]) -> bytes:
+    """Encode images as an MP4 that starts at 0 s and shows every image at its own time.
 
-    The pictures are taken one by one: those of a whole film fill 50 MB.
+    The images are consumed one by one: those of a whole clip fill 50 MB.
+
+    Args:
+        images: Time in seconds and (H, W, 3) uint8 BGR of even size, each.
     """
-    zero_s, image = first = next(pictures)
+    start_s, image = first = next(images)
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", options={"preset": "veryfast", "crf": "20"})
@@ -81,34 +95,27 @@ def film(pictures: Iterator[tuple[float, np.ndarray]]) -> bytes:
         stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1
-        stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK)
-        for t_s, image in chain([first], pictures):
+        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
+        for t_s, image in chain([first], images):
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            frame.pts, frame.time_base = round((t_s - zero_s) * CLOCK), Fraction(1, CLOCK)
+            frame.pts, frame.time_base = round((t_s - start_s) * TICKS_PER_S), Fraction(1, TICKS_PER_S)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()
 
 
-def decoded(still: StoredFrame) -> np.ndarray:
-    """(H, W, 3) uint8 BGR."""
-    image = cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None
-    return image
-
-
-def _around(boxes: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of a region that holds all boxes (N, 4) with room around, inside the picture."""
+def _region_around(boxes: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 of a region inside the image that holds all boxes (N, 4) with a margin."""
     low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    room = AROUND * (high - low)
-    x0, y0 = np.maximum(low - room, 0).astype(int)
-    x1, y1 = np.minimum(high + room, (shape[1], shape[0])).astype(int)
+    margin = MARGIN * (high - low)
+    x0, y0 = np.maximum(low - margin, 0).astype(int)
+    x1, y1 = np.minimum(high + margin, (shape[1], shape[0])).astype(int)
     return int(x0), int(y0), int(x1), int(y1)
 
 
-def _part(image: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
-    """The region at most SIZE_PX large, its sides even, as H.264 wants them."""
+def _crop(image: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
+    """Crop the region, at most MAX_SIDE_PX large, with even sides, which H.264 needs."""
     x0, y0, x1, y1 = region
-    scale = min(1.0, SIZE_PX / max(x1 - x0, y1 - y0))
+    scale = min(1.0, MAX_SIDE_PX / max(x1 - x0, y1 - y0))
     size = [max(2, 2 * math.floor(scale * side / 2)) for side in (x1 - x0, y1 - y0)]
     return cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)

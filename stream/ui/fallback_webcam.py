@@ -1,6 +1,6 @@
-"""The last resort for a visitor's webcam: pictures by gr.Image, where the browser has no WebSocket or no canvas.
+"""A webcam by gr.Image, for browsers without WebSocket or canvas.
 
-They come at a low rate and without their capture times: short micro-expressions are missed, and the page says so.
+Its frames come at a low rate and without their capture times: short micro-expressions are missed, and the page says so.
 """
 
 import asyncio
@@ -14,104 +14,108 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from merau.engine.errors import Message, UserError
+from merau.engine.errors import UserError
 from merau.stream.sources import Browser
 from merau.stream.sources.browser import Packet
+from merau.stream.sources.source import STOPPED
 from merau.stream.ui.camera_worker import Camera
 from merau.stream.ui.handlers import private_endpoint
 from merau.stream.ui.i18n import t, to_json
-from merau.stream.ui.routes import WEBCAM
 from merau.stream.ui.server_state import ClientSession, ServerState
+from merau.stream.ui.sockets import WEBCAM_SETTINGS
 
-EVERY_S = 0.05  # asked of the browser, which sends when it can
-SILENT_S = 5.0  # without a picture the webcam is let go
-QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
+FRAME_PERIOD_S = 0.05  # asked of the browser, which may be slower
+TIMEOUT_S = 5.0  # a webcam that sends nothing for so long is stopped
+ADMISSION_TIMEOUT_S = 0.1  # nobody queues here: the browser waits for the answer to its frame
+CHECK_EVERY_S = 0.5
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
 @dataclass
 class FallbackSession:
-    """One webcam that is analysed; `ticket` is its place."""
+    """A webcam that is being analysed, with its ticket of the admission queue."""
 
     source: Browser
     camera: Camera
     ticket: object
-    picture: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
-    began_s: float = field(default_factory=time.monotonic)
-    seen_s: float = field(default_factory=time.monotonic)
+    last_image: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    started_s: float = field(default_factory=time.monotonic)
+    last_seen_s: float = field(default_factory=time.monotonic)
 
 
 class FallbackWebcams:
-    """The visits by token. Used on the server's event loop only."""
+    """The fallback sessions by token. Used on the server's event loop only."""
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
-        self._visits: dict[str, FallbackSession] = {}
-        self._beginning: set[str] = set()
-        self._watching: set[asyncio.Task[None]] = set()
+        self._sessions: dict[str, FallbackSession] = {}
+        self._starting: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take(self, key: str, picture: np.ndarray | None) -> dict[str, Any]:
-        """Analyse a picture (H, W, 3) uint8 RGB; returns what the page shows: the faces, or the trouble."""
+    async def push(self, token: str, image: np.ndarray | None) -> dict[str, Any]:
+        """Analyse an image (H, W, 3) uint8 RGB; returns the faces or the error for the page to show."""
         try:
-            client = self._state.client(key)
-            if picture is None or key in self._beginning:
+            client = self._state.client(token)
+            if image is None or token in self._starting:
                 return {}
-            if key not in self._visits:
-                await self._begin(client)
-            visit = self._visits[key]
-            self._push(visit, picture)
-            shot = visit.camera.last_frame
-            faces = shot.header["faces"] if shot else []
+            if token not in self._sessions:
+                await self._start(client)
+            session = self._sessions[token]
+            self._push_image(session, image)
+            frame = session.camera.last_frame
+            faces = frame.header["faces"] if frame else []
             return {"faces": [face | {"reason": to_json(face["reason"])} for face in faces]}
         except UserError as error:
             return {"error": to_json(error.message)}
 
-    async def _begin(self, client: ClientSession) -> None:
-        if client.consent is None:
-            raise UserError("Before a camera is analysed, state the purpose and confirm that everyone in view agrees.")
+    async def _start(self, client: ClientSession) -> None:
+        client.require_consent()
         try:
-            ticket = await asyncio.wait_for(self._state.admission.enter(_patience), 0.1)
+            ticket = await asyncio.wait_for(self._state.admission.enter(_ignore_position), ADMISSION_TIMEOUT_S)
         except TimeoutError:
             raise UserError("The server is busy. Please come back in a few minutes.") from None
-        source = Browser("webcam", WEBCAM, datetime.now(UTC))
-        self._beginning.add(client.token)
+        source = Browser("webcam", WEBCAM_SETTINGS, datetime.now(UTC))
+        self._starting.add(client.token)
         try:
-            camera = await asyncio.to_thread(client.workspace.add, source.name, lambda: source, replay=False)
+            camera = await asyncio.to_thread(client.workspace.add_camera, source.name, lambda: source, replay=False)
         except BaseException:
             self._state.admission.release(ticket)
             raise
         finally:
-            self._beginning.discard(client.token)
-        self._visits[client.token] = visit = FallbackSession(source, camera, ticket)
-        task = asyncio.create_task(self._let_go(client, visit))
-        self._watching.add(task)  # the loop itself keeps no task alive
-        task.add_done_callback(self._watching.discard)
+            self._starting.discard(client.token)
+        self._sessions[client.token] = session = FallbackSession(source, camera, ticket)
+        task = asyncio.create_task(self._stop_when_over(client, session))
+        self._tasks.add(task)  # the event loop holds tasks only weakly
+        task.add_done_callback(self._tasks.discard)
 
-    def _push(self, visit: FallbackSession, picture: np.ndarray) -> None:
-        visit.seen_s = time.monotonic()
-        if not np.array_equal(picture, visit.picture):  # the browser sends some twice
-            visit.picture = picture
-            coded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), QUALITY)[1].tobytes()
-            visit.source.push(Packet("jpeg", visit.seen_s - visit.began_s, coded))
+    def _push_image(self, session: FallbackSession, image: np.ndarray) -> None:
+        session.last_seen_s = time.monotonic()
+        if np.array_equal(image, session.last_image):  # the browser sends some twice
+            return
+        session.last_image = image
+        jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), JPEG)[1].tobytes()
+        session.source.push(Packet("jpeg", session.last_seen_s - session.started_s, jpeg))
 
-    async def _let_go(self, client: ClientSession, visit: FallbackSession) -> None:
-        """Once it is silent, or its time is over."""
+    async def _stop_when_over(self, client: ClientSession, session: FallbackSession) -> None:
+        """Stop the webcam when it has been silent for too long or its time is up."""
+        end_s = session.started_s + self._state.settings.visit_s
         try:
-            while time.monotonic() < min(visit.seen_s + SILENT_S, visit.began_s + self._state.settings.visit_s):
-                await asyncio.sleep(0.5)
+            while time.monotonic() < min(session.last_seen_s + TIMEOUT_S, end_s):
+                await asyncio.sleep(CHECK_EVERY_S)
         finally:
-            del self._visits[client.token]
-            visit.source.end(Message("the page let the camera go"))
-            self._state.admission.release(visit.ticket)
-        with suppress(UserError):  # the visitor has left, and took the camera along
-            await asyncio.to_thread(client.workspace.remove, visit.camera.number)
+            del self._sessions[client.token]
+            session.source.end(STOPPED)
+            self._state.admission.release(session.ticket)
+        with suppress(UserError):  # the page was closed, and its workspace with the camera
+            await asyncio.to_thread(client.workspace.remove_camera, session.camera.number)
 
 
-async def _patience(_: int) -> None:
-    """Nobody can be told while a picture waits for its answer."""
+async def _ignore_position(_: int) -> None:
+    """Do nothing: the page cannot be notified while its frame waits for an answer."""
 
 
 def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
-    """Build it, hidden."""
+    """Build the hidden part of the live page that replaces the webcam button."""
     webcams = FallbackWebcams(state)
     with gr.Column(visible=False, elem_id="slow", elem_classes="card") as column:
         gr.Markdown(t("My webcam at a low frame rate"), elem_classes="title")
@@ -129,11 +133,13 @@ def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
             webcam_options=gr.WebcamOptions(mirror=False),
             elem_id="slow-picture",
         )
-        said = gr.HTML(
+        status = gr.HTML(
             html_template='<div class="m"></div>',
             js_on_load="merau.fallbackStatus(element, props, watch)",
             apply_default_css=False,
             elem_id="slow-said",
         )
-    picture.stream(webcams.take, [token, picture], said, stream_every=EVERY_S, time_limit=None, **private_endpoint())
+    picture.stream(
+        webcams.push, [token, picture], status, stream_every=FRAME_PERIOD_S, time_limit=None, **private_endpoint()
+    )
     return column

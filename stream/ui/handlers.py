@@ -1,4 +1,4 @@
-"""What all of the page's event handlers share."""
+"""Helpers for the page's event handlers."""
 
 import functools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def show_user_errors(handler: Callable[P, T]) -> Callable[P, T]:
-    """Show a handler's UserError to the visitor, in the visitor's language."""
+    """Show a handler's UserErrors to the visitor, in the visitor's language."""
 
     @functools.wraps(handler)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -29,6 +29,6 @@ def show_user_errors(handler: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def private_endpoint(**also: Any) -> dict[str, Any]:
-    """Settings of a listener that only this page may call, and that shows no spinner."""
-    return {"api_visibility": "private", "show_progress": "hidden", "queue": True} | also
+def private_endpoint(**options: Any) -> dict[str, Any]:
+    """Return options of a listener that only this page may call, and that shows no spinner."""
+    return {"api_visibility": "private", "show_progress": "hidden", "queue": True} | options

@@ -1,4 +1,4 @@
-"""The live page: the wall of cameras, the consent that comes before it, and what adds and removes cameras."""
+"""The live page: the cameras, the consent form, and the controls that add and remove cameras."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -11,31 +11,36 @@ from merau.stream.ui.fallback_webcam import fallback_webcam
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t
 from merau.stream.ui.server_state import ServerState
-from merau.stream.ui.workspace import Workspace
+from merau.stream.ui.workspace import SHARED, Workspace
 
 
 def add_source(workspace: Workspace, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:
-    """Put what the user typed on the wall. Raises UserError where it is no source."""
+    """Add the source that a user typed as a live camera. Raises UserError when it is not a source."""
     settings = SourceSettings(paced=True, wait_for_camera=True, decode=decode)
-    first = open_source(spec, settings)  # a file that cannot be read is told at once
-    openers = [lambda: first]
+    first = open_source(spec, settings)  # now, so that a file that cannot be read is reported at once
+    opened = [first]
 
-    def opened() -> Source:
-        return openers.pop()() if openers else open_source(spec, settings)
+    def open_again() -> Source:
+        return opened.pop() if opened else open_source(spec, settings)
 
-    workspace.add(redact(spec.strip()), opened, replay=isinstance(first, File))
+    workspace.add_camera(redact(spec.strip()), open_again, replay=isinstance(first, File))
 
 
 class ConsentForm(NamedTuple):
-    """What the live page shows of the consent when it is opened: `show` of a page's token, for these `outputs`."""
+    """The parts of the live page that depend on consent.
+
+    Attributes:
+        show: Returns their values for the page with this token.
+        outputs: The components that take these values.
+    """
 
     show: Callable[[str], tuple[object, object]]
     outputs: tuple[Any, Any]
 
 
 def live_page(state: ServerState, token: gr.State) -> ConsentForm:
-    """Build it inside its tab."""
-    trusted = state.settings.trusted
+    """Build the page inside its tab."""
+    is_trusted = state.settings.is_trusted
     with gr.Column(elem_id="consent", elem_classes="card", visible=False) as form:
         gr.Markdown(t("Before the analysis starts"), elem_classes="title")
         purpose = gr.Textbox(
@@ -73,49 +78,49 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
             elem_id="spec",
             max_lines=1,
             scale=4,
-            visible=trusted,
+            visible=is_trusted,
         )
-        add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=trusted)
+        add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=is_trusted)
     slow = fallback_webcam(state, token)
 
-    def shown(key: str) -> tuple[object, object]:
-        mine = state.client(key).consent
-        shared = state.shared.consent
-        cameras = state.shared.cameras.values() if trusted else ()
-        waiting = any(camera.session is None and not camera.replay for camera in cameras)
-        consent = mine or shared
-        told = {"purpose": consent.purpose, "given": consent.given, "mine": mine is not None} if consent else None
-        return gr.update(visible=waiting and shared is None), told
+    def show_consent(key: str) -> tuple[object, object]:
+        """Return whether the form is visible, and the consent that was recorded."""
+        own, shared = state.client(key).consent, state.shared.consent
+        cameras = state.shared.cameras.values() if is_trusted else ()
+        is_waiting = any(camera.session is None and not camera.replay for camera in cameras)
+        consent = own or shared
+        given = {"purpose": consent.purpose, "given": consent.given, "mine": own is not None} if consent else None
+        return gr.update(visible=is_waiting and shared is None), given
 
     @show_user_errors
-    def agree(key: str, stated: str, everyone: bool) -> tuple[object, object]:
-        if not everyone:
+    def record_consent(key: str, stated: str, everyone_agrees: bool) -> tuple[object, object]:
+        if not everyone_agrees:
             raise UserError("Please confirm that everyone in view has been informed and agrees.")
         state.client(key).workspace.record_consent(stated)
-        if trusted and state.shared.consent is None:
+        if is_trusted and state.shared.consent is None:
             state.shared.record_consent(stated)
-        return shown(key)
+        return show_consent(key)
 
     @show_user_errors
-    def added(key: str, typed: str) -> tuple[object, object, object]:
-        add_source(state.workspace(key, Workspace.name), typed, decode=state.settings.decode)
-        return "", *shown(key)
+    def add_camera(key: str, typed: str) -> tuple[object, object, object]:
+        add_source(state.workspace(key, SHARED), typed, decode=state.settings.decode)
+        return "", *show_consent(key)
 
     @show_user_errors
-    def removed(key: str, event: gr.EventData) -> None:
-        state.workspace(key, Workspace.name).remove(int(event.camera))
+    def remove_camera(key: str, event: gr.EventData) -> None:
+        state.workspace(key, SHARED).remove_camera(int(event.camera))
 
     @show_user_errors
-    def again(key: str, event: gr.EventData) -> None:
-        workspace = state.workspace(key, Workspace.name)
+    def play_again(key: str, event: gr.EventData) -> None:
+        workspace = state.workspace(key, SHARED)
         if camera := workspace.cameras.get(int(event.camera)):
             camera.start(workspace.consent)
 
     for wish, part, first in ((door.ask, form, "#purpose :is(input, textarea)"), (door.slow, slow, "#slow-picture")):
         appears = wish(lambda: gr.update(visible=True), None, part, **private_endpoint())
         appears.success(None, js=f"() => merau.goTo('{first}')")
-    begin.click(agree, [token, purpose, agreed], [form, recorded], **private_endpoint())
-    gr.on([add.click, spec.submit], added, [token, spec], [spec, form, recorded], **private_endpoint())
-    wall.remove(removed, [token], None, **private_endpoint())
-    wall.again(again, [token], None, **private_endpoint())
-    return ConsentForm(shown, (form, recorded))
+    begin.click(record_consent, [token, purpose, agreed], [form, recorded], **private_endpoint())
+    gr.on([add.click, spec.submit], add_camera, [token, spec], [spec, form, recorded], **private_endpoint())
+    wall.remove(remove_camera, [token], None, **private_endpoint())
+    wall.again(play_again, [token], None, **private_endpoint())
+    return ConsentForm(show_consent, (form, recorded))

@@ -1,7 +1,8 @@
-"""What waits to be sent to one open page: at most two pictures a camera, and every word.
+"""Outgoing frames and messages of one open page.
 
-A page that is slow loses pictures, oldest first, and never holds up the analysis; the motion measured on a lost picture
-travels with the next one, so that the chart has no holes.
+A slow page loses frames, oldest first, and never holds up the analysis; the motion measured on a lost frame travels
+with the next one, so that the chart has no holes. Messages are never skipped: a page that leaves too many of them
+unread is disconnected, and gets the present state when it connects again.
 """
 
 import asyncio
@@ -13,16 +14,20 @@ from typing import Any
 
 from merau.stream.ui.i18n import to_json
 
-SLOTS = 2
-NOTES = 200
+MAX_FRAMES = 2  # waiting, for each camera
+MAX_MESSAGES = 200  # waiting; about a minute and a half of status messages from two workspaces
 
 
 @dataclass(frozen=True)
 class LiveFrame:
     """One analysed frame as a page shows it.
 
-    header: what is drawn, see stream.ui.film. points: (t_s, track, motion px, noise px) each, for the chart.
-    mesh: (N, 468, 2) int16 as bytes, frame px. jpeg: empty where the page has the picture itself.
+    Attributes:
+        camera: Number of the camera.
+        header: What is drawn, see `merau.stream.ui.frame_encoder`.
+        points: (t_s, track, motion px, noise px) each, for the chart.
+        mesh: (N, 468, 2) int16 as bytes, frame px.
+        jpeg: Empty where the page has the image itself.
     """
 
     camera: int
@@ -31,52 +36,78 @@ class LiveFrame:
     mesh: bytes
     jpeg: bytes
 
-    def packed(self, *, with_mesh: bool) -> bytes:
-        """uint32 length of the JSON, the JSON, the mesh, the JPEG."""
+    def pack(self, *, with_mesh: bool) -> bytes:
+        """Encode as a binary message: uint32 length of the JSON, the JSON, the mesh, the JPEG."""
         mesh = self.mesh if with_mesh else b""
         header = self.header | {"camera": self.camera, "points": self.points, "mesh": len(mesh)}
         text = json.dumps(header, separators=(",", ":"), default=to_json).encode()
         return len(text).to_bytes(4, "little") + text + mesh + self.jpeg
 
 
+class OutboxOverflow(Exception):
+    """The page has left more than `MAX_MESSAGES` messages unread and must be disconnected."""
+
+
 class ClientOutbox:
-    """Filled from any thread, emptied by the page's socket. `shows_mesh` is what the page asked for."""
+    """Frames and messages that wait for one page: filled from any thread, drained by the page's connection.
+
+    Attributes:
+        sends_mesh: Whether the page wants the mesh of each face.
+        overflowed: Set when too many messages wait. What waited is dropped then, and nothing more is taken.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.shows_mesh = False
+        self.sends_mesh = False
+        self.overflowed = asyncio.Event()
         self._loop = loop
         self._lock = threading.Lock()
-        self._shots: dict[int, deque[LiveFrame]] = {}
-        self._notes: deque[str] = deque(maxlen=NOTES)
+        self._frames: dict[int, deque[LiveFrame]] = {}
+        self._messages: list[str] = []
+        self._is_full = False
         self._filled = asyncio.Event()
 
-    def put_frame(self, shot: LiveFrame) -> None:
+    def put_frame(self, frame: LiveFrame) -> None:
+        """Queue a frame; the oldest one of the same camera is dropped when `MAX_FRAMES` wait."""
         with self._lock:
-            waiting = self._shots.setdefault(shot.camera, deque())
-            waiting.append(shot)
-            if len(waiting) > SLOTS:
+            if self._is_full:
+                return
+            waiting = self._frames.setdefault(frame.camera, deque())
+            waiting.append(frame)
+            if len(waiting) > MAX_FRAMES:
                 lost = waiting.popleft()
                 waiting[0] = replace(waiting[0], points=lost.points + waiting[0].points)
-        self._wake()
+        self._notify(self._filled)
 
-    def put_message(self, word: dict[str, Any]) -> None:
-        """Something to be told: nothing of it is lost while the page is there."""
+    def put_message(self, message: dict[str, Any]) -> None:
+        """Queue a JSON message. It is sent, unless the page is disconnected first."""
         with self._lock:
-            self._notes.append(json.dumps(word, default=to_json))
-        self._wake()
+            self._is_full = self._is_full or len(self._messages) >= MAX_MESSAGES
+            if self._is_full:
+                self._messages.clear()
+                self._frames.clear()
+            else:
+                self._messages.append(json.dumps(message, default=to_json))
+            changed = self.overflowed if self._is_full else self._filled
+        self._notify(changed)
 
     async def drain(self) -> list[str | bytes]:
-        """Waits; the words first, then one picture of each camera."""
+        """Wait for something to send; returns all messages, then one frame of each camera.
+
+        Raises:
+            OutboxOverflow: Too many messages waited.
+        """
         await self._filled.wait()
         with self._lock:
-            words: list[str | bytes] = list(self._notes)
-            self._notes.clear()
-            shots = [waiting.popleft() for waiting in self._shots.values() if waiting]
-            if not any(self._shots.values()):
-                self._shots.clear()
+            if self._is_full:
+                raise OutboxOverflow
+            messages: list[str | bytes] = list(self._messages)
+            self._messages.clear()
+            frames = [waiting.popleft() for waiting in self._frames.values() if waiting]
+            if not any(self._frames.values()):
+                self._frames.clear()
                 self._filled.clear()
-        return words + [shot.packed(with_mesh=self.shows_mesh) for shot in shots]
+        return messages + [frame.pack(with_mesh=self.sends_mesh) for frame in frames]
 
-    def _wake(self) -> None:
+    def _notify(self, event: asyncio.Event) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._filled.set)
+            self._loop.call_soon_threadsafe(event.set)

@@ -1,4 +1,4 @@
-"""The review page: sessions, recordings to be analysed, what people say of events, and what is taught from it."""
+"""The review page: sessions and their events, recordings to analyse, labels, and teaching."""
 
 import math
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.engine.recognizer import NO_EXPRESSION
 from merau.stream.events import event_fields
 from merau.stream.export import FORMATS
@@ -18,28 +18,29 @@ from merau.stream.sources import File, SourceSettings
 from merau.stream.store import MotionCurve, read_clip_ids, read_events, read_original_predictions, read_sessions
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t, to_json
+from merau.stream.ui.middleware import HEAD_SUFFIXES, VIDEO_SUFFIXES
 from merau.stream.ui.server_state import ServerState
-from merau.stream.ui.uploads import HEADS, VIDEOS
-from merau.stream.ui.workspace import PrivateWorkspace, Workspace
+from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
-SHOWN = 1000  # events of a session at most
-ENOUGH = 5  # samples of a class
+MAX_EVENTS = 1000  # of a session, on the page
+ENOUGH_SAMPLES = 5  # of a class
+PROGRESS_EVERY_S = 0.2
 
 
 def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
-    """Build it inside its tab."""
+    """Build the page inside its tab."""
     with gr.Row(elem_id="choosing"):
         session = gr.Dropdown(label=t("Session"), choices=[], elem_id="session", scale=3)
         folder = gr.Dropdown(
             label=t("Recording from folder"),
             choices=_recordings(state.settings.recordings),
             value=None,
-            visible=state.settings.recordings is not None and state.settings.trusted,
+            visible=state.settings.recordings is not None and state.settings.is_trusted,
             elem_id="folder",
             scale=2,
         )
         upload = gr.UploadButton(
-            t("Analyse a recording"), file_types=list(VIDEOS), elem_id="upload", scale=0, min_width=220
+            t("Analyse a recording"), file_types=list(VIDEO_SUFFIXES), elem_id="upload", scale=0, min_width=220
         )
     progress = gr.HTML(elem_id="progress")
     review = gr.HTML(
@@ -59,185 +60,225 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
         with gr.Row():
             teach = gr.Button(t("Teach your classes"), variant="primary", elem_id="teach", interactive=False)
             unteach = gr.Button(t("Undo teaching"), elem_id="unteach", interactive=False)
-            load = gr.UploadButton(t("Load saved classes"), file_types=list(HEADS), elem_id="load")
+            load = gr.UploadButton(t("Load saved classes"), file_types=list(HEAD_SUFFIXES), elem_id="load")
 
+    handlers = ReviewHandlers(state)
     shown = [session, review, lesson, teach, unteach]
+    tab.select(handlers.show, [token, session], shown, **private_endpoint())
+    session.input(handlers.show, [token, session], shown, **private_endpoint())
+    review.refresh(handlers.show, [token, session], shown, **private_endpoint())
+    review.judge(handlers.label, [token, session], shown, **private_endpoint())
+    review.undo(handlers.undo_label, [token, session], shown, **private_endpoint())
+    teach.click(handlers.teach, [token, session], shown, **private_endpoint())
+    unteach.click(handlers.undo_head, [token, session], shown, **private_endpoint())
+    load.upload(handlers.load_head, [token, session, load], shown, **private_endpoint())
+    slow_endpoint = private_endpoint(show_progress="full", show_progress_on=progress, concurrency_limit=1)
+    upload.upload(handlers.analyse_upload, [token, upload], [progress, *shown], **slow_endpoint)
+    folder.input(handlers.analyse_recording, [token, folder], [progress, *shown], **slow_endpoint)
+
+
+class ReviewHandlers:
+    """Event handlers of the review page.
+
+    All take the page's token first. `chosen` is the value of the session dropdown, "WORKSPACE:SESSION". All return the
+    values of the dropdown, the review, the teaching panel and its two buttons, as `show` does.
+    """
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
 
     @show_user_errors
-    def show(key: str, chosen: str | None) -> tuple[Any, ...]:
-        """The sessions to choose from, and everything of the chosen one, or of the newest."""
-        choices = _sessions(state, key)
+    def show(self, token: str, chosen: str | None) -> tuple[Any, ...]:
+        """Show the sessions, and the content of the chosen one, or of the newest."""
+        choices = self._session_choices(token)
         values = [value for _, value in choices]
         chosen = chosen if chosen in values else (values[0] if values else None)
         if chosen is None:
-            return gr.update(choices=[], value=None), None, *_lesson(state.client(key).workspace)
-        workspace, number = _open(state, key, chosen)
-        return gr.update(choices=choices, value=chosen), _content(workspace, number), *_lesson(workspace)
+            return gr.update(choices=[], value=None), None, *_teaching_panel(self._state.client(token).workspace)
+        workspace, session = self._open(token, chosen)
+        dropdown = gr.update(choices=choices, value=chosen)
+        return dropdown, _session_content(workspace, session), *_teaching_panel(workspace)
 
     @show_user_errors
-    def judged(key: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
-        workspace, _ = _open(state, key, chosen)
-        workspace.label(int(event.session), str(event.event), str(event.label))
-        return show(key, chosen)
+    def label(self, token: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
+        """Store the class that a person gives an event."""
+        workspace, _ = self._open(token, chosen)
+        session = int(event.session)
+        workspace.teaching.label(session, workspace.event(session, str(event.event)), str(event.label))
+        return self.show(token, chosen)
 
     @show_user_errors
-    def undone(key: str, chosen: str) -> tuple[Any, ...]:
-        _open(state, key, chosen)[0].unlabel()
-        return show(key, chosen)
+    def undo_label(self, token: str, chosen: str) -> tuple[Any, ...]:
+        """Delete the newest label."""
+        self._open(token, chosen)[0].teaching.undo_label()
+        return self.show(token, chosen)
 
     @show_user_errors
-    def taught(key: str, chosen: str | None) -> tuple[Any, ...]:
-        _workspace_of(state, key, chosen).teach()
-        return show(key, chosen)
+    def teach(self, token: str, chosen: str | None) -> tuple[Any, ...]:
+        """Fit a few-shot head to all samples."""
+        self._workspace(token, chosen).teaching.teach()
+        return self.show(token, chosen)
 
     @show_user_errors
-    def untaught(key: str, chosen: str | None) -> tuple[Any, ...]:
-        _workspace_of(state, key, chosen).undo_head()
-        return show(key, chosen)
+    def undo_head(self, token: str, chosen: str | None) -> tuple[Any, ...]:
+        """Go back to the head before."""
+        self._workspace(token, chosen).teaching.undo_head()
+        return self.show(token, chosen)
 
     @show_user_errors
-    def loaded(key: str, chosen: str | None, file: str) -> tuple[Any, ...]:
-        workspace = _workspace_of(state, key, chosen)
+    def load_head(self, token: str, chosen: str | None, file: str) -> tuple[Any, ...]:
+        """Use the few-shot head of an uploaded file."""
+        path = Path(file)
         try:
-            workspace.load_head(Path(file))
+            self._workspace(token, chosen).teaching.load_head(path)
+        except UserError as error:
+            raise _without_folder(error.message, path) from None
         finally:
-            Path(file).unlink(missing_ok=True)
-        return show(key, chosen)
+            path.unlink(missing_ok=True)
+        return self.show(token, chosen)
 
     @show_user_errors
-    def analysed(key: str, file: str, bar: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        workspace = state.client(key).workspace
-        kept = workspace.folder / Path(file).name
-        shutil.move(file, kept)
+    def analyse_upload(
+        self,
+        token: str,
+        file: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (Gradio finds it by its default)
+    ) -> tuple[Any, ...]:
+        """Analyse an uploaded recording and show its session."""
+        client = self._state.client(token)
+        workspace = client.workspace
+        recording = client.folder / Path(file).name
+        shutil.move(file, recording)
         try:
-            number = _analyse(workspace, kept, bar)
+            session = _analyse(workspace, recording, progress)
         finally:
-            kept.unlink(missing_ok=True)
-        return "", *show(key, f"{workspace.name}:{number}")
+            recording.unlink(missing_ok=True)
+        return "", *self.show(token, f"{workspace.name}:{session}")
 
     @show_user_errors
-    def picked(key: str, name: str | None, bar: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        if name not in _recordings(state.settings.recordings):
+    def analyse_recording(
+        self,
+        token: str,
+        name: str | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  (Gradio finds it by its default)
+    ) -> tuple[Any, ...]:
+        """Analyse a recording of the server's folder and show its session."""
+        folder = self._state.settings.recordings
+        if folder is None or name is None or name not in _recordings(folder):
             raise UserError("This recording is no longer in the folder.")
-        assert state.settings.recordings is not None and name is not None
-        workspace = state.workspace(key, Workspace.name)
-        number = _analyse(workspace, state.settings.recordings / name, bar)
-        return "", *show(key, f"{workspace.name}:{number}")
+        workspace = self._state.workspace(token, SHARED)
+        session = _analyse(workspace, folder / name, progress)
+        return "", *self.show(token, f"{workspace.name}:{session}")
 
-    tab.select(show, [token, session], shown, **private_endpoint())
-    session.input(show, [token, session], shown, **private_endpoint())
-    review.refresh(show, [token, session], shown, **private_endpoint())
-    review.judge(judged, [token, session], shown, **private_endpoint())
-    review.undo(undone, [token, session], shown, **private_endpoint())
-    teach.click(taught, [token, session], shown, **private_endpoint())
-    unteach.click(untaught, [token, session], shown, **private_endpoint())
-    load.upload(loaded, [token, session, load], shown, **private_endpoint())
-    slowly = private_endpoint(show_progress="full", show_progress_on=progress, concurrency_limit=1)
-    upload.upload(analysed, [token, upload], [progress, *shown], **slowly)
-    folder.input(picked, [token, folder], [progress, *shown], **slowly)
+    def _session_choices(self, token: str) -> list[tuple[str, str]]:
+        """Return label and value of every session that the page may review, the newest first."""
+        workspaces = [self._state.client(token).workspace]
+        if self._state.settings.is_trusted:
+            workspaces.append(self._state.shared)
+        found = [(session, workspace) for workspace in workspaces for session in read_sessions(workspace.store.path)]
+        found.sort(key=lambda pair: pair[0].started, reverse=True)
+        return [
+            (f"{Path(session.source).name} · {_local_time(session.started)}", f"{workspace.name}:{session.id}")
+            for session, workspace in found
+        ]
+
+    def _open(self, token: str, chosen: str | None) -> tuple[Workspace, int]:
+        name, _, session = (chosen or "").partition(":")
+        if not session.isdecimal():
+            raise UserError("Choose a session first.")
+        return self._state.workspace(token, name), int(session)
+
+    def _workspace(self, token: str, chosen: str | None) -> Workspace:
+        """Return the workspace to teach: that of the chosen session, or the page's own."""
+        return self._open(token, chosen)[0] if chosen else self._state.workspace(token, PRIVATE)
 
 
-def _analyse(workspace: Workspace, path: Path, bar: gr.Progress) -> int:
-    """Analyse a recording from end to end; returns its session."""
+def _analyse(workspace: Workspace, path: Path, progress: gr.Progress) -> int:
+    """Analyse a recording from start to end; returns its session."""
     try:
-        return _run(workspace, path, bar)
-    except UserError as error:  # visitors see no folders of this server
-        values = {name: path.name if str(value) == str(path) else value for name, value in error.message.values.items()}
-        raise UserError(error.message.template.replace(str(path), path.name), **values) from None
-
-
-def _run(workspace: Workspace, path: Path, bar: gr.Progress) -> int:
-    source = File(str(path), SourceSettings())
-    camera = workspace.add(path.name, lambda: source, replay=True, is_live=False)
+        source = File(str(path), SourceSettings())
+    except UserError as error:
+        raise _without_folder(error.message, path) from None
+    camera = workspace.add_camera(path.name, lambda: source, replay=True, is_live=False)
     try:
         while camera.running:
-            bar((camera.analysed, source.frames_total or None), unit="")
-            time.sleep(0.2)
+            progress((camera.analysed, source.frames_total or None), unit="")
+            time.sleep(PROGRESS_EVERY_S)
     finally:
-        workspace.remove(camera.number)
-    if camera.trouble:
-        raise UserError.from_message(camera.trouble)
+        workspace.remove_camera(camera.number)
+    if camera.error:
+        raise _without_folder(camera.error, path)
     if camera.session is None:
         raise UserError("The recording could not be analysed.")
     return camera.session
 
 
+def _without_folder(message: Message, path: Path) -> UserError:
+    """Return the error with the file's name in place of its path, which is not the page's business."""
+    values = {name: _hide_folder(value, path) for name, value in message.values.items()}
+    return UserError.from_message(Message(message.template.replace(str(path), path.name), values))
+
+
+def _hide_folder(value: object, path: Path) -> object:
+    if isinstance(value, Message):
+        return _without_folder(value, path).message
+    return str(value).replace(str(path), path.name) if isinstance(value, str | Path) else value
+
+
 def _recordings(folder: Path | None) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEOS) if folder else []
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES) if folder else []
 
 
-def _sessions(state: ServerState, key: str) -> list[tuple[str, str]]:
-    """What a page may review, the newest first, as the dropdown wants it."""
-    workspaces: list[Workspace] = [state.client(key).workspace]
-    workspaces += [state.shared] if state.settings.trusted else []
-    found = [(session, workspace) for workspace in workspaces for session in read_sessions(workspace.store.path)]
-    found.sort(key=lambda pair: pair[0].started, reverse=True)
-    return [
-        (f"{Path(session.source).name} · {_on_clock(session.started)}", f"{workspace.name}:{session.id}")
-        for session, workspace in found
-    ]
+def _local_time(iso_time: str) -> str:
+    """Format an ISO 8601 time in this server's time zone."""
+    return datetime.fromisoformat(iso_time).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
-def _on_clock(time: str) -> str:
-    """ISO 8601 as this server's clock shows it."""
-    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M %Z")
-
-
-def _open(state: ServerState, key: str, chosen: str) -> tuple[Workspace, int]:
-    name, _, number = (chosen or "").partition(":")
-    if not number.isdecimal():
-        raise UserError("Choose a session first.")
-    return state.workspace(key, name), int(number)
-
-
-def _workspace_of(state: ServerState, key: str, chosen: str | None) -> Workspace:
-    """Where teaching goes: to the workspace of the chosen session, else the visitor's own."""
-    return _open(state, key, chosen)[0] if chosen else state.workspace(key, PrivateWorkspace.name)
-
-
-def _content(workspace: Workspace, session: int) -> dict[str, Any]:
-    """One session as review.js draws it."""
-    given = {label.event: label.label for label in workspace.labels() if label.session == session}
+def _session_content(workspace: Workspace, session: int) -> dict[str, Any]:
+    """Return one session as review.js draws it."""
+    labels = {label.event: label.label for label in workspace.teaching.labels() if label.session == session}
     clips = read_clip_ids(workspace.store.path, session)
-    firsts = read_original_predictions(workspace.store.path, session)
-    events = list(read_events(workspace.store.path, session))[-SHOWN:]
+    originals = read_original_predictions(workspace.store.path, session)
+    events = list(read_events(workspace.store.path, session))[-MAX_EVENTS:]
     rows = [
         event_fields(event)
-        | {"given": given.get(event.id), "clip": event.id in clips, "pictures": event.onset_jpeg is not None}
-        | {"first": firsts.get(event.id)}
+        | {"given": labels.get(event.id), "clip": event.id in clips, "pictures": event.onset_jpeg is not None}
+        | {"first": originals.get(event.id)}
         for event in events
     ]
     curves = {curve.track: curve for curve in workspace.curves(session)}
-    people = sorted({event.track for event in events} | set(curves))
-    known = set(given.values()) | set(workspace.bundle.card["classes"])
+    tracks = sorted({event.track for event in events} | set(curves))
+    classes = set(labels.values()) | set(workspace.teaching.bundle.card["classes"])
     ends = [event.offset_s for event in events] + [len(curve.motion_px) * curve.bin_s for curve in curves.values()]
     return {
         "workspace": workspace.name,
         "session": session,
         "duration_s": max(ends, default=0.0),
         "events": rows,
-        "tracks": [_lane(track, curves.get(track)) for track in people],
+        "tracks": [_lane(track, curves.get(track)) for track in tracks],
         "formats": list(FORMATS),
-        "classes": sorted(known - {NO_EXPRESSION}),
+        "classes": sorted(classes - {NO_EXPRESSION}),
     }
 
 
 def _lane(track: int, curve: MotionCurve | None) -> dict[str, Any]:
+    """Return the motion of one face for the timeline, None where the face was away."""
     if curve is None:
         return {"track": track, "bin_s": 1.0, "motion": [], "noise": []}
-    both = {"motion": curve.motion_px, "noise": curve.noise_px}
-    plain = {name: [None if math.isnan(v) else round(v, 3) for v in px.tolist()] for name, px in both.items()}
-    return {"track": track, "bin_s": curve.bin_s, **plain}
+    values_px = {"motion": curve.motion_px, "noise": curve.noise_px}
+    rounded = {name: [None if math.isnan(v) else round(v, 3) for v in px.tolist()] for name, px in values_px.items()}
+    return {"track": track, "bin_s": curve.bin_s, **rounded}
 
 
-def _lesson(workspace: Workspace) -> tuple[dict[str, Any], object, object]:
-    """What can be taught and what was, and whether the buttons that teach and undo can be pressed."""
-    counts = Counter(sample.label for sample in workspace.samples())
-    told = {
+def _teaching_panel(workspace: Workspace) -> tuple[dict[str, Any], object, object]:
+    """Return the content of the teaching panel, and whether Teach and Undo can be pressed."""
+    head = workspace.teaching.head
+    counts = Counter(sample.label for sample in workspace.teaching.samples())
+    content = {
         "workspace": workspace.name,
         "counts": dict(counts.most_common()),
-        "enough": ENOUGH,
-        "taught": bool(workspace.heads),
-        "explanation": to_json(workspace.heads[-1].explanation) if workspace.heads else "",
+        "enough": ENOUGH_SAMPLES,
+        "taught": head is not None,
+        "explanation": to_json(head.explanation) if head else "",
     }
-    return told, gr.update(interactive=len(counts) > 1), gr.update(interactive=bool(workspace.heads))
+    return content, gr.update(interactive=len(counts) > 1), gr.update(interactive=head is not None)

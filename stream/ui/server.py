@@ -24,13 +24,12 @@ from merau.stream.ui.config import UiSettings
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import catalogue, request_language, t, translations
 from merau.stream.ui.live_page import add_source, live_page
-from merau.stream.ui.middleware import AccessMiddleware
+from merau.stream.ui.middleware import AccessMiddleware, UploadMiddleware
 from merau.stream.ui.review_page import review_page
 from merau.stream.ui.routes import register_routes
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.settings_page import settings_page
-from merau.stream.ui.uploads import UploadMiddleware
-from merau.stream.ui.workspace import Load
+from merau.stream.ui.teaching import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
@@ -39,8 +38,21 @@ FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
 class App:
     """The page, served until `close`.
 
-    Raises UserError where the store, a source, the port or the public link cannot be had, and where cameras of this
-    server would be open to everybody.
+    Args:
+        sources: Cameras and files to show from the start.
+        load: Loads a recognizer; called once for every camera.
+        settings: How the page is served.
+        store: SQLite file of the server's own cameras.
+        pipeline: How each source is analysed.
+
+    Attributes:
+        state: The state behind the page.
+        address: Where this machine reaches the page.
+        public: The public link, if one was asked for.
+
+    Raises:
+        UserError: The store, a source, the port or the public link is not available, or cameras of this server would
+            be open to everyone.
     """
 
     def __init__(
@@ -52,13 +64,13 @@ class App:
         store: Path,
         pipeline: PipelineSettings | None = None,
     ) -> None:
-        if sources and not settings.trusted:
+        if sources and not settings.is_trusted:
             raise UserError(
-                "The cameras of this server would be open to everybody who has the address: set --auth USER:FILE, "
-                "or name no SOURCE, so that visitors use their own webcams."
+                "The cameras of this server would be open to everyone who knows the address: set --auth USER:FILE, "
+                "or give no SOURCE, so that visitors use their own webcams."
             )
         self.state = ServerState(settings, store, load, pipeline or PipelineSettings())
-        self.blocks = page(self.state)
+        self.blocks = build_page(self.state)
         try:
             if settings.purpose:
                 self.state.shared.record_consent(settings.purpose)
@@ -70,11 +82,11 @@ class App:
             raise
 
     def _serve(self, settings: UiSettings) -> tuple[str, str | None]:
-        """The page's address, and that of the public link, if one was asked for."""
+        """Start the server; returns the page's address and its public link."""
         try:
-            with redirect_stdout(sys.stderr):  # where Gradio tells of the link; standard output is ours
+            with redirect_stdout(sys.stderr):  # Gradio prints the link; standard output is ours
                 app, local, public = self.blocks.launch(
-                    **launching(settings),
+                    **launch_options(settings),
                     prevent_thread_lock=True,
                     server_name=settings.host,
                     server_port=settings.port or None,
@@ -83,16 +95,16 @@ class App:
             raise UserError("The port {port} is in use: choose another with --port.", port=settings.port) from error
         if settings.share and not public:
             raise UserError(
-                "The public link could not be made: it needs the internet, with https to api.gradio.app and at first "
-                "to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
+                "The public link could not be made: it needs internet access with HTTPS to api.gradio.app and, the "
+                "first time, to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
             )
-        self.blocks.server.config.ws_per_message_deflate = False  # pictures are compressed already
+        self.blocks.server.config.ws_per_message_deflate = False  # frames are compressed already
         register_routes(app, self.state)
         return local, public
 
     def check(self) -> None:
-        """Raises UserError unless the page answers at its address."""
-        direct = build_opener(ProxyHandler({}))  # a proxy does not know this machine's own addresses
+        """Raise UserError unless the page answers at its address."""
+        direct = build_opener(ProxyHandler({}))  # a proxy does not reach this machine's own addresses
         try:
             with direct.open(self.address, timeout=10) as answer:
                 answer.read()
@@ -102,9 +114,9 @@ class App:
             ) from error
 
     def close(self) -> None:
-        """Stop serving; visitors' data goes. Raises UserError when the store cannot be written."""
+        """Stop serving and delete the visitors' data. Raises UserError when the store cannot be written."""
         with redirect_stdout(sys.stderr):
-            for tunnel in CURRENT_TUNNELS:  # Gradio ends them only when Python ends
+            for tunnel in CURRENT_TUNNELS:  # Gradio ends them only when Python exits
                 tunnel.kill()
         self.blocks.close(verbose=False)
         self.state.close()
@@ -112,7 +124,10 @@ class App:
 
 @contextmanager
 def until_stopped(app: App) -> Iterator[threading.Event]:
-    """Closes the page at the end; the event is set by the first Ctrl-C or SIGTERM, a second one kills."""
+    """Close the page at the end of a `with` block.
+
+    The first Ctrl-C or SIGTERM sets the event; a second one kills the process.
+    """
     stopped = threading.Event()
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -127,11 +142,11 @@ def until_stopped(app: App) -> Iterator[threading.Event]:
         app.close()
 
 
-def page(state: ServerState) -> gr.Blocks:
-    """The page; its parts live in modules of their names."""
+def build_page(state: ServerState) -> gr.Blocks:
+    """Build the page from its three tabs."""
     with gr.Blocks(title="merau-live", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as blocks:
         token = gr.State("")
-        key = gr.HTML(
+        entry = gr.HTML(
             html_template="<span></span>",
             js_on_load="watch('value', () => merau.enter(props.value)); merau.enter(props.value)",
             elem_id="key",
@@ -139,45 +154,45 @@ def page(state: ServerState) -> gr.Blocks:
         gr.HTML(html_template=_text("top.html"), js_on_load=_text("top.js"), apply_default_css=False, elem_id="top")
         with gr.Tabs(elem_id="pages"):
             with gr.Tab(t("Live"), id="live"):
-                opening = live_page(state, token)
+                consent_form = live_page(state, token)
             with gr.Tab(t("Review"), id="review") as tab:
                 review_page(state, token, tab)
             with gr.Tab(t("About & data"), id="settings") as tab:
                 settings_page(state, token, tab)
 
         @show_user_errors
-        def arrive(request: gr.Request) -> tuple[Any, ...]:
-            client = state.open_session()
+        def open_session(request: gr.Request) -> tuple[Any, ...]:
             language = request_language(request.headers)
+            client = state.open_session()
             entered = {
                 "token": client.token,
-                "trusted": state.settings.trusted,
+                "trusted": state.settings.is_trusted,
                 "login": state.settings.login is not None,
                 "upload_mb": state.settings.upload_mb,
                 "language": language,
                 "catalogue": catalogue(language),
             }
-            return client.token, entered, *opening.show(client.token)
+            return client.token, entered, *consent_form.show(client.token)
 
         def cameras() -> list[dict[str, Any]]:
-            """How the server's own cameras fare."""
-            found = state.shared.statuses() if state.settings.trusted else []
+            """Return the status of the server's own cameras."""
+            found = state.shared.statuses() if state.settings.is_trusted else []
             return [{name: str(v) if isinstance(v, Message) else v for name, v in status.items()} for status in found]
 
         def events(session: int) -> list[dict[str, Any]]:
-            """The events of one session of the server's own cameras."""
-            if not state.settings.trusted:
+            """Return the events of one session of the server's own cameras."""
+            if not state.settings.is_trusted:
                 return []
             return [event_fields(event) for event in read_events(state.shared.store.path, session)]
 
         gr.api(cameras, api_name="cameras")
         gr.api(events, api_name="events")
-        blocks.load(arrive, None, [token, key, *opening.outputs], **private_endpoint())
+        blocks.load(open_session, None, [token, entry, *consent_form.outputs], **private_endpoint())
     return blocks
 
 
-def launching(settings: UiSettings) -> dict[str, Any]:
-    """Gradio's launch options."""
+def launch_options(settings: UiSettings) -> dict[str, Any]:
+    """Return Gradio's launch options."""
     login = settings.login
 
     def check(user: str, password: str) -> bool:

@@ -16,8 +16,10 @@ from pathlib import Path
 from merau.engine.errors import UserError
 from merau.stream.events import Consent
 from merau.stream.pipeline import PipelineSettings
+from merau.stream.ui.camera_worker import consent_required
 from merau.stream.ui.config import UiSettings
-from merau.stream.ui.workspace import Load, PrivateWorkspace, Workspace
+from merau.stream.ui.teaching import Load
+from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
 MAX_SESSIONS = 100  # open pages
 TICK_S = 1.0  # between two status messages
@@ -32,31 +34,39 @@ class ClientSession:
 
     Attributes:
         token: The secret that gives access to the page's private workspace.
+        folder: Holds the private workspace; deleted with the session.
         connections: Sockets and event streams that the page holds open.
         last_seen_s: When the last of them was closed, on the monotonic clock.
         was_connected: Whether the page has opened a connection at least once.
     """
 
     token: str
-    make_workspace: Callable[[], PrivateWorkspace]
+    folder: Path
+    make_workspace: Callable[[Path], Workspace]
     connections: int = 0
     last_seen_s: float = field(default_factory=time.monotonic)
     was_connected: bool = False
-    _workspace: PrivateWorkspace | None = None
+    _workspace: Workspace | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
-    def workspace(self) -> PrivateWorkspace:
+    def workspace(self) -> Workspace:
         """The page's private workspace, created at the first access."""
         with self._lock:
             if self._workspace is None:
-                self._workspace = self.make_workspace()
+                self.folder.mkdir(mode=0o700)
+                self._workspace = self.make_workspace(self.folder)
             return self._workspace
 
     @property
     def consent(self) -> Consent | None:
         """The consent recorded for the page's own webcam."""
         return self._workspace.consent if self._workspace else None
+
+    def require_consent(self) -> None:
+        """Raise UserError unless consent is recorded."""
+        if self.consent is None:
+            raise consent_required()
 
     @property
     def expired(self) -> bool:
@@ -82,8 +92,11 @@ class ClientSession:
     def close(self) -> None:
         """Delete the private workspace."""
         with self._lock:
-            if self._workspace:
-                self._workspace.close()
+            try:
+                if self._workspace:
+                    self._workspace.close()
+            finally:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class AdmissionQueue:
@@ -146,7 +159,7 @@ class ServerState:
         self.folder = Path(tempfile.mkdtemp(prefix="merau-"))
         # One encoder thread of low priority: the analysis goes first.
         self._clip_encoder = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))
-        self.shared = Workspace(store, load, pipeline, self._clip_encoder)
+        self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder)
         self.admission = AdmissionQueue(settings.visitors, settings.waiting)
         self.clients: dict[str, ClientSession] = {}
         self._closing = threading.Event()
@@ -158,7 +171,7 @@ class ServerState:
         if len(self.clients) >= MAX_SESSIONS:
             raise UserError("Too many pages are open on this server. Please come back in a few minutes.")
         token = secrets.token_urlsafe(24)
-        client = ClientSession(token, lambda: self._make_workspace(token))
+        client = ClientSession(token, self.folder / token, self._make_workspace)
         self.clients[token] = client
         return client
 
@@ -171,16 +184,14 @@ class ServerState:
     def workspace(self, token: str, name: str) -> Workspace:
         """Return the workspace `name` for a page. Raises UserError when the page may not use it."""
         client = self.client(token)
-        if name == Workspace.name and self.settings.trusted:
+        if name == SHARED and self.settings.is_trusted:
             return self.shared
-        if name == PrivateWorkspace.name:
+        if name == PRIVATE:
             return client.workspace
         raise UserError("Log in to see the cameras of this server.")
 
-    def _make_workspace(self, token: str) -> PrivateWorkspace:
-        folder = self.folder / token
-        folder.mkdir(mode=0o700)
-        return PrivateWorkspace(folder, self._load, self._pipeline, self._clip_encoder)
+    def _make_workspace(self, folder: Path) -> Workspace:
+        return Workspace(PRIVATE, folder / "merau.db", self._load, self._pipeline, self._clip_encoder)
 
     def _run_periodic_jobs(self) -> None:
         last_purge_s = -PURGE_EVERY_S

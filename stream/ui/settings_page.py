@@ -1,4 +1,4 @@
-"""The settings page: what runs here, what is kept and for how long, and the button that deletes all of it."""
+"""The settings page: what runs here, what is stored and for how long, and the button that deletes it."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from merau.stream.store import read_events, read_labels, read_sessions
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t, to_json
 from merau.stream.ui.server_state import ServerState
-from merau.stream.ui.workspace import PrivateWorkspace, Workspace
+from merau.stream.ui.workspace import PRIVATE, Workspace
 
-NUMBERS = {"samples": "samples", "uf1": "UF1", "uar": "UAR", "acc": "accuracy", "ece": "ECE"}
+SCORES = {"samples": "samples", "uf1": "UF1", "uar": "UAR", "acc": "accuracy", "ece": "ECE"}
 
 
 def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
-    """Build it inside its tab."""
+    """Build the page inside its tab."""
     facts = gr.HTML(
         html_template='<div class="m"></div>',
         js_on_load="merau.factsView(element, props, watch)",
@@ -30,41 +30,43 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
 
     @show_user_errors
     def show(key: str) -> dict[str, Any]:
-        workspaces = [state.client(key).workspace, *([state.shared] if state.settings.trusted else [])]
-        bundle = workspaces[0].bundle
+        workspaces = [state.client(key).workspace, *([state.shared] if state.settings.is_trusted else [])]
+        bundle = workspaces[0].teaching.bundle
         return {
             "card": {
                 "name": bundle.name,
                 "classes": bundle.card["classes"],
                 "aus": bundle.card["aus"],
-                "trained_on": [_set(name, part) for name, part in bundle.card["trained_on"].items() if part],
-                "scores": [_set(name, part) for name, part in bundle.card["scores"].items() if part],
+                "trained_on": [_data_set(name, part) for name, part in bundle.card["trained_on"].items() if part],
+                "scores": [_data_set(name, part) for name, part in bundle.card["scores"].items() if part],
                 "sha256": bundle.sha256[:16],
             },
-            "machine": [to_json(message) for message in workspaces[0].runs_on],
+            "machine": [to_json(runtime) for runtime in workspaces[0].describe_runtimes()],
             "retention_h": state.settings.retention_h,
-            "kept": [_kept(workspace) for workspace in workspaces],
+            "kept": [_stored(workspace) for workspace in workspaces],
             "limits": {"visitors": state.settings.visitors, "upload_mb": state.settings.upload_mb},
         }
 
     @show_user_errors
-    def deleted(key: str, certain: bool) -> tuple[bool, dict[str, Any]]:
-        if not certain:
+    def delete_everything(key: str, is_sure: bool) -> tuple[bool, dict[str, Any]]:
+        if not is_sure:
             raise UserError("Please confirm first: deleted data cannot be restored.")
         state.client(key).workspace.delete_everything()
-        if state.settings.trusted:
+        if state.settings.is_trusted:
             state.shared.delete_everything()
         return False, show(key)
 
     tab.select(show, [token], facts, **private_endpoint())
-    delete.click(deleted, [token, sure], [sure, facts], **private_endpoint())
+    delete.click(delete_everything, [token, sure], [sure, facts], **private_endpoint())
 
 
-def _kept(workspace: Workspace) -> dict[str, Any]:
+def _stored(workspace: Workspace) -> dict[str, Any]:
+    """Return what a workspace holds, as settings.js shows it."""
     path = workspace.store.path
+    is_private = workspace.name == PRIVATE
     return {
-        "private": isinstance(workspace, PrivateWorkspace),
-        "where": "" if isinstance(workspace, PrivateWorkspace) else str(path),
+        "private": is_private,
+        "where": "" if is_private else str(path),
         "sessions": len(read_sessions(path)),
         "events": sum(1 for _ in read_events(path)),
         "labels": len(read_labels(path)),
@@ -73,7 +75,7 @@ def _kept(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _set(name: str, part: Any) -> list[Any]:
-    """One set of samples of the card, its name first: how many there are and, where it was judged, how well."""
+def _data_set(name: str, part: Any) -> list[Any]:
+    """Return the name of a data set of the card, then (title, number) of its size and of each score it has."""
     numbers = part if isinstance(part, dict) else {"samples": len(part) if isinstance(part, list) else part}
-    return [name.replace("_", " "), *([title, numbers[key]] for key, title in NUMBERS.items() if key in numbers)]
+    return [name.replace("_", " "), *([title, numbers[key]] for key, title in SCORES.items() if key in numbers)]

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 
 from merau.engine.recognizer import Recognizer
 from merau.stream.demo import CLIP
+from merau.stream.pipeline import PipelineSettings
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.server import App
+from merau.stream.ui.workspace import SHARED, Workspace
 from tests.clips import demo_start
 
 CHROMIUM = shutil.which("chromium") or "chromium (scripts/debian_packages.sh installs it)"
@@ -48,6 +51,15 @@ def webcam(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """The shared workspace of a server, without the server."""
+    with ThreadPoolExecutor(1) as clip_encoder:
+        workspace = Workspace(SHARED, tmp_path / "store.db", Recognizer.load, PipelineSettings(), clip_encoder)
+        yield workspace
+        workspace.close()
+
+
+@pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Pages served on a free port, closed at the end of the test."""
     cv2.setNumThreads(1)
@@ -56,7 +68,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def start(*sources: str | Path, **settings: Any) -> App:
         store = tmp_path / f"page{len(apps)}.db"
         named = [str(source) for source in sources]
-        apps.append(App(named, Recognizer.load, UiSettings(port=0, **settings), store=store))
+        apps.append(App(named, Recognizer.load, UiSettings(**({"port": 0} | settings)), store=store))
         return apps[-1]
 
     yield start

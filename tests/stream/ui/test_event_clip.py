@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from merau.stream.ui.event_clip import StoredFrame, blurred, bounds_s, encode, frames_of
+from merau.stream.ui.event_clip import StoredFrame, blur, bounds_s, encode, frames_of
 
 
 @pytest.fixture
-def stills():
+def frames():
     """A face of 100 px that brightens, at a rate that changes half-way."""
     times = np.concatenate([np.arange(0, 1, 1 / 30), np.arange(1, 2, 1 / 12)])
     kept = []
@@ -22,29 +22,29 @@ def stills():
     return kept
 
 
-def pictures(mp4):
-    with av.open(io.BytesIO(mp4)) as film:
-        return [(picture.time, picture.to_ndarray(format="bgr24")) for picture in film.decode(video=0)]
+def images_of(mp4):
+    with av.open(io.BytesIO(mp4)) as clip:
+        return [(image.time, image.to_ndarray(format="bgr24")) for image in clip.decode(video=0)]
 
 
-def test_a_film_has_every_picture_of_the_event_at_its_own_time(stills, make_event):
+def test_encode_shows_every_frame_at_its_own_time(frames, make_event):
     event = make_event(apex_s=1.0)
     start_s, end_s = bounds_s(event)
-    wanted = [still.t_s for still in stills if start_s <= still.t_s <= end_s]
-    film = pictures(encode(frames_of(stills, event), event))
-    assert [t_s for t_s, _ in film] == pytest.approx([t_s - wanted[0] for t_s in wanted], abs=2e-4)
-    height, width = film[0][1].shape[:2]
+    wanted = [frame.t_s for frame in frames if start_s <= frame.t_s <= end_s]
+    clip = images_of(encode(frames_of(frames, event), event))
+    assert [t_s for t_s, _ in clip] == pytest.approx([t_s - wanted[0] for t_s in wanted], abs=2e-4)
+    height, width = clip[0][1].shape[:2]
     assert 150 < width < 180
     assert 150 < height < 180
 
 
-def test_there_is_no_film_of_a_face_that_was_not_there(stills, make_event):
+def test_encode_absent_face_gives_no_clip(frames, make_event):
     for event in (make_event(apex_s=9.0), make_event(track=2)):
-        assert encode(frames_of(stills, event), event) is None
+        assert encode(frames_of(frames, event), event) is None
 
 
-def test_a_long_film_takes_no_more_memory_than_a_short_one(stills, make_event):
-    def most_bytes(chosen):
+def test_encode_long_clip_takes_no_more_memory(frames, make_event):
+    def peak_bytes(chosen):
         tracemalloc.start()
         try:
             encode(chosen, make_event(apex_s=1.0))
@@ -52,13 +52,13 @@ def test_a_long_film_takes_no_more_memory_than_a_short_one(stills, make_event):
         finally:
             tracemalloc.stop()
 
-    assert most_bytes(stills) < 1.2 * most_bytes(stills[: len(stills) // 2])
+    assert peak_bytes(frames) < 1.2 * peak_bytes(frames[: len(frames) // 2])
 
 
-def test_a_blurred_film_keeps_the_times_and_hides_the_face(stills, make_event):
+def test_blur_keeps_times_and_hides_the_face(frames, make_event):
     event = make_event(apex_s=1.0)
-    plain = encode(frames_of(stills, event), event)
-    hidden = pictures(blurred(plain))
-    assert [t_s for t_s, _ in hidden] == [t_s for t_s, _ in pictures(plain)]
-    detail = [cv2.Laplacian(image[:, :, 1], cv2.CV_64F).var() for _, image in (pictures(plain)[5], hidden[5])]
+    plain = encode(frames_of(frames, event), event)
+    hidden = images_of(blur(plain))
+    assert [t_s for t_s, _ in hidden] == [t_s for t_s, _ in images_of(plain)]
+    detail = [cv2.Laplacian(image[:, :, 1], cv2.CV_64F).var() for _, image in (images_of(plain)[5], hidden[5])]
     assert detail[1] < 0.1 * detail[0]

@@ -122,7 +122,8 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     page.get_by_role("button", name="Start my webcam").click()
     expect(page.get_by_label("Purpose of the analysis")).to_be_focused()
     expect(page.get_by_label("Purpose of the analysis")).to_be_in_viewport()
-    workspace = next(iter(app.state.clients.values())).workspace
+    client = next(iter(app.state.clients.values()))
+    workspace = client.workspace
     assert not workspace.cameras  # consent comes first
     consent(page, "my own face")
     tile = page.locator(".tile")
@@ -140,9 +141,10 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     assert times
     assert times[0] > 1
     page.close()
-    wait_for(lambda: not workspace.folder.exists(), "the visitor's folder to go", deadline_s=10)
+    wait_for(lambda: not client.folder.exists(), "the visitor's folder to go", deadline_s=10)
     wait_for(lambda: not app.state.clients, "the visitor to be forgotten", deadline_s=10)
-    left = [thread.name for thread in threading.enumerate() if thread.name.startswith(("camera", "film", "decode web"))]
+    own = ("camera", "frame encoder", "decode web")
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith(own)]
     assert not left
     assert not list(read_events(app.state.shared.store.path))
 
@@ -200,7 +202,7 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     choose(page, "Analyse a recording", clip)
     page.locator(".review tbody tr").first.wait_for()
     client = next(iter(app.state.clients.values()))
-    assert not list(client.workspace.folder.glob("*.mp4"))  # the upload itself is not kept
+    assert not list(client.folder.glob("*.mp4"))  # the upload itself is not kept
     wait_for(lambda: page.locator(".detail video").count(), "a film")
     page.wait_for_function("document.querySelector('.detail video').videoWidth > 0")
     page.wait_for_function("[...document.querySelectorAll('.pictures img')].every((image) => image.naturalWidth > 0)")
@@ -233,7 +235,7 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
 
     page.get_by_role("button", name="Teach your classes").click()
     expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
-    assert set(client.workspace.heads[-1].classes) == set(names(page))
+    assert set(client.workspace.teaching.heads[-1].classes) == set(names(page))
     expect(page.locator(".review p.anew").first).to_contain_text("Your classes are in use")
     taught = {event.label for event in read_events(client.workspace.store.path) if event.label}
     assert taught <= set(names(page))
@@ -269,7 +271,7 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     expect(page.get_by_label("I am sure")).not_to_be_checked()  # the page's word that all is gone
     assert not read_sessions(client.workspace.store.path)
     assert not read_labels(client.workspace.store.path)
-    assert not client.workspace.heads
+    assert not client.workspace.teaching.heads
 
 
 def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_path):

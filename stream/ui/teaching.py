@@ -1,0 +1,159 @@
+"""Teaching in a workspace: labels, few-shot heads, and the reclassification of stored events."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from merau.engine import bundle as bundles
+from merau.engine.bundle import Bundle
+from merau.engine.errors import UserError
+from merau.engine.few_shot import FewShotHead, Sample, fit_few_shot
+from merau.engine.few_shot_file import bundle_of_head
+from merau.engine.recognizer import Classification, Recognizer
+from merau.stream.events import Event
+from merau.stream.store import Label, Store, read_events, read_labels, read_sessions
+from merau.stream.ui.camera_worker import Camera
+
+# Load the bundle at a path, or the default one of this server. Every camera gets a recognizer of its own, because a
+# recognizer makes one prediction at a time.
+Load = Callable[[Path | None], Recognizer]
+
+
+class Teaching:
+    """The few-shot heads of a workspace, newest last, and what they are fitted to.
+
+    The newest head classifies what the cameras see from the next frame on, and everything that is stored. The store
+    keeps the original predictions, so that undoing a head restores them.
+
+    Attributes:
+        recognizer: Classifies stored events, with the head in use.
+        heads: All heads that can be undone; the last one is in use.
+    """
+
+    def __init__(self, store: Store, load: Load, cameras: dict[int, Camera]) -> None:
+        self._store, self._load, self._cameras = store, load, cameras
+        self.recognizer = load(None)
+        self._default_bundle = self.recognizer.bundle
+        head = self.recognizer.few_shot_head
+        self.heads: list[FewShotHead] = [head] if head else []
+        self._loaded_heads = list(self.heads)  # those that came from files
+        store.replace_reclassifications([])  # heads of an earlier run of the server are gone
+
+    @property
+    def head(self) -> FewShotHead | None:
+        """The head in use; None where the bundle's own classes are used."""
+        return self.heads[-1] if self.heads else None
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle in use: the default one, or the one that the head in use belongs to."""
+        return self.recognizer.bundle
+
+    def new_recognizer(self) -> Recognizer:
+        """Load another recognizer with the bundle and the head in use, for a camera."""
+        head = self.head
+        is_default = head is None or head.bundle_sha256 == self._default_bundle.sha256
+        recognizer = self._load(None if is_default or head is None else bundles.find_shipped(head.bundle_sha256))
+        recognizer.use_head(head)
+        return recognizer
+
+    def label(self, session: int, event: Event, name: str) -> None:
+        """Store the class that a person gives an event. Raises UserError when the name does not fit."""
+        name = name.strip()
+        if not name or len(name) > 40:
+            raise UserError("A class needs a name of 1 to 40 characters.")
+        classification = self._classify(event)
+        self._store.label(session, event, name, classification.prior if classification else {})
+        self._store.flush()
+
+    def undo_label(self) -> None:
+        """Delete the newest label."""
+        self._store.undo_last_label()
+        self._store.flush()
+
+    def labels(self) -> list[Label]:
+        """Read all labels of the workspace."""
+        return read_labels(self._store.path)
+
+    def samples(self) -> list[Sample]:
+        """Collect the samples for the next head, each embedding once.
+
+        They are the samples of the head that was loaded last, and the labelled events that the bundle's trunk has
+        seen. Where both have an embedding, the label counts.
+        """
+        loaded = self._loaded_heads[-1].samples if self._loaded_heads else ()
+        labelled = [
+            Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
+            for label in self.labels()
+            if label.embedding and label.probabilities and label.bundle_sha256 == self.bundle.sha256
+        ]
+        return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
+
+    def teach(self) -> FewShotHead:
+        """Fit a head to all samples and use it."""
+        return self._use(fit_few_shot(self.samples(), self.bundle))
+
+    def load_head(self, path: Path) -> FewShotHead:
+        """Use the head of a file, with the bundle it belongs to.
+
+        Raises:
+            UserError: The file is not a head, or its bundle is neither shipped nor the default one of this server.
+        """
+        sha256 = bundle_of_head(path)
+        shipped = None if sha256 == self._default_bundle.sha256 else bundles.find_shipped(sha256)
+        head = FewShotHead.load(path, bundles.load(shipped) if shipped else self._default_bundle)
+        self._loaded_heads.append(head)
+        return self._use(head)
+
+    def undo_head(self) -> None:
+        """Go back to the head before, or to the bundle's own classes."""
+        if not self.heads:
+            raise UserError("There is no teaching to undo.")
+        undone = self.heads.pop()
+        if self._loaded_heads and undone is self._loaded_heads[-1]:
+            self._loaded_heads.pop()
+        self._apply_head()
+
+    def clear(self) -> None:
+        """Forget all heads."""
+        self.heads.clear()
+        self._loaded_heads.clear()
+        self._apply_head()
+
+    def _use(self, head: FewShotHead) -> FewShotHead:
+        self.heads.append(head)
+        self._apply_head()
+        return head
+
+    def _apply_head(self) -> None:
+        """Give the head in use to all cameras and reclassify the stored events."""
+        wanted_sha256 = self.head.bundle_sha256 if self.head else self._default_bundle.sha256
+        cameras = list(self._cameras.values())
+        if wanted_sha256 == self.bundle.sha256:
+            for recognizer in (self.recognizer, *(camera.context.recognizer for camera in cameras)):
+                recognizer.use_head(self.head)
+        else:
+            self.recognizer = self.new_recognizer()
+            for camera in cameras:
+                camera.context = replace(camera.context, recognizer=self.new_recognizer())
+        self._store.flush()
+        self._store.replace_reclassifications(self._reclassified())
+        self._store.flush()
+
+    def _reclassified(self) -> Iterator[tuple[int, Event]]:
+        """Yield the stored events that the bundle can classify, with their session."""
+        for session in read_sessions(self._store.path):
+            for event in read_events(self._store.path, session.id):
+                if found := self._classify(event):
+                    yield (
+                        session.id,
+                        replace(event, probabilities=found.probabilities, label=found.label, uncertain=found.uncertain),
+                    )
+
+    def _classify(self, event: Event) -> Classification | None:
+        """Classify a stored event with the head in use; None where the bundle's trunk has not seen it."""
+        if event.embedding is None or event.bundle_sha256 != self.bundle.sha256:
+            return None
+        return self.recognizer.classify(np.frombuffer(event.embedding, np.float32), event.aus, spotted=True)

@@ -1,0 +1,31 @@
+import pytest
+
+from merau.engine.errors import UserError
+from merau.stream.demo import CLIP
+from merau.stream.ui.live_page import add_source
+from tests.stream.ui.waiting import wait_for
+
+
+def test_status_tells_where_a_watched_file_is_decoded(workspace):
+    add_source(workspace, str(CLIP), decode="cuda")
+    (camera,) = workspace.cameras.values()
+    wait_for(lambda: camera.status()["decoder"], "the source to open")
+    assert str(camera.status()["decoder"]).startswith("decoded ")
+
+
+def test_status_failed_source_gives_its_error(workspace):
+    def fail():
+        raise UserError("There is no file '{name}'.", name="gone.mp4")
+
+    camera = workspace.add_camera("gone.mp4", fail, replay=True)
+    wait_for(lambda: camera.error, "the error")
+    status = camera.status()
+    assert str(status["reason"]) == "There is no file 'gone.mp4'."
+    assert status["phase"] == "connecting"
+    assert not camera.running
+
+
+def test_add_source_missing_file_raises_at_once(workspace):
+    with pytest.raises(UserError, match="There is no file"):
+        add_source(workspace, "/nowhere/clip.mp4", decode="cpu")
+    assert not workspace.cameras

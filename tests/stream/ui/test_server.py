@@ -1,0 +1,25 @@
+import json
+
+import pytest
+
+from merau.engine.errors import UserError
+from tests.stream.ui.connections import opener, status
+
+
+def test_server_cameras_need_a_login_on_a_public_address(serve, clip):
+    with pytest.raises(UserError, match="open to everyone"):
+        serve(clip, host="0.0.0.0")
+
+
+def test_api_names_two_endpoints_only(serve):
+    app = serve()
+    with opener().open(f"{app.address}gradio_api/info", timeout=20) as answer:
+        assert set(json.load(answer)["named_endpoints"]) == {"/cameras", "/events"}
+    assert status(opener(), f"{app.address}openapi.json") == 404
+
+
+def test_port_in_use_raises(serve):
+    app = serve()
+    port = int(app.address.rstrip("/").rpartition(":")[2])
+    with pytest.raises(UserError, match=f"The port {port} is in use"):
+        serve(port=port)
