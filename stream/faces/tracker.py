@@ -156,7 +156,7 @@ class FaceTracker:
     def _identify(self, observations: list[Observation], t_s: float) -> dict[Track, Observation]:
         """Assign observations to tracks, and start tracks for new people.
 
-        Left out are meshes that have drifted, and people who come out from behind another until they can be told apart.
+        Left out are drifted meshes, and people who come out from behind another until it is certain who they are.
         """
         seen = self._assign(observations, t_s)
         known = list(seen.values())

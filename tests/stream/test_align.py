@@ -15,7 +15,7 @@ from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 
 RATE = 30
-GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0)
+GOOD_QUALITY = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0)
 
 
 def sway(t_s: float) -> Pose:
@@ -60,7 +60,7 @@ def test_eyes_and_mouth_have_fixed_places_in_the_crop(portrait):
     for index in range(20):
         landmarks = portrait.landmarks.copy()
         landmarks[:, :2] = (landmarks[:, :2] - 300) * (1 + 0.02 * index) + (200 + 5 * index, 260)
-        crop = aligner.crop(Frame(image, index / 30, index, 0.0), Face(1, landmarks.astype(np.float32), GOOD))
+        crop = aligner.crop(Frame(image, index / 30, index, 0.0), Face(1, landmarks.astype(np.float32), GOOD_QUALITY))
         placed = (anchors(crop.landmarks) - (spec.side_px, spec.top_px)) / spec.size_px
         assert placed == pytest.approx(np.array([[0.22, 0.25], [0.78, 0.25], [0.5, 0.82]]), abs=1e-3)
         assert (crop.grey.shape, crop.image.shape) == ((180, 168), (180, 168, 3))
@@ -74,7 +74,7 @@ def test_short_expression_does_not_enter_the_mean_shape(portrait):
             landmarks = portrait.landmarks.astype(np.float32)
             if index >= 4.7 * rate:
                 landmarks[152, 1] += 20  # the chin drops
-            crop = aligner.crop(Frame(image, index / rate, index, 0.0), Face(1, landmarks, GOOD))
+            crop = aligner.crop(Frame(image, index / rate, index, 0.0), Face(1, landmarks, GOOD_QUALITY))
         shifts.append(crop.matrix)
     assert shifts[0] == pytest.approx(shifts[1], abs=0.05)
 

@@ -62,9 +62,9 @@ def test_head_fitted_on_the_cpu_runs_on_the_gpu(tmp_path, capsys):
     seen = [np.full(taught.head.dimension, i, np.float32) for i in range(2)]
     fit_few_shot([Sample(f"class {i}", seen[i], prior, aus) for i in range(2)], taught.bundle).save(head)
     assert main(["analyse", str(demo_start(tmp_path / "a.mp4", 0.5)), "--head", str(head), "--json"]) == 0
-    told = capsys.readouterr().err
-    assert f"Running on the GPU (INT8; {driver.probe().gpus[0].name}, CUDA " in told
-    assert "Optical flow for recognition runs on the CPU, for spotting on the GPU.\n" in told
+    printed = capsys.readouterr().err
+    assert f"Running on the GPU (INT8; {driver.probe().gpus[0].name}, CUDA " in printed
+    assert "Optical flow for recognition runs on the CPU, for spotting on the GPU.\n" in printed
     assert Recognizer.load(head=head).bundle == taught.bundle
 
 
@@ -77,8 +77,8 @@ def test_cpu_takes_over_spotter_flow_from_failing_gpu(stub, tmp_path, caplog):
                 stub.stub_fail(b"cuStreamSynchronize", LAUNCH_FAILED)
             moved += bool(result.motion)
     gpu = driver.probe().gpus[0].name
-    told = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
-    assert caplog.messages == [f"The spotter's optical flow continues on the CPU: {told}"]
+    reason = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
+    assert caplog.messages == [f"The spotter's optical flow continues on the CPU: {reason}"]
     assert pipeline.describe_runtime().values["spotting_device"] == "CPU"
     assert moved > 20
 
@@ -95,6 +95,6 @@ def test_failing_gpu_that_was_demanded_ends_the_source(stub):
             for _ in results:
                 pass
     gpu = driver.probe().gpus[0].name
-    told = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
-    assert str(caught.value) == told
+    reason = f"{gpu} failed at the spotter's flow: cuStreamSynchronize failed: unspecified launch failure."
+    assert str(caught.value) == reason
     assert source.state().phase == "ended"

@@ -113,7 +113,7 @@ def test_swapped_recognizer_classifies_from_the_next_frame(short_clip, recognize
     with open_source(str(short_clip)) as source:
         for result in pipeline.run(source):
             events += result.events
-            if any(event.kind == "micro" for event in events):  # provisional: its final word is the other's
+            if any(event.kind == "micro" for event in events):  # provisional: the other classifies the final one
                 pipeline.swap_recognizer(other)
     bundles_used = [event.bundle_sha256 for event in events if event.kind == "micro"]
     assert bundles_used == [recognizer.bundle.sha256, *[other.bundle.sha256] * (len(bundles_used) - 1)]
@@ -136,7 +136,7 @@ def test_nod_is_one_event(tmp_path, recognizer):
     assert events[0].onset_s < 2.3 < events[0].offset_s
 
 
-def test_an_expression_in_which_the_recognizer_sees_none_is_uncertain(recognizer):
+def test_spotted_pair_without_expression_is_uncertain(recognizer):
     still = np.random.default_rng(0).integers(0, 255, recognizer.spec.full, np.uint8)
     prediction = recognizer.predict(still, still)
     assert prediction.label == "no expression"

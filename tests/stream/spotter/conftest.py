@@ -1,4 +1,4 @@
-"""Crops of a portrait that moves as told, without a video in between: fast, and every frame's time is free."""
+"""Crops of a portrait that moves by a plan, without a video in between: fast, and at any frame times."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -14,8 +14,8 @@ from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.portrait import Portrait, find_face
 from merau.trainers.data.synth.timelines import Action, channels_at
 
-GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0)
-Film = Callable[[Sequence[Action], Iterable[float]], list[Crop]]
+GOOD_QUALITY = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0)
+MakeCrops = Callable[[Sequence[Action], Iterable[float]], list[Crop]]
 
 
 @pytest.fixture(scope="session")
@@ -25,22 +25,22 @@ def portrait() -> Portrait:
 
 
 @pytest.fixture(scope="session")
-def film(portrait: Portrait) -> Film:
-    """What `Aligner` would give of a still head that shows the acts at these times, with a sensor's noise."""
+def make_crops(portrait: Portrait) -> MakeCrops:
+    """Make the crops of a still head that performs the actions, at these times and with a sensor's noise."""
     spec = CropSpec()
     matrix = layout_transform(portrait.landmarks, spec)
     landmarks = apply(matrix, portrait.landmarks).astype(np.float32)
     at_rest = crop_face(portrait.frame({}), matrix, spec)
 
-    def shoot(acts: Sequence[Action], times_s: Iterable[float]) -> list[Crop]:
+    def make(actions: Sequence[Action], times_s: Iterable[float]) -> list[Crop]:
         rng = np.random.default_rng(0)
         crops = []
         for index, t_s in enumerate(times_s):
-            drives = channels_at(acts, t_s)
-            seen = crop_face(portrait.frame(drives), matrix, spec) if drives else at_rest
-            image = np.clip(seen + rng.normal(0, 1.5, seen.shape), 0, 255).astype(np.uint8)
+            channels = channels_at(actions, t_s)
+            face = crop_face(portrait.frame(channels), matrix, spec) if channels else at_rest
+            image = np.clip(face + rng.normal(0, 1.5, face.shape), 0, 255).astype(np.uint8)
             grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-            crops.append(Crop(1, float(t_s), index, image, grey, matrix, landmarks, GOOD))
+            crops.append(Crop(1, float(t_s), index, image, grey, matrix, landmarks, GOOD_QUALITY))
         return crops
 
-    return shoot
+    return make

@@ -46,9 +46,9 @@ def test_demanded_gpu_without_room_raises(full_gpu):
 
 
 @pytest.mark.gpu
-def test_flow_of_several_cameras_on_the_gpu_equals_the_cpus(film):
+def test_flow_of_several_cameras_on_the_gpu_equals_the_cpus(make_crops):
     smile = Action("micro", (Ramp(0.05, 0.3, 0.5, {"12 left": 2.0, "12 right": 2.0}),))
-    first, *others = (extract(crop) for crop in film([smile], (0, 0.1, 0.2, 0.3)))
+    first, *others = (extract(crop) for crop in make_crops([smile], (0, 0.1, 0.2, 0.3)))
     flow = FlowBackend(recognizer_as_on_gpu("cuda"), CropSpec())
     with ThreadPoolExecutor(len(others)) as cameras:
         on_gpu = list(cameras.map(lambda now: motion_between(first, now, CropSpec(), flow), others))

@@ -8,9 +8,9 @@ from merau.stream.spotter.speech import SpeechMerger
 
 
 @pytest.fixture
-def mouth_movement(film):
+def mouth_movement(make_crops):
     """A short movement of the mouth that was classified as a micro-expression."""
-    (crop,) = film([], [0.0])
+    (crop,) = make_crops([], [0.0])
     nothing = CandidateFeatures(**{field.name: 0 for field in fields(CandidateFeatures)})
 
     def make(id: int, apex_s: float, mouth_share: float = 0.9, snr: float = 5.0) -> Span:

@@ -10,12 +10,12 @@ RATE = 50
 
 
 @pytest.fixture
-def follow(film):
+def follow(make_crops):
     """A trajectory whose patches move down by `px(t_s)`, at RATE frames a second."""
 
     def make(px, seconds: float, drift: float = 0.0) -> Trajectory:
         times_s = np.arange(0, seconds, 1 / RATE)
-        frames = [extract(crop) for crop in film([], times_s)]
+        frames = [extract(crop) for crop in make_crops([], times_s)]
         trajectory = Trajectory(frames[0], MASK, np.full(MASK.shape, 0.1), 0)
         for now, t_s in zip(frames[1:], times_s[1:], strict=True):
             patches = np.zeros((2, *MASK.shape), np.float32)
