@@ -5,7 +5,7 @@ from merau.calib.domain import domain_distance
 from merau.engine.errors import UserError
 
 
-def test_samples_of_one_domain_show_no_gap():
+def test_samples_of_one_domain_have_no_distance():
     rng = np.random.default_rng(0)
     found = domain_distance(rng.normal(0, 1, (80, 12)), rng.normal(0, 1, (400, 12)))
     assert abs(found.mmd2) < 0.02
@@ -13,7 +13,7 @@ def test_samples_of_one_domain_show_no_gap():
     assert found.samples == 80
 
 
-def test_a_shifted_domain_shows_and_shows_more_the_further_it_is():
+def test_distance_grows_with_domain_shift():
     rng = np.random.default_rng(0)
     reference = rng.normal(0, 1, (200, 12))
     near, far = (domain_distance(rng.normal(shift, 1, (80, 12)), reference) for shift in (0.3, 1.0))
@@ -22,6 +22,6 @@ def test_a_shifted_domain_shows_and_shows_more_the_further_it_is():
     assert far.mmd2 > 2 * near.mmd2
 
 
-def test_a_handful_of_samples_says_nothing():
+def test_too_few_samples_are_refused():
     with pytest.raises(UserError, match="needs 10 samples, but there are 4"):
         domain_distance(np.zeros((4, 3)), np.zeros((50, 3)))

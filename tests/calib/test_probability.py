@@ -14,20 +14,20 @@ def honest(samples: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return logits, (softmax(logits).cumsum(1) < draws).sum(1)
 
 
-def test_the_temperature_that_was_put_in_is_found():
+def test_fit_temperature_recovers_the_temperature():
     logits, labels = honest(20_000)
     assert probability.fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
     assert probability.fit_temperature(0.5 * logits, labels) == pytest.approx(0.5, rel=0.05)
 
 
-def test_a_bias_and_a_temperature_that_were_put_in_are_found():
+def test_fit_recovers_bias_and_temperature():
     logits, labels = honest(20_000)
     bias, temperature = probability.fit_bias_and_temperature(2 * probability.add_class_bias(logits, 0.5), labels)
     assert bias == pytest.approx(-1, abs=0.1)
     assert temperature == pytest.approx(2, rel=0.05)
 
 
-def test_a_slope_and_an_offset_that_were_put_in_are_found_where_little_is_true():
+def test_fit_recovers_slope_and_offset_of_rare_events():
     rng = np.random.default_rng(0)
     logits = rng.normal(-3, 2, 40_000)
     truth = (rng.random(40_000) < 1 / (1 + np.exp(-logits))).astype(np.float32)
@@ -41,7 +41,7 @@ def test_a_slope_and_an_offset_that_were_put_in_are_found_where_little_is_true()
     assert scaled < 0.01
 
 
-def test_a_few_samples_move_slope_and_offset_little():
+def test_few_samples_change_slope_and_offset_little():
     logits, weights = np.linspace(-4, 4, 40), np.full(40, 0.01)
     upside_down, told = (np.isin(np.arange(40), rows) for rows in ((3, 5), (38, 39)))
     slope, offset = probability.fit_slope_and_offset(logits, upside_down, weights)
@@ -53,7 +53,7 @@ def test_a_few_samples_move_slope_and_offset_little():
     assert probability.fit_slope_and_offset(logits, told, 7 * weights) == pytest.approx((slope, offset))
 
 
-def test_what_lies_outside_of_the_range_of_doubt_is_wrong_as_seldom_as_was_chosen():
+def test_ambiguous_interval_has_the_requested_error_rates():
     rng = np.random.default_rng(0)
     truth = rng.random(20_000) < 0.5
     probability_of_it = softmax(np.column_stack([np.zeros(20_000), rng.normal(0, 1.5, 20_000) + 2 * truth - 1]))[:, 1]
@@ -65,13 +65,13 @@ def test_what_lies_outside_of_the_range_of_doubt_is_wrong_as_seldom_as_was_chose
         probability.ambiguous_interval(probability_of_it[truth], truth[truth], missed=0.01, false=0.1)
 
 
-def test_calibration_error_is_small_for_the_truth_and_large_for_overconfidence():
+def test_calibration_error_detects_overconfidence():
     logits, labels = honest(20_000)
     assert probability.expected_calibration_error(softmax(logits), labels) < 0.015
     assert probability.expected_calibration_error(softmax(5 * logits), labels) > 0.15
 
 
-def test_reliability_is_said_and_seen_by_bin_without_those_that_are_empty():
+def test_reliability_skips_empty_bins():
     said, seen, count = probability.reliability(np.array([0.1, 0.2, 0.9, 1.0]), np.array([0, 1, 1, 1]), bins=3)
     assert said == pytest.approx([0.15, 0.95])
     assert seen.tolist() == [0.5, 1]
@@ -79,7 +79,7 @@ def test_reliability_is_said_and_seen_by_bin_without_those_that_are_empty():
     assert probability.reliability_svg(said, seen, count / 4).count("<rect") == 2
 
 
-def test_at_the_threshold_the_error_is_the_chosen_risk():
+def test_uncertain_threshold_gives_the_requested_risk():
     logits, labels = honest(20_000)
     probabilities = softmax(logits)
     threshold = probability.uncertain_threshold(probabilities, labels, risk=0.10)
@@ -88,6 +88,6 @@ def test_at_the_threshold_the_error_is_the_chosen_risk():
     assert 0.2 < answered.mean() < 1
 
 
-def test_a_model_that_is_always_wrong_cannot_answer():
+def test_unreachable_risk_is_refused():
     with pytest.raises(UserError, match="choose a higher risk"):
         probability.uncertain_threshold(np.array([[0.9, 0.1]] * 10), np.ones(10, int))

@@ -16,7 +16,7 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
 
 
-def test_the_shipped_bundle_is_whole_and_a_zip_of_it_is_the_same(copy):
+def test_shipped_bundle_loads_from_folder_and_zip(copy):
     shipped = bundle.load()
     zipped = Path(shutil.make_archive(str(copy), "zip", copy))
     assert bundle.load(zipped) == shipped
@@ -24,40 +24,40 @@ def test_the_shipped_bundle_is_whole_and_a_zip_of_it_is_the_same(copy):
     assert (SHIPPED / "CARD.md").read_text(encoding="utf-8").startswith("#")
 
 
-def test_a_shipped_bundle_is_found_by_its_hash():
+def test_find_shipped_finds_bundles_by_hash():
     twin = SHIPPED.with_name("farneback")
     assert bundle.find_shipped(bundle.load(twin).sha256) == twin
     assert bundle.find_shipped("0" * 64) is None
 
 
-def test_a_damaged_file_is_named(copy):
+def test_damaged_file_is_named(copy):
     trunk = copy / "trunk.int8.onnx"
     trunk.write_bytes(trunk.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError, match="damaged: trunk.int8.onnx"):
         bundle.load(copy)
 
 
-def test_a_missing_file_is_named(copy):
+def test_missing_file_is_named(copy):
     (copy / "head.safetensors").unlink()
     with pytest.raises(UserError, match="head.safetensors"):
         bundle.load(copy)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"name": "another program's model"})])
-def test_a_foreign_folder_is_refused(copy, text):
+def test_folder_without_a_bundle_is_refused(copy, text):
     (copy / "model.json").write_text(text)
     with pytest.raises(UserError, match="is not a recognizer bundle"):
         bundle.load(copy)
 
 
-def test_another_format_version_is_refused(copy):
+def test_other_format_version_is_refused(copy):
     card = json.loads((copy / "model.json").read_text())
     (copy / "model.json").write_text(json.dumps(card | {"format": 2}))
     with pytest.raises(UserError, match="bundle format 2; this version reads format 1"):
         bundle.load(copy)
 
 
-def test_no_bundle_at_all(tmp_path):
+def test_missing_path_and_other_file_are_refused(tmp_path):
     with pytest.raises(UserError, match="no bundle at"):
         bundle.load(tmp_path / "nowhere")
     (tmp_path / "video.mp4").write_bytes(b"not a zip")

@@ -32,13 +32,13 @@ def check_kept(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_write_that_ends_half_way_leaves_the_old_file(path):
+def test_interrupted_write_leaves_the_old_file(path):
     with pytest.raises(UserError, match="kept cannot be written: File too large"), small_disk():
         cache.write(path, DATA[::-1])
     check_kept(path)
 
 
-def test_a_file_that_cannot_be_replaced_stays(path, monkeypatch):
+def test_failed_replace_leaves_the_old_file(path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -48,7 +48,7 @@ def test_a_file_that_cannot_be_replaced_stays(path, monkeypatch):
     check_kept(path)
 
 
-def test_others_may_read_what_the_umask_lets_them(tmp_path):
+def test_written_file_follows_the_umask(tmp_path):
     before = os.umask(0o022)
     cache.write(tmp_path / "kept", DATA)
     os.umask(before)

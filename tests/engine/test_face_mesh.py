@@ -22,7 +22,7 @@ def nets():
     return FaceNets()
 
 
-def test_the_nets_are_the_ones_that_the_notice_names():
+def test_nets_match_the_hashes_in_the_notice():
     notice = (Path(__file__).parents[2] / "NOTICE").read_text()
     named = dict(re.findall(r"engine/nets/(\S+\.tflite).*?sha256 (\w{64})", notice, flags=re.DOTALL))
     nets = (files("merau.engine") / "nets").iterdir()
@@ -46,7 +46,7 @@ def test_detector_and_mesh_agree_on_a_face(astronaut, detector):
     np.testing.assert_allclose(detection.keypoints[2], mesh.landmarks[NOSE_TIP, :2], atol=8)
 
 
-def test_the_mesh_turns_and_grows_with_the_picture_in_depth_too(astronaut, nets):
+def test_mesh_rotates_and_scales_with_the_image(astronaut, nets):
     mesh = nets.mesh(astronaut, nets.mesh(astronaut, nets.detect(astronaut)[0]).landmarks)
     turned = cv2.getRotationMatrix2D((226, 128), 25, 1.5)
     picture = cv2.warpAffine(astronaut, turned, (512, 512), borderMode=cv2.BORDER_REPLICATE)
@@ -56,17 +56,17 @@ def test_the_mesh_turns_and_grows_with_the_picture_in_depth_too(astronaut, nets)
     assert np.median(np.linalg.norm(found - expected, axis=1)) < 0.03 * size
 
 
-def test_a_picture_without_a_face_has_none(nets):
+def test_image_without_a_face_gives_no_detection(nets):
     for shape in ((480, 640, 3), (1, 1, 3), (30, 2000, 3)):
         assert nets.detect(np.full(shape, 127, np.uint8)) == []
 
 
-def test_the_mesh_says_when_it_is_on_no_face(astronaut, nets):
+def test_mesh_off_the_face_has_low_presence(astronaut, nets):
     elsewhere = nets.mesh(astronaut, nets.detect(astronaut)[0]).landmarks + np.float32([150, 250, 0])
     assert nets.mesh(astronaut, elsewhere).presence < 0.5
 
 
-def test_the_mesh_holds_still_on_a_neutral_face(nets):
+def test_mesh_jitter_on_a_neutral_face_is_small(nets):
     """Jitter of the landmarks while nothing moves but noise: it bounds what alignment can do."""
     with av.open(str(footage("single_face.mp4"))) as container:
         pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)][:14]
@@ -78,7 +78,7 @@ def test_the_mesh_holds_still_on_a_neutral_face(nets):
     assert np.median(np.linalg.norm(np.diff(courses, axis=0), axis=2)) < 0.3
 
 
-def test_overlapping_detections_are_blended_by_their_scores():
+def test_overlapping_detections_are_blended_by_score():
     box = np.array([[0, 0], [10, 10], [2, 2], [8, 2], [5, 5], [5, 8], [0, 2], [10, 2]], np.float32)
     points = np.stack([box, box + 1, box + 100])
     (near, near_score), (far, far_score) = weighted_suppression(points, np.array([0.6, 0.9, 0.7]))
@@ -87,7 +87,7 @@ def test_overlapping_detections_are_blended_by_their_scores():
     np.testing.assert_allclose(far, box + 100)
 
 
-def test_head_axes_are_a_right_handed_frame(astronaut, nets):
+def test_head_axes_are_right_handed(astronaut, nets):
     axes = head_axes(nets.mesh(astronaut, nets.detect(astronaut)[0]).landmarks)
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-9)
     assert np.linalg.det(axes) == pytest.approx(1)

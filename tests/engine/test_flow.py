@@ -40,12 +40,12 @@ def test_flow_points_from_onset_to_apex(face, method):
     assert np.median(seen[:, 30:-30, 30:-30], axis=(1, 2)) == pytest.approx([0.8, -0.5], abs=0.1)
 
 
-def test_an_unknown_method_is_refused_by_name(face):
+def test_unknown_flow_method_is_refused(face):
     with pytest.raises(UserError, match="raft"):
         flow(face, face, method="raft")
 
 
-def test_head_motion_and_its_parallax_are_removed_and_the_skin_motion_stays(face):
+def test_head_motion_is_removed_and_skin_motion_kept(face):
     head = np.tensordot(HEAD, motion_basis(SPEC), axes=1)
     left = remove_global_motion((head + bump(1.0)).astype(np.float32), texture(face), spec=SPEC)
     still = np.hypot(*bump(1.0)) < 0.01
@@ -53,7 +53,7 @@ def test_head_motion_and_its_parallax_are_removed_and_the_skin_motion_stays(face
     assert left[1, 140, 60] == pytest.approx(-1.0, abs=0.05)
 
 
-def test_an_expression_is_seen_through_a_moving_head(face):
+def test_expression_is_measured_despite_head_motion(face):
     head = np.tensordot(HEAD, motion_basis(SPEC), axes=1)
     seen = pair_flow(face, moved(face, head + bump(1.5)), spec=SPEC)
     assert (seen.shape, seen.dtype) == ((2, 128, 128), np.float32)
@@ -61,18 +61,18 @@ def test_an_expression_is_seen_through_a_moving_head(face):
     assert np.median(np.hypot(*seen)) < 0.1
 
 
-def test_texture_is_trusted_and_plain_skin_is_not(face):
+def test_trust_is_zero_without_texture(face):
     assert np.all(texture(np.full(SPEC.full, 128, np.uint8)) == 0)
     trust = texture(face)
     assert trust.dtype == np.float32
     assert 0 <= trust.min() < trust.max() <= 1
 
 
-def test_strain_of_a_stretch_and_none_of_a_shift():
+def test_strain_of_stretch_and_shift():
     rows, columns = np.mgrid[:20, :20].astype(np.float32)
     assert strain(np.stack([0.1 * columns, 0 * rows])) == pytest.approx(0.1)
     assert strain(np.ones((2, 20, 20), np.float32)) == pytest.approx(0.0)
 
 
-def test_the_picture_of_no_motion_is_white():
+def test_flow_picture_without_motion_is_white():
     assert np.all(flow_picture(np.zeros((2, 8, 8), np.float32)) == 255)

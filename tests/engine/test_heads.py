@@ -12,7 +12,7 @@ def clusters(rng: np.random.Generator, per_class: int, *, spread: float = 0.5) -
 
 
 @pytest.mark.parametrize("kind", list(heads.KINDS.values()))
-def test_five_samples_a_class_teach_separable_classes(kind, tmp_path):
+def test_five_samples_per_class_separate_clusters(kind, tmp_path):
     rng = np.random.default_rng(0)
     head = kind.fit(*clusters(rng, 5), ("tense", "repression", "other"))
     seen, labels = clusters(rng, 200)
@@ -27,12 +27,12 @@ def test_five_samples_a_class_teach_separable_classes(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", list(heads.KINDS.values()))
-def test_one_sample_a_class_is_enough_to_tell_them_apart(kind):
+def test_one_sample_per_class_is_classified(kind):
     seen, labels = clusters(np.random.default_rng(0), 1)
     assert (kind.fit(seen, labels, ("a", "b", "c")).logits(seen).argmax(1) == labels).all()
 
 
-def test_a_correction_is_fit_to_what_another_gets_wrong_alone():
+def test_fit_residual_corrects_errors_only():
     seen, labels = clusters(np.random.default_rng(0), 5)
     right, blind = np.eye(3)[labels] * 0.97 + 0.01, np.tile([0.6, 0.2, 0.2], (15, 1))
     added = {
@@ -43,19 +43,19 @@ def test_a_correction_is_fit_to_what_another_gets_wrong_alone():
     assert ((added["blind"] + np.log(blind)).argmax(1) == labels).all()
 
 
-def test_a_correction_does_not_learn_how_often_a_class_was_shown():
+def test_fit_residual_ignores_class_frequency():
     labels = np.repeat([0, 1], (20, 5))
     head = heads.Linear.fit_residual(np.full((25, 2), 0.5), np.ones((25, 24), np.float32), labels, ("a", "b"))
     assert np.allclose(head.logits(np.ones((1, 24))), 0, atol=1e-6)
 
 
-def test_a_class_without_samples_is_named():
+def test_class_without_samples_is_named():
     seen, labels = clusters(np.random.default_rng(0), 2)
     with pytest.raises(UserError, match="class surprise"):
         heads.Linear.fit(seen, labels, ("a", "b", "c", "surprise"))
 
 
-def test_what_is_no_head_is_refused(tmp_path):
+def test_file_without_a_head_is_refused(tmp_path):
     with pytest.raises(UserError, match="safetensors"):
         heads.load(b"no head at all")
     head = heads.Linear(("a", "b"), np.ones((3, 4), np.float32), np.ones(3, np.float32))

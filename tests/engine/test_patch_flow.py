@@ -19,7 +19,7 @@ def picture() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("u", "v"), [(0.0, 0.0), (0.5, -0.25), (-3.0, 2.0), (6.0, -5.0)])
-def test_every_patch_tells_how_far_it_moved(picture, u, v):
+def test_patch_flow_measures_a_shift(picture, u, v):
     flow, residual = patch_flow(build_pyramid(picture), build_pyramid(moved(picture, u, v)))
     assert flow.dtype == residual.dtype == np.float32
     inner = np.hypot(flow[0] - u, flow[1] - v)[2:-2, 2:-2]
@@ -28,7 +28,7 @@ def test_every_patch_tells_how_far_it_moved(picture, u, v):
     assert np.median(residual) < 1.5
 
 
-def test_a_patch_without_texture_is_not_trusted_and_moves_as_its_neighbours_at_most(picture):
+def test_patch_without_texture_has_low_trust_and_small_flow(picture):
     picture[60:120, 60:120] = 128
     before, after = build_pyramid(picture), build_pyramid(moved(picture, 2.0, 0.0))
     plain = patch_texture(before)[9:13, 9:13]
@@ -36,14 +36,14 @@ def test_a_patch_without_texture_is_not_trusted_and_moves_as_its_neighbours_at_m
     assert np.abs(patch_flow(before, after)[0][:, 9:13, 9:13]).max() < 4
 
 
-def test_light_that_changes_is_no_motion(picture):
+def test_brightness_change_gives_no_flow(picture):
     flow, residual = patch_flow(build_pyramid(picture), build_pyramid(picture + np.uint8(20) * (picture < 230)))
     assert np.median(np.hypot(*flow)) < 0.01
     assert np.median(residual) < 0.5
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (45, 61), (584, 552)])
-def test_pictures_of_other_sizes(shape):
+def test_patch_flow_handles_other_image_sizes(shape):
     grain = np.random.default_rng(1).normal(128, 40, shape).clip(0, 255).astype(np.uint8)
     smooth = cv2.GaussianBlur(grain, None, 3)
     flow, _ = patch_flow(build_pyramid(smooth), build_pyramid(moved(smooth, 1.0, 0.0)))

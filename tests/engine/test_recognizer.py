@@ -10,15 +10,11 @@ import pytest
 
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
-from merau.engine.preprocess import GRID, downsample, split_pattern_and_magnitude
+from merau.engine.few_shot import fit_few_shot
 from merau.engine.recognizer import NO_EXPRESSION_RANGE, Recognizer
+from tests.support import clustered_samples
 
 SHIPPED = Path(str(files("merau.engine"))) / "bundles" / "default"
-
-
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load()
 
 
 def skin(seed: int) -> np.ndarray:
@@ -28,7 +24,19 @@ def skin(seed: int) -> np.ndarray:
     return np.clip(128 + 50 * smooth / smooth.std(), 0, 255).astype(np.uint8)
 
 
-def test_a_crop_against_itself_is_no_expression(recognizer):
+def test_spotted_no_expression_is_uncertain_without_few_shot_head(recognizer):
+    still = skin(0)
+    assert recognizer.predict(still, still, spotted=True).uncertain
+    samples = clustered_samples(recognizer, ("no expression", "tense"), 1)
+    none = recognizer.predict(still, still).as_sample("no expression")
+    recognizer.use_head(fit_few_shot([none, *samples[1:]], recognizer.bundle))
+    prediction = recognizer.predict(still, still, spotted=True)
+    recognizer.use_head(None)
+    assert prediction.label == "no expression"
+    assert not prediction.uncertain
+
+
+def test_identical_crops_show_no_expression(recognizer):
     prediction = recognizer.predict(skin(0), skin(0))
     assert prediction.label == "no expression"
     assert not prediction.uncertain
@@ -49,25 +57,12 @@ def test_int8_agrees_with_fp32(recognizer):
         assert max(abs(a[name] - b[name]) for name in a) < 0.1
 
 
-def test_pattern_and_magnitude_are_apart():
-    flow = np.random.default_rng(0).normal(0, 0.5, (1, 2, GRID, GRID)).astype(np.float32)
-    pattern, magnitude = split_pattern_and_magnitude(flow)
-    twice, more = split_pattern_and_magnitude(2 * flow)
-    assert np.allclose(pattern, twice, atol=1e-5)
-    assert np.allclose(more, magnitude + 1, atol=1e-5)
-    assert np.allclose(split_pattern_and_magnitude(0 * flow)[0], 0)
-
-
-def test_shrinking_keeps_pixels():
-    assert np.allclose(downsample(np.full((2, 128, 128), 1.5, np.float32)), 1.5)
-
-
-def test_a_crop_of_another_size_is_refused(recognizer):
+def test_crop_of_another_size_is_refused(recognizer):
     with pytest.raises(UserError, match=r"apex crop is \(128, 128\)"):
         recognizer.predict(skin(0), skin(0)[:128, :128])
 
 
-def test_the_difference_between_bundle_and_pipeline_is_spelled_out(tmp_path):
+def test_differing_input_is_named(tmp_path):
     with pytest.raises(UserError, match="crop.side_px is 20 in the bundle and 24 in the pipeline"):
         Recognizer.load(spec=CropSpec(side_px=24))
     copy = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
@@ -78,7 +73,7 @@ def test_the_difference_between_bundle_and_pipeline_is_spelled_out(tmp_path):
         Recognizer.load(copy)
 
 
-def test_a_bundle_that_tells_no_range_of_doubt_gets_the_usual_one(recognizer):
+def test_bundle_without_no_expression_range_gets_the_default(recognizer):
     bundle = recognizer.bundle
     told = {name: value for name, value in bundle.card["calibration"].items() if name not in NO_EXPRESSION_RANGE}
     assert Recognizer(replace(bundle, card=bundle.card | {"calibration": told})).no_expression_range == (0.1, 0.8)

@@ -18,7 +18,7 @@ from merau.stream.demo import CLIP
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import SourceSettings, open_source
 from tests.clips import demo_start
-from tests.engine.cuda.test_device import LAUNCH_FAILED
+from tests.support import LAUNCH_FAILED
 
 
 @pytest.mark.gpu

@@ -17,8 +17,9 @@ from merau.engine.cuda.preprocess import PairPreprocessor
 from merau.engine.errors import DeviceError
 from merau.engine.preprocess import GRID
 from scripts.support.stub_driver.build import FAULTS
+from tests.support import LAUNCH_FAILED
 
-NO_BINARY, LAUNCH_FAILED = 209, 719  # no lack of memory: pycuda collects garbage and asks again
+NO_BINARY = 209  # CUDA_ERROR_NO_BINARY_FOR_GPU
 KINDS = (b"device memory", b"pinned memory", b"stream", b"machine code", b"PTX", b"context")
 SPEC = CropSpec(32, 2, 6, 4)
 PICTURES = np.random.default_rng(0).integers(0, 255, (2, 1, *SPEC.full), dtype=np.uint8)
@@ -85,7 +86,7 @@ def live(stub):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", STARTING)
-def test_a_gpu_that_does_not_start_is_told_and_nothing_leaks(stub, call):
+def test_failing_start_is_reported_without_leaks(stub, call):
     before = live(stub)
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     with pytest.raises(DeviceError) as caught:
@@ -105,7 +106,7 @@ def refusal(user, device: Device) -> str:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("user", USERS, ids=lambda user: user.__name__)
-def test_whichever_call_is_refused_it_is_told_and_nothing_leaks(stub, user):
+def test_every_failing_call_is_reported_without_leaks(stub, user):
     before, told = live(stub), set()
     device = Device()
     with ThreadPoolExecutor(1) as camera:
@@ -129,7 +130,7 @@ def test_whichever_call_is_refused_it_is_told_and_nothing_leaks(stub, user):
 
 
 @pytest.mark.gpu
-def test_what_fails_while_it_is_given_back_leaks_nothing_and_hides_no_earlier_error(stub):
+def test_failing_release_leaks_nothing_and_hides_no_error(stub):
     before = live(stub)
     device = Device()
     stub.stub_fail(b"cuLaunchKernel", LAUNCH_FAILED)
@@ -145,7 +146,7 @@ def test_what_fails_while_it_is_given_back_leaks_nothing_and_hides_no_earlier_er
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kernel", ["read_at", "write_at", "share_at"])
-def test_an_access_past_the_end_is_caught(stub, device, kernel):
+def test_stub_catches_access_past_the_end(stub, device, kernel):
     with device.current("a test"):
         code, _ = compile_source(FAULTS, device.gpu.arch)
         run = device.cuda.module_from_buffer(code).get_function(kernel)
@@ -162,7 +163,7 @@ def test_an_access_past_the_end_is_caught(stub, device, kernel):
 
 
 @pytest.mark.gpu
-def test_ptx_is_loaded_where_the_driver_refuses_machine_code(stub):
+def test_ptx_is_loaded_if_machine_code_is_refused(stub):
     device = Device()
     expected = optical_flow(device)
     assert (live(stub)["machine code"], live(stub)["PTX"]) == (1, 0)
@@ -175,7 +176,7 @@ def test_ptx_is_loaded_where_the_driver_refuses_machine_code(stub):
 
 
 @pytest.mark.gpu
-def test_ptx_is_loaded_on_a_gpu_newer_than_the_compiler(stub, monkeypatch):
+def test_ptx_is_loaded_on_a_gpu_newer_than_nvrtc(stub, monkeypatch):
     monkeypatch.setenv("STUB_ARCH", "999")
     device = Device()
     assert optical_flow(device).shape == (1, 2, *SPEC.full)

@@ -37,23 +37,23 @@ def check_like_opencv(device: Device, pairs: list[tuple[np.ndarray, np.ndarray]]
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("case", FLOW_CASES)
-def test_the_flow_is_opencvs(device, case):
+def test_flow_equals_opencvs(device, case):
     size, settings = FLOW_CASES[case]
     check_like_opencv(device, [face_pair(seed, *size) for seed in range(2)], settings)
 
 
 @pytest.mark.gpu
-def test_the_flow_of_a_real_persons_smile_is_opencvs(device):
+def test_flow_of_a_real_smile_equals_opencvs(device):
     check_like_opencv(device, [smile(), smile()[::-1]], FarnebackSettings())
 
 
 @pytest.mark.gpu
-def test_the_method_cuda_is_the_method_farneback(device):
+def test_method_cuda_equals_farneback(device):
     onset, apex = face_pair(3, 48, 40)
     assert np.abs(flow(onset, apex, method="cuda") - flow(onset, apex, method="farneback")).max() < 0.01
 
 
-def test_settings_out_of_range_are_refused():
+def test_farneback_settings_out_of_range_are_refused():
     with pytest.raises(UserError, match="FarnebackSettings.window_px is 40: choose 2 to 31"):
         FarnebackSettings(window_px=40)
     with pytest.raises(UserError, match="FarnebackSettings.scale is 0.4"):

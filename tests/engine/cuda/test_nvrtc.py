@@ -31,7 +31,7 @@ def test_no_kernel_computes_in_double_precision(source):
     assert b".f64" not in ptx
 
 
-def test_code_is_kept_and_a_damaged_copy_is_made_again(tmp_path, monkeypatch):
+def test_compiled_code_is_cached_and_repaired(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code = load_or_compile(SOURCES[0], "sm_89")
     (kept,) = (cache.folder() / "cuda").iterdir()
@@ -43,7 +43,7 @@ def test_code_is_kept_and_a_damaged_copy_is_made_again(tmp_path, monkeypatch):
     assert cache.read(kept) == code
 
 
-def test_what_is_kept_runs_without_nvrtc(tmp_path, monkeypatch):
+def test_cached_code_needs_no_nvrtc(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code = load_or_compile(SOURCES[0], "sm_89")
     nvrtc._nvrtc.cache_clear()
@@ -57,7 +57,7 @@ def missing(name):
     raise OSError(f"{name}: cannot open shared object file")
 
 
-def test_an_architecture_that_nvrtc_does_not_know_is_named_and_has_ptx():
+def test_unknown_architecture_is_named_and_uses_ptx():
     with pytest.raises(UnknownArch, match="cannot compile for sm_70: it supports 75"):
         compile_source(SOURCES[0], "sm_70")
     assert newest_ptx("sm_86") == "compute_86"

@@ -22,7 +22,7 @@ TESTS = (
 LIBRARIES = ROOT / "scripts" / "support" / "stub_driver" / "libraries"
 
 
-def test_the_gpu_path_on_a_stub_driver(tmp_path):
+def test_gpu_tests_pass_on_the_stub_driver(tmp_path):
     build(tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *TESTS]
     environment = os.environ | {

@@ -10,7 +10,7 @@ from scripts.support.flow_cases import face_pair
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("size", [(180, 168), (61, 75)])
-def test_flow_and_misfit_are_the_cpus(device, size):
+def test_flow_and_residual_equal_the_cpus(device, size):
     before, after = (
         np.stack(pictures) for pictures in zip(*(face_pair(seed, *size) for seed in range(3)), strict=True)
     )

@@ -14,7 +14,7 @@ from scripts.support.flow_cases import CROP_SPECS, face_pair
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("spec", CROP_SPECS, ids=lambda spec: f"{spec.size_px} px")
-def test_pattern_and_magnitude_are_the_cpus(device, spec):
+def test_pattern_and_magnitude_equal_the_cpus(device, spec):
     crops = [np.stack(pictures) for pictures in zip(*(face_pair(seed, *spec.full) for seed in range(2)), strict=True)]
     crops = [np.concatenate([pictures, crops[0][:1]]) for pictures in crops]  # the third does not move at all
     preprocessor = PairPreprocessor(device, 4, spec)
@@ -38,6 +38,6 @@ def test_pattern_and_magnitude_are_the_cpus(device, spec):
 
 
 @pytest.mark.gpu
-def test_a_layout_that_the_kernels_are_not_made_for_is_refused(device):
+def test_unsupported_layout_is_refused(device):
     with pytest.raises(UserError, match="CropSpec.size_px is 100: on the GPU choose 32, 64, 96 or 128 px"):
         PairPreprocessor(device, 1, CropSpec(size_px=100))

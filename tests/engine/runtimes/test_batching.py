@@ -36,7 +36,7 @@ def await_asked(batcher, count):
         time.sleep(0.001)
 
 
-def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own():
+def test_concurrent_requests_share_one_run():
     trunk = Noting()
     batcher = Batcher(trunk.embed, wait_s=0.05, max_rows=8)
     with ThreadPoolExecutor(17) as cameras:
@@ -55,7 +55,7 @@ def test_cameras_that_ask_together_are_answered_in_one_run_and_each_gets_its_own
     batcher.close()
 
 
-def test_what_the_trunk_raises_reaches_all_who_asked_and_the_next_is_answered():
+def test_error_reaches_every_request_of_its_run_only():
     trunk = Noting()
     batcher = Batcher(trunk.embed, wait_s=0)
     with ThreadPoolExecutor(4) as cameras:

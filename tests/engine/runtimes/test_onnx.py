@@ -8,7 +8,7 @@ from merau.trainers.data.synth.flow_fields import HARDER, draw
 
 
 @pytest.mark.parametrize("name", ["default", "farneback", "source"])
-def test_int8_says_what_fp32_says_whatever_the_processor_multiplies_with(name):
+def test_int8_agrees_with_fp32_on_every_processor(name):
     bundle, data = bundles.load(bundles.SHIPPED / name), draw(7, 1000, HARDER)
     inputs = dict(zip(("flow", "magnitude"), split_pattern_and_magnitude(data.flow, data.known), strict=True))
     exact, rounded = (OnnxTrunk(bundle.content[bundles.TRUNKS[p]]).embed(**inputs)[0] for p in ("fp32", "int8"))

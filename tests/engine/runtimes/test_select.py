@@ -12,7 +12,7 @@ from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import select, tensorrt
 from merau.engine.runtimes.select import select_runtime
 from scripts.support.flow_cases import face_pair
-from tests.engine.cuda.test_device import LAUNCH_FAILED
+from tests.support import LAUNCH_FAILED
 
 NO_GPU = driver.Probe([], Message("no NVIDIA driver found"))
 
@@ -22,19 +22,19 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(driver, "probe", lambda: NO_GPU)
 
 
-def test_without_a_gpu_the_cpu_runs_and_says_why(no_gpu):
+def test_auto_without_gpu_runs_on_the_cpu_with_the_reason(no_gpu):
     _, runtime = select_runtime(bundles.load(), "auto", "int8")
     assert runtime.device == "cpu"
     assert runtime.runtime.startswith("onnxruntime ")
     assert str(runtime) == "Running on the CPU (INT8; no NVIDIA driver found)."
 
 
-def test_a_gpu_that_was_demanded_and_is_not_there_is_one_sentence(no_gpu):
+def test_cuda_without_gpu_raises_one_sentence(no_gpu):
     with pytest.raises(DeviceError, match=r"^No GPU can be used: no NVIDIA driver found\.$"):
         Recognizer.load(device="cuda")
 
 
-def test_a_gpu_that_cannot_be_used_leaves_the_cpu_its_own_bundle(monkeypatch):
+def test_unusable_gpu_falls_back_to_the_default_bundle(monkeypatch):
     def broken():
         raise DeviceError("The GPU needs pycuda.")
 
@@ -49,7 +49,7 @@ def test_a_gpu_that_cannot_be_used_leaves_the_cpu_its_own_bundle(monkeypatch):
         Recognizer.load(device="cuda")
 
 
-def test_precisions_of_gpus_are_refused_on_the_cpu(no_gpu):
+def test_gpu_precisions_are_refused_on_the_cpu(no_gpu):
     with pytest.raises(UserError, match=r"Precision fp16 needs a GPU: on the CPU choose one of fp32, int8\."):
         select_runtime(bundles.load(), "cpu", "fp16")
     _, runtime = select_runtime(bundles.load(), "auto", "fp8")
@@ -65,7 +65,7 @@ class Failing:
         raise DeviceError("The GPU fell out.")
 
 
-def test_the_cpu_takes_over_from_a_gpu_that_fails_at_work_unless_it_was_demanded(caplog):
+def test_failing_trunk_falls_back_to_the_cpu_unless_cuda(caplog):
     grey = np.random.default_rng(0).integers(0, 255, (180, 168), dtype=np.uint8)
     recognizer = Recognizer.load(device="auto")
     expected = recognizer.predict(grey, grey)
@@ -96,7 +96,7 @@ REFUSALS = {
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", REFUSALS)
-def test_a_gpu_that_refuses_a_call_at_work_is_left_unless_it_was_demanded(stub, call):
+def test_failing_gpu_call_falls_back_to_the_cpu_unless_cuda(stub, call):
     onset, apex = face_pair(0, *CropSpec().full)
     demanded, found = Recognizer.load(device="cuda"), Recognizer.load(device="auto")
     expected = demanded.predict(onset, apex).probabilities
@@ -116,14 +116,14 @@ def test_a_gpu_that_refuses_a_call_at_work_is_left_unless_it_was_demanded(stub, 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", ["cuMemAlloc", "cuCtxSynchronize"])  # of the engine's memory, and of its context
-def test_an_engine_that_does_not_start_is_tried_once_more(stub, cache_folder, monkeypatch, call):
+def test_engine_that_fails_to_start_is_tried_again(stub, cache_folder, monkeypatch, call):
     monkeypatch.setattr(select, "_engines", {})
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     assert select.on_gpu(bundles.load(), "int8")[1].device == "cuda"
 
 
 @pytest.mark.gpu
-def test_the_cpu_runs_where_the_gpu_has_no_room_and_the_tensor_is_named(stub, cache_folder, monkeypatch):
+def test_gpu_without_memory_falls_back_and_names_the_tensor(stub, cache_folder, monkeypatch):
     monkeypatch.setattr(select, "_engines", {})
     stub.stub_fill(1)  # byte is left: what the stub's engine computes in
     _, runtime = select_runtime(bundles.load(), "auto", "int8")
@@ -132,7 +132,7 @@ def test_the_cpu_runs_where_the_gpu_has_no_room_and_the_tensor_is_named(stub, ca
 
 
 @pytest.mark.gpu
-def test_an_engine_of_another_driver_is_built_again(cache_folder):
+def test_engine_of_another_driver_is_rebuilt(cache_folder):
     bundle, gpu = bundles.load(), driver.probe().gpus[0]
     path, _ = tensorrt.cached_engine(bundle, "int8", gpu.arch)
     cache.write(path, b"of another driver")

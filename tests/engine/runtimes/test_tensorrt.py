@@ -20,9 +20,8 @@ from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.engine.runtimes.tensorrt import MAX_BATCH, TensorRtTrunk, build_engine, cached_engine, engine_graph
-from merau.engine.runtimes.tensorrt_crops import CropTrunk
 from scripts.support.flow_cases import face_pair
-from tests.calib.test_quantize import BATCHES
+from tests.support import TRUNK_BATCHES
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120")
 
@@ -35,7 +34,7 @@ def bundle() -> bundles.Bundle:
 @pytest.mark.parametrize("name", ["default", "farneback", "source"])
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("precision", ["fp16", "int8", "fp8"])
-def test_engines_build_from_every_shipped_bundle_for_every_architecture(name, arch, precision):
+def test_engine_builds_for_every_bundle_and_architecture(name, arch, precision):
     model = engine_graph(bundles.load(bundles.SHIPPED / name), precision)
     if precision == "fp8" and arch in ("sm_75", "sm_80", "sm_86"):
         with pytest.raises(UserError, match=f"no FP8 for {arch}: it begins with sm_89"):
@@ -48,9 +47,7 @@ def test_engines_build_from_every_shipped_bundle_for_every_architecture(name, ar
     ("precision", "quantized", "convolutions"),
     [("fp16", None, "HALF"), ("int8", "INT8", "HALF"), ("fp8", "FP8", "FLOAT")],
 )
-def test_what_is_built_has_its_precision_batches_and_workspace(
-    bundle, tmp_path, monkeypatch, precision, quantized, convolutions
-):
+def test_engine_has_requested_precision_and_batches(bundle, tmp_path, monkeypatch, precision, quantized, convolutions):
     class Looking(tensorrt_rtx.Builder):
         def create_optimization_profile(self):
             self.profile = super().create_optimization_profile()
@@ -73,7 +70,7 @@ def test_what_is_built_has_its_precision_batches_and_workspace(
     assert cached_engine(bundle, precision, "sm_89", folder=tmp_path)[1] == b"seen"
 
 
-def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
+def test_build_errors_name_the_cause(bundle):
     with pytest.raises(UserError, match=r"cannot build INT8 for sm_75: .*FP32 GEMM is not supported"):
         build_engine(bundle.content[bundles.TRUNKS["fp32"]], "int8", "sm_75")
     with pytest.raises(UserError, match="builds for sm_120, .*, not sm_90: install TensorRT 11"):
@@ -87,7 +84,7 @@ def test_what_tensorrt_refuses_is_told_in_its_words(bundle):
         engine_graph(replace(bundle, content=without), "fp8")
 
 
-def test_a_tensorrt_that_is_too_old_is_passed_over(monkeypatch):
+def test_old_tensorrt_is_skipped(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.13.3.9"))
     assert tensorrt.load_library.__wrapped__().__name__ == "tensorrt_rtx"
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
@@ -95,7 +92,7 @@ def test_a_tensorrt_that_is_too_old_is_passed_over(monkeypatch):
         tensorrt.load_library.__wrapped__()
 
 
-def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkeypatch):
+def test_cached_engine_is_reused_unless_stale_or_damaged(bundle, tmp_path, monkeypatch):
     path, plan = cached_engine(bundle, "fp16", "sm_89", folder=tmp_path)
     made = path.stat().st_mtime_ns
     assert cached_engine(bundle, "fp16", "sm_89", folder=tmp_path) == (path, plan)
@@ -110,7 +107,7 @@ def test_an_engine_is_kept_until_it_is_stale_or_damaged(bundle, tmp_path, monkey
     assert {other, path} == set(tmp_path.iterdir())
 
 
-def test_an_engine_is_built_again_where_its_recipe_changed(bundle, tmp_path):
+def test_engine_is_rebuilt_if_its_recipe_changed(bundle, tmp_path):
     source = Path(tensorrt.__file__).read_text()
     (tmp_path / "edited.py").write_text(source.replace("WORKSPACE_BYTES = 256", "WORKSPACE_BYTES = 128"))
     spec = spec_from_file_location("edited", tmp_path / "edited.py")
@@ -120,15 +117,15 @@ def test_an_engine_is_built_again_where_its_recipe_changed(bundle, tmp_path):
     assert len(paths) == 2
 
 
-def test_the_graphs_keep_the_embedding(bundle):
-    exact, _ = OnnxTrunk(bundle.content[bundles.TRUNKS["fp32"]]).embed(**BATCHES[0])
+def test_graphs_of_every_precision_keep_the_embedding(bundle):
+    exact, _ = OnnxTrunk(bundle.content[bundles.TRUNKS["fp32"]]).embed(**TRUNK_BATCHES[0])
     for precision, least in (("fp16", 0.9999), ("int8", 0.99), ("fp8", 0.99)):
-        rounded, _ = OnnxTrunk(engine_graph(bundle, precision), allow_fusions=False).embed(**BATCHES[0])
+        rounded, _ = OnnxTrunk(engine_graph(bundle, precision), allow_fusions=False).embed(**TRUNK_BATCHES[0])
         cosine = (exact * rounded).sum(1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rounded, axis=1))
         assert cosine.mean() > least, precision
 
 
-def test_both_tensorrts_have_every_name_that_is_called():
+def test_both_tensorrt_libraries_have_all_used_names():
     receivers = {
         "trt": tensorrt_rtx,
         "builder": tensorrt_rtx.Builder,
@@ -159,10 +156,10 @@ def test_both_tensorrts_have_every_name_that_is_called():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_an_engine_answers_as_the_cpu_does(bundle, precision):
+def test_engine_output_equals_the_cpus(bundle, precision):
     device = Device()
     trunk = TensorRtTrunk(device, cached_engine(bundle, precision, device.gpu.arch)[1])
-    inputs = {name: np.concatenate([batch[name] for batch in BATCHES] * 2) for name in BATCHES[0]}
+    inputs = {name: np.concatenate([batch[name] for batch in TRUNK_BATCHES] * 2) for name in TRUNK_BATCHES[0]}
     assert len(inputs["flow"]) > MAX_BATCH
     for seen, true in zip(
         trunk.embed(**inputs), OnnxTrunk(engine_graph(bundle, precision)).embed(**inputs), strict=True
@@ -172,7 +169,7 @@ def test_an_engine_answers_as_the_cpu_does(bundle, precision):
 
 
 @pytest.mark.gpu
-def test_with_its_flow_on_the_gpu_the_twin_of_the_default_bundle_answers_as_on_the_cpu():
+def test_farneback_bundle_on_the_gpu_predicts_as_on_the_cpu():
     onset, apex = face_pair(0, *CropSpec().full)
     seen, true = (
         Recognizer.load(bundles.SHIPPED / "farneback" if device == "cpu" else None, device=device).predict(onset, apex)
@@ -183,7 +180,7 @@ def test_with_its_flow_on_the_gpu_the_twin_of_the_default_bundle_answers_as_on_t
 
 
 @pytest.mark.gpu
-def test_an_input_that_the_engine_does_not_take_is_named(bundle):
+def test_wrong_engine_input_is_named(bundle):
     device = Device()
     trunk = TensorRtTrunk(device, cached_engine(bundle, "int8", device.gpu.arch)[1])
     flow = np.zeros((1, 2, 32, 32), np.float32)
@@ -193,20 +190,5 @@ def test_an_input_that_the_engine_does_not_take_is_named(bundle):
         trunk.embed(flow=flow)
     with pytest.raises(UserError, match=r"Input 'flow': the engine takes \(1, 2, 32, 32\), but is given none"):
         trunk.embed(flwo=flow, magnitude=np.zeros((1, 1), np.float32))
-    trunk.close()
-    device.close()
-
-
-@pytest.mark.gpu
-def test_an_input_that_is_no_pair_of_crops_is_named():
-    device, bundle = Device(), bundles.load(bundles.SHIPPED / "farneback")
-    trunk = CropTrunk(device, cached_engine(bundle, "int8", device.gpu.arch)[1], CropSpec())
-    onset = np.zeros((2, *CropSpec().full), np.uint8)
-    with pytest.raises(UserError, match=r"Input 'onset': the engine takes \(2, 180, 168\), but is given none"):
-        trunk.embed(onsets=onset, apex=onset)
-    with pytest.raises(UserError, match=r"Input 'flow': the engine takes none, but is given \(2, 180, 168\)"):
-        trunk.embed(onset=onset, apex=onset, flow=onset)
-    with pytest.raises(UserError, match=r"Input 'apex': the engine takes \(2, 180, 168\), but is given \(1, "):
-        trunk.embed(onset=onset, apex=onset[:1])  # which would be broadcast
     trunk.close()
     device.close()
