@@ -38,8 +38,7 @@ class StoredFrame:
 
     def decode(self) -> np.ndarray:
         """Decode the image: (H, W, 3) uint8 BGR."""
-        image = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        assert image is not None
+        image: np.ndarray = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
         return image
 
 
@@ -118,4 +117,5 @@ def _crop(image: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
     x0, y0, x1, y1 = region
     scale = min(1.0, MAX_SIDE_PX / max(x1 - x0, y1 - y0))
     size = [max(2, 2 * math.floor(scale * side / 2)) for side in (x1 - x0, y1 - y0)]
-    return cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)
+    cropped: np.ndarray = cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)
+    return cropped

@@ -117,7 +117,8 @@ async def _ignore_position(_: int) -> None:
 def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
     """Build the hidden part of the live page that replaces the webcam button."""
     webcams = FallbackWebcams(state)
-    with gr.Column(visible=False, elem_id="slow", elem_classes="card") as column:
+    column = gr.Column(visible=False, elem_id="slow", elem_classes="card")
+    with column:
         gr.Markdown(t("My webcam at a low frame rate"), elem_classes="title")
         gr.Markdown(
             t(

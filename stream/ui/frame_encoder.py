@@ -173,4 +173,4 @@ def _encode_jpeg(image: np.ndarray) -> bytes:
     height, width = image.shape[:2]
     if width > MAX_WIDTH_PX:
         image = cv2.resize(image, (MAX_WIDTH_PX, round(height * MAX_WIDTH_PX / width)), interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", image, JPEG)[1].tobytes()
+    return bytes(cv2.imencode(".jpg", image, JPEG)[1])

@@ -37,6 +37,7 @@ class AccessMiddleware:
         self._attempts: dict[str, tuple[int, float]] = {}  # by address: their number, and when the next one may start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif self._settings.is_local and not is_loopback(Headers(scope=scope).get("host", "")):
@@ -84,6 +85,7 @@ class UploadMiddleware:
         self._app, self._limit_mb = app, limit_mb
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
         path = scope.get("path", "")
         if scope["type"] != "http" or not path.startswith(f"{API_PREFIX}/"):
             await self._app(scope, receive, send)

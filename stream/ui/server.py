@@ -116,8 +116,8 @@ class App:
     def close(self) -> None:
         """Stop serving and delete the visitors' data. Raises UserError when the store cannot be written."""
         with redirect_stdout(sys.stderr):
-            for tunnel in CURRENT_TUNNELS:  # Gradio ends them only when Python exits
-                tunnel.kill()
+            for tunnel in CURRENT_TUNNELS:
+                tunnel.kill()  # type: ignore[no-untyped-call]  # Gradio ends them only when Python exits
         self.blocks.close(verbose=False)
         self.state.close()
 
@@ -144,7 +144,8 @@ def until_stopped(app: App) -> Iterator[threading.Event]:
 
 def build_page(state: ServerState) -> gr.Blocks:
     """Build the page from its three tabs."""
-    with gr.Blocks(title="merau-live", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as blocks:
+    blocks = gr.Blocks(title="merau-live", analytics_enabled=False, fill_width=True, delete_cache=(600, 600))
+    with blocks:
         token = gr.State("")
         entry = gr.HTML(
             html_template="<span></span>",
@@ -195,14 +196,14 @@ def launch_options(settings: UiSettings) -> dict[str, Any]:
     """Return Gradio's launch options."""
     login = settings.login
 
-    def check(user: str, password: str) -> bool:
+    def check_login(user: str, password: str) -> bool:
         assert login is not None
-        right = hmac.compare_digest(user.encode(), login.user.encode())
-        return hmac.compare_digest(password.encode(), login.password.encode()) and right
+        is_user = hmac.compare_digest(user.encode(), login.user.encode())
+        return hmac.compare_digest(password.encode(), login.password.encode()) and is_user
 
     scripts = "\n".join(_text(name) for name in SCRIPTS)
     return {
-        "auth": check if login else None,
+        "auth": check_login if login else None,
         "share": settings.share,
         "run_history": False,
         "quiet": True,
