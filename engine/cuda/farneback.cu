@@ -11,7 +11,7 @@
 #define POLY_REACH 7     // largest radius of the polynomial expansion
 #define WINDOW_REACH 15  // largest radius of the averaging window
 #define SHRINK_REACH 9   // largest radius of the blur before an image is shrunk
-#define MAX_STEP 9      // source pixels to an output pixel, at most, where an image is shrunk
+#define MAX_STEP 9       // source pixels to an output pixel, at most, where an image is shrunk
 #define SPAN(outputs) (MAX_STEP * ((outputs) - 1) + 3 + 2 * SHRINK_REACH)  // source pixels that they are made of
 
 struct Taps {  // half of a symmetric filter, w[0] at its centre

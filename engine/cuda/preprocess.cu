@@ -1,6 +1,6 @@
-// From the dense flow of full crops to what the trunk sees: the motion of the head fitted and taken off, the inner
-// square cut out and shrunk to 32 x 32 means, pattern and magnitude apart. The same as engine/flow.py
-// (remove_global_motion) and engine/preprocess.py (downsample, split_pattern_and_magnitude), in float32, for a batch of pairs at once.
+// From the dense flow of full crops to the trunk's input: removes the motion of the head, averages the inner square to
+// 32 x 32 and splits pattern and magnitude. Computes engine/flow.py (remove_global_motion) and engine/preprocess.py
+// (downsample, split_pattern_and_magnitude) in float32, for a batch of pairs.
 
 #define TILE_X 32
 #define TILE_Y 8
@@ -36,7 +36,7 @@ __device__ static float texture(const unsigned char* image, int row, int column,
     return g2 / (g2 + 30.0f);
 }
 
-// The sum of `value` over the block, for every thread of it.
+// The sum of `value` over the block, returned to all its threads.
 __device__ static float block_sum(float value, float* partial, int thread) {
     partial[thread] = value;
     __syncthreads();
@@ -49,7 +49,7 @@ __device__ static float block_sum(float value, float* partial, int thread) {
     return total;
 }
 
-// The median of `values`, for every thread: each thread counts how many lie below its own.
+// The median of `values`, returned to all threads: each counts how many values are below its own.
 __device__ static float block_median(const float* values, int count, float* middle, int thread) {
     for (int i = thread; i < count; i += THREADS) {
         int below = 0;
@@ -63,8 +63,8 @@ __device__ static float block_median(const float* values, int count, float* midd
     return median;
 }
 
-// Normal equations (4, 6), the right-hand sides of u and v last, solved in place: the columns 4 and 5 become the
-// coefficients. Symmetric and positive, so that no pivot is looked for.
+// Solves the normal equations (4, 6), whose last two columns are the right-hand sides of u and v and become the
+// coefficients. The matrix is symmetric and positive definite, so that no pivoting is needed.
 __device__ static void solve(float (*system)[6]) {
     for (int p = 0; p < 4; p++) system[p][p] += 1e-6f;
     for (int p = 0; p < 4; p++)
@@ -79,9 +79,9 @@ __device__ static void solve(float (*system)[6]) {
         }
 }
 
-// The motion of the head: each axis of the flow fitted by `basis` at `cells`, weights trust times Cauchy's, five times.
-// onset: (N, H, W); flow: (N, 2, H, W); basis: (4, H, W); cells: (count, 2) rows and columns; fit: (N, 2, 4). A block
-// to a pair.
+// Fits the motion of the head: each axis of the flow by `basis` at `cells`, five times, with trust times Cauchy weights.
+// onset: (N, H, W); flow: (N, 2, H, W); basis: (4, H, W); cells: (count, 2) rows and columns; fit: (N, 2, 4). One block
+// per pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
     fit_head_motion(const unsigned char* onset, const float* flow, const float* basis, const int* cells, float* fit, int count,
              int height, int width) {
@@ -132,8 +132,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     if (thread < 8) fit[8 * blockIdx.z + thread] = system[thread % 4][4 + thread / 4];
 }
 
-// The flow of the inner square without the motion of the head. flow: (N, 2, H, W); fit: (N, 2, 4); basis: (4, H, W);
-// out: (N, 2, size, size). Two values of blockIdx.z to a pair.
+// Subtracts the motion of the head from the flow of the inner square. flow: (N, 2, H, W); fit: (N, 2, 4); basis: (4, H, W);
+// out: (N, 2, size, size). Two values of blockIdx.z per pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
     remove_head_motion(const float* flow, const float* fit, const float* basis, float* out, int height, int width, int top,
                 int left, int size) {
@@ -145,8 +145,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     out[((size_t)blockIdx.z * size + y) * size + x] = value;
 }
 
-// Means of 32 x 32 blocks, their median taken off, divided by their spread, which as log2 px is the magnitude.
-// facial: (N, 2, size, size); pattern: (N, 2, 32, 32); magnitude: (N, 1). A block to a pair.
+// Averages 32 x 32 blocks, subtracts their median and divides by their spread, which as log2 px is the magnitude.
+// facial: (N, 2, size, size); pattern: (N, 2, 32, 32); magnitude: (N, 1). One block per pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
     split_pattern_and_magnitude(const float* facial, float* pattern, float* magnitude, int size, float floor_px) {
     __shared__ float value[2 * AXIS], partial[THREADS], middle[2];

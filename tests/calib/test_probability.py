@@ -6,8 +6,8 @@ from merau.engine.errors import UserError
 from merau.engine.heads import softmax
 
 
-def honest(samples: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Logits whose softmax is the truth, and labels drawn from it."""
+def calibrated_logits(samples: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels drawn from their softmax."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (samples, classes))
     draws = rng.random((samples, 1))
@@ -15,13 +15,13 @@ def honest(samples: int, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_fit_temperature_recovers_the_temperature():
-    logits, labels = honest(20_000)
+    logits, labels = calibrated_logits(20_000)
     assert probability.fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
     assert probability.fit_temperature(0.5 * logits, labels) == pytest.approx(0.5, rel=0.05)
 
 
 def test_fit_recovers_bias_and_temperature():
-    logits, labels = honest(20_000)
+    logits, labels = calibrated_logits(20_000)
     bias, temperature = probability.fit_bias_and_temperature(2 * probability.add_class_bias(logits, 0.5), labels)
     assert bias == pytest.approx(-1, abs=0.1)
     assert temperature == pytest.approx(2, rel=0.05)
@@ -43,14 +43,14 @@ def test_fit_recovers_slope_and_offset_of_rare_events():
 
 def test_few_samples_change_slope_and_offset_little():
     logits, weights = np.linspace(-4, 4, 40), np.full(40, 0.01)
-    upside_down, told = (np.isin(np.arange(40), rows) for rows in ((3, 5), (38, 39)))
-    slope, offset = probability.fit_slope_and_offset(logits, upside_down, weights)
+    inverted, separated = (np.isin(np.arange(40), rows) for rows in ((3, 5), (38, 39)))
+    slope, offset = probability.fit_slope_and_offset(logits, inverted, weights)
     assert abs(slope) < 0.5
     assert -3 < offset < -1
-    slope, offset = probability.fit_slope_and_offset(logits, told, weights)
+    slope, offset = probability.fit_slope_and_offset(logits, separated, weights)
     assert 0.3 < slope < 1.5
     assert -3 < offset < -1
-    assert probability.fit_slope_and_offset(logits, told, 7 * weights) == pytest.approx((slope, offset))
+    assert probability.fit_slope_and_offset(logits, separated, 7 * weights) == pytest.approx((slope, offset))
 
 
 def test_ambiguous_interval_has_the_requested_error_rates():
@@ -66,21 +66,21 @@ def test_ambiguous_interval_has_the_requested_error_rates():
 
 
 def test_calibration_error_detects_overconfidence():
-    logits, labels = honest(20_000)
+    logits, labels = calibrated_logits(20_000)
     assert probability.expected_calibration_error(softmax(logits), labels) < 0.015
     assert probability.expected_calibration_error(softmax(5 * logits), labels) > 0.15
 
 
 def test_reliability_skips_empty_bins():
-    said, seen, count = probability.reliability(np.array([0.1, 0.2, 0.9, 1.0]), np.array([0, 1, 1, 1]), bins=3)
-    assert said == pytest.approx([0.15, 0.95])
-    assert seen.tolist() == [0.5, 1]
+    mean, frequency, count = probability.reliability(np.array([0.1, 0.2, 0.9, 1.0]), np.array([0, 1, 1, 1]), bins=3)
+    assert mean == pytest.approx([0.15, 0.95])
+    assert frequency.tolist() == [0.5, 1]
     assert count.tolist() == [2, 2]
-    assert probability.reliability_svg(said, seen, count / 4).count("<rect") == 2
+    assert probability.reliability_svg(mean, frequency, count / 4).count("<rect") == 2
 
 
 def test_uncertain_threshold_gives_the_requested_risk():
-    logits, labels = honest(20_000)
+    logits, labels = calibrated_logits(20_000)
     probabilities = softmax(logits)
     threshold = probability.uncertain_threshold(probabilities, labels, risk=0.10)
     answered = probabilities.max(1) >= threshold

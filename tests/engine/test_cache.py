@@ -18,7 +18,7 @@ def path(tmp_path):
 
 @contextmanager
 def small_disk():
-    """Files end at 4096 bytes, in the middle of a write; also those of whoever runs the tests: not for long."""
+    """Limit files of this process to 4096 bytes, so that a write fails in the middle."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:

@@ -75,8 +75,8 @@ def test_differing_input_is_named(tmp_path):
 
 def test_bundle_without_no_expression_range_gets_the_default(recognizer):
     bundle = recognizer.bundle
-    told = {name: value for name, value in bundle.card["calibration"].items() if name not in NO_EXPRESSION_RANGE}
-    assert Recognizer(replace(bundle, card=bundle.card | {"calibration": told})).no_expression_range == (0.1, 0.8)
+    without = {name: value for name, value in bundle.card["calibration"].items() if name not in NO_EXPRESSION_RANGE}
+    assert Recognizer(replace(bundle, card=bundle.card | {"calibration": without})).no_expression_range == (0.1, 0.8)
 
 
 def test_unknown_precision_and_device_are_refused():

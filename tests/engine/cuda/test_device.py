@@ -1,4 +1,4 @@
-"""What happens when the driver refuses: on the stub, which fails on demand at each call."""
+"""Failing driver calls, on the stub driver, where each call fails on request."""
 
 import gc
 import itertools
@@ -22,7 +22,7 @@ from tests.support import LAUNCH_FAILED
 NO_BINARY = 209  # CUDA_ERROR_NO_BINARY_FOR_GPU
 KINDS = (b"device memory", b"pinned memory", b"stream", b"machine code", b"PTX", b"context")
 SPEC = CropSpec(32, 2, 6, 4)
-PICTURES = np.random.default_rng(0).integers(0, 255, (2, 1, *SPEC.full), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 255, (2, 1, *SPEC.full), dtype=np.uint8)
 STARTING = {
     **{
         call: f"No GPU can be used: the NVIDIA driver fails at {call}: unspecified launch failure (719)."
@@ -45,29 +45,29 @@ WORKING = CONTEXT | {"cuMemcpyHtoDAsync", "cuLaunchKernel", "cuMemcpyDtoHAsync",
 
 def optical_flow(device: Device) -> np.ndarray:
     with closing(Farneback(device, 1, *SPEC.full)) as farneback:
-        return farneback(*PICTURES)
+        return farneback(*IMAGES)
 
 
 def spotters_flow(device: Device) -> np.ndarray:
     with closing(PatchFlow(device, 1, *SPEC.full)) as patches:
-        return patches(before=PICTURES[0], after=PICTURES[1])[0]
+        return patches(before=IMAGES[0], after=IMAGES[1])[0]
 
 
 def recognition(device: Device) -> np.ndarray:
-    """An engine's input, in a stream and memory of another owner, as the engine's are."""
+    """Compute an engine's input in the stream and memory of another owner, as for an engine."""
     preprocessor = PairPreprocessor(device, 1, SPEC)
     with device.current("preparing an engine"):
         memory = Memory(device)
         pattern, magnitude = memory.allocate(1, 2, GRID, GRID), memory.allocate(1, 1)
         seen = memory.pinned(1, 2, GRID, GRID)
     with closing(preprocessor), closing(memory), device.current("recognition"):
-        preprocessor.enqueue(*PICTURES, pattern, magnitude, memory.stream)
+        preprocessor.enqueue(*IMAGES, pattern, magnitude, memory.stream)
         device.cuda.memcpy_dtoh_async(seen, pattern, memory.stream)
         memory.stream.synchronize()
         return seen.copy()
 
 
-USERS = {  # what works on the GPU, and which calls may be refused there, by what it says it was doing
+USERS = {  # what works on the GPU, and the calls that may fail, by the task that the error names
     optical_flow: {"preparing optical flow": PREPARING, "optical flow": WORKING | {"cuMemsetD8Async"}},
     spotters_flow: {"preparing the spotter's flow": PREPARING, "the spotter's flow": WORKING},
     recognition: {
@@ -79,7 +79,7 @@ USERS = {  # what works on the GPU, and which calls may be refused there, by wha
 }
 
 
-def live(stub):
+def live_objects(stub):
     gc.collect()
     return {kind.decode(): stub.stub_live(kind) for kind in KINDS}
 
@@ -87,16 +87,16 @@ def live(stub):
 @pytest.mark.gpu
 @pytest.mark.parametrize("call", STARTING)
 def test_failing_start_is_reported_without_leaks(stub, call):
-    before = live(stub)
+    before = live_objects(stub)
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     with pytest.raises(DeviceError) as caught:
         Device()
     assert str(caught.value).endswith(STARTING[call])
-    assert live(stub) == before
+    assert live_objects(stub) == before
 
 
-def refusal(user, device: Device) -> str:
-    """What is said; nothing where all went well."""
+def error_message(user, device: Device) -> str:
+    """The error message; empty without an error."""
     try:
         user(device)
     except DeviceError as error:
@@ -107,22 +107,22 @@ def refusal(user, device: Device) -> str:
 @pytest.mark.gpu
 @pytest.mark.parametrize("user", USERS, ids=lambda user: user.__name__)
 def test_every_failing_call_is_reported_without_leaks(stub, user):
-    before, told = live(stub), set()
+    before, messages = live_objects(stub), set()
     device = Device()
     with ThreadPoolExecutor(1) as camera:
         expected = camera.submit(user, device).result()
         for number in itertools.count(1):
-            device.idle_streams.clear()  # so that one is made anew
+            device.idle_streams.clear()  # so that a new one is created
             began = stub.stub_calls()
             stub.stub_fail_at(number, LAUNCH_FAILED)
-            told.add(camera.submit(refusal, user, device).result())
+            messages.add(camera.submit(error_message, user, device).result())
             stub.stub_reset()
             if stub.stub_calls() - began < number:
                 break
         assert np.array_equal(camera.submit(user, device).result(), expected)
     device.close()
-    assert live(stub) == before
-    assert told - {""} == {
+    assert live_objects(stub) == before
+    assert messages - {""} == {
         f"{device.gpu.name} failed at {doing}: {call} failed: unspecified launch failure."
         for doing, calls in ({"releasing memory": CONTEXT} | USERS[user]).items()
         for call in calls
@@ -131,17 +131,17 @@ def test_every_failing_call_is_reported_without_leaks(stub, user):
 
 @pytest.mark.gpu
 def test_failing_release_leaks_nothing_and_hides_no_error(stub):
-    before = live(stub)
+    before = live_objects(stub)
     device = Device()
     stub.stub_fail(b"cuLaunchKernel", LAUNCH_FAILED)
     for call in (b"cuMemFree", b"cuMemFreeHost"):
         stub.stub_fail(call, LAUNCH_FAILED)
-    assert "failed at optical flow: cuLaunchKernel failed" in refusal(optical_flow, device)
-    assert all(live(stub)[kind] == before[kind] for kind in ("device memory", "pinned memory"))
+    assert "failed at optical flow: cuLaunchKernel failed" in error_message(optical_flow, device)
+    assert all(live_objects(stub)[kind] == before[kind] for kind in ("device memory", "pinned memory"))
     for call in (b"cuStreamDestroy", b"cuModuleUnload", b"cuDevicePrimaryCtxRelease"):
         stub.stub_fail(call, LAUNCH_FAILED)
     device.close()
-    assert live(stub) == before
+    assert live_objects(stub) == before
 
 
 @pytest.mark.gpu
@@ -166,12 +166,12 @@ def test_stub_catches_access_past_the_end(stub, device, kernel):
 def test_ptx_is_loaded_if_machine_code_is_refused(stub):
     device = Device()
     expected = optical_flow(device)
-    assert (live(stub)["machine code"], live(stub)["PTX"]) == (1, 0)
+    assert (live_objects(stub)["machine code"], live_objects(stub)["PTX"]) == (1, 0)
     device.close()
     device = Device()
     stub.stub_fail(b"cuModuleLoadDataEx", NO_BINARY)
     assert np.array_equal(optical_flow(device), expected)
-    assert (live(stub)["machine code"], live(stub)["PTX"]) == (0, 1)
+    assert (live_objects(stub)["machine code"], live_objects(stub)["PTX"]) == (0, 1)
     device.close()
 
 
@@ -180,5 +180,5 @@ def test_ptx_is_loaded_on_a_gpu_newer_than_nvrtc(stub, monkeypatch):
     monkeypatch.setenv("STUB_ARCH", "999")
     device = Device()
     assert optical_flow(device).shape == (1, 2, *SPEC.full)
-    assert (live(stub)["machine code"], live(stub)["PTX"]) == (0, 1)
+    assert (live_objects(stub)["machine code"], live_objects(stub)["PTX"]) == (0, 1)
     device.close()

@@ -1,4 +1,4 @@
-"""Which runtime is chosen, and what takes over."""
+"""Selection of a runtime, and the fall-back to the CPU."""
 
 import numpy as np
 import pytest
@@ -100,18 +100,18 @@ def test_failing_gpu_call_falls_back_to_the_cpu_unless_cuda(stub, call):
     onset, apex = face_pair(0, *CropSpec().full)
     demanded, found = Recognizer.load(device="cuda"), Recognizer.load(device="auto")
     expected = demanded.predict(onset, apex).probabilities
-    told = f"{driver.probe().gpus[0].name} failed at recognition: {REFUSALS[call]}"
+    failure = f"{driver.probe().gpus[0].name} failed at recognition: {REFUSALS[call]}"
 
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     with pytest.raises(DeviceError) as caught:
         demanded.predict(onset, apex)
-    assert str(caught.value) == f"{told}."
+    assert str(caught.value) == f"{failure}."
     assert demanded.predict(onset, apex).probabilities == expected
 
     stub.stub_fail(call.encode(), LAUNCH_FAILED)
     assert found.runtime.device == "cuda"
     assert found.predict(onset, apex).probabilities == pytest.approx(expected, abs=0.05)
-    assert (found.runtime.device, str(found.runtime.reason)) == ("cpu", f"{told}.")
+    assert (found.runtime.device, str(found.runtime.reason)) == ("cpu", f"{failure}.")
 
 
 @pytest.mark.gpu
@@ -127,8 +127,8 @@ def test_gpu_without_memory_falls_back_and_names_the_tensor(stub, cache_folder, 
     monkeypatch.setattr(select, "_engines", {})
     stub.stub_fill(1)  # byte is left: what the stub's engine computes in
     _, runtime = select_runtime(bundles.load(), "auto", "int8")
-    told = f"{driver.probe().gpus[0].name} failed at making room for 'flow': cuMemAlloc failed: out of memory"
-    assert (runtime.device, str(runtime.reason)) == ("cpu", f"{told}.")
+    failure = f"{driver.probe().gpus[0].name} failed at making room for 'flow': cuMemAlloc failed: out of memory"
+    assert (runtime.device, str(runtime.reason)) == ("cpu", f"{failure}.")
 
 
 @pytest.mark.gpu
