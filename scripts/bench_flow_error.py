@@ -1,8 +1,11 @@
-"""How a flow method errs beside DIS, for trainers.data.synth.flows.ERRORS: `python scripts/bench_flow_error.py`.
+"""How a flow method errs compared with DIS: `python scripts/bench_flow_error.py` prints JSON.
 
-Aligned crops of the animated astronaut are moved by drawn expressions and head motion, so that the true flow is known,
-and get sensor noise of 0.5 to 4 grey levels. A method's flow, averaged over the cells of the generator, is compared
-with the truth smeared as the generator smears it: for each pair by the width that fits best. What is left is its error.
+The figures are the ERRORS of trainers/data/synth/flow_fields.py.
+
+Aligned crops of the animated astronaut are warped by random expressions and head motion, so that the true flow is
+known, and get sensor noise of 0.5 to 4 grey levels. A method's flow is averaged over the cells of the generator and
+compared with the true flow, blurred as the generator blurs it by the width that fits best for each pair. The residual
+is the error of the method.
 """
 
 import json
@@ -28,13 +31,14 @@ ON_FACE = np.hypot((flows.XS - 0.5) / 0.5, (flows.YS[:, None] - 0.5) / 0.62) < 1
 
 
 def main() -> None:
+    """Print the blur and the error of each method."""
     cv2.setNumThreads(1)
     onsets = draw_pairs([ASTRONAUT], PAIRS, SEED).onset
     rng = np.random.default_rng(SEED)
     motions = motion(rng, PAIRS)
     blur, error = {}, {}
     for method in flows.ERRORS:
-        seen = [compared(i, onsets[i], motions[i], method) for i in tqdm(range(PAIRS), desc=method)]
+        seen = [residual(i, onsets[i], motions[i], method) for i in tqdm(range(PAIRS), desc=method)]
         blur[method], error[method] = np.median(seen, axis=0)
     figures = {
         method: {
@@ -49,7 +53,7 @@ def main() -> None:
 
 
 def motion(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Expressions and head motion (N, 2, rows, columns) px at the generator's cells."""
+    """Draw expressions and head motion (N, 2, rows, columns) px at the generator's cells."""
     peak = flows.log_uniform(rng, (0.5, 8), samples)
     label = rng.integers(0, len(flows.EXPRESSIONS), samples)
     intensity, _ = flows.draw_intensities(rng, label, np.full(samples, ""), peak)
@@ -59,8 +63,8 @@ def motion(rng: np.random.Generator, samples: int) -> np.ndarray:
     return field + flows.head(rng, flows.log_uniform(rng, (0.1, 3), samples))
 
 
-def compared(seed: int, onset: np.ndarray, truth: np.ndarray, method: str) -> tuple[float, float]:
-    """Width of the smear in cells and what is left in px, of one crop (H, W) uint8 moved by `truth`."""
+def residual(seed: int, onset: np.ndarray, truth: np.ndarray, method: str) -> tuple[float, float]:
+    """Return the blur in cells and the residual in px for one crop (H, W) uint8 that is warped by `truth`."""
     rng, (height, width) = np.random.default_rng(seed), onset.shape
     dense = [cv2.resize(axis.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC) for axis in truth]
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -71,18 +75,19 @@ def compared(seed: int, onset: np.ndarray, truth: np.ndarray, method: str) -> tu
     seen, detail = cells(flow(*pair, method=method)), cells(texture(onset)[None])
     best = (np.inf, 0.0)
     for sigma in WIDTHS:
-        expected = smeared(truth, detail, sigma)
+        expected = blurred(truth, detail, sigma)
         left = float(np.sqrt(((seen - expected)[:, ON_FACE] ** 2).mean()))
         best = min(best, (left, float(sigma)))
     return best[1], best[0]
 
 
 def cells(field: np.ndarray) -> np.ndarray:
+    """Average a field (N, H, W) over the generator's cells."""
     return np.stack([cv2.resize(a, (flows.COLUMNS, flows.ROWS), interpolation=cv2.INTER_AREA) for a in field])
 
 
-def smeared(truth: np.ndarray, detail: np.ndarray, sigma: float) -> np.ndarray:
-    """As `flows.estimate` does it, with the texture that is there."""
+def blurred(truth: np.ndarray, detail: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur the true flow as `flow_fields.estimate` does, with the texture of this crop."""
     stacked = np.concatenate([truth * detail, detail])[None]
     near, wide = (flows.blur(stacked, np.array([width]))[0] for width in (sigma, 3 * sigma))
     return (near[:2] + 0.15 * wide[:2]) / (near[2:] + 0.15 * wide[2:] + 0.02)

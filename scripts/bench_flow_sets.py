@@ -1,11 +1,12 @@
-"""How the recognizer reads flow sets made by others: other flow methods, other crops, another strain. Prints JSON.
+"""How the recognizer reads flow sets with other flow methods, other crops or another strain. Prints JSON.
 
     python scripts/bench_flow_sets.py         # ten minutes
 
-Needs what trains (pip install -e '.[train]'): TV-L1, by which MEGC2019's composite set was made, is scikit-image's.
-Portraits of six people whom no recognizer was trained on are animated, aligned, measured and written as flow sets in
-the public form, which `merau-lab predict` reads: UF1 of the three expressions among themselves, and the AUC of the
-Action Units; "twelve" are those that certified coders often see in CASME II and SAMM. One thing is changed at a time.
+Needs the training extras (pip install -e '.[train]'): TV-L1, the method of MEGC2019's composite set, comes from
+scikit-image. Portraits of six people that no recognizer was trained on are animated, aligned, measured and written as
+flow sets in the public format, which `merau-lab predict` reads. The figures are UF1 of the three expressions among
+themselves and the AUC of the Action Units; "twelve" are those that certified coders often see in CASME II and SAMM.
+One thing is changed at a time.
 """
 
 import argparse
@@ -46,7 +47,7 @@ SHIFT_SD, ZOOM_SD, TURN_SD_DEG = 0.02, 0.03, 2.0  # of each crop, beside its lay
 
 @dataclass(frozen=True)
 class Layout:
-    """How a set shows faces beside `engine.crop`: enlarged across and down, moved right and down (crop widths)."""
+    """How a set crops faces, relative to `engine.crop`: zoom across and down, shift right and down in crop widths."""
 
     across: float = 1.0
     down: float = 1.0
@@ -66,6 +67,7 @@ LAYOUTS = {
 
 
 def tv_l1(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
+    """Return the TV-L1 flow (2, H, W) px of two crops (H, W) uint8."""
     from skimage.registration import optical_flow_tvl1
 
     down, across = optical_flow_tvl1(onset / np.float32(255), apex / np.float32(255))
@@ -80,7 +82,7 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def cropped(rng: np.random.Generator, field: np.ndarray, layout: Layout) -> np.ndarray:
-    """The flow (2, H, W) px of a full crop as a set with `layout` shows it, (2, 128, 128) px there."""
+    """Return the flow (2, 128, 128) px in a set with `layout`, from the flow (2, H, W) px of a full crop."""
     spec, angle = CropSpec(), np.deg2rad(layout.turn_deg + rng.normal(0, TURN_SD_DEG))
     zoom = np.diag(np.array([layout.across, layout.down]) * np.exp(rng.normal(0, ZOOM_SD, 2)))
     linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ zoom
@@ -92,12 +94,12 @@ def cropped(rng: np.random.Generator, field: np.ndarray, layout: Layout) -> np.n
 
 
 def strain_after(field: np.ndarray) -> np.ndarray:
-    """The picture with the strain of the small flow, not the small strain."""
+    """Draw a flow image whose strain is computed after downsampling."""
     return flow_set.draw_picture(np.stack([cv2.resize(a, (28, 28), interpolation=cv2.INTER_AREA) for a in field]))
 
 
 def no_strain(field: np.ndarray) -> np.ndarray:
-    """The picture with the length of the motion where its strain should be."""
+    """Draw a flow image with the length of the motion in place of its strain."""
     picture = flow_set.draw_picture(field)
     length = cv2.resize(np.hypot(*field), (28, 28), interpolation=cv2.INTER_AREA)
     picture[..., 0] = np.round(255 * length / length.max())
@@ -105,8 +107,11 @@ def no_strain(field: np.ndarray) -> np.ndarray:
 
 
 def main() -> int:
+    """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=900, help="drawn, a third without expression (%(default)s)")
+    parser.add_argument(
+        "--pairs", type=int, default=900, help="pairs to draw, a third of them without expression (default: 900)"
+    )
     options = parser.parse_args()
     cv2.setNumThreads(1)
     drawn = draw_pairs([footage(name) for name in SIX], options.pairs, SEED)
@@ -130,7 +135,7 @@ def main() -> int:
 
 
 def scored(recognizer: Recognizer, made: tuple[Any, ...], label: np.ndarray, aus: np.ndarray) -> dict[str, Any]:
-    """What `recognizer` makes of a set with these `fields`, `layout` and way of drawing a picture."""
+    """Score `recognizer` on a set that is made of (fields, layout, function that draws a flow image)."""
     fields, layout, draw = made
     rng = np.random.default_rng(SEED)
     pictures = [draw(cropped(rng, field, layout)) for field in fields]

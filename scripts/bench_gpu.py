@@ -1,15 +1,14 @@
-"""The GPU path in figures: `python scripts/bench_gpu.py` prints JSON.
+"""Figures of the GPU path: `python scripts/bench_gpu.py` prints JSON.
 
-Without a GPU: what each kernel takes of each architecture; how far flow, trunk's input and spotter's flow lie from the
-CPU's, on the stub driver of the tests; size and building time of every engine; what each precision scores and the CPU's
-milliseconds, in onnxruntime; bytes and operations of each step. With one also the times of both flows, of all that
-comes before the engine (crops in, the trunk's input on the device), of the engine, and of a whole prediction, alone and
-asked for by many cameras at once. Beside each stands its roofline: the time in which the device could at best move the
-bytes, each kernel reading and writing once, and do the operations; copies from and to the host are not in it.
+Without a GPU: the resources of each kernel by architecture; the differences of flow, trunk input and spotter's flow
+from the CPU's, on the stub driver; size and build time of every engine; scores of each precision and its CPU time in
+ONNX Runtime; bytes and operations of each step. With a GPU also the times of both flows, of the whole preprocessing
+(crops in, trunk input on the device), of the engine, and of a prediction, alone and with many cameras at once. Beside
+each time stands its roofline: the least time in which the device could move the bytes, with each kernel reading and
+writing once, and do the operations. Copies from and to the host are not in it.
 
-Run it where `make test` has installed what it needs. `--part NAME...` prints some of the figures only.
-
-CPU times are processor time of this process, GPU times wall time with synchronisation; medians.
+`make test` installs what this script needs. `--part NAME...` prints some of the figures only. CPU times are CPU time of
+this process, GPU times are wall time with synchronization; all are medians.
 """
 
 import argparse
@@ -56,18 +55,26 @@ from merau.engine.runtimes.onnx import OnnxTrunk
 from scripts.support.flow_cases import CROP_SPECS, FLOW_CASES, face_pair, opencv_farneback
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
-DRAWN, DRAWN_SEED = 4000, 4242  # flows that each precision is judged on
-WARMING, REPEATS = 20, 200
+DRAWN, DRAWN_SEED = 4000, 4242  # generated flows on which each precision is scored
+WARM_UP, REPEATS = 20, 200
 PAIRS = (1, 8, 32)
 CAMERAS = 16
-TENSOR_RATE = {"sm_80": 1024, "sm_90": 2048}  # FP16 multiply-adds a clock of a multiprocessor, of others 512
-WIDTH = {"fp16": 2, "int8": 1, "fp8": 1}  # bytes of a weight
+TENSOR_RATE = {
+    "sm_80": 1024,
+    "sm_90": 2048,
+}  # FP16 multiply-adds per clock and multiprocessor; others: 512
+WEIGHT_BYTES = {"fp16": 2, "int8": 1, "fp8": 1}
 
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to do at least; the tensor cores' operations are `tensor` in FP16, `narrow` in INT8 or FP8, which
-    run at twice the rate.
+    """The least work of a step.
+
+    Attributes:
+        bytes: Bytes to read and write.
+        operations: Operations outside the tensor cores.
+        tensor: FP16 operations of the tensor cores.
+        narrow: INT8 or FP8 operations of the tensor cores, which run at twice the rate.
     """
 
     bytes: float = 0
@@ -83,6 +90,7 @@ class Work:
 
 
 def main() -> None:
+    """Print the parts that were asked for."""
     cv2.setNumThreads(1)
     shipped = {path.name: bundles.load(path) for path in sorted(bundles.SHIPPED.iterdir())}
     probe = driver.probe()
@@ -99,7 +107,7 @@ def main() -> None:
         "gpu_ms": lambda: gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.reason}",
     }
     parser = argparse.ArgumentParser(description="The GPU path in figures, as JSON.")
-    parser.add_argument("--part", nargs="+", choices=parts, default=list(parts), help="default: all")
+    parser.add_argument("--part", nargs="+", choices=parts, default=list(parts), help="figures to print (default: all)")
     figures = {
         "host": platform.platform(),
         "threads": 1,
@@ -112,13 +120,13 @@ def main() -> None:
 
 
 def kernels(arch: str) -> dict[str, dict[str, int]]:
-    """Registers, spills, stack and shared memory of each kernel."""
+    """Return registers, spills, stack and shared memory of each kernel."""
     used = [nvrtc.compile_source(source, arch)[1] for source in nvrtc.SOURCES]
     return {name: asdict(usage) for each in used for name, usage in each.items()}
 
 
 def engine(bundle: bundles.Bundle, precision: str, arch: str) -> dict[str, float] | str:
-    """Bytes and seconds, or why there is none."""
+    """Return size and build time of an engine, or why there is none."""
     try:
         graph, began_s = tensorrt.engine_graph(bundle, precision), time.perf_counter()
         plan = tensorrt.build_engine(graph, precision, arch)
@@ -128,20 +136,20 @@ def engine(bundle: bundles.Bundle, precision: str, arch: str) -> dict[str, float
 
 
 def differences_on_stub() -> dict[str, Any]:
-    """`differences` in a process of its own, whose driver carries the kernels out on the CPU."""
+    """Return `differences` of another process, whose driver runs the kernels on the CPU."""
     from scripts.support.stub_driver.build import build
 
     with TemporaryDirectory() as folder:
         build(Path(folder))
         code = "import json; from scripts.bench_gpu import differences; print(json.dumps(differences()))"
         environment = os.environ | {"LD_LIBRARY_PATH": folder, "XDG_CACHE_HOME": f"{folder}/cache"}
-        command, house = [sys.executable, "-c", code], Path(__file__).parents[1]
-        done = subprocess.run(command, cwd=house, env=environment, stdout=subprocess.PIPE, check=True)
+        command, root = [sys.executable, "-c", code], Path(__file__).parents[1]
+        done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, check=True)
     return {"on": "the stub driver"} | json.loads(done.stdout)
 
 
 def differences() -> dict[str, Any]:
-    """Of what the device computes from what the CPU does, on the pictures and sizes that the tests hold to account."""
+    """Return the differences between device and CPU on the images and sizes of the tests."""
 
     def crops(count: int, size: tuple[int, int]) -> np.ndarray:
         return np.stack([face_pair(seed, *size) for seed in range(count)], axis=1)
@@ -151,7 +159,7 @@ def differences() -> dict[str, Any]:
         onset, apex = crops(2, size)
         farneback = Farneback(device(), 2, *size, settings)
         true = np.stack([opencv_farneback(*each, settings) for each in zip(onset, apex, strict=True)])
-        flows[f"{name}: {size[0]}x{size[1]}"] = apart(farneback(onset, apex), true)
+        flows[f"{name}: {size[0]}x{size[1]}"] = end_point_difference(farneback(onset, apex), true)
         farneback.close()
     for spec in CROP_SPECS:
         onset, apex = crops(2, spec.full)
@@ -167,12 +175,12 @@ def differences() -> dict[str, Any]:
         seen = patches(before=before, after=after)[0]
         patches.close()
         true = np.stack([patch_flow(*map(build_pyramid, one))[0] for one in zip(before, after, strict=True)])
-        spotted[f"{size[0]}x{size[1]}"] = apart(seen, true)
+        spotted[f"{size[0]}x{size[1]}"] = end_point_difference(seen, true)
     return {"flow, px": flows, "trunk's input": inputs, "spotter's flow, px": spotted}
 
 
-def apart(seen: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """End-point differences of fields (N, 2, H, W)."""
+def end_point_difference(seen: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Return the end-point differences of fields (N, 2, H, W)."""
     distance = np.hypot(*np.moveaxis(seen - true, 1, 0))
     return {
         "mean": float(distance.mean()),
@@ -182,7 +190,7 @@ def apart(seen: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 
 def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Pattern and magnitude of crops (N, H, W) uint8, from the device."""
+    """Return pattern and magnitude of crops (N, H, W) uint8, computed on the device."""
     preprocessor = PairPreprocessor(device(), len(onset), spec)
     with device().current("comparing"):
         memory = Memory(device())
@@ -199,7 +207,7 @@ def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np
 
 
 def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
-    """UF1, AUC of the Action Units and cosine of the embedding of each precision, on drawn flow."""
+    """Return UF1, Action Unit AUC and cosine of the embedding of each precision, on generated flow."""
     from merau.trainers.data.synth.flow_fields import HARDER, draw
     from merau.trainers.evaluate.synthetic import kinds_of
     from merau.trainers.export.bundle import make_scorer, trunk_inputs
@@ -207,23 +215,23 @@ def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=kinds_of(bundle))
     data = draw(DRAWN_SEED, DRAWN, settings)
     inputs, score = trunk_inputs(0, data.flow, known=data.known), make_scorer(read_head(bundle), data)
-    said = {p: run_trunk(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
-    paid = {precision: quantization_error(said["fp32"], each, score) for precision, each in said.items()}
+    outputs = {p: run_trunk(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
+    errors = {precision: quantization_error(outputs["fp32"], each, score) for precision, each in outputs.items()}
     return {
         precision: {"cosine": round(each.cosine, 5)} | {key: round(pair[1], 4) for key, pair in each.scores.items()}
-        for precision, each in paid.items()
+        for precision, each in errors.items()
     }
 
 
 def graphs(bundle: bundles.Bundle) -> dict[str, bytes]:
-    """The trunk of each precision, as onnxruntime takes it."""
+    """Return the trunk of each precision for ONNX Runtime."""
     exact = bundle.content[bundles.TRUNKS["fp32"]]
     int8, fp8 = bundle.content[bundles.TRUNKS["int8"]], bundle.content[bundles.EXTRA_TRUNKS["fp8"]]
     return {"fp32": exact, "fp16": tensorrt.to_fp16(exact), "int8": int8, "fp8": fp8}
 
 
 def cpu_ms(bundle: bundles.Bundle) -> dict[str, float]:
-    """Of a pair on one core."""
+    """Return the CPU time of a pair on one core."""
     trunks = {p: OnnxTrunk(model, allow_fusions=p != "fp8") for p, model in graphs(bundle).items()}
     inputs = example(1)
     spent = {p: median_ms(partial(trunk.embed, **inputs), time.process_time_ns) for p, trunk in trunks.items()}
@@ -231,11 +239,11 @@ def cpu_ms(bundle: bundles.Bundle) -> dict[str, float]:
 
 
 def work(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
-    """Bytes and operations of a pair; of the engine with the weights, which a batch reads once."""
+    """Return bytes and operations of a pair; the engine's include the weights, which a batch reads once."""
     spec, exact = CropSpec(), bundle.content[bundles.TRUNKS["fp32"]]
     steps = {
         "flow": flow_work(*spec.full),
-        "spotter's flow": spotted_work(*spec.full),
+        "spotter's flow": spotter_work(*spec.full),
         "trunk's input": input_work(spec),
     }
     engines = {f"engine, {p}": sum(engine_work(exact, p), Work()) for p in tensorrt.GRAPHS}
@@ -243,11 +251,12 @@ def work(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
 
 
 def counted(work: Work) -> dict[str, float]:
+    """Return all bytes and all operations."""
     return {"bytes": round(work.bytes), "operations": round(work.operations + work.tensor + work.narrow)}
 
 
 def patches_ms() -> float:
-    """The spotter's flow between two pictures that are prepared, as each is once a frame."""
+    """Return the CPU time of the spotter's flow between two pyramids, which are built once per frame."""
     noise = np.random.default_rng(0).integers(0, 255, CropSpec().full, dtype=np.uint8)
     before = cv2.GaussianBlur(noise, (0, 0), 1.5)
     pair = build_pyramid(before), build_pyramid(np.roll(before, 1, axis=0))
@@ -255,13 +264,14 @@ def patches_ms() -> float:
 
 
 def example(rows: int) -> dict[str, np.ndarray]:
+    """Return random inputs of a trunk."""
     rng = np.random.default_rng(0)
     flow, magnitude = rng.normal(0, 1, (rows, 2, 32, 32)), rng.normal(0, 1, (rows, 1))
     return {"flow": flow.astype(np.float32), "magnitude": magnitude.astype(np.float32)}
 
 
 def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
-    """On the first GPU: flow of full crops with copies there and back, the trunk's input, engine, prediction."""
+    """Measure on the first GPU: both flows with copies, the trunk input, the engine, a prediction."""
     spec = CropSpec()
     height, width = spec.full
     crops = np.random.default_rng(0).integers(0, 255, (2, max(PAIRS), height, width), dtype=np.uint8)
@@ -272,9 +282,9 @@ def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
         spent = median_ms(lambda f=farneback, n=pairs: f(crops[0, :n], crops[1, :n]), time.perf_counter_ns)
         farneback.close()
         some, name = crops[:, :pairs], f"{pairs} pairs"
-        figures["flow"][name] = beside(spent, pairs * flow_work(height, width))
-        figures["spotter's flow"][name] = beside(spotted_ms(some), pairs * spotted_work(height, width))
-        figures["trunk's input"][name] = beside(input_ms(some), pairs * input_work(spec))
+        figures["flow"][name] = with_roofline(spent, pairs * flow_work(height, width))
+        figures["spotter's flow"][name] = with_roofline(spotter_ms(some), pairs * spotter_work(height, width))
+        figures["trunk's input"][name] = with_roofline(input_ms(some), pairs * input_work(spec))
     for precision in tensorrt.GRAPHS:
         try:
             plan = tensorrt.cached_engine(bundle, precision, device().gpu.arch)[1]
@@ -283,18 +293,20 @@ def gpu_ms(bundle: bundles.Bundle) -> dict[str, Any]:
             continue
         weights, each = engine_work(bundle.content[bundles.TRUNKS["fp32"]], precision)
         trunk = tensorrt.TensorRtTrunk(device(), plan)
-        figures["engine"][precision] = {f"{n} pairs": beside(engine_ms(trunk, n), weights + n * each) for n in PAIRS}
+        figures["engine"][precision] = {
+            f"{n} pairs": with_roofline(engine_ms(trunk, n), weights + n * each) for n in PAIRS
+        }
         trunk.close()
         recognizer = Recognizer.load(device="cuda", precision=precision)
         one = (recognizer.predict, crops[0, 0], crops[1, 0])
         spent = median_ms(partial(*one), time.perf_counter_ns)
-        figures["predict"][precision] = beside(spent, input_work(spec) + weights + each)
+        figures["predict"][precision] = with_roofline(spent, input_work(spec) + weights + each)
         figures["pairs/s"][f"{precision}, {CAMERAS} cameras"] = pairs_per_s(recognizer, *crops[:, 0])
     return figures
 
 
 def input_ms(crops: np.ndarray) -> float:
-    """From crops (2, N, H, W) uint8 on the host to pattern and magnitude on the device."""
+    """Time the way from crops (2, N, H, W) uint8 on the host to pattern and magnitude on the device."""
     preprocessor = PairPreprocessor(device(), crops.shape[1], CropSpec())
     with device().current("timing"):
         memory = Memory(device())
@@ -310,8 +322,8 @@ def input_ms(crops: np.ndarray) -> float:
     return spent
 
 
-def spotted_ms(crops: np.ndarray) -> float:
-    """The spotter's flow, with copies there and back."""
+def spotter_ms(crops: np.ndarray) -> float:
+    """Time the spotter's flow, with copies to the device and back."""
     patches = PatchFlow(device(), *crops.shape[1:])
     spent = median_ms(lambda: patches(before=crops[0], after=crops[1]), time.perf_counter_ns)
     patches.close()
@@ -319,7 +331,7 @@ def spotted_ms(crops: np.ndarray) -> float:
 
 
 def pairs_per_s(recognizer: Recognizer, onset: np.ndarray, apex: np.ndarray) -> float:
-    """Predictions a second of threads that ask without a pause, a recognizer to each, one engine behind them."""
+    """Return predictions per second of many threads without pause, each with a recognizer, on one engine."""
     recognizers = [
         Recognizer(recognizer.bundle, device="cuda", precision=recognizer.runtime.precision) for _ in range(CAMERAS)
     ]
@@ -330,12 +342,13 @@ def pairs_per_s(recognizer: Recognizer, onset: np.ndarray, apex: np.ndarray) -> 
 
 
 def engine_ms(trunk: tensorrt.TensorRtTrunk, rows: int) -> float:
+    """Time the engine."""
     inputs = example(rows)
     return median_ms(lambda: trunk.embed(**inputs), time.perf_counter_ns)
 
 
 def flow_work(height: int, width: int) -> Work:
-    """Of Farneback's flow of a pair."""
+    """Return the work of Farneback's flow of a pair."""
     settings, work = FarnebackSettings(), Work()
     for level, (h, w) in enumerate(pyramid(height, width, settings)):
         taps = 2 * smoothing(settings.scale**level)[1] + 1
@@ -348,7 +361,7 @@ def flow_work(height: int, width: int) -> Work:
 
 
 def input_work(spec: CropSpec) -> Work:
-    """Of a pair from the crops to what the trunk sees."""
+    """Return the work from the crops of a pair to the trunk input."""
     (height, width), cells, inner = spec.full, len(face_cells(spec)), spec.size_px**2
     fitted = Work(cells * (7 * 7 + 4 * (2 + 5 * 4)), cells * (25 * 16 + 5 * (22 * 3 + 20 + 3 * cells)))
     removed = Work(4 * (2 + 4 + 2) * inner, 16 * inner)
@@ -356,15 +369,15 @@ def input_work(spec: CropSpec) -> Work:
     return flow_work(height, width) + fitted + removed + normalised
 
 
-def spotted_work(height: int, width: int) -> Work:
-    """Of the spotter's flow of a pair; each patch takes all steps."""
+def spotter_work(height: int, width: int) -> Work:
+    """Return the work of the spotter's flow of a pair; each patch takes all steps."""
     halved = Work(2 * (height * width + (2 * 4 + 4) * height * width / 4), 2 * 5 * height * width / 4)
     patches = height * width / (FULL * STRIDE) ** 2 * (1 + 1 / 4)  # of both levels
     return halved + Work(4 * 3 * patches, patches * SIDE**2 * (25 + STEPS * 30))
 
 
 def engine_work(model: bytes, precision: str) -> tuple[Work, Work]:
-    """Of a trunk's weights, which a batch reads once, and of each pair, counted on its FP32 graph."""
+    """Return the work for the weights, which a batch reads once, and for each pair, counted on the FP32 graph."""
     graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(model)).graph
     sizes = {weight.name: math.prod(weight.dims) for weight in graph.initializer}
     shapes = {known.name: [d.dim_value for d in known.type.tensor_type.shape.dim] for known in graph.value_info}
@@ -373,13 +386,13 @@ def engine_work(model: bytes, precision: str) -> tuple[Work, Work]:
     ends = [end.type.tensor_type.shape.dim for end in (*graph.input, *graph.output)]
     moved = 4 * sum(math.prod(d.dim_value or 1 for d in end) for end in ends)
     kind = "tensor" if precision == "fp16" else "narrow"
-    return Work(WIDTH[precision] * sum(sizes.values())), Work(moved, **{kind: 2 * multiplied})
+    return Work(WEIGHT_BYTES[precision] * sum(sizes.values())), Work(moved, **{kind: 2 * multiplied})
 
 
-def beside(measured_ms: float, work: Work) -> dict[str, float]:
-    """A time and the least that the device could take."""
+def with_roofline(measured_ms: float, work: Work) -> dict[str, float]:
+    """Return a time beside its roofline."""
     gpu, arch = device().cuda.Device(0), device().gpu.arch
-    cores = 64 if arch in ("sm_75", "sm_80") else 128  # to a multiprocessor
+    cores = 64 if arch in ("sm_75", "sm_80") else 128  # per multiprocessor
     bandwidth = 2 * 1e3 * gpu.memory_clock_rate * gpu.global_memory_bus_width / 8
     clocks = 1e3 * gpu.clock_rate * gpu.multiprocessor_count
     tensor = work.tensor + work.narrow / 2
@@ -389,7 +402,8 @@ def beside(measured_ms: float, work: Work) -> dict[str, float]:
 
 
 def median_ms(call: Callable[[], object], clock_ns: Callable[[], int]) -> float:
-    for _ in range(WARMING):
+    """Time a call after some warm-up calls."""
+    for _ in range(WARM_UP):
         call()
     spent = []
     for _ in range(REPEATS):

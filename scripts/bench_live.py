@@ -1,14 +1,14 @@
-"""How fast the live path is, how many cameras it carries, how steady the crop is, whether memory grows. Prints JSON.
+"""Speed of the live path, cameras at once, steadiness of the crop, growth of memory. Prints JSON.
 
     python scripts/bench_live.py                       # speed, stage by stage; residual motion; six cameras for 60 s
     python scripts/bench_live.py --cameras 0           # without cameras
-    python scripts/bench_live.py --soak 10             # and ten minutes of stream through one pipeline
+    python scripts/bench_live.py --soak 10             # and ten minutes of video through one pipeline
 
-Speed is taken on the demo's clip (640x480, one face, H.264), unpaced, from decoding to event, every frame analysed.
-Cameras are real RTSP streams of it, looped (scripts/debian_packages.sh installs the server), each with a pipeline and a
-thread of its own in this process. Residual motion is what the crop of a neutral face still shows over 0.2 s while the
-head sways (shift, roll, scale) or turns: the mean length over the face's patches, in pixels of the 128-px crop, on
-clips made by trainers.data.synth.
+Speed is measured on the demo clip (640x480, one face, H.264), as fast as possible, from decoding to event, with every
+frame analysed. Cameras are real RTSP streams of the looped clip (scripts/debian_packages.sh installs the server), each
+with its own pipeline and thread in this process. Residual motion is the motion that the crop of a neutral face still
+shows over 0.2 s while the head sways (shift, roll, scale) or turns: the mean length over the face's patches, in px of
+the 128-px crop, on clips made by trainers.data.synth.
 """
 
 import argparse
@@ -43,10 +43,11 @@ from merau.stream.spotter.features import extract, motion_between, regions
 from merau.trainers.data.synth.clips import ClipPlan, HeadMotion, make_clip
 from scripts.bench_rtsp import looped
 from scripts.support.footage import footage
+from scripts.support.host import resident_bytes
 from scripts.support.rtsp_server import RtspServer
 
 LAG_S = 0.2
-SETTLED_S = 2.0  # of a clip before its residual counts
+SETTLED_S = 2.0  # start of each clip, which is left out of the residual
 PORTRAITS = ("astronaut.png", "0-f15-hao-ph.jpg", "15-f13-anc-ph.jpg")
 HEADS = {  # peaks are about 1.6 times these: 9 px, 3 degrees and 3 %; 5 degrees
     "still": HeadMotion(shift=0, scale=0, roll_deg=0, yaw_deg=0, pitch_deg=0),
@@ -56,17 +57,29 @@ HEADS = {  # peaks are about 1.6 times these: 9 px, 3 degrees and 3 %; 5 degrees
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cameras", type=int, default=6, help="RTSP cameras at once (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long they run (default: %(default)s)")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="of stream, 2 or more")
-    parser.add_argument("--residual", action=argparse.BooleanOptionalAction, default=True, help="of the alignment")
-    parser.add_argument("--clip", type=Path, default=CLIP, help="one face, 640x480, H.264 (default: the demo's)")
+    parser.add_argument("--cameras", type=int, default=6, help="RTSP cameras at once (default: 6)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long they run (default: 60)")
+    parser.add_argument(
+        "--soak",
+        type=float,
+        default=0.0,
+        metavar="MINUTES",
+        help="length of the memory test, 2 or more (default: no test)",
+    )
+    parser.add_argument(
+        "--residual",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the residual motion of the alignment (default: yes)",
+    )
+    parser.add_argument("--clip", type=Path, default=CLIP, help="one face, 640x480, H.264 (default: the demo clip)")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     load_average = os.getloadavg()
     recognizer = Recognizer.load()
-    for _ in updates(recognizer, args.clip, frames=60):  # numba compiles
+    for _ in frame_results(recognizer, args.clip, frames=60):  # numba compiles
         pass
     result = run_benchmark(recognizer, PipelineSettings(), args.clip)
     result["host"] |= {"load_average_at_start": load_average}
@@ -84,19 +97,19 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def updates(recognizer: Recognizer, clip: Path, *, frames: int) -> Iterator[FrameResult]:
-    """What a pipeline says about the first frames of a clip, as `merau analyse` runs it."""
+def frame_results(recognizer: Recognizer, clip: Path, *, frames: int) -> Iterator[FrameResult]:
+    """Yield the frame results of the start of a clip, as `merau analyse` computes them."""
     with open_source(str(clip)) as source:
-        for update in Pipeline(clip.name, recognizer).run(source):
-            yield update
-            if update.frame and update.frame.index + 1 >= frames:
+        for result in Pipeline(clip.name, recognizer).run(source):
+            yield result
+            if result.frame and result.frame.index + 1 >= frames:
                 return
 
 
 def whole(recognizer: Recognizer, clip: Path) -> dict[str, Any]:
-    """Every frame of the clip, decode to event, as fast as it goes: faces in one thread, spotting in another."""
+    """Analyse the whole clip as fast as possible, with faces in one thread and spotting in another."""
     began_s, cpu_before_s = time.perf_counter(), time.process_time()
-    frames = sum(1 for update in updates(recognizer, clip, frames=10**9) if update.frame)
+    frames = sum(1 for result in frame_results(recognizer, clip, frames=10**9) if result.frame)
     elapsed_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_before_s
     return {
         "frames": frames,
@@ -106,7 +119,7 @@ def whole(recognizer: Recognizer, clip: Path) -> dict[str, Any]:
 
 
 def residual(head: HeadMotion, clip: Path) -> dict[str, Any]:
-    """Median and 95th percentile over the frames of some portraits that do nothing but move their head."""
+    """Measure the residual motion of some portraits that only move their head, as median and 95th percentile."""
     fitted: list[float] = []
     personal: list[float] = []
     yaws_deg: list[float] = []
@@ -135,7 +148,7 @@ def _crops(clip: Path) -> Iterator[Crop]:
 
 
 def _left_over(crops: list[Crop]) -> Iterator[tuple[float, float]]:
-    """Mean motion of the face's patches against LAG_S before, pixels: after the fit, and less the person's depth."""
+    """Yield the mean motion of the face's patches over LAG_S in px: after the fit, and after the parallax model."""
     spec = CropSpec()
     face, depth = regions(spec).face, ParallaxModel(regions(spec).face.shape)
     floor = np.full(face.shape, 0.1)
@@ -159,7 +172,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def cameras(recognizer: Recognizer, clip: Path, count: int, seconds: float) -> dict[str, Any]:
-    """`count` RTSP cameras at once, measured for `seconds` from when all of them are analysed."""
+    """Analyse `count` RTSP cameras at once; measured for `seconds`, once all of them deliver frames."""
     delays_ms: list[list[float]] = [[] for _ in range(count)]
     with ExitStack() as stack:
         servers = [stack.enter_context(RtspServer(clip)) for _ in range(count)]
@@ -205,9 +218,9 @@ def _watch(recognizer: Recognizer, source: Source, delays_ms: list[float]) -> No
 
 
 def soak(recognizer: Recognizer, clip: Path, minutes: float) -> dict[str, Any]:
-    """Resident memory at each minute of `clip`, which lasts `minutes`, through one pipeline."""
+    """Measure the resident memory at each minute of `clip`, which lasts `minutes`, through one pipeline."""
     pipeline = Pipeline("soak", recognizer, keep_pictures=True)
-    told_mb: list[float] = []
+    memory_mb: list[float] = []
     with (
         open_source(str(clip)) as source,
         tqdm(total=round(60 * minutes), desc="soak", unit="s", leave=False, disable=None) as bar,
@@ -215,14 +228,9 @@ def soak(recognizer: Recognizer, clip: Path, minutes: float) -> dict[str, Any]:
         for frame in source:
             pipeline.process(frame)
             bar.update(int(frame.t_s) - bar.n)
-            if frame.t_s >= 60 * (len(told_mb) + 1):
-                told_mb.append(_resident_mb())
-    return {"minutes": minutes, "resident_mb_by_minute": told_mb, "grown_mb": round(told_mb[-1] - told_mb[0], 1)}
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
+            if frame.t_s >= 60 * (len(memory_mb) + 1):
+                memory_mb.append(round(resident_bytes() / 2**20, 1))
+    return {"minutes": minutes, "resident_mb_by_minute": memory_mb, "grown_mb": round(memory_mb[-1] - memory_mb[0], 1)}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time of one onset-apex pair on one core: `python scripts/bench_recognizer.py [--bundle FOLDER]` prints JSON.
 
-Milliseconds are processor time of this process (median and 95th percentile): a busy machine does not change them.
+Times are CPU time of this process in ms, as median and 95th percentile: other processes hardly change them.
 """
 
 import argparse
@@ -24,13 +24,15 @@ from merau.engine.crop import CropSpec
 from merau.engine.flow import METHODS, pair_flow
 from merau.engine.preprocess import downsample, split_pattern_and_magnitude
 from merau.engine.recognizer import Recognizer
+from scripts.support.host import processor
 
 REPEATS = 300
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--bundle", type=Path, help="default: the shipped bundle")
+    parser.add_argument("--bundle", type=Path, help="recognizer bundle (default: the shipped one)")
     bundle = parser.parse_args().bundle
     cv2.setNumThreads(1)
     spec = CropSpec()
@@ -59,6 +61,7 @@ def main() -> None:
 
 
 def timed(call: Callable[[], object]) -> dict[str, float]:
+    """Return the CPU time of a call in ms."""
     for _ in range(10):
         call()
     spent = []
@@ -67,11 +70,6 @@ def timed(call: Callable[[], object]) -> dict[str, float]:
         call()
         spent.append((time.process_time_ns() - start) / 1e6)
     return {"median": round(float(np.median(spent)), 3), "p95": round(float(np.quantile(spent, 0.95)), 3)}
-
-
-def processor() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How the live path fares on a real RTSP camera: drops, delay, and the way back after the camera was killed.
+"""The live path on a real RTSP camera: dropped frames, delay, and recovery after the camera was killed.
 
     python scripts/bench_rtsp.py > rtsp.json
 
-Serves a clip, looped, by GStreamer's RTSP server (scripts/debian_packages.sh) at its own rate, and analyses it as
-`merau watch` does. First `--seconds` undisturbed, then the server is killed and started again `--kills` times. Prints
-JSON; times in ms are from a frame's arrival (decoded) to its analysis being done.
+GStreamer's RTSP server (scripts/debian_packages.sh) serves a looped clip at its own rate, which is analysed as by
+`merau watch`: undisturbed for `--seconds`, then the server is killed and started again `--kills` times. Prints JSON;
+times in ms are from the arrival of a decoded frame to the end of its analysis.
 """
 
 import argparse
@@ -39,12 +39,18 @@ VERSIONS = ("av", "opencv-python-headless", "ai-edge-litert", "onnxruntime", "nu
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="undisturbed time (default: %(default)s)")
-    parser.add_argument("--kills", type=int, default=3, help="how often the server is killed (default: %(default)s)")
-    parser.add_argument("--clip", type=Path, default=CLIP, help="an H.264 MP4 (default: the demo's)")
-    parser.add_argument("--transport", choices=("tcp", "udp"), default="tcp")
-    parser.add_argument("--analyse", action=argparse.BooleanOptionalAction, default=True, help="or only take frames")
+    parser.add_argument("--seconds", type=float, default=60.0, help="undisturbed time (default: 60)")
+    parser.add_argument("--kills", type=int, default=3, help="how often the server is killed (default: 3)")
+    parser.add_argument("--clip", type=Path, default=CLIP, help="an H.264 MP4 (default: the demo clip)")
+    parser.add_argument("--transport", choices=("tcp", "udp"), default="tcp", help="(default: tcp)")
+    parser.add_argument(
+        "--analyse",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="analyse the frames, or only receive them (default: analyse)",
+    )
     args = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +59,7 @@ def main() -> None:
 
 
 def looped(clip: Path, seconds: float, target: Path) -> Path:
-    """The clip repeated until it lasts `seconds`, its pictures untouched."""
+    """Repeat the clip until it lasts `seconds`, without encoding it again; returns `target`."""
     with av.open(str(target), "w") as out:
         stream = None
         offset = 0
@@ -71,6 +77,7 @@ def looped(clip: Path, seconds: float, target: Path) -> Path:
 
 
 def bench(clip: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Analyse the camera through the whole scenario; returns the figures."""
     analyse, events = analyser(args.analyse)
     delays_ms: list[float] = []
     scenario: dict[str, Any] = {}
@@ -102,7 +109,7 @@ def bench(clip: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def analyser(analyse: bool) -> tuple[Callable[[Frame], None], list[Event]]:
-    """What is done with each frame, and where its events are put; compiled and warm, as a watch is once it runs."""
+    """Return the function that takes each frame, compiled and warm, and the list that gets its events."""
     if not analyse:
         return lambda frame: None, []
     from merau.engine.recognizer import Recognizer
@@ -120,7 +127,7 @@ def analyser(analyse: bool) -> tuple[Callable[[Frame], None], list[Event]]:
 def direct(
     server: RtspServer, camera: Source, args: argparse.Namespace, delays_ms: list[float], scenario: dict[str, Any]
 ) -> None:
-    """Lets the camera run, then kills and starts it again; leaves its figures in `scenario` and ends the source."""
+    """Let the camera run, then kill and start it again; puts the figures into `scenario` and stops the source."""
     try:
         scenario["undisturbed"] = undisturbed(camera, args.seconds, delays_ms)
         scenario["back_after_s"] = [round(kill_and_start(server, camera), 2) for _ in range(args.kills)]
@@ -130,6 +137,7 @@ def direct(
 
 
 def undisturbed(camera: Source, seconds: float, delays_ms: list[float]) -> dict[str, float]:
+    """Measure rate, drops and delay for some time."""
     before, done_before, cpu_before_s = camera.state(), len(delays_ms), time.process_time()
     for _ in tqdm(range(round(seconds)), desc="undisturbed", unit="s", leave=False, disable=None):
         time.sleep(1.0)
@@ -148,7 +156,7 @@ def undisturbed(camera: Source, seconds: float, delays_ms: list[float]) -> dict[
 
 
 def kill_and_start(server: RtspServer, camera: Source) -> float:
-    """Seconds from the server answering again to the first new frame."""
+    """Return the seconds between the server's first answer and the first new frame."""
     reconnects = camera.state().reconnects
     server.kill()
     time.sleep(DOWN_S)

@@ -1,7 +1,7 @@
-"""Times the visitor's webcam: Chromium with a made-up camera that plays the demo clip, page and server on one machine.
+"""Delays of a visitor's webcam: Chromium with a fake camera that plays the demo clip, on the machine of the server.
 
     python scripts/bench_ui.py                 # at 30 and at 60 frames/s
-    python scripts/bench_ui.py --soak 20       # memory of server and page over 20 minutes of the live view
+    python scripts/bench_ui.py --soak 20       # memory of server and page over 20 minutes of live view
 
 Needs playwright (pip install -e '.[dev]') and Debian's chromium (scripts/debian_packages.sh). Prints JSON.
 """
@@ -36,10 +36,11 @@ from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.server import App
 from scripts.bench_rtsp import looped
+from scripts.support.host import resident_bytes
 
-PASS_S = 28.0  # the clip's length: what comes later is seen for the second time
+PASS_S = 28.0  # length of the clip, which the fake camera repeats
 CLIP_HZ = 30
-BITS, CELL_PX = 11, 16  # of a picture's number in its corner
+BITS, CELL_PX = 11, 16  # the frame number is drawn into the corner of each frame, one cell a bit
 NOTE = """() => {
     window.shown = [];
     merau.onShown = (camera, header) => {
@@ -54,9 +55,14 @@ FLAGS += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 
 
 def main() -> int:
+    """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rates", type=int, nargs="+", default=[30, 60], help="frames/s of the camera (30 60)")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="live view of a camera instead")
+    parser.add_argument(
+        "--rates", type=int, nargs="+", default=[30, 60], help="frames/s of the camera (default: 30 60)"
+    )
+    parser.add_argument(
+        "--soak", type=float, default=0.0, metavar="MINUTES", help="test the memory of a live view instead"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     result: dict[str, Any] = {"host": host()}
@@ -70,6 +76,7 @@ def main() -> int:
 
 
 def host() -> dict[str, Any]:
+    """Describe the machine and the versions."""
     names = ("gradio", "websockets", "av", "opencv-python-headless", "onnxruntime", "playwright")
     chromium = subprocess.run(["chromium", "--version"], capture_output=True, text=True).stdout.strip()
     return {
@@ -84,7 +91,7 @@ def host() -> dict[str, Any]:
 
 
 def webcam(folder: Path, rate: int) -> dict[str, Any]:
-    """The demo clip through the browser: rates, delays, gaps, and its events beside those of the file."""
+    """Send the demo clip through the browser: rates, delays, gaps, and its events compared with those of the file."""
     video = camera_file(folder, rate)
     app = App([], Recognizer.load, UiSettings(port=0), store=folder / f"{rate}.db")
     try:
@@ -93,7 +100,7 @@ def webcam(folder: Path, rate: int) -> dict[str, Any]:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
             page = browser.new_page()
             page.goto(app.address)
-            begin(page)
+            start_webcam(page)
             workspace = next(iter(app.state.clients.values())).workspace
             for _ in tqdm(range(int(PASS_S) + 2), desc=f"{rate} frames/s", unit=" s"):
                 page.wait_for_timeout(1000)
@@ -119,12 +126,12 @@ def webcam(folder: Path, rate: int) -> dict[str, Any]:
         "skipped_in_browser": skipped,
         "capture_to_shown_ms_p50_p95": delays,
         "gaps_over_two_frames": int((np.diff(steady[:, 0]) > 2.5 / rate).sum()),
-        "micro": compared(events, of_file(video), shown[:, 0], shown[:, 2] / rate),
+        "micro": compare(events, events_of_file(video), shown[:, 0], shown[:, 2] / rate),
     }
 
 
-def begin(page: Page) -> None:
-    """State a purpose, start the webcam, and note when each analysed frame is shown."""
+def start_webcam(page: Page) -> None:
+    """State a purpose, start the webcam, and record when each analysed frame is shown."""
     page.get_by_role("button", name="Start my webcam").click()
     page.get_by_label("Purpose of the analysis").fill("benchmark")
     page.get_by_label("Everyone in view has been informed and agrees").check()
@@ -134,8 +141,9 @@ def begin(page: Page) -> None:
 
 
 def camera_file(folder: Path, rate: int) -> Path:
-    """The clip at `rate`, each picture's number in its corner: a made-up camera on a busy machine plays slowly, and the
-    number tells what the clip showed at a moment.
+    """Write the clip at `rate` for the fake camera, with its number in the corner of each frame.
+
+    On a busy machine the camera plays slowly; the number shows where in the clip it is.
     """
     path = folder / f"camera{rate}.y4m"
     with av.open(str(CLIP)) as source, path.open("wb") as out:
@@ -151,18 +159,19 @@ def camera_file(folder: Path, rate: int) -> Path:
     return path
 
 
-def of_file(video: Path) -> list[Event]:
-    """What the analysis says of the very pictures that the camera shows: at 60 frames/s each of the clip's comes twice,
-    which moves an apex by itself.
+def events_of_file(video: Path) -> list[Event]:
+    """Return the events of the frames that the camera shows.
+
+    At 60 frames/s each frame of the clip comes twice, which alone moves an apex.
     """
     with File(str(video), SourceSettings()) as source:
-        updates = list(Pipeline("file", Recognizer.load()).run(source))
-    return [event for update in updates for event in update.events if event.final]
+        results = list(Pipeline("file", Recognizer.load()).run(source))
+    return [event for result in results for event in result.events if event.final]
 
 
-def compared(seen: list[Event], known: list[Event], t_s: np.ndarray, clip_s: np.ndarray) -> dict[str, Any]:
-    """Micro-expressions of the webcam beside those of the file; at the webcam's time `t_s` the clip was at `clip_s`."""
-    turns = np.flatnonzero(np.diff(clip_s) < -1)  # where the clip began anew
+def compare(seen: list[Event], known: list[Event], t_s: np.ndarray, clip_s: np.ndarray) -> dict[str, Any]:
+    """Compare micro-expressions of the webcam with the file's; at webcam time `t_s` the clip was at `clip_s`."""
+    turns = np.flatnonzero(np.diff(clip_s) < -1)  # where the clip started again
     first = slice(0, turns[0] + 1 if len(turns) else None)
     of_seen = [float(np.interp(e.apex_s, t_s[first], clip_s[first])) for e in seen if within(e, t_s[first])]
     of_known = [event.apex_s for event in known if event.kind == "micro"]
@@ -178,11 +187,12 @@ def compared(seen: list[Event], known: list[Event], t_s: np.ndarray, clip_s: np.
 
 
 def within(event: Event, t_s: np.ndarray) -> bool:
+    """Return whether the event is a micro-expression with its apex in the range of times."""
     return event.kind == "micro" and bool(t_s[0] <= event.apex_s <= t_s[-1])
 
 
 def soak(folder: Path, minutes: float) -> dict[str, Any]:
-    """Resident memory of the server and of the page's renderer while two viewers watch a camera for `minutes`."""
+    """Measure the memory of the server and of the page while two viewers watch a camera for `minutes`."""
     long = looped(CLIP, 60 * minutes + PASS_S, folder / "long.mp4")
     app = App([str(long)], Recognizer.load, UiSettings(port=0), store=folder / "soak.db")
     rows = []
@@ -196,7 +206,7 @@ def soak(folder: Path, minutes: float) -> dict[str, Any]:
             for minute in tqdm(range(int(minutes) + 1), desc="soak", unit=" min"):
                 heaps = [round(session.send("Runtime.getHeapUsage")["usedSize"] / 1e6, 1) for session in sessions]
                 (status,) = app.state.shared.statuses()
-                row = {"minute": minute, "server_mb": resident_mb(), "page_heaps_mb": heaps}
+                row = {"minute": minute, "server_mb": round(resident_bytes() / 1e6, 1), "page_heaps_mb": heaps}
                 rows.append(row | {"analysed_hz": status["analysed_hz"], "dropped": status["dropped"]})
                 if minute < int(minutes):
                     pages[0].wait_for_timeout(60_000)
@@ -204,11 +214,6 @@ def soak(folder: Path, minutes: float) -> dict[str, Any]:
     finally:
         app.close()
     return {"viewers": 2, "minutes": minutes, "rows": rows}
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that the tests and benchmarks need and that the package index cannot give: a real RTSP
-# camera and a real browser. The product itself needs none of them.
+# Installs the Debian packages that tests and benchmarks need and that are not on PyPI: an RTSP server and a browser.
+# The product itself needs none of them.
 set -eu
 
 packages="
@@ -14,10 +14,10 @@ packages="
 "
 # python3-gi, gir1.2-gst-rtsp-server-1.0: GStreamer's RTSP server and its Python bindings
 # plugins-base: the test picture; good: MP4 and RTP; bad: H.264 and H.265 parsers; ugly: the x264 encoder
-# chromium: the live page in a browser, with a made-up webcam
+# chromium: the browser, with a fake webcam
 
 if ! command -v apt-get >/dev/null; then
-    echo "This is no Debian or Ubuntu: install Chromium and GStreamer's RTSP server with its Python bindings and plugins by hand." >&2
+    echo "This is not Debian or Ubuntu: install Chromium and GStreamer's RTSP server with its Python bindings and plugins yourself." >&2
     exit 1
 fi
 

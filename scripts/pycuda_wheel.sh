@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds pycuda, which comes as source only, into the user's cache folder and prints the path of its wheel: minutes the
-# first time, nothing the second. Needs a C++ compiler, but neither a CUDA toolkit (the headers come as a wheel) nor a
-# driver (linked against an empty library of its name; at run time the real one is found).
+# Builds pycuda, which is published as source only, in the user's cache folder and prints the path of its wheel. The
+# first build takes minutes; later calls only print. Needs a C++ compiler, but no CUDA toolkit (the headers come as a
+# wheel) and no driver (pycuda is linked to an empty library of that name; at run time the real one is found).
 # Usage: pycuda_wheel.sh PYTHON
 set -eu
 

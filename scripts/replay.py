@@ -96,6 +96,7 @@ def _replaced(line: str, pairs: tuple[tuple[str, str], ...]) -> str:
 
 
 def main() -> int:
+    """Run one step; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(dest="step", required=True)
     steps.add_parser("clips").add_argument("clips", type=Path)

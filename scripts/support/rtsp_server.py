@@ -3,8 +3,8 @@
     with RtspServer("clip.mp4", user="ann", password="secret") as server:
         open_source(server.url)
 
-Run as a script, by the Python that has GStreamer's bindings, it is the server itself.
-scripts/debian_packages.sh installs what it needs.
+Run as a script, this file is the server itself; that needs the Python with GStreamer's bindings, which
+scripts/debian_packages.sh installs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LAUNCH = {
 
 
 class RtspServer:
-    """Serves a clip (an MP4; without a path a bouncing ball at 30 frames/s) at /cam, on the same port at each start."""
+    """Serves an MP4 clip at /cam, on the same port at each start; without a path, a bouncing ball at 30 frames/s."""
 
     def __init__(
         self, path: Path | str | None = None, *, codec: str = "h264", user: str = "", password: str = "", port: int = 0
@@ -52,7 +52,7 @@ class RtspServer:
         self.kill()
 
     def start(self) -> float:
-        """Starts the server and returns time.monotonic() at which it answered."""
+        """Start the server; returns the time.monotonic() at which it answered."""
         self._process = subprocess.Popen(self._command)
         deadline_s = time.monotonic() + 15
         while time.monotonic() < deadline_s and self._process.poll() is None:
@@ -62,28 +62,30 @@ class RtspServer:
             except OSError:
                 time.sleep(0.02)
         self.kill()
-        raise RuntimeError("The RTSP server did not start: run scripts/debian_packages.sh for what it needs.")
+        raise RuntimeError("The RTSP server did not start. Run scripts/debian_packages.sh: it installs GStreamer.")
 
     def kill(self) -> None:
-        """Ends it as a power cut would: no goodbye to anyone."""
+        """Kill the server like a power cut: no connection is closed properly."""
         if self._process:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
-        """The process stands still; its connections stay open and nothing more comes."""
+        """Suspend the server: connections stay open, and no frame comes."""
         if self._process:
             os.kill(self._process.pid, signal.SIGSTOP)
 
 
 def free_port() -> int:
+    """Return a TCP port that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
 def serve(port: int, codec: str, path: str, user: str, password: str) -> None:
+    """Serve until the process is killed."""
     import gi
 
     gi.require_version("Gst", "1.0")
@@ -111,6 +113,7 @@ def serve(port: int, codec: str, path: str, user: str, password: str) -> None:
 
 
 def main() -> None:
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(description="Serve one clip as an RTSP camera at /cam.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--codec", choices=LAUNCH, required=True)

@@ -1,4 +1,4 @@
-"""The sets of bench_flow_sets, on flow made by hand."""
+"""The flow sets of bench_flow_sets, on a hand-made flow."""
 
 import numpy as np
 import pytest
@@ -27,12 +27,12 @@ def peak(flow: np.ndarray) -> tuple[int, int]:
     return int(column), int(row)
 
 
-def test_our_own_layout_is_the_inner_square(no_errors):
+def test_cropped_default_layout_is_the_inner_square(no_errors):
     flow = cropped(np.random.default_rng(0), field(), Layout())
     assert flow == pytest.approx(field()[:, *CropSpec().inner], abs=1e-5)
 
 
-def test_a_layout_moves_faces_and_stretches_their_motion(no_errors):
+def test_cropped_layout_moves_and_stretches_flow(no_errors):
     flow = cropped(np.random.default_rng(0), field(), Layout(across=1.5, down=0.5, right=0.125, drop=-0.125))
     assert peak(flow) == (64 + 1.5 * 16 + 16, 64 + 0.5 * 26 - 16)
     assert (flow[0].max(), flow[1].max()) == pytest.approx((1.5 * 2, 0.5 * 1), rel=0.05)
@@ -42,7 +42,7 @@ def test_a_layout_moves_faces_and_stretches_their_motion(no_errors):
     assert turned[0].min() == pytest.approx(-1, rel=0.05)
 
 
-def test_only_the_strain_is_drawn_otherwise(no_errors):
+def test_other_strains_change_only_the_strain(no_errors):
     flow = cropped(np.random.default_rng(0), field(), Layout())
     usual = flow_set.draw_picture(flow)
     for other in (no_strain(flow), strain_after(flow)):

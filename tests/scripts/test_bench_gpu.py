@@ -1,4 +1,4 @@
-"""That what needs a GPU in bench_gpu comes out, on a device or on the stub driver: not how much it is."""
+"""bench_gpu returns all its figures, on a device or on the stub driver; their values are not tested."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from merau.engine.cuda.farneback import FarnebackSettings
 from scripts import bench_gpu
 
 
-def test_the_trunks_work_is_that_of_its_layers():
+def test_engine_work_adds_up_the_layers():
     model = bundles.load().content[bundles.TRUNKS["fp32"]]
     (halves, each), (bytes_, _) = (bench_gpu.engine_work(model, precision) for precision in ("fp16", "int8"))
     assert halves.bytes == 2 * bytes_.bytes == pytest.approx(len(model) / 2, rel=0.1)  # of a file of float32
@@ -16,7 +16,7 @@ def test_the_trunks_work_is_that_of_its_layers():
     assert bench_gpu.counted(each) == bench_gpu.counted(bench_gpu.engine_work(model, "fp8")[1])
 
 
-def test_every_precision_is_judged(monkeypatch):
+def test_accuracy_covers_every_precision(monkeypatch):
     monkeypatch.setattr(bench_gpu, "DRAWN", 200)
     scores = bench_gpu.accuracy(bundles.load(bundles.SHIPPED / "source"))
     assert 1 >= scores["fp16"]["cosine"] > scores["int8"]["cosine"] > scores["fp8"]["cosine"] > 0.98
@@ -24,8 +24,8 @@ def test_every_precision_is_judged(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_every_figure_comes_out(monkeypatch):
-    for name, value in {"WARMING": 0, "REPEATS": 1, "PAIRS": (2,), "CAMERAS": 2}.items():
+def test_gpu_ms_returns_every_figure(monkeypatch):
+    for name, value in {"WARM_UP": 0, "REPEATS": 1, "PAIRS": (2,), "CAMERAS": 2}.items():
         monkeypatch.setattr(bench_gpu, name, value)
     figures = bench_gpu.gpu_ms(bundles.load(bundles.SHIPPED / "farneback"))
     parts = [figures[part]["2 pairs"] for part in ("flow", "spotter's flow", "trunk's input")]
@@ -37,7 +37,7 @@ def test_every_figure_comes_out(monkeypatch):
 
 
 @pytest.mark.gpu
-def test_differences_come_out(monkeypatch):
+def test_differences_are_small(monkeypatch):
     monkeypatch.setattr(bench_gpu, "FLOW_CASES", {"small": ((37, 33), FarnebackSettings())})
     seen = bench_gpu.differences()
     assert seen["flow, px"]["small: 37x33"]["mean"] < 0.02

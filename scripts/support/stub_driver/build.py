@@ -1,4 +1,4 @@
-"""Builds the stub driver: `python -m scripts.support.stub_driver.build FOLDER` writes FOLDER/libcuda.so.1."""
+"""Build the stub driver: `python -m scripts.support.stub_driver.build FOLDER` writes FOLDER/libcuda.so.1."""
 
 import re
 import subprocess
@@ -12,16 +12,19 @@ FAULTS = HERE / "faults.cu"
 
 
 def build(folder: Path) -> None:
-    """The stub driver with every kernel of engine/cuda and of faults.cu, compiled as C++."""
-    (folder / "rest.cpp").write_text(rest())
+    """Compile the stub driver with every kernel of engine/cuda and of faults.cu as C++ into `folder`."""
+    (folder / "missing.cpp").write_text(missing_functions())
     for source in (*SOURCES, FAULTS):
         registered = [f'static shim::Registered {name}_registered("{name}", {name});' for name in kernels(source)]
         text = "\n".join(['#include "shim.h"', f'#include "{source}"', *registered])
         (folder / f"{source.stem}.cpp").write_text(text + "\n")
     flags = ["-std=c++17", "-O2", "-g0", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-U_FORTIFY_SOURCE"]
-    bounds = ["-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]  # of __shared__ arrays: the guards do the rest
+    bounds = [
+        "-fsanitize=bounds",
+        "-fsanitize-undefined-trap-on-error",
+    ]  # checks __shared__ arrays; guard pages check the rest
     sources = [HERE / "driver.cpp", *sorted(folder.glob("*.cpp"))]
-    # nothing else may be seen from outside: kernels and templates have names that real libraries use, too
+    # Nothing else may be exported: real libraries use the names of some kernels and templates, too.
     exports = folder / "exports"
     exports.write_text("{ global: cu*; stub_*; local: *; };")
     link = [f"-I{HERE}", f"-Wl,-soname,libcuda.so.1,--version-script={exports}", "-o", folder / "libcuda.so.1"]
@@ -30,13 +33,14 @@ def build(folder: Path) -> None:
 
 
 def kernels(source: Path) -> list[str]:
-    """The names of a .cu's kernels."""
+    """Return the names of the kernels in a .cu file."""
     return re.findall(r"__global__ void (?:__launch_bounds__\(\w+\)\s+)?(\w+)\(", source.read_text())
 
 
-def rest() -> str:
-    """The driver functions that pycuda is linked to, or FFmpeg looks for, and driver.cpp does not have:
-    CUDA_ERROR_NOT_SUPPORTED.
+def missing_functions() -> str:
+    """Return C++ source for the driver functions that driver.cpp lacks.
+
+    pycuda is linked to them, or FFmpeg looks for them; each returns CUDA_ERROR_NOT_SUPPORTED.
     """
     import av
     import pycuda

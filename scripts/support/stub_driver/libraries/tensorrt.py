@@ -1,5 +1,6 @@
-"""What engine/runtimes/tensorrt.py calls of TensorRT for servers, on the stub driver: an engine is the ONNX that it was
-built from, which onnxruntime runs on what lies in the stub's memory.
+"""The part of TensorRT that engine/runtimes/tensorrt.py calls, for the stub driver.
+
+An engine is the ONNX model that it was built from; ONNX Runtime runs it on the memory of the stub.
 """
 
 import ctypes
@@ -26,7 +27,7 @@ class Runtime:
     def deserialize_cuda_engine(self, plan):
         try:
             return _Engine(plan, self._log)
-        except Exception as error:  # as TensorRT, which tells its logger and raises nothing
+        except Exception as error:  # like TensorRT, which reports to its logger and raises nothing
             self._log.log(ILogger.Severity.ERROR, str(error))
             return None
 
