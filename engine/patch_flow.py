@@ -73,25 +73,25 @@ def _build_pyramid(grey):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _halved(picture):  # type: ignore[no-untyped-def]
-    height, width = picture.shape
+def _halved(image):  # type: ignore[no-untyped-def]
+    height, width = image.shape
     half = np.empty((height // 2, width // 2), np.float32)
     for r in range(height // 2):
         for c in range(width // 2):
-            upper = np.float32(picture[2 * r, 2 * c]) + np.float32(picture[2 * r, 2 * c + 1])
-            lower = np.float32(picture[2 * r + 1, 2 * c]) + np.float32(picture[2 * r + 1, 2 * c + 1])
+            upper = np.float32(image[2 * r, 2 * c]) + np.float32(image[2 * r, 2 * c + 1])
+            lower = np.float32(image[2 * r + 1, 2 * c]) + np.float32(image[2 * r + 1, 2 * c + 1])
             half[r, c] = (upper + lower) / np.float32(4)
     return half
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _build_level(picture):  # type: ignore[no-untyped-def]
-    height, width = picture.shape
+def _build_level(image):  # type: ignore[no-untyped-def]
+    height, width = image.shape
     grey = np.empty((height + 2 * MARGIN, width + 2 * MARGIN), np.float32)
     for r in range(height + 2 * MARGIN):
-        row = picture[min(max(r - MARGIN, 0), height - 1)]
+        row = image[min(max(r - MARGIN, 0), height - 1)]
         grey[r, :MARGIN], grey[r, MARGIN:-MARGIN], grey[r, -MARGIN:] = row[0], row, row[-1]
-    dx, dy = np.empty_like(picture), np.empty_like(picture)  # Sobel
+    dx, dy = np.empty_like(image), np.empty_like(image)  # Sobel
     for r in range(height):
         up, here, down = grey[r + MARGIN - 1], grey[r + MARGIN], grey[r + MARGIN + 1]
         for c in range(width):

@@ -33,7 +33,7 @@ FINE_TUNE = FusionSettings(
 
 @dataclass(frozen=True)
 class FewShotMerau:
-    """The shipped way: a head taught on the samples, times what the bundle knows (`engine.teach`).
+    """The shipped way: a head taught on the samples, times what the bundle knows (`engine.few_shot`).
 
     `weights` notes how much each lesson's samples counted: 0 where the answers are the bundle's own, as in zero-shot.
     """

@@ -37,7 +37,7 @@ class Predictions:
     crop_searched: tuple[str, ...]
 
     def samples(self, labels: list[str]) -> list[Sample]:
-        """The samples as `engine.teach` takes them, labelled."""
+        """The samples as `engine.few_shot` takes them, labelled."""
         return [
             Sample(label, e, dict(zip(self.names, p, strict=True)), dict(zip(self.units, a, strict=True)))
             for label, e, p, a in zip(labels, self.embedding, self.known.tolist(), self.aus.tolist(), strict=True)
