@@ -86,7 +86,7 @@ class Camera(Source):
         silent_s = time.monotonic() - self._arrived_s
         if state.phase == "live" and silent_s > self.settings.freeze_timeout_s:  # a webcam may hang without an error
             since = datetime.now(UTC) - timedelta(seconds=silent_s)
-            reason = Message("no frame for {seconds} s", {"seconds": f"{silent_s:.0f}"})
+            reason = Message("No frame for {seconds} s.", {"seconds": f"{silent_s:.0f}"})
             return replace(state, phase="lost", since=since, reason=reason)
         return state
 

@@ -178,7 +178,7 @@
       this.againButton.hidden = phase !== "ended" || status.own;
       this.removeButton.hidden = status.own ? m.needsFallback() : !m.trusted; // the fallback webcam has Gradio's own button
       const since = status.since ? m.timeOfDay(status.since, "medium") : "";
-      this.setOverlay(phase === "lost" ? m.t("Lost since {since}: {reason} Reconnecting…", { since, reason })
+      this.setOverlay(phase === "lost" ? m.t("Lost since {since}. {reason} Reconnecting…", { since, reason })
         : phase === "waiting" ? m.t("Waiting for purpose and consent.")
         : failed ? reason : phase === "connecting" ? m.t("Connecting… {reason}", { reason }) : "");
       const median_ms = this.delays.length ? [...this.delays].sort((a, b) => a - b)[this.delays.length >> 1] : null;
