@@ -117,7 +117,7 @@ async def _ignore_position(_: int) -> None:
 def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
     """Build the hidden part of the live page that replaces the webcam button."""
     webcams = FallbackWebcams(state)
-    column = gr.Column(visible=False, elem_id="slow", elem_classes="card")
+    column = gr.Column(visible=False, elem_id="fallback", elem_classes="card")
     with column:
         gr.Markdown(t("My webcam at a low frame rate"), elem_classes="title")
         gr.Markdown(
@@ -132,13 +132,13 @@ def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
             type="numpy",
             show_label=False,
             webcam_options=gr.WebcamOptions(mirror=False),
-            elem_id="slow-picture",
+            elem_id="fallback-picture",
         )
         status = gr.HTML(
             html_template='<div class="m"></div>',
             js_on_load="merau.fallbackStatus(element, props, watch)",
             apply_default_css=False,
-            elem_id="slow-said",
+            elem_id="fallback-status",
         )
     picture.stream(
         webcams.push, [token, picture], status, stream_every=FRAME_PERIOD_S, time_limit=None, **private_endpoint()

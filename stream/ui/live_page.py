@@ -55,21 +55,21 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
     recorded = gr.HTML(
         html_template='<p class="m faint"></p>',
         js_on_load="watch('value', () => merau.showConsent(element, props.value))",
-        elem_id="recorded",
+        elem_id="recorded-consent",
         apply_default_css=False,
     )
-    wall = gr.HTML(
-        html_template='<div class="m"><div class="empty"></div><div class="wall"></div></div>',
-        js_on_load="merau.liveView(element, trigger); // 'remove' 'again'",
-        elem_id="wall",
+    tiles = gr.HTML(
+        html_template='<div class="m"><div class="empty"></div><div class="tiles"></div></div>',
+        js_on_load="merau.liveView(element, trigger); // 'remove' 'play_again'",
+        elem_id="tiles",
         apply_default_css=False,
     )
     with gr.Row(elem_id="sources", elem_classes="card"):
-        door = gr.HTML(
-            html_template='<div class="m door"><button class="main" hidden></button><span class="said" role="status">'
-            "</span></div>",
-            js_on_load="merau.webcam.startButton(element, trigger); // 'ask' 'slow'",
-            elem_id="door",
+        webcam = gr.HTML(
+            html_template='<div class="m webcam-button"><button class="main" hidden></button>'
+            '<span class="message" role="status"></span></div>',
+            js_on_load="merau.webcam.startButton(element, trigger); // 'ask_consent' 'use_fallback'",
+            elem_id="webcam-button",
             apply_default_css=False,
         )
         spec = gr.Textbox(
@@ -81,7 +81,7 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
             visible=is_trusted,
         )
         add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=is_trusted)
-    slow = fallback_webcam(state, token)
+    fallback = fallback_webcam(state, token)
 
     def show_consent(key: str) -> tuple[object, object]:
         """Return whether the form is visible, and the consent that was recorded."""
@@ -116,11 +116,14 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
         if camera := workspace.cameras.get(int(event.camera)):
             camera.start(workspace.consent)
 
-    for wish, part, first in ((door.ask, form, "#purpose :is(input, textarea)"), (door.slow, slow, "#slow-picture")):
-        appears = wish(lambda: gr.update(visible=True), None, part, **private_endpoint())
-        appears.success(None, js=f"() => merau.goTo('{first}')")
+    for listen, part, focused in (
+        (webcam.ask_consent, form, "#purpose :is(input, textarea)"),
+        (webcam.use_fallback, fallback, "#fallback-picture"),
+    ):
+        appears = listen(lambda: gr.update(visible=True), None, part, **private_endpoint())
+        appears.success(None, js=f"() => merau.goTo('{focused}')")
     begin.click(record_consent, [token, purpose, agreed], [form, recorded], **private_endpoint())
     gr.on([add.click, spec.submit], add_camera, [token, spec], [spec, form, recorded], **private_endpoint())
-    wall.remove(remove_camera, [token], None, **private_endpoint())
-    wall.again(play_again, [token], None, **private_endpoint())
+    tiles.remove(remove_camera, [token], None, **private_endpoint())
+    tiles.play_again(play_again, [token], None, **private_endpoint())
     return ConsentForm(show_consent, (form, recorded))

@@ -40,37 +40,37 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
             scale=2,
         )
         upload = gr.UploadButton(
-            t("Analyse a recording"), file_types=list(VIDEO_SUFFIXES), elem_id="upload", scale=0, min_width=220
+            t("Analyse a recording"), file_types=list(VIDEO_SUFFIXES), elem_id="upload", scale=0, min_width=260
         )
     progress = gr.HTML(elem_id="progress")
     review = gr.HTML(
         html_template='<div class="m"><div class="review"></div></div>',
-        js_on_load="merau.reviewView(element, trigger, props, watch); // 'judge' 'undo' 'refresh'",
+        js_on_load="merau.reviewView(element, trigger, props, watch); // 'set_label' 'undo_label' 'refresh'",
         apply_default_css=False,
         elem_id="review",
     )
     with gr.Column(elem_id="teaching", elem_classes="card"):
         gr.Markdown(t("Teach"), elem_classes="title")
-        lesson = gr.HTML(
+        panel = gr.HTML(
             html_template='<div class="m"></div>',
             js_on_load="merau.teachPanel(element, props, watch)",
             apply_default_css=False,
-            elem_id="lesson",
+            elem_id="teach-panel",
         )
         with gr.Row():
             teach = gr.Button(t("Teach your classes"), variant="primary", elem_id="teach", interactive=False)
-            unteach = gr.Button(t("Undo teaching"), elem_id="unteach", interactive=False)
+            undo_teaching = gr.Button(t("Undo teaching"), elem_id="undo-teaching", interactive=False)
             load = gr.UploadButton(t("Load saved classes"), file_types=list(HEAD_SUFFIXES), elem_id="load")
 
     handlers = ReviewHandlers(state)
-    shown = [session, review, lesson, teach, unteach]
+    shown = [session, review, panel, teach, undo_teaching]
     tab.select(handlers.show, [token, session], shown, **private_endpoint())
     session.input(handlers.show, [token, session], shown, **private_endpoint())
     review.refresh(handlers.show, [token, session], shown, **private_endpoint())
-    review.judge(handlers.label, [token, session], shown, **private_endpoint())
-    review.undo(handlers.undo_label, [token, session], shown, **private_endpoint())
+    review.set_label(handlers.label, [token, session], shown, **private_endpoint())
+    review.undo_label(handlers.undo_label, [token, session], shown, **private_endpoint())
     teach.click(handlers.teach, [token, session], shown, **private_endpoint())
-    unteach.click(handlers.undo_head, [token, session], shown, **private_endpoint())
+    undo_teaching.click(handlers.undo_head, [token, session], shown, **private_endpoint())
     load.upload(handlers.load_head, [token, session, load], shown, **private_endpoint())
     slow_endpoint = private_endpoint(show_progress="full", show_progress_on=progress, concurrency_limit=1)
     upload.upload(handlers.analyse_upload, [token, upload], [progress, *shown], **slow_endpoint)
@@ -242,8 +242,8 @@ def _session_content(workspace: Workspace, session: int) -> dict[str, Any]:
     events = list(read_events(workspace.store.path, session))[-MAX_EVENTS:]
     rows = [
         event_fields(event)
-        | {"given": labels.get(event.id), "clip": event.id in clips, "pictures": event.onset_jpeg is not None}
-        | {"first": originals.get(event.id)}
+        | {"user_label": labels.get(event.id), "clip": event.id in clips, "pictures": event.onset_jpeg is not None}
+        | {"original": originals.get(event.id)}
         for event in events
     ]
     curves = {curve.track: curve for curve in workspace.curves(session)}

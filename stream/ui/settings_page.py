@@ -41,9 +41,9 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
                 "scores": [_data_set(name, part) for name, part in bundle.card["scores"].items() if part],
                 "sha256": bundle.sha256[:16],
             },
-            "machine": [to_json(runtime) for runtime in workspaces[0].describe_runtimes()],
+            "runtimes": [to_json(runtime) for runtime in workspaces[0].describe_runtimes()],
             "retention_h": state.settings.retention_h,
-            "kept": [_stored(workspace) for workspace in workspaces],
+            "stored": [_stored(workspace) for workspace in workspaces],
             "limits": {"visitors": state.settings.visitors, "upload_mb": state.settings.upload_mb},
         }
 
@@ -65,7 +65,7 @@ def _stored(workspace: Workspace) -> dict[str, Any]:
     path = workspace.store.path
     is_private = workspace.name == PRIVATE
     return {
-        "private": is_private,
+        "is_private": is_private,
         "where": "" if is_private else str(path),
         "sessions": len(read_sessions(path)),
         "events": sum(1 for _ in read_events(path)),

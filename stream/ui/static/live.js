@@ -27,20 +27,20 @@
   const phaseName = ({ phase, replay }) => m.t(PHASES[phase === "live" && replay ? "playing" : phase]);
 
   m.liveView = (element, trigger) => {
-    const wall = element.querySelector(".wall");
+    const list = element.querySelector(".tiles");
     const empty = element.querySelector(".empty");
     const tiles = new Map();
     let socket, fallbackEvents, wait = 500;
 
     const tile = (camera) => {
-      if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, { remove, again, requestMesh }));
+      if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, { remove, playAgain, requestMesh }));
       const found = tiles.get(camera);
-      if (!found.root.isConnected) wall.append(found.root);
+      if (!found.root.isConnected) list.append(found.root);
       empty.hidden = true;
       return found;
     };
     const remove = (camera) => trigger("remove", { camera });
-    const again = (camera) => trigger("again", { camera });
+    const playAgain = (camera) => trigger("play_again", { camera });
     const requestMesh = () => {
       const mesh = [...tiles.values()].some((tile) => tile.showsMesh);
       if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ mesh }));
@@ -75,7 +75,7 @@
     };
     // Without a socket or a canvas the page still gets its messages, as server-sent events; they also keep its session.
     const useFallback = (wanted) => {
-      wall.classList.toggle("plain", wanted);
+      list.classList.toggle("fallback", wanted);
       if (!wanted) fallbackEvents?.close();
       if (wanted === Boolean(fallbackEvents)) return;
       fallbackEvents = wanted ? new EventSource(`/merau/messages?token=${m.token}`) : null;
@@ -139,12 +139,12 @@
       this.name = e("h2");
       this.pill = e("span.pill");
       this.canvas = e("canvas", { width: 640, height: 480, role: "img", "aria-label": m.t("Live picture") });
-      this.overlay = e("div.veil", { role: "status" });
+      this.overlay = e("div.overlay", { role: "status" });
       this.list = e("div.people");
       this.chart = e("canvas.chart", { role: "img", "aria-label": m.t("Motion of each face over the last 20 seconds"), title: m.t("Motion of each face over the last 20 seconds. Solid line: motion; dashed line: noise floor; coloured areas: events."), height: 10 });
-      this.eventList = e("ol.said", { "aria-live": "polite", "aria-label": m.t("Events") });
+      this.eventList = e("ol.events", { "aria-live": "polite", "aria-label": m.t("Events") });
       this.statusLine = e("p.status");
-      this.againButton = e("button", { hidden: true, onclick: () => this.calls.again(this.camera) }, m.t("Play again"));
+      this.againButton = e("button", { hidden: true, onclick: () => this.calls.playAgain(this.camera) }, m.t("Play again"));
       const mesh = e("input", { type: "checkbox", onchange: () => { this.showsMesh = mesh.checked; this.calls.requestMesh(); } });
       this.removeButton = e("button", { "aria-label": m.t("Remove this camera"), title: m.t("Remove this camera"), onclick: () => this.remove() }, "✕");
       this.root = e("article.tile", { "data-camera": this.camera },
@@ -314,10 +314,10 @@
     showExpression({ event, expression }) {
       if (!event) return;
       const label = event.uncertain
-        ? m.element("p.label", {}, m.element("span.unsure", {}, m.t("uncertain")), ` ${m.t("possibly {label}", { label: m.className(event.label) })}`)
+        ? m.element("p.label", {}, m.element("span.uncertain", {}, m.t("uncertain")), ` ${m.t("possibly {label}", { label: m.className(event.label) })}`)
         : m.element("p.label", {}, m.className(event.label), m.element("small", {}, ` ${m.percent(event.probabilities[event.label])}`));
       const duration = `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`;
-      expression.className = `word ${event.kind}`;
+      expression.className = `last-expression ${event.kind}`;
       expression.replaceChildren(
         m.element("p.kind", {}, m.kind(event)), label,
         m.element("p.when", {}, [m.streamTime(event.apex_s, true), duration, event.final ? "" : m.t("in progress")].filter(Boolean).join(" · ")),

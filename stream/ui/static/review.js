@@ -5,7 +5,7 @@
   const LANE = 92;
   const COLUMNS = [
     [m.id("onset"), (event) => event.onset_s], [m.id("kind"), (event) => m.kind(event)],
-    [m.id("expression"), (event) => m.className(event.label)], [m.id("your label"), (event) => m.className(event.given ?? "")],
+    [m.id("expression"), (event) => m.className(event.label)], [m.id("your label"), (event) => m.className(event.user_label ?? "")],
     [m.id("duration"), (event) => event.offset_s - event.onset_s], [m.id("strength"), (event) => event.strength],
     [m.id("face"), (event) => event.track],
   ];
@@ -16,8 +16,8 @@
   const MAX_CLIPS = 60;
 
   // Whether a few-shot head gave an event another label than the bundle's own head, and what that label was.
-  const isReclassified = ({ first, label, uncertain }) => first && (first.label !== label || first.uncertain !== uncertain);
-  const originalLabel = (event) => m.t("Changed by your classes; originally {label}.", { label: m.eventLabel({ ...event, ...event.first }) });
+  const isReclassified = ({ original, label, uncertain }) => original && (original.label !== label || original.uncertain !== uncertain);
+  const originalLabel = (event) => m.t("Changed by your classes; originally {label}.", { label: m.eventLabel({ ...event, ...event.original }) });
 
   // A clip that is replaced while it loads stops playing with an AbortError, which means no harm.
   const play = (clip) => clip?.play().catch((error) => { if (error.name !== "AbortError") throw error; });
@@ -55,7 +55,7 @@
       const [column, direction] = this.sort;
       const value = COLUMNS[column][1];
       const found = this.data.events.filter((event) => this.shownKinds.has(event.kind)
-        && [m.className(event.label), m.className(event.given ?? ""), m.kind(event), m.likelyUnits(event)].join(" ").toLowerCase().includes(this.query.toLowerCase()));
+        && [m.className(event.label), m.className(event.user_label ?? ""), m.kind(event), m.likelyUnits(event)].join(" ").toLowerCase().includes(this.query.toLowerCase()));
       return found.sort((a, b) => (value(a) > value(b) ? direction : value(a) < value(b) ? -direction : a.onset_s - b.onset_s));
     }
 
@@ -80,7 +80,7 @@
       const event = this.event();
       if (!event || !label.trim()) return;
       const known = this.data.classes.find((name) => m.className(name) === label.trim()); // it may be typed in the page's language
-      this.trigger("judge", { session: this.data.session, event: event.id, label: known ?? label.trim() });
+      this.trigger("set_label", { session: this.data.session, event: event.id, label: known ?? label.trim() });
       this.step(1);
     }
 
@@ -91,7 +91,7 @@
       const actions = {
         " ": () => (video?.paused ? play(video) : video?.pause()), j: () => this.step(1), k: () => this.step(-1),
         a: () => this.saveLabel(this.event()?.label ?? ""), x: () => this.saveLabel("no expression"),
-        r: () => this.root.querySelector(".verdict input")?.focus(), u: () => this.trigger("undo", {}),
+        r: () => this.root.querySelector(".label-form input")?.focus(), u: () => this.trigger("undo_label", {}),
       };
       const action = actions[event.key];
       if (action) { event.preventDefault(); action(); }
@@ -103,7 +103,7 @@
       const focus = document.activeElement?.dataset?.keep;
       const events = this.visible();
       const changed = this.data.events.filter(isReclassified).length;
-      const banner = this.data.events.some((event) => event.first) ? e("p.anew", { role: "status" },
+      const banner = this.data.events.some((event) => event.original) ? e("p.reclassified", { role: "status" },
         m.plural("Your classes are in use: {count} event changed (↻).", "Your classes are in use: {count} events changed (↻).", changed),
         " ", m.t("Undo teaching to restore the original predictions.")) : null;
       const list = e("section.card", { "aria-label": m.t("Events") }, ...this.tools(), banner, this.showsClips ? this.clips(events) : this.table(events));
@@ -167,8 +167,8 @@
       });
       const rows = events.map((event) => e(`tr.${event.kind}`, { "data-id": event.id, tabindex: 0, "aria-selected": String(event.id === this.selected), onclick: () => this.select(event.id, true), onkeydown: (press) => press.key === "Enter" && this.select(event.id, true) },
         e("td", {}, m.streamTime(event.onset_s, true)), e("td.kind", {}, m.kind(event)),
-        e("td", {}, m.eventLabel(event), isReclassified(event) ? e("span.anew", { title: originalLabel(event) }, " ↻") : null),
-        e("td.mark", {}, event.given ? `✓ ${m.className(event.given)}` : ""),
+        e("td", {}, m.eventLabel(event), isReclassified(event) ? e("span.reclassified", { title: originalLabel(event) }, " ↻") : null),
+        e("td.user-label", {}, event.user_label ? `✓ ${m.className(event.user_label)}` : ""),
         e("td", {}, `${Math.round(1000 * (event.offset_s - event.onset_s))} ms`), e("td", {}, `${m.number(event.strength, 2)} px`), e("td", {}, event.track)));
       return e("div.scroll", {}, e("table", {}, e("thead", {}, e("tr", {}, ...head)), e("tbody", {}, ...rows)));
     }
@@ -179,7 +179,7 @@
         const clip = e("video", { src: this.url("clip", { event: event.id }), preload: "metadata", playsinline: true });
         Object.assign(clip, { muted: true, loop: true });
         return e(`button.${event.kind}`, { type: "button", "aria-current": String(event.id === this.selected), onclick: () => this.select(event.id, true), onpointerenter: () => { clip.playbackRate = this.speed; play(clip); }, onpointerleave: () => clip.pause() },
-          clip, e("span", {}, `${m.streamTime(event.apex_s, true)} · ${event.given ? `✓ ${m.className(event.given)}` : m.eventLabel(event)}`));
+          clip, e("span", {}, `${m.streamTime(event.apex_s, true)} · ${event.user_label ? `✓ ${m.className(event.user_label)}` : m.eventLabel(event)}`));
       });
       return clips.length ? e("div.gallery", {}, ...clips) : e("p.faint", {}, m.t("No clips."));
     }
@@ -203,7 +203,7 @@
       const speeds = e("div.tools", {}, ...SPEEDS.map((speed) => e("button", { type: "button", "aria-pressed": String(speed === this.speed), onclick: () => { this.speed = speed; this.draw(); } }, `${speed}×`)));
       const pictures = PICTURES.map(([name, caption]) => e("figure", {}, e("img", { src: this.url("picture", { event: event.id, name }), alt: m.t(caption), loading: "lazy" }), e("figcaption", {}, m.t(caption))));
       return e(`section.card.detail.${event.kind}`, { "aria-label": m.t("Event") },
-        e("header", {}, e("h2", {}, m.eventLabel(event) || m.kind(event)), isReclassified(event) ? e("p.anew", {}, originalLabel(event)) : null, e("p.faint", {}, `${m.kind(event)} · ${m.t("Face {track}", event)}`),
+        e("header", {}, e("h2", {}, m.eventLabel(event) || m.kind(event)), isReclassified(event) ? e("p.reclassified", {}, originalLabel(event)) : null, e("p.faint", {}, `${m.kind(event)} · ${m.t("Face {track}", event)}`),
           e("p.faint", {}, [[m.t("onset"), event.onset_s], [m.t("apex"), event.apex_s], [m.t("offset"), event.offset_s]].map(([name, t_s]) => `${name}\u00a0${m.streamTime(t_s, true)}`).join(" · "))),
         clip ?? e("p.none", {}, m.t("No clip of this event.")), clip ? speeds : null,
         event.pictures ? e("div.pictures", {}, ...pictures) : null, event.label ? m.eventBars(event) : null, this.labelForm(event));
@@ -216,9 +216,9 @@
       const form = e("form", { onsubmit: (submit) => { submit.preventDefault(); this.saveLabel(name.value); } }, name, e("button", { type: "submit" }, m.t("Save label"), " ", key("R")));
       name.addEventListener("keydown", (press) => press.key === "Escape" && name.blur());
       const confirm = event.label ? e("button.main", { type: "button", onclick: () => this.saveLabel(event.label) }, m.t("Confirm {label}", { label: m.className(event.label) }), " ", key("A")) : null;
-      return e("div.verdict", {}, event.given ? e("p.mark", { style: "flex:1 1 100%" }, `✓ ${m.t("Your label: {label}", { label: m.className(event.given) })}`) : null,
+      return e("div.label-form", {}, event.user_label ? e("p.user-label", { style: "flex:1 1 100%" }, `✓ ${m.t("Your label: {label}", { label: m.className(event.user_label) })}`) : null,
         confirm, e("button", { type: "button", onclick: () => this.saveLabel("no expression") }, m.t("No expression"), " ", key("X")),
-        e("button", { type: "button", onclick: () => this.trigger("undo", {}) }, m.t("Undo label"), " ", key("U")), form,
+        e("button", { type: "button", onclick: () => this.trigger("undo_label", {}) }, m.t("Undo label"), " ", key("U")), form,
         e("datalist", { id: "merau-classes" }, ...this.data.classes.map((label) => e("option", { value: m.className(label) }))),
         e("p.faint.keys", { style: "flex:1 1 100%" }, key("J"), " ", key("K"), ` ${m.t("next, previous")} · `, key("Space"), ` ${m.t("play or pause")}`));
     }

@@ -167,8 +167,8 @@
   // The button and the message beside it.
   w.startButton = (element, trigger) => {
     const button = element.querySelector("button");
-    const message = element.querySelector(".said");
-    const start = () => (m.needsFallback() ? trigger("slow") : w.start(showMessage));
+    const message = element.querySelector(".message");
+    const start = () => (m.needsFallback() ? trigger("use_fallback") : w.start(showMessage));
     const label = () => (button.textContent = stream ? m.t("Stop my webcam") : m.t("Start my webcam"));
     const showMessage = (text) => (message.textContent = text);
     let waitsForConsent = false;
@@ -176,7 +176,7 @@
       if (stream) return w.stop();
       if (m.consent) return start();
       waitsForConsent = true;
-      trigger("ask");
+      trigger("ask_consent");
     });
     document.addEventListener("merau-webcam", label);
     document.addEventListener("merau-consent", () => {

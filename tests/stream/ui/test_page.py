@@ -47,7 +47,7 @@ def choose(page: Page, button: str, file: Path) -> None:
 
 def names(page: Page) -> list[str]:
     """The words that were given, as the table shows them."""
-    return [cell.removeprefix("✓ ") for cell in page.locator(".review td.mark").all_inner_texts() if cell]
+    return [cell.removeprefix("✓ ") for cell in page.locator(".review td.user-label").all_inner_texts() if cell]
 
 
 def test_live_view_shows_frames_what_is_in_them_and_events(showing, page):
@@ -56,8 +56,8 @@ def test_live_view_shows_frames_what_is_in_them_and_events(showing, page):
     expect(tile.locator("h2")).to_have_text("interview.mp4")
     wait_for(lambda: page.evaluate(LIT) > 20, "a picture")
     expect(tile.locator(".person b").first).to_have_text("Face 1")
-    expect(tile.locator(".said li.micro").first).to_contain_text("micro-expression")
-    expect(tile.locator(".word .label").first).not_to_be_empty()
+    expect(tile.locator(".events li.micro").first).to_contain_text("micro-expression")
+    expect(tile.locator(".last-expression .label").first).not_to_be_empty()
     expect(tile.locator(".pill").first).to_have_text("ended")
     expect(tile.locator(".status")).to_contain_text("frames captured")
     tile.get_by_label("Mesh").check()
@@ -97,16 +97,16 @@ def test_cameras_come_and_go_while_it_runs_behind_a_login(serve, page, clip):
         page.get_by_label("Camera or video file").fill(server.url)
         page.get_by_role("button", name="Add", exact=True).click()
         camera = page.locator(".tile").nth(1)
-        expect(camera.locator(".veil")).to_contain_text("Waiting for purpose and consent.")
+        expect(camera.locator(".overlay")).to_contain_text("Waiting for purpose and consent.")
         consent(page)
-        expect(camera.locator(".veil")).to_contain_text("refuses the connection")
+        expect(camera.locator(".overlay")).to_contain_text("refuses the connection")
         for _ in range(2):
             server.start()
             expect(camera.locator(".pill").first).to_have_text("live")
-            expect(camera.locator(".veil")).to_be_empty()
+            expect(camera.locator(".overlay")).to_be_empty()
             server.kill()
             expect(camera.locator(".pill").first).to_have_text("lost")
-            expect(camera.locator(".veil")).to_contain_text("Lost since")
+            expect(camera.locator(".overlay")).to_contain_text("Lost since")
     assert "secret" not in page.content()
     for left in (1, 0):
         page.get_by_role("button", name="Remove this camera").first.click()
@@ -128,7 +128,7 @@ def test_a_webcam_is_analysed_after_consent_and_leaves_nothing_behind(serve, pag
     consent(page, "my own face")
     tile = page.locator(".tile")
     expect(tile.locator("h2")).to_have_text("My webcam")
-    expect(tile.locator(".said li.micro").filter(has_not_text="in progress").first).to_be_visible()
+    expect(tile.locator(".events li.micro").filter(has_not_text="in progress").first).to_be_visible()
     expect(tile.locator(".status")).to_contain_text("camera to screen")
     assert page.evaluate("merau.webcam.coding") == "h264"
     page.get_by_role("button", name="Stop my webcam").click()
@@ -178,10 +178,10 @@ def test_without_a_socket_a_webcam_is_analysed_at_a_low_rate(serve, page):
     page.goto(app.address)
     page.get_by_role("button", name="Start my webcam").click()
     consent(page)
-    expect(page.locator("#slow")).to_contain_text("short micro-expressions are missed")
+    expect(page.locator("#fallback")).to_contain_text("short micro-expressions are missed")
     page.get_by_text("Click to Access Webcam").click()
     page.get_by_role("button", name="capture photo").click()  # Gradio's button that starts the stream
-    expect(page.locator("#slow-said")).to_contain_text("Face 1")
+    expect(page.locator("#fallback-status")).to_contain_text("Face 1")
     expect(page.locator(".notice")).to_have_text("Camera on: faces in view are analysed")
     expect(page.locator(".tile .status")).to_contain_text("frames/s captured")
     expect(page.get_by_text("No camera yet")).to_be_hidden()
@@ -234,9 +234,9 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     assert all(label.embedding for label in labels)
 
     page.get_by_role("button", name="Teach your classes").click()
-    expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
+    expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
     assert set(client.workspace.teaching.heads[-1].classes) == set(names(page))
-    expect(page.locator(".review p.anew").first).to_contain_text("Your classes are in use")
+    expect(page.locator(".review p.reclassified").first).to_contain_text("Your classes are in use")
     taught = {event.label for event in read_events(client.workspace.store.path) if event.label}
     assert taught <= set(names(page))
     with page.expect_download() as saved:
@@ -244,10 +244,10 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     head = tmp_path / "head.safetensors"
     saved.value.save_as(head)
     page.get_by_role("button", name="Undo teaching").click()
-    expect(page.locator("#lesson [role=status]")).to_contain_text("built-in classes")
-    expect(page.locator(".review .anew")).to_have_count(0)
+    expect(page.locator("#teach-panel [role=status]")).to_contain_text("built-in classes")
+    expect(page.locator(".review .reclassified")).to_have_count(0)
     choose(page, "Load saved classes", head)
-    expect(page.locator("#lesson [role=status]")).to_contain_text("smirk")
+    expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
 
     events = list(read_events(client.workspace.store.path))
     for form in FORMATS:
@@ -274,10 +274,12 @@ def test_a_recording_is_analysed_reviewed_taught_and_exported(serve, page, clip,
     assert not client.workspace.teaching.heads
 
 
-def test_what_goes_wrong_is_told_in_german_without_folders(serve, browser, tmp_path):
-    app = serve(upload_mb=1)
+def test_german_page_shows_errors_in_german(serve, browser, tmp_path):
+    address = "rtsp://127.0.0.1:9/cam"
+    app = serve(address, purpose="Test", upload_mb=1)
     page = browser.new_page(locale="de-DE")
     page.goto(app.address)
+    expect(page.locator(".tile .overlay")).to_contain_text(f"{address} lehnt die Verbindung ab")
     page.get_by_role("tab", name="Auswertung").click()
     files = {name: tmp_path / name for name in ("brief.txt", "lang.mp4", "brief.mp4", "lektion.safetensors")}
     for name, path in files.items():
