@@ -238,7 +238,7 @@ def library_version(trt: Any) -> str:
 
 @lru_cache
 def _log_class(trt: Any) -> type:
-    class Log(trt.ILogger):  # type: ignore[misc]
+    class Log(trt.ILogger):
         """Keeps TensorRT's errors for a message instead of printing them."""
 
         def __init__(self) -> None:

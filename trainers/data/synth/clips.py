@@ -434,7 +434,11 @@ def main(arguments: list[str] | None = None) -> None:
     pictures.add_argument("portrait", type=Path)
     pictures.add_argument("out", type=Path)
     options = parser.parse_args(arguments)
-    {"demo": _demo, "clips": _clips, "sheet": lambda o: sheet(o.portrait, o.out)}[options.command](options)
+    {"demo": _demo, "clips": _clips, "sheet": _sheet}[options.command](options)
+
+
+def _sheet(options: argparse.Namespace) -> None:
+    sheet(options.portrait, options.out)
 
 
 def _demo(options: argparse.Namespace) -> None:
