@@ -99,7 +99,8 @@ def open_root(path: Path | None) -> tuple[Traversable, str]:
     if path.is_dir():
         return path, str(path)
     if not path.exists():
-        raise UserError(f"There is no bundle at {path}.")
+        names = ", ".join(shipped_names())
+        raise UserError(f"There is no bundle at {path}: choose {names}, or the path of a folder or zip.")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is not a recognizer bundle: expected a folder or a zip file.")
     return zipfile.Path(path), str(path)

@@ -52,7 +52,7 @@ def test_help_imports_nothing_heavy():
         ("watch http://x/y", "is not a source"),
         (f"watch {CLIP} --store nowhere/x.db", "nowhere/x.db cannot be opened"),
         (f"watch {CLIP} --faces none", "Unknown face detector 'none'"),
-        ("analyse x.mp4 --bundle gone", "There is no bundle at gone."),
+        ("analyse x.mp4 --bundle gone", "There is no bundle at gone: choose default, farneback, source, or"),
         ("analyse x.mp4 --device cuda", "No GPU can be used: "),
         ("analyse x.mp4 --out a-file", "The folder a-file cannot be made"),
         ("export gone.db", "There is no store at gone.db."),

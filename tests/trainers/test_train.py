@@ -150,5 +150,6 @@ def test_what_a_user_can_mend_is_one_sentence(capsys, tmp_path):
     assert main(["evaluate", "--bundle", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "FlowTraining.samples is 0: choose 1 or more.",
-        f"There is no bundle at {tmp_path / 'none'}.",
+        f"There is no bundle at {tmp_path / 'none'}: choose default, farneback, source, or the path of a folder or "
+        "zip.",
     ]
