@@ -17,7 +17,9 @@ from starlette.types import Scope
 
 from merau.engine.errors import Message
 
-ENGLISH, GERMAN = "en", "de"
+ENGLISH = "en"
+LOCALE = files("merau.stream.ui").joinpath("locale")
+LANGUAGES = (ENGLISH, *sorted(folder.name for folder in LOCALE.iterdir() if folder.is_dir()))
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 # Why a file, a camera or a disk failed, as the operating system and FFmpeg word it. Listed here for extraction.
@@ -58,10 +60,10 @@ SYSTEM_REASONS = (
 
 @cache
 def catalogue(language: str) -> dict[str, str]:
-    """Translations by message id; both forms of a plural have an entry. Empty for English."""
+    """Return translations by message id; both forms of a plural have an entry. Empty for English."""
     if language == ENGLISH:
         return {}
-    with files("merau.stream.ui").joinpath(f"locale/{language}/LC_MESSAGES/merau.po").open("rb") as file:
+    with LOCALE.joinpath(language, "LC_MESSAGES", "merau.po").open("rb") as file:
         messages = read_po(file, locale=language)
     found: dict[str, str] = {}
     for message in messages:
@@ -70,17 +72,19 @@ def catalogue(language: str) -> dict[str, str]:
     return {text: translation for text, translation in found.items() if text and translation}
 
 
-translations = gr.I18n(**{ENGLISH: {id_: id_ for id_ in catalogue(GERMAN)}, GERMAN: catalogue(GERMAN)})
+# Gradio shows the key where it has no translation, and a key is the English text.
+translations = gr.I18n(**{language: catalogue(language) for language in LANGUAGES})
 
 
 def t(text: str) -> Any:
-    """A label that Gradio shows in the browser's language."""
+    """Make a label that Gradio shows in the browser's language."""
     return translations(text)
 
 
 def request_language(headers: Mapping[str, str]) -> str:
-    """The language that a browser asks for first, if there is a catalogue for it; English otherwise."""
-    return GERMAN if headers.get("accept-language", "").strip().lower().startswith(GERMAN) else ENGLISH
+    """Return the language that a browser asks for first if there is a catalogue for it, else English."""
+    wanted, *_ = re.split("[-,;]", headers.get("accept-language", "").strip().lower())
+    return wanted if wanted in LANGUAGES else ENGLISH
 
 
 def translate(message: Message | str, language: str) -> str:
@@ -96,12 +100,12 @@ def translate(message: Message | str, language: str) -> str:
 
 
 def localized(scope: Scope, template: str, **values: object) -> str:
-    """The text of a plain response, in the language that the request asks for."""
+    """Return the text of a plain response in the language that the request asks for."""
     return translate(Message(template, values), request_language(Headers(scope=scope)))
 
 
 def to_json(message: Message | str) -> Any:
-    """A message as {"id": template, "values": {...}}, which core.js translates; text as it is.
+    """Convert a message to {"id": template, "values": {...}}, which core.js translates; text stays as it is.
 
     Serves as `default` of json.dumps, too.
     """

@@ -3,7 +3,7 @@
   const m = window.merau;
   const SETS = {
     "flows": m.id("optical flow fields"), "animated pairs": m.id("animated pairs"), "portraits": m.id("portraits"),
-    "stored out settings": m.id("held-out settings"), "stored out flow set": m.id("held-out flow fields"),
+    "kept out settings": m.id("held-out settings"), "kept out flow set": m.id("held-out flow fields"),
     "animated portrait": m.id("animated portrait"),
   };
   const SCORES = { accuracy: m.id("accuracy") };
