@@ -11,8 +11,8 @@
 #define POLY_REACH 7     // largest radius of the polynomial expansion
 #define WINDOW_REACH 15  // largest radius of the averaging window
 #define SHRINK_REACH 9   // largest radius of the blur before an image is shrunk
-#define MAX_STEP 9       // source pixels to an output pixel, at most, where an image is shrunk
-#define SPAN(outputs) (MAX_STEP * ((outputs) - 1) + 3 + 2 * SHRINK_REACH)  // source pixels that they are made of
+#define MAX_STEP 9       // most source pixels per output pixel where an image is shrunk
+#define SPAN(outputs) (MAX_STEP * ((outputs) - 1) + 3 + 2 * SHRINK_REACH)  // their source pixels
 
 struct Taps {  // half of a symmetric filter, w[0] at its centre
     float w[16];
@@ -31,15 +31,15 @@ __device__ static int reflected(int i, int size) {
     return clamped(i >= size ? 2 * size - 2 - i : i, size);
 }
 
-// Where output pixel i of a resized line lies: between source pixels `first` and `first` + 1, `share` of the way.
+// Position of output pixel i of a resized line: between source pixels `first` and `first` + 1, `share` of the way.
 __device__ static void source_of(int i, float step, int size, int* first, float* share) {
     float at = fmaxf((i + 0.5f) * step - 0.5f, 0.0f);
     *first = min((int)at, size - 1);
     *share = *first < size - 1 ? at - *first : 0.0f;
 }
 
-// The source pixels that a tile's outputs from `i` on are made of: *begin is the first, which may lie outside, and their
-// number is returned, SPAN(outputs) at most.
+// The source pixels of a tile's outputs from `i` on: *begin is the first, which may be outside. Returns their
+// number, at most SPAN(outputs).
 __device__ static int span_of(int i, int outputs, int out_size, float step, int size, int reach, int* begin) {
     int first, last;
     float share;
@@ -49,7 +49,7 @@ __device__ static int span_of(int i, int outputs, int out_size, float step, int 
     return last - first + 2 + 2 * reach;
 }
 
-// A tile filtered at one place along its rows, or along its columns.
+// Filters a tile at one place along its rows, or along its columns.
 template <class T, int ROWS, int COLUMNS>
 __device__ static float across(const T (&tile)[ROWS][COLUMNS], int r, int c, const Taps& taps, int reach) {
     float sum = taps.w[0] * tile[r][c];
@@ -70,7 +70,7 @@ __device__ static float difference_of_products(float a, float b, float c, float 
     return fmaf(a, b, -cd) + fmaf(-c, d, cd);
 }
 
-// The lines of an image, blurred by `taps` and resampled bilinearly to `out_width`; then the same along the columns.
+// Blurs the lines of an image by `taps` and resamples them bilinearly to `out_width`; then the same for the columns.
 // out: (2N, height, out_width).
 extern "C" __global__ void __launch_bounds__(THREADS)
     shrink_rows(const unsigned char* image, float* out, int height, int width, int out_width, float step,
@@ -111,8 +111,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     out[((size_t)blockIdx.z * out_height + y) * width + x] = before + share * (after - before);
 }
 
-// Each neighbourhood as a polynomial c + b1 x + b2 y + a11 x^2 + a22 y^2 + a12 xy, fitted under Gaussian weights
-// (Farneback's eq. 1 and 3). image: (2N, H, W); out: (2N, 5, H, W) = b2, b1, a22, a11, a12, in OpenCV's order.
+// Fits each neighbourhood by a polynomial c + b1 x + b2 y + a11 x^2 + a22 y^2 + a12 xy, with Gaussian weights
+// (Farneback's equations 1 and 3). image: (2N, H, W); out: (2N, 5, H, W) = b2, b1, a22, a11, a12, in OpenCV's order.
 // `inverse` holds the entries 11, 03, 33 and 55 of the inverse of the basis' Gram matrix.
 extern "C" __global__ void __launch_bounds__(THREADS)
     expand(const float* image, float* out, int height, int width, const __grid_constant__ Taps gauss, Inverse inverse,
@@ -165,8 +165,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     out[4 * plane] = b6 * inverse.i55;
 }
 
-// The flow of a coarser level at this one, bilinearly, times `gain`. coarse: (N, 2, h, w); flow: (N, 2, H, W); two
-// values of blockIdx.z to a pair.
+// Interpolates the flow of a coarser level at this one, bilinearly, times `gain`. coarse: (N, 2, h, w);
+// flow: (N, 2, H, W); two values of blockIdx.z per pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
     refine(const float* coarse, float* flow, int coarse_height, int coarse_width, int height, int width, float step_y,
            float step_x, float gain) {
@@ -187,7 +187,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 // OpenCV trusts the five pixels at each edge less.
 __device__ static float edge_weight(int from_edge) { return from_edge < 2 ? 0.14f : from_edge < 5 ? 0.4472f : 1.0f; }
 
-// The normal equations of each pixel's displacement, given the flow so far (Farneback's eq. 10 to 12).
+// The normal equations of each pixel's displacement, given the flow so far (Farneback's equations 10 to 12).
 // coefficients: (2N, 5, H, W); flow: (N, 2, H, W); out: (N, 5, H, W) = G11, G12, G22, h1, h2.
 extern "C" __global__ void __launch_bounds__(THREADS)
     equate(const float* coefficients, const float* flow, float* out, int pairs, int height, int width) {
@@ -228,7 +228,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     out[4 * plane] = r6 * r2 + r5 * r3;
 }
 
-// The equations averaged over the window, and solved. matrices: (N, 5, H, W); flow: (N, 2, H, W).
+// Averages the equations over the window and solves them. matrices: (N, 5, H, W); flow: (N, 2, H, W).
 extern "C" __global__ void __launch_bounds__(THREADS)
     solve(const float* matrices, float* flow, int height, int width, const __grid_constant__ Taps window, int reach) {
     __shared__ float tile[TILE_Y + 2 * WINDOW_REACH][TILE_X + 2 * WINDOW_REACH];
@@ -238,7 +238,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int thread = threadIdx.y * TILE_X + threadIdx.x;
     size_t plane = (size_t)height * width;
     float mean[5];
-#pragma unroll  // or `mean` lies in memory
+#pragma unroll  // otherwise `mean` is kept in memory
     for (int k = 0; k < 5; k++) {
         const float* field = matrices + (5 * (size_t)blockIdx.z + k) * plane;
         for (int i = thread; i < rows * columns; i += THREADS) {

@@ -1,11 +1,11 @@
-// Flow on a grid of small patches, as engine/patch_flow.py computes it, in float32, for a batch of pairs at once: inverse
-// compositional Lucas-Kanade on patches of 8 x 8, at a quarter of the image's size and then at half of it.
+// Patch flow as engine/patch_flow.py computes it, in float32, for a batch of pairs: inverse compositional
+// Lucas-Kanade on patches of 8 x 8, at a quarter of the image's size and then at half of it.
 // Images and levels are (2N, H, W), first all of the earlier ones and then all of the later ones.
 
 #define SIDE 8
 #define PIXELS (SIDE * SIDE)  // of a patch, and threads of its block
 #define STRIDE 4
-#define MARGIN 8  // px round a level that repeat its border
+#define MARGIN 8  // px around a level that repeat its border
 #define STEPS 6
 #define DAMPING 200.0f
 #define NEAR_PX2 1e-3f
@@ -21,7 +21,7 @@ __device__ static void halve(const T* image, float* out, int height, int width) 
         ((float)upper[0] + (float)upper[1] + ((float)lower[0] + (float)lower[1])) * 0.25f;
 }
 
-// Means of 2 x 2 pixels, a thread to each. image: (2N, height, width); out: (2N, height / 2, width / 2).
+// Averages 2 x 2 pixels, one thread each. image: (2N, height, width); out: (2N, height / 2, width / 2).
 extern "C" __global__ void halve_image(const unsigned char* image, float* out, int height, int width) {
     halve(image, out, height, width);
 }
@@ -30,7 +30,7 @@ extern "C" __global__ void halve_level(const float* level, float* out, int heigh
     halve(level, out, height, width);
 }
 
-// The sums of four values over the block, for every thread of it.
+// The sums of four values over the block, returned to all its threads.
 __device__ static float4 block_sums(float4 mine, float4* partial, int thread) {
     partial[thread] = mine;
     __syncthreads();
@@ -49,7 +49,7 @@ __device__ static float4 block_sums(float4 mine, float4* partial, int thread) {
     return total;
 }
 
-// The flow of the coarser level at a patch of this one, between patch centres linear. coarse: (rows, columns).
+// Interpolates the flow of the coarser level linearly at a patch of this one. coarse: (rows, columns).
 __device__ static float doubled(const float* coarse, int row, int column, int rows, int columns) {
     float y = fminf(fmaxf((STRIDE * row - SIDE / 2) / (2.0f * STRIDE), 0.0f), rows - 1.0f);
     float x = fminf(fmaxf((STRIDE * column - SIDE / 2) / (2.0f * STRIDE), 0.0f), columns - 1.0f);
@@ -61,14 +61,14 @@ __device__ static float doubled(const float* coarse, int row, int column, int ro
     return 2.0f * ((1.0f - down) * upper + down * lower);
 }
 
-// Aligns a patch of the earlier level with the later one, a block of 8 x 8 threads to each patch and pair.
+// Aligns a patch of the earlier level with the later one, one block of 8 x 8 threads per patch and pair.
 // level: (2N, height, width); coarse: (N, 2, coarse_rows, coarse_columns), none where coarse_rows is 0; flow:
 // (N, 2, rows, columns), times `gain`; residual: (N, rows, columns). The grid is (columns, rows, N).
 extern "C" __global__ void __launch_bounds__(PIXELS)
-    align_patches(const float* level, const float* coarse, float* flow, float* residual, int height, int width, int coarse_rows,
-           int coarse_columns, float gain) {
+    align_patches(const float* level, const float* coarse, float* flow, float* residual, int height, int width,
+                  int coarse_rows, int coarse_columns, float gain) {
     __shared__ float4 partial[PIXELS];
-    __shared__ float around[SIDE + 2][SIDE + 2];  // the patch and the pixels round it
+    __shared__ float around[SIDE + 2][SIDE + 2];  // the patch and the pixels around it
     int thread = threadIdx.y * SIDE + threadIdx.x, rows = gridDim.y, columns = gridDim.x, pair = blockIdx.z;
     size_t plane = (size_t)height * width;
     const float *before = level + plane * pair, *after = level + plane * (gridDim.z + pair);
@@ -117,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(PIXELS)
         v -= step_v;
         if (step_u * step_u + step_v * step_v < NEAR_PX2) break;
     }
-    if ((u - start_u) * (u - start_u) + (v - start_v) * (v - start_v) > SIDE * SIDE / 4) {  // astray
+    if ((u - start_u) * (u - start_u) + (v - start_v) * (v - start_v) > SIDE * SIDE / 4) {  // diverged
         u = start_u;
         v = start_v;
     }

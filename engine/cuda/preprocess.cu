@@ -79,12 +79,12 @@ __device__ static void solve(float (*system)[6]) {
         }
 }
 
-// Fits the motion of the head: each axis of the flow by `basis` at `cells`, five times, with trust times Cauchy weights.
+// Fits the motion of the head: each axis of the flow by `basis` at `cells`, in five iterations with Cauchy weights.
 // onset: (N, H, W); flow: (N, 2, H, W); basis: (4, H, W); cells: (count, 2) rows and columns; fit: (N, 2, 4). One block
 // per pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    fit_head_motion(const unsigned char* onset, const float* flow, const float* basis, const int* cells, float* fit, int count,
-             int height, int width) {
+    fit_head_motion(const unsigned char* onset, const float* flow, const float* basis, const int* cells, float* fit,
+                    int count, int height, int width) {
     __shared__ float trust[MAX_CELLS], weight[MAX_CELLS], residual[MAX_CELLS], u[MAX_CELLS], v[MAX_CELLS];
     __shared__ float partial[THREADS], middle[2], system[4][6];
     int thread = threadIdx.y * TILE_X + threadIdx.x;
@@ -132,11 +132,11 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     if (thread < 8) fit[8 * blockIdx.z + thread] = system[thread % 4][4 + thread / 4];
 }
 
-// Subtracts the motion of the head from the flow of the inner square. flow: (N, 2, H, W); fit: (N, 2, 4); basis: (4, H, W);
-// out: (N, 2, size, size). Two values of blockIdx.z per pair.
+// Subtracts the motion of the head from the flow of the inner square. flow: (N, 2, H, W); fit: (N, 2, 4);
+// basis: (4, H, W); out: (N, 2, size, size). Two values of blockIdx.z per pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    remove_head_motion(const float* flow, const float* fit, const float* basis, float* out, int height, int width, int top,
-                int left, int size) {
+    remove_head_motion(const float* flow, const float* fit, const float* basis, float* out, int height, int width,
+                       int top, int left, int size) {
     int x = blockIdx.x * TILE_X + threadIdx.x, y = blockIdx.y * TILE_Y + threadIdx.y;
     if (x >= size || y >= size) return;
     size_t plane = (size_t)height * width, at = (size_t)(top + y) * width + left + x;
