@@ -1,6 +1,8 @@
 """Analyse a recording, print its events and save them as a table.
 
-python examples/analyse_file.py interview.mp4 events.csv
+    python examples/analyse_file.py interview.mp4 events.csv
+
+The table has one row per event, with the columns of the CSV export.
 """
 
 import sys

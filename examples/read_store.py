@@ -1,7 +1,9 @@
 """Read the events that merau stored, and count the expressions of each face by class.
 
-merau analyse interview.mp4 --out results
-python examples/read_store.py results/merau.db
+    merau analyse interview.mp4 --out results
+    python examples/read_store.py results/merau.db
+
+A store can be read while it is written.
 """
 
 import sys
