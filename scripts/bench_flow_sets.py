@@ -95,12 +95,12 @@ def cropped(rng: np.random.Generator, field: np.ndarray, layout: Layout) -> np.n
 
 def strain_after(field: np.ndarray) -> np.ndarray:
     """Draw a flow image whose strain is computed after downsampling."""
-    return flow_set.draw_picture(np.stack([cv2.resize(a, (28, 28), interpolation=cv2.INTER_AREA) for a in field]))
+    return flow_set.encode_flow(np.stack([cv2.resize(a, (28, 28), interpolation=cv2.INTER_AREA) for a in field]))
 
 
 def no_strain(field: np.ndarray) -> np.ndarray:
     """Draw a flow image with the length of the motion in place of its strain."""
-    picture = flow_set.draw_picture(field)
+    picture = flow_set.encode_flow(field)
     length = cv2.resize(np.hypot(*field), (28, 28), interpolation=cv2.INTER_AREA)
     picture[..., 0] = np.round(255 * length / length.max())
     return picture
@@ -123,8 +123,8 @@ def main() -> int:
         ]
         for name, method in METHODS.items()
     }
-    sets = {f"{name}, crop of ours": (fields[name], Layout(), flow_set.draw_picture) for name in METHODS}
-    sets |= {f"TV-L1, {name}": (fields["TV-L1"], layout, flow_set.draw_picture) for name, layout in LAYOUTS.items()}
+    sets = {f"{name}, crop of ours": (fields[name], Layout(), flow_set.encode_flow) for name in METHODS}
+    sets |= {f"TV-L1, {name}": (fields["TV-L1"], layout, flow_set.encode_flow) for name, layout in LAYOUTS.items()}
     sets["TV-L1, strain of the small flow"] = fields["TV-L1"], Layout(), strain_after
     sets["TV-L1, length in place of strain"] = fields["TV-L1"], Layout(), no_strain
     recognizer = Recognizer.load(device="cpu")

@@ -38,7 +38,7 @@ class StreamFunction(Extension):
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to the pages of docs/."""
     from merau.stream.cli import make_parser as merau
-    from merau.trainers.cli import parser as merau_lab
+    from merau.trainers.cli import make_parser as merau_lab
 
     pages = {f"reference/{top.prog}.md": option_reference(top) for top in (merau(), merau_lab())}
     pages |= {page: site_links((ROOT / source).read_text("utf-8")) for source, page in COPIED.items()}

@@ -1,0 +1,1 @@
+"""Recognizers of other papers that MERAU is compared with."""

@@ -1,4 +1,10 @@
-"""LBP-TOP + SVM: Zhao & Pietikainen 2007, uniform patterns in blocks of the face, as the first papers did it."""
+"""LBP-TOP + SVM, as in the first papers on micro-expressions.
+
+Dynamic Texture Recognition Using Local Binary Patterns with an Application to Facial Expressions.
+
+Guoying Zhao and Matti Pietikainen, IEEE Transactions on Pattern Analysis and Machine Intelligence 29, 2007: uniform
+patterns in blocks of the face, as in the first papers on micro-expressions.
+"""
 
 import numba
 import numpy as np
@@ -6,17 +12,17 @@ from sklearn.svm import SVC
 
 from merau.engine.errors import UserError
 from merau.engine.heads import softmax
-from merau.trainers.baselines.frames import strips
+from merau.trainers.baselines.frames import read_strips
 from merau.trainers.evaluate.protocols import NeedsSamples
 from merau.trainers.evaluate.task import Task
 
 BLOCKS = 5  # a side
-LEAST_FRAMES = 3
-UNIFORM = 59  # 58 patterns of at most two changes round the circle, and the rest in one
+MIN_FRAMES = 3
+UNIFORM = 59  # bins: 58 patterns of at most two changes round the circle, and one for all others
 
 
 def pattern_index() -> np.ndarray:
-    """(256,) the bin of each 8-bit pattern."""
+    """Return (256,), the bin of each 8-bit pattern."""
     index, following = np.full(256, UNIFORM - 1), 0
     for code in range(256):
         bits = [(code >> i) & 1 for i in range(8)]
@@ -31,8 +37,9 @@ AROUND = np.array([[-1, -1], [-1, 0], [-1, 1], [0, 1], [1, 1], [1, 0], [1, -1], 
 
 @numba.njit(cache=True)
 def lbp_top(frames, blocks, index):  # type: ignore[no-untyped-def]
-    """Histograms (blocks, blocks, 3, 59) float64, counts, of (T, H, W) uint8: planes XY, XT, YT; radius 1,
-    eight neighbours on the square.
+    """Return histograms (blocks, blocks, 3, 59) float64 of frames (T, H, W) uint8.
+
+    The planes are XY, XT and YT; eight neighbours on the square of radius 1.
     """
     count, height, width = frames.shape
     histograms = np.zeros((blocks, blocks, 3, index.max() + 1))
@@ -54,13 +61,16 @@ def lbp_top(frames, blocks, index):  # type: ignore[no-untyped-def]
 
 
 class LbpTop:
-    """A learner (see protocols.Learner): a linear SVM on the root of the histograms (Hellinger's kernel)."""
+    """A linear SVM on the root of the histograms (Hellinger's kernel).
+
+    It is a `protocols.Model`.
+    """
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        frames = strips(task.data, "lbp-top")
-        if min(map(len, frames)) < LEAST_FRAMES:
-            raise UserError(f"lbp-top needs {LEAST_FRAMES} frames or more in every strip of frames_png.")
+        frames = read_strips(task.data, "lbp-top")
+        if min(map(len, frames)) < MIN_FRAMES:
+            raise UserError(f"lbp-top needs {MIN_FRAMES} frames or more in every strip of frames_png.")
         counts = np.stack([lbp_top(strip, BLOCKS, INDEX) for strip in frames])
         shares = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
         self.features = np.sqrt(shares.reshape(len(frames), -1))
@@ -68,14 +78,15 @@ class LbpTop:
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
     ) -> np.ndarray:
+        """See `protocols.Model`."""
         if not len(train):
-            raise NeedsSamples("LBP-TOP + SVM knows nothing without samples.")
-        said = np.zeros((len(test), len(self.task.classes)))
+            raise NeedsSamples("LBP-TOP + SVM must be trained on samples first.")
+        probabilities = np.zeros((len(test), len(self.task.classes)))
         present, label = np.unique(self.task.label[train], return_inverse=True)
         if len(present) == 1:
-            said[:, present] = 1
-            return said
+            probabilities[:, present] = 1
+            return probabilities
         model = SVC(kernel="linear", class_weight="balanced", decision_function_shape="ovr")
         margin = model.fit(self.features[train], label).decision_function(self.features[test])
-        said[:, present] = softmax(margin if margin.ndim == 2 else np.stack([-margin, margin], 1))
-        return said
+        probabilities[:, present] = softmax(margin if margin.ndim == 2 else np.stack([-margin, margin], 1))
+        return probabilities

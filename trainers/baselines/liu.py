@@ -1,13 +1,15 @@
-"""Liu, Du, Zheng & Gedeon, A Neural Micro-Expression Recognizer, FG 2019: ResNet18 on flow, pooled by parts of the
-face, with a domain adversary and expression magnification and reduction.
+"""Liu's recognizer: A Neural Micro-Expression Recognizer.
 
-Magnification and reduction bring micro- and macro-expressions to one amplitude. A flow set has none (each sample is
-scaled to its own range), so all samples already are alike in it. Its pre-training on macro-expressions is what the
-source of a few-shot protocol stands for: samples of other databases.
+Yuchi Liu, Heming Du, Liang Zheng and Tom Gedeon, FG 2019: ResNet18 on flow, pooled by parts of the face, with a domain
+adversary and expression magnification and reduction.
 
-A quarter as wide, it learns from random values, all layers at 1e-3. The rates of Dai & Feng 2021, table 2, 1e-5 for the
-encoder and 1e-3 for the classifier, are for a pre-trained one: here UF1 is .50 instead of .59 (120 synthetic clips,
-lodo).
+Magnification and reduction bring micro- and macro-expressions to one amplitude. They are left out: a flow set scales
+each sample to its own range, so that all amplitudes are alike. Samples of other databases, the source of a few-shot
+protocol, replace its pre-training on macro-expressions.
+
+A quarter as wide, it is trained from random weights, all layers at 1e-3. The rates of Dai & Feng 2021, table 2, 1e-5
+for the encoder and 1e-3 for the classifier, are for a pre-trained one: here they give a UF1 of .50 instead of .59 (120
+synthetic clips, lodo).
 """
 
 from typing import Any
@@ -22,11 +24,14 @@ from merau.trainers.evaluate.task import Task
 
 WIDTHS = (16, 32, 64, 128)  # a quarter of ResNet18's: 32 x 32 flow, some hundred samples
 ADVERSARY = 0.1  # weight of the domain loss
-MOST_DOMAINS = 16
+MAX_DOMAINS = 16
 
 
 class Residual(nn.Module):
-    """ResNet's basic block (He et al. 2016)."""
+    """ResNet's basic block (He et al. 2016).
+
+    Input (N, before, H, W), output (N, after, H / stride, W / stride).
+    """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -41,11 +46,15 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if before == after and stride == 1 else shortcut
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
         return functional.relu(self.way(x) + self.shortcut(x))
 
 
 class Liu(Baseline):
-    """Flow (n, 2, 32, 32) -> embedding (n, 256), the means of the upper and the lower half of the face, and logits."""
+    """Flow (n, 2, 32, 32) -> embedding (n, 256) and logits.
+
+    The embedding holds the means of the upper and the lower half of the face.
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -59,29 +68,33 @@ class Liu(Baseline):
             before = width
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten(), nn.Dropout(0.5))
         self.classify = nn.Linear(2 * before, classes)
-        self.tell_domain = nn.Linear(2 * before, MOST_DOMAINS)
+        self.classify_domain = nn.Linear(2 * before, MAX_DOMAINS)
 
     def forward(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embedding and logits of `flow`."""
         embedding = self.features(flow)
         return embedding, self.classify(embedding)
 
     def loss(self, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
-        """The classes, and an adversary (Ganin & Lempitsky 2015) that the features must leave in the dark."""
-        told = self.tell_domain(Reversed.apply(embedding))
-        return functional.cross_entropy(logits, label) + ADVERSARY * functional.cross_entropy(told, domain)
+        """Return the class loss plus that of a domain adversary (Ganin & Lempitsky 2015)."""
+        domain_logits = self.classify_domain(ReversedGradient.apply(embedding))
+        return functional.cross_entropy(logits, label) + ADVERSARY * functional.cross_entropy(domain_logits, domain)
 
 
-class Reversed(torch.autograd.Function):
-    """The identity, with the gradient's sign turned."""
+class ReversedGradient(torch.autograd.Function):
+    """The identity, whose gradient has the opposite sign."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Return `x`."""
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return `gradient` with the opposite sign."""
         return -gradient
 
 
 def make_model(task: Task, *, best_epoch: bool = False) -> Network:
+    """Return the baseline on the flow of `task`."""
     return Network(task, torch.from_numpy(task.flow.astype(np.float32)), Liu, best_epoch)

@@ -1,4 +1,7 @@
-"""Training the baselines that are networks: a fixed number of epochs, the last one counts."""
+"""Training of the baselines that are networks.
+
+They are trained for a fixed number of epochs, of which the last is kept.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,15 +18,24 @@ from merau.trainers.evaluate.task import Task
 
 
 class Baseline(nn.Module):
-    """A recognizer: inputs (n, ...) -> embedding (n, d) and logits (n, C)."""
+    """A network: inputs (n, ...) -> embedding (n, d) and logits (n, C)."""
 
     def loss(self, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
-        """`label` (n,); `domain` (n,) which database each sample is of."""
+        """Return the mean loss.
+
+        Args:
+            embedding: (n, d).
+            logits: (n, C).
+            label: (n,) class indices.
+            domain: (n,) index of each sample's database.
+        """
         return functional.cross_entropy(logits, label)
 
 
 @dataclass(frozen=True)
 class Training:
+    """How a network is trained, with AdamW."""
+
     epochs: int = 20
     batch: int = 16
     rate: float = 1e-3
@@ -32,11 +44,18 @@ class Training:
 
 @dataclass
 class Network:
-    """A learner (see protocols.Learner) that trains `build(classes)` on `inputs` (N, ...), one row a sample.
+    """A model (see `protocols.Model`) that trains a network.
 
-    With a source of two classes or more it is trained there once, and a linear classifier on its embedding learns from
-    the samples shown.
-    `best_epoch` answers with the epoch that does best on the TEST rows: only to imitate what some publications do.
+    With a source of two classes or more the network is trained on the source once, and a linear classifier on its
+    embedding learns from the samples shown.
+
+    Attributes:
+        task: The task.
+        inputs: (N, ...), one row for each sample.
+        build: Returns an untrained network for a number of classes.
+        best_epoch: Whether to keep the epoch that is best on the TEST rows, only to imitate some publications.
+        training: How the network is trained.
+        pretrained: Networks trained on a source, by seed and source.
     """
 
     task: Task
@@ -49,29 +68,32 @@ class Network:
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
     ) -> np.ndarray:
+        """See `protocols.Model`."""
         if not len(train):
-            raise NeedsSamples("A network that was not trained knows nothing: choose a protocol that trains it.")
-        said = np.zeros((len(test), len(self.task.classes)))
+            raise NeedsSamples("A network must be trained on samples first: choose a protocol that trains it.")
+        probabilities = np.zeros((len(test), len(self.task.classes)))
         present, label = np.unique(self.task.label[train], return_inverse=True)
-        if source is None or len(np.unique(self.task.label[source])) < 2:  # one class alone teaches nothing
-            said[:, present] = self.fit(train, label, len(present), seed, test=test)[1]
-            return said
-        key = 0, source.tobytes()  # one network for all draws: only what is shown changes
+        if source is None or len(np.unique(self.task.label[source])) < 2:  # one class teaches nothing
+            probabilities[:, present] = self.fit(train, label, len(present), seed, test=test)[1]
+            return probabilities
+        key = 0, source.tobytes()  # one network for all draws: only the samples shown change
         if key not in self.pretrained:
-            known, wide = np.unique(self.task.label[source], return_inverse=True)
-            self.pretrained[key] = self.fit(source, wide, len(known), 0)[0]
+            classes, source_label = np.unique(self.task.label[source], return_inverse=True)
+            self.pretrained[key] = self.fit(source, source_label, len(classes), 0)[0]
         net = self.pretrained[key]
-        said[:, present] = linear_on(self.embed(net, train), label, self.embed(net, test))
-        return said
+        probabilities[:, present] = predict_linear(self.embed(net, train), label, self.embed(net, test))
+        return probabilities
 
     def fit(
         self, rows: np.ndarray, label: np.ndarray, classes: int, seed: int, *, test: np.ndarray | None = None
     ) -> tuple[Baseline, np.ndarray]:
-        """The network trained on `rows` with their `label` (n,) in 0..classes-1, and its answers (m, classes) to
-        `test`.
+        """Train a network on `rows` with their `label` (n,) in 0..classes-1.
+
+        Returns:
+            The network, and its probabilities (m, classes) for `test`.
         """
         torch.manual_seed(seed)
-        net, to_learn = self.build(classes), torch.from_numpy(label)
+        net, target = self.build(classes), torch.from_numpy(label)
         domain = torch.from_numpy(np.unique(self.task.data.dataset, return_inverse=True)[1])
         optimizer = torch.optim.AdamW(net.parameters(), self.training.rate, weight_decay=self.training.weight_decay)
         best = -1.0, np.empty((0, classes))
@@ -82,34 +104,43 @@ class Network:
                     continue
                 which = torch.from_numpy(rows)[some]
                 embedding, logits = net(self.inputs[which])
-                loss = net.loss(embedding, logits, to_learn[some], domain[which])
+                loss = net.loss(embedding, logits, target[some], domain[which])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
             if test is not None and (self.best_epoch or epoch == self.training.epochs - 1):
-                said = self.answer(net, test)
-                right = self.score_of(said, rows, label, test)
-                best = max(best, (right, said), key=lambda pair: pair[0]) if self.best_epoch else (right, said)
+                predicted = self.predict(net, test)
+                uf1 = self.score(predicted, rows, label, test)
+                best = max(best, (uf1, predicted), key=lambda pair: pair[0]) if self.best_epoch else (uf1, predicted)
         return net, best[1]
 
-    def score_of(self, said: np.ndarray, rows: np.ndarray, label: np.ndarray, test: np.ndarray) -> float:
-        meaning = {int(label[i]): self.task.label[rows[i]] for i in range(len(rows))}
-        answers = np.array([meaning[c] for c in said.argmax(1)])
-        return class_scores(self.task.label[test], answers, len(self.task.classes))["uf1"]
+    def score(self, predicted: np.ndarray, rows: np.ndarray, label: np.ndarray, test: np.ndarray) -> float:
+        """Return UF1 of probabilities `predicted` (m, classes) for `test`.
 
-    def answer(self, net: Baseline, rows: np.ndarray) -> np.ndarray:
+        `label` are the classes of `rows`.
+        """
+        task_class = {int(label[i]): self.task.label[rows[i]] for i in range(len(rows))}
+        classes = np.array([task_class[c] for c in predicted.argmax(1)])
+        return class_scores(self.task.label[test], classes, len(self.task.classes))["uf1"]
+
+    def predict(self, net: Baseline, rows: np.ndarray) -> np.ndarray:
+        """Return probabilities (n, classes) for `rows`."""
         with torch.no_grad():
             logits = net.eval()(self.inputs[torch.from_numpy(rows)])[1]
-        return logits.softmax(1).numpy()
+        return np.asarray(logits.softmax(1).numpy())
 
     def embed(self, net: Baseline, rows: np.ndarray) -> np.ndarray:
+        """Return embeddings (n, d) of `rows`."""
         with torch.no_grad():
             return np.asarray(net.eval()(self.inputs[torch.from_numpy(rows)])[0].numpy())
 
 
-def linear_on(shown: np.ndarray, label: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Probabilities (m, C) for embeddings `asked` (m, d) by a linear head fit on `shown` (n, d) and `label` (n,)."""
+def predict_linear(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Fit a linear head to embeddings `train` (n, d) of `label` (n,).
+
+    Return probabilities (m, C) for `test`.
+    """
     classes = [str(c) for c in range(label.max() + 1)]
     if len(classes) == 1:
-        return np.ones((len(asked), 1))
-    return heads.softmax(heads.Linear.fit(shown, label, classes).logits(asked))
+        return np.ones((len(test), 1))
+    return heads.softmax(heads.Linear.fit(train, label, classes).logits(test))

@@ -1,13 +1,16 @@
-"""VGG on the apex frame: Simonyan & Zisserman 2015, configuration A, narrower for a 64 px face.
+"""VGG on the apex frame.
 
-It learns from random values, at the rate of Dai & Feng 2021, table 2: 1e-4. At 1e-3 it does not even learn what it is
-shown: UF1 is .34 instead of .40 (120 synthetic clips, lodo).
+Very Deep Convolutional Networks for Large-Scale Image Recognition.
+
+Karen Simonyan and Andrew Zisserman, ICLR 2015, configuration A, narrower for a face of 64 px. It is trained from random
+weights at the rate of Dai & Feng 2021, table 2: 1e-4. At 1e-3 it does not even fit its training data: UF1 is .34
+instead of .40 (120 synthetic clips, lodo).
 """
 
 import torch
 from torch import Tensor, nn
 
-from merau.trainers.baselines.frames import apex_pictures
+from merau.trainers.baselines.frames import normalized_apexes
 from merau.trainers.baselines.network import Baseline, Network, Training
 from merau.trainers.evaluate.task import Task
 
@@ -16,7 +19,7 @@ WIDTHS = (16, "pool", 32, "pool", 64, 64, "pool", 128, 128, "pool", 128, 128, "p
 
 
 class Vgg(Baseline):
-    """Pictures (n, 1, 64, 64) -> embedding (n, 128), logits (n, classes)."""
+    """Images (n, 1, 64, 64) -> embedding (n, 128), logits (n, classes)."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -32,11 +35,13 @@ class Vgg(Baseline):
         self.embed = nn.Sequential(nn.Dropout(0.5), nn.Linear(512, 128), nn.ReLU(), nn.Dropout(0.5))
         self.classify = nn.Linear(128, classes)
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        embedding = self.embed(self.features(picture))
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embedding and logits of `image`."""
+        embedding = self.embed(self.features(image))
         return embedding, self.classify(embedding)
 
 
 def make_model(task: Task, *, best_epoch: bool = False) -> Network:
-    pictures = torch.from_numpy(apex_pictures(task.data, "vgg", size_px=SIZE_PX))
-    return Network(task, pictures, Vgg, best_epoch, Training(rate=1e-4))
+    """Return the baseline on the apex frames of `task`."""
+    images = torch.from_numpy(normalized_apexes(task.data, "vgg", size_px=SIZE_PX))
+    return Network(task, images, Vgg, best_epoch, Training(rate=1e-4))

@@ -1,0 +1,1 @@
+"""Data sets: releases, flow sets and synthetic data."""

@@ -1,7 +1,7 @@
-"""The emotions that the releases name, and the three classes of MEGC2019 that they fall into."""
+"""The emotions that releases name, and the three classes of MEGC2019."""
 
-# After MEGC2019 (See et al.): everything else, "others" and CASME's "tense" among them, is in none of the three. Its
-# composite database leaves more out: see cde.py.
+# As in MEGC2019 (See et al. 2019): everything else, such as "others" and CASME's "tense", is in none of the three. Its
+# composite database leaves out more clips: see cde.py.
 COARSE = {
     "anger": "negative",
     "contempt": "negative",
@@ -16,12 +16,15 @@ SAME = {"angry": "anger", "happy": "happiness", "sad": "sadness", "other": "othe
 
 
 def emotion(name: str) -> str:
-    """`name` of any release in one spelling: lower case, a noun."""
+    """Return the emotion `name` of any release in one spelling: a noun in lower case."""
     plain = name.strip().lower()
     return SAME.get(plain, plain)
 
 
 def coarse(name: str) -> str | None:
-    """negative, positive or surprise; None where the emotion `name` is none of them."""
+    """Return negative, positive or surprise.
+
+    None where the emotion `name` is none of them.
+    """
     plain = emotion(name)
     return plain if plain in COARSE.values() else COARSE.get(plain)

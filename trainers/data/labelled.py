@@ -1,4 +1,7 @@
-"""Labelled flows from whatever merau-lab writes: drawn flows, picture pairs, or a flow set."""
+"""Labelled flows from any file that merau-lab writes.
+
+That is drawn flow, image pairs, or a flow set.
+"""
 
 from pathlib import Path
 from zipfile import BadZipFile
@@ -13,7 +16,9 @@ from merau.trainers.data.synth.image_pairs import ImagePairs, measure
 
 
 def read(path: Path, *, method: str = "dis") -> Flows:
-    """A flow set's CSV, or the .npz of `merau-lab synth flows` or `pairs`; the flow of pairs is measured by `method`.
+    """Read a flow set, drawn flow or image pairs.
+
+    That is a CSV, or the .npz of `merau-lab synth flows` or `synth pairs`; the flow of pairs is measured.
 
     Raises UserError where `path` is none of these.
     """
@@ -27,12 +32,14 @@ def read(path: Path, *, method: str = "dis") -> Flows:
         return Flows(**columns)
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise UserError(
-            f"{path} holds no labelled flows ({error}): write it with `merau-lab synth flows` or `pairs`."
+            f"{path} holds no labelled flows ({error}): write it with `merau-lab synth flows` or `synth pairs`."
         ) from error
 
 
 def read_set(index: Path) -> Flows:
-    """The labelled samples of a flow set, in random order. The size of the motion is not known, nor the Action Units.
+    """Return the labelled samples of a flow set in random order.
+
+    Their magnitude and their Action Units are unknown.
 
     Raises UserError where there is none.
     """
@@ -40,6 +47,6 @@ def read_set(index: Path) -> Flows:
     data = data.take(data.label != flow_set.UNLABELLED)
     if not len(data):
         raise UserError(f"{index} holds no labelled sample.")
-    data = data.take(np.random.default_rng(0).permutation(len(data)))  # data sets often lie sorted by class
+    data = data.take(np.random.default_rng(0).permutation(len(data)))  # data sets are often sorted by class
     unknown = np.full((len(data), len(AUS)), np.nan, np.float32)
     return Flows(flow_set.read_flows(data), data.label, unknown, np.zeros(len(data)), np.zeros(len(data), bool))

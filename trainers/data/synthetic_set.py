@@ -1,7 +1,9 @@
-"""A flow set of animated portraits: three made-up databases, as unlike in classes and cameras as real ones are.
+"""A flow set of animated portraits.
 
-What the recognizer is trained on is drawn flow; here portraits are animated, filmed, found, aligned and measured as
-real clips are, by seeds kept out of training. So every recognizer can be tried, those that look at frames too.
+It has three made-up databases that differ in classes and cameras as real ones do.
+
+The recognizer is trained on drawn flow; here portraits are animated, recorded, detected, aligned and measured like real
+clips, with seeds kept out of training. So every model can be evaluated, also those that need frames.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
 from merau.trainers.data import flow_set
 from merau.trainers.data.emotions import coarse
-from merau.trainers.data.prepare import BESIDE, STEPS, strip
+from merau.trainers.data.prepare import NEIGHBOURS, STEPS, make_strip
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth.flow_fields import log_uniform
 from merau.trainers.data.synth.image_pairs import FRAME, TURN_DEG, align, degrade, draw_channels, draw_poses, read_faces
@@ -31,14 +33,17 @@ PER_SITTING = 8  # samples of one made-up person
 
 @dataclass(frozen=True)
 class Database:
-    """`classes` as Action Units, the `flow` method that its keepers used, how wide a face is in their pictures."""
+    """A made-up database.
+
+    It has classes, a flow method, and a range of face widths in px.
+    """
 
     classes: table.Combinations
     flow: str
     face_px: tuple[float, float]
 
 
-DATABASES = {  # after those that MERAU learns from and is tried on
+DATABASES = {  # like those that MERAU is trained and evaluated on
     "synthetic-source": Database(table.SOURCE, "dis", (140, 240)),
     "synthetic-casme": Database(table.TARGET, "farneback", (120, 200)),
     "synthetic-smic": Database(table.COMBINATIONS, "dis", (80, 130)),
@@ -46,42 +51,45 @@ DATABASES = {  # after those that MERAU learns from and is tried on
 
 
 def draw_set(out: Path, samples: int, seed: int, portraits: Sequence[Path] = ()) -> None:
-    """Write a flow set of `samples` clips with frames to `out`/index.csv. UserError where no face is found."""
+    """Write a flow set of `samples` clips with frames to `out`/index.csv.
+
+    Raises UserError where no face is found.
+    """
     rng, nets = np.random.default_rng(seed), FaceNets()
     faces = read_faces(portraits or [ASTRONAUT], nets)
     for folder in ("frames", "crops"):
         flow_set.make_folder(out / folder)
     rows: list[dict[str, object]] = []
-    pictures: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     with tqdm(total=samples, desc="drawing clips", unit="clip") as bar:
-        for sitting in range(4 * -(-samples // PER_SITTING)):  # some are lost to the face finder
+        for sitting in range(4 * -(-samples // PER_SITTING)):  # the face is not found in some clips
             name = list(DATABASES)[sitting % len(DATABASES)]
             face, bumps = faces[int(rng.integers(len(faces)))], table.perturb(rng, None)
             face_px = rng.uniform(*DATABASES[name].face_px)
             portrait = Portrait(face.picture, face.landmarks, size=FRAME, face_px=face_px, bumps=bumps)
             for _ in range(min(PER_SITTING, samples - len(rows))):
                 shown, channels = draw_clip(rng, bumps, DATABASES[name].classes)
-                crops = align(film(rng, portrait, channels), nets)
+                crops = align(render_frames(rng, portrait, channels), nets)
                 if crops is None:
                     continue
                 sample = f"{len(rows):05d}"
-                cv2.imwrite(str(out / "frames" / f"{sample}.png"), strip(crops))
-                apex_first = crops[: -2 - BESIDE : -1]  # it is the last frame: all its neighbours come before
+                cv2.imwrite(str(out / "frames" / f"{sample}.png"), make_strip(crops))
+                apex_first = crops[: -2 - NEIGHBOURS : -1]  # the apex is the last frame, so its neighbours precede it
                 cv2.imwrite(str(out / "crops" / f"{sample}.png"), np.concatenate([crops[0], *apex_first]))
                 flow = pair_flow(crops[0], crops[-1], spec=CropSpec(), method=DATABASES[name].flow)
-                pictures.append(flow_set.draw_picture(flow))
+                images.append(flow_set.encode_flow(flow))
                 who = {"dataset": name, "subject": f"{sitting:03d}", "sample": sample}
                 rows.append({**who, **shown, "frames_png": f"frames/{sample}.png", "crops_png": f"crops/{sample}.png"})
                 bar.update()
     if not rows:
-        raise UserError("The face is lost in every picture made of the portraits: use clearer, frontal ones.")
-    flow_set.write(out / "index.csv", rows, pictures)
+        raise UserError("No face is found in the animated portraits: use clearer, frontal ones.")
+    flow_set.write(out / "index.csv", rows, images)
 
 
 def draw_clip(
     rng: np.random.Generator, bumps: table.Bumps, classes: table.Combinations
 ) -> tuple[dict[str, object], Channels]:
-    """What a clip shows, as columns of the index, and what moves in it."""
+    """Draw what a clip shows: columns of the index, and the channels that move."""
     emotion = list(classes)[int(rng.integers(len(classes)))]
     channels, aus, _ = draw_channels(rng, bumps, list(classes).index(emotion), "", classes)
     kind = coarse(emotion)
@@ -90,8 +98,11 @@ def draw_clip(
     return {"label": label, "emotion": emotion, "aus": units}, channels
 
 
-def film(rng: np.random.Generator, portrait: Portrait, channels: Channels) -> list[np.ndarray]:
-    """STEPS frames from rest to the peak of `channels`, the head turning a little meanwhile."""
+def render_frames(rng: np.random.Generator, portrait: Portrait, channels: Channels) -> list[np.ndarray]:
+    """Render STEPS frames from rest to the peak of `channels`.
+
+    The head turns a little meanwhile.
+    """
     at, moved = draw_poses(rng, float(log_uniform(rng, TURN_DEG, 1)[0]))
     frames = []
     for share in np.linspace(0, 1, STEPS):
@@ -102,7 +113,7 @@ def film(rng: np.random.Generator, portrait: Portrait, channels: Channels) -> li
 
 
 def between(at: Pose, moved: Pose, share: float) -> Pose:
-    """The pose `share` of the way from `at` to `moved`."""
+    """Return the pose `share` of the way from `at` to `moved`."""
 
     def mix(start: float, end: float) -> float:
         return start + share * (end - start)

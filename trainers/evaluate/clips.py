@@ -1,4 +1,7 @@
-"""The recognizer on synthetic clips with truth: onset and apex frame, as told, through mesh, alignment and flow."""
+"""Scores of a recognizer on synthetic clips.
+
+True onset and apex frames pass mesh, alignment and flow.
+"""
 
 import json
 from collections.abc import Sequence
@@ -13,16 +16,18 @@ from tqdm import tqdm
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.engine.recognizer import Recognizer
+from merau.trainers.data.synth.flow_fields import NO_EXPRESSION
 from merau.trainers.data.synth.image_pairs import align
 from merau.trainers.data.synth.timelines import action_units
 
-QUIET_PAIRS = 40  # of each clip, 0.08 to 0.35 s apart, where nothing is said to happen
+QUIET_PAIRS = 40  # pairs drawn from each clip, 0.08 to 0.35 s apart; those in which nothing moves are kept
 EXPRESSIVE = ("micro", "macro")
+NOMINAL_PX = (0.5, 1, 2)  # strengths by which micro-expressions are grouped
 
 
 @dataclass(frozen=True)
 class LabelledPair:
-    """Two times of a clip and what lies between them."""
+    """Onset and apex of one movement of a clip, with its ground truth."""
 
     onset_s: float
     apex_s: float
@@ -33,15 +38,16 @@ class LabelledPair:
 
 
 def score_clips(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
-    """Per kind of event: how many, and the share that was answered right ("no expression" but for micro and macro).
+    """Return number and accuracy of each group of movements.
 
-    `folder` holds NAME.mp4 with NAME.truth.json, as `merau-lab synth clips` writes them.
+    Micro- and macro-expressions have their own class, everything else "no expression". `folder` holds NAME.mp4 with
+    NAME.truth.json, as `merau-lab synth clips` writes them.
     """
     videos = [path for path in sorted(folder.glob("*.mp4")) if path.with_suffix(".truth.json").exists()]
     if not videos:
-        raise UserError(f"There is no clip with truth in {folder}: expected NAME.mp4 and NAME.truth.json.")
+        raise UserError(f"There is no clip with ground truth in {folder}: expected NAME.mp4 and NAME.truth.json.")
     nets, rng = FaceNets(), np.random.default_rng(0)
-    predictions: dict[str, list[bool]] = {}
+    correct: dict[str, list[bool]] = {}
     for video in tqdm(videos, desc="scoring clips", unit="clip"):
         pairs = read_pairs(video, rng)
         frames = frames_at(video, [t for pair in pairs for t in (pair.onset_s, pair.apex_s)])
@@ -49,23 +55,22 @@ def score_clips(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
             crops = align([onset, apex], nets)
             if crops is None:
                 continue
-            wanted = pair.label if pair.kind in EXPRESSIVE else "no expression"
-            predictions.setdefault(group(pair), []).append(recognizer.predict(*crops).label == wanted)
+            truth = pair.label if pair.kind in EXPRESSIVE else NO_EXPRESSION
+            correct.setdefault(group(pair), []).append(recognizer.predict(*crops).label == truth)
     return {
-        name: {"pairs": len(right), "right": round(float(np.mean(right)), 3)}
-        for name, right in sorted(predictions.items())
+        name: {"pairs": len(right), "right": round(float(np.mean(right)), 3)} for name, right in sorted(correct.items())
     }
 
 
 def group(pair: LabelledPair) -> str:
-    """The kind; for micro-expressions also the nearest of 0.5, 1 and 2 px."""
+    """Return the kind; for micro-expressions also the nearest of NOMINAL_PX."""
     if pair.kind != "micro":
         return pair.kind
-    return f"micro {min((0.5, 1, 2), key=lambda px: abs(np.log2(pair.peak_px / px)))} px"
+    return f"micro {min(NOMINAL_PX, key=lambda px: abs(np.log2(pair.peak_px / px)))} px"
 
 
 def read_pairs(video: Path, rng: np.random.Generator) -> list[LabelledPair]:
-    """The clip's spans, onset to apex, and pairs from its quiet stretches."""
+    """Return the clip's spans, and pairs drawn from its quiet stretches."""
     truth = json.loads(video.with_suffix(".truth.json").read_text(encoding="utf-8"))
     spans = truth["spans"]
     pairs = [
@@ -81,12 +86,12 @@ def read_pairs(video: Path, rng: np.random.Generator) -> list[LabelledPair]:
 
 
 def aus_of(span: dict[str, Any]) -> frozenset[int]:
-    """The Action Units that a span of a truth shows."""
-    return frozenset(au for pulse in span["pulses"] for au, _ in action_units(pulse["amounts"]))
+    """Return the Action Units that a span of the ground truth shows."""
+    return frozenset(au for ramp in span["pulses"] for au, _ in action_units(ramp["amounts"]))
 
 
 def frames_at(video: Path, times_s: Sequence[float]) -> list[np.ndarray]:
-    """For each time the nearest frame, (H, W, 3) uint8 BGR."""
+    """Return the frame nearest to each time, (H, W, 3) uint8 BGR."""
     wanted = np.array(times_s)
     nearest = np.full(len(wanted), np.inf)
     images: list[np.ndarray] = [np.empty(0)] * len(wanted)

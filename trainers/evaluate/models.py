@@ -1,4 +1,7 @@
-"""Recognizers as the protocols ask for them: MERAU from a bundle with each of its heads, and the baselines."""
+"""Models as the protocols call them.
+
+They are MERAU from a bundle with each of its heads, and the baselines.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -22,10 +25,9 @@ from merau.trainers.evaluate.task import Task
 from merau.trainers.export.bundle import load_model, trunk_inputs
 from merau.trainers.learn.fusion import fuse
 from merau.trainers.learn.settings import FusionSettings
-from merau.trainers.models.merau import Merau as MerauNet
-from merau.trainers.models.merau import reset_classifier
+from merau.trainers.models.merau import Merau, reset_classifier
 
-# Table 2, column Fine-tune. The shots' Action Units are not known; epochs are ours.
+# Table 2, column Fine-tune. The shots' Action Units are not known; the epochs are ours.
 FINE_TUNE = FusionSettings(
     encoder_rate=1e-5, projection_rate=1e-3, classifier_rate=2e-3, epochs=60, batch=32, au_weight=0, apex_dropout=0
 )
@@ -33,9 +35,11 @@ FINE_TUNE = FusionSettings(
 
 @dataclass(frozen=True)
 class FewShotMerau:
-    """The shipped way: a head taught on the samples, times what the bundle knows (`engine.few_shot`).
+    """MERAU as shipped: a few-shot head combined with the bundle's prior.
 
-    `weights` notes how much each lesson's samples counted: 0 where the answers are the bundle's own, as in zero-shot.
+    See `engine.few_shot`.
+
+    `weights` collects the weight of each head's samples: 0 where the prediction is the bundle's own, as in zero-shot.
     """
 
     task: Task
@@ -46,28 +50,33 @@ class FewShotMerau:
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
     ) -> np.ndarray:
+        """See `protocols.Model`."""
         if not len(train):
-            return self.known(test)
+            return self.prior(test)
         names = np.array(self.task.classes)
-        seen = self.predictions.samples(names[self.task.label].tolist())
-        lesson = fit_few_shot([seen[i] for i in train], self.recognizer.bundle)
-        self.weights.append(1.0 if lesson.weight is None else lesson.weight)
-        said = np.zeros((len(test), len(names)))
+        samples = self.predictions.samples(names[self.task.label].tolist())
+        head = fit_few_shot([samples[i] for i in train], self.recognizer.bundle)
+        self.weights.append(1.0 if head.weight is None else head.weight)
+        probabilities = np.zeros((len(test), len(names)))
         for row, i in enumerate(test):
-            for name, p in lesson.probabilities(seen[i]).items():
-                said[row, self.task.classes.index(name)] = p
-        return said
+            for name, p in head.probabilities(samples[i]).items():
+                probabilities[row, self.task.classes.index(name)] = p
+        return probabilities
 
-    def known(self, test: np.ndarray) -> np.ndarray:
+    def prior(self, test: np.ndarray) -> np.ndarray:
+        """Return what the bundle predicts without samples, (m, C)."""
         if self.task.classes == CLASSES:
-            return self.predictions.classes[test]
-        seen = self.predictions.samples([""] * len(self.task))
-        return prior_probabilities([seen[i] for i in test], self.task.classes)
+            return np.asarray(self.predictions.classes[test])
+        samples = self.predictions.samples([""] * len(self.task))
+        return prior_probabilities([samples[i] for i in test], self.task.classes)
 
 
 @dataclass(frozen=True)
 class EmbeddingHead:
-    """MERAU as published: a head of `kind` on the embedding alone, eq. 5, 6 or 9; nothing is known without samples."""
+    """MERAU as published: a head of `kind` on the embedding alone.
+
+    It is eq. 5, 6 or 9, without a prior.
+    """
 
     task: Task
     predictions: Predictions
@@ -76,58 +85,68 @@ class EmbeddingHead:
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
     ) -> np.ndarray:
-        return head_on(self.predictions.embedding, self.task, self.kind, train, test)
+        """See `protocols.Model`."""
+        return predict_with_head(self.predictions.embedding, self.task, self.kind, train, test)
 
 
-def head_on(embedding: np.ndarray, task: Task, kind: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Probabilities (m, C) of a head fit on the rows `train` of `embedding` (N, d)."""
+def predict_with_head(embedding: np.ndarray, task: Task, kind: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Fit a head of `kind` to the rows `train` of `embedding` (N, d).
+
+    Return probabilities (m, C) for `test`.
+    """
     if not len(train):
-        raise NeedsSamples("This recognizer knows nothing without samples.")
+        raise NeedsSamples("This model must be trained on samples first.")
     present, labels = np.unique(task.label[train], return_inverse=True)
-    said = np.zeros((len(test), len(task.classes)))
+    probabilities = np.zeros((len(test), len(task.classes)))
     if len(present) == 1:
-        said[:, present] = 1
-        return said
+        probabilities[:, present] = 1
+        return probabilities
     head = heads.KINDS[kind].fit(embedding[train], labels, [task.classes[c] for c in present])
-    said[:, present] = heads.softmax(head.logits(embedding[test]))
-    return said
+    probabilities[:, present] = heads.softmax(head.logits(embedding[test]))
+    return probabilities
 
 
 @dataclass(frozen=True)
 class FineTuned:
-    """MERAU as published (section 4.3): the layers of `model` and a new classifier learn from the samples shown, at the
-    rates of table 2. `inputs` are those of its trunk for every sample of the problem, in PyTorch's tensors.
+    """MERAU as published (section 4.3): fine-tuned.
+
+    Its layers and a new classifier learn from the samples shown.
+
+    The rates are those of table 2. `inputs` are the trunk's inputs for every sample of the task.
     """
 
     task: Task
-    model: MerauNet
+    model: Merau
     inputs: dict[str, Tensor]
     classifier: str
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
     ) -> np.ndarray:
+        """See `protocols.Model`."""
         if not len(train):
-            raise NeedsSamples("What is fine-tuned knows nothing without samples.")
+            raise NeedsSamples("A fine-tuned model must be trained on samples first.")
         present, label = np.unique(self.task.label[train], return_inverse=True)
-        said = np.zeros((len(test), len(self.task.classes)))
+        probabilities = np.zeros((len(test), len(self.task.classes)))
         torch.manual_seed(seed)
         model = deepcopy(self.model)
         reset_classifier(model, self.classifier, len(present))
-        nothing = np.zeros(len(train))
-        shown = Flows(
-            self.task.flow[train], label, np.full((len(train), len(AUS)), np.nan, np.float32), nothing, nothing > 0
-        )
+        unknown_aus = np.full((len(train), len(AUS)), np.nan, np.float32)
+        zeros = np.zeros(len(train))
+        shots = Flows(self.task.flow[train], label, unknown_aus, zeros, zeros > 0)
         apex = self.inputs["apex"][train] if "apex" in self.inputs else None
-        fuse(model, shown, apex, replace(FINE_TUNE, classifier=self.classifier), seed=seed)
+        fuse(model, shots, apex, replace(FINE_TUNE, classifier=self.classifier), seed=seed)
         with torch.no_grad():
             e, _ = model(*(part[test] for part in self.inputs.values()))
-            said[:, present] = model.classify(e).softmax(1).numpy()
-        return said
+            probabilities[:, present] = model.classify(e).softmax(1).numpy()
+        return probabilities
 
 
 def make_fine_tuned(task: Task, weights: Path, classifier: str) -> FineTuned:
-    """Raises UserError where `weights`, a bundle's folder, holds none."""
+    """Return a fine-tuned model that starts from the bundle's folder `weights`.
+
+    Raises UserError where it holds no weights.
+    """
     model = load_model(weights)
     inputs = trunk_inputs(model.apex_px, task.flow, apex_images(task.data, model.apex_px), known=False)
     return FineTuned(task, model, {name: torch.from_numpy(part) for name, part in inputs.items()}, classifier)

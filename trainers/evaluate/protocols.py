@@ -1,7 +1,10 @@
-"""Who is trained on and who is tested: every way of splitting that papers use, without ever choosing by the test.
+"""Protocols: who is trained on and who is tested, in the ways that papers use.
 
-A learner gets rows to learn from and rows to answer, and gives probabilities over the problem's classes. A trial holds
-the pooled answers of one complete pass: MEGC2019 pools the answers of all folds before it scores (See et al. 2019).
+The test data never select anything.
+
+A model gets rows to learn from and rows to predict, and returns probabilities over the task's classes. A trial holds
+the pooled predictions of one complete pass: MEGC2019 pools all folds before it scores (See et al., MEGC 2019: The
+Second Facial Micro-Expressions Grand Challenge, FG 2019).
 """
 
 from collections.abc import Callable, Iterator
@@ -17,19 +20,21 @@ from merau.trainers.evaluate.task import Task
 
 
 class Model(Protocol):
-    """Learns from `train` (n,) and answers `test` (m,), rows of the problem: probabilities (m, C).
-
-    `source` (s,) are rows of other databases that may be learned from first; their classes may be others.
-    """
+    """A recognizer that can be trained on rows of a task."""
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
-    ) -> np.ndarray: ...
+    ) -> np.ndarray:
+        """Learn from the rows `train` (n,) and return probabilities (m, C) for the rows `test` (m,).
+
+        `source` (s,) are rows of other databases to pre-train on; their classes may differ.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The answers `probabilities` (m, C) to the rows `rows` (m,) of a problem."""
+    """The predictions `probabilities` (m, C) for the rows `rows` (m,) of a task."""
 
     rows: np.ndarray
     probabilities: np.ndarray
@@ -42,7 +47,7 @@ def by_person(task: Task, seed: int) -> Iterator[np.ndarray]:
 
 
 def by_database(task: Task, seed: int) -> Iterator[np.ndarray]:
-    """Leave one database out. Raises UserError where there is but one."""
+    """Leave one database out. Raises UserError where there is only one."""
     databases = task.rows_by_database()
     if len(databases) < 2:
         raise UserError(f"Leaving one database out needs two; all samples are of {next(iter(databases))}.")
@@ -50,12 +55,15 @@ def by_database(task: Task, seed: int) -> Iterator[np.ndarray]:
 
 
 def by_sample(task: Task, seed: int) -> Iterator[np.ndarray]:
-    """Leave one video out: the person tested is trained on, as in older papers."""
+    """Leave one video out: the subject tested is also trained on, as in older papers."""
     yield from np.arange(len(task))[:, None]
 
 
 def by_tenth(task: Task, seed: int, *, folds: int = 10) -> Iterator[np.ndarray]:
-    """Ten folds of equal class shares: the person tested is trained on, as in older papers."""
+    """Split into ten folds of equal class shares.
+
+    The subject tested is also trained on, as in older papers.
+    """
     fold = np.empty(len(task), int)
     rng, taken = np.random.default_rng(seed), 0
     for c in np.unique(task.label):
@@ -75,44 +83,54 @@ SPLITS: dict[str, Callable[[Task, int], Iterator[np.ndarray]]] = {
 
 
 def cross_validate(task: Task, model: Model, split: str, seed: int, *, processes: int = 1) -> Trial:
-    """Every fold tested once by a learner that was trained on the others, so many `processes` at once: to the same
-    numbers, but what a learner notes in itself is then lost. UserError where nothing is left to train.
+    """Test every fold once with `model` trained on the others.
+
+    Several `processes` give the same numbers, but what the model records in itself is then lost.
+
+    Raises:
+        UserError: Nothing is left to train on.
     """
     folds = list(SPLITS[split](task, seed))
     if len(folds) < 2:
         raise UserError("All samples are of one subject: leave-one-subject-out needs two.")
     probabilities = np.empty((len(task), len(task.classes)))
     rest = (np.setdiff1d(np.arange(len(task)), test) for test in folds)
-    with parallel_config("loky", n_jobs=processes, inner_max_num_threads=1):  # the number of threads shows in sums
-        said = Parallel(return_as="generator")(
+    with parallel_config("loky", n_jobs=processes, inner_max_num_threads=1):  # the thread count changes sums
+        predictions = Parallel(return_as="generator")(
             delayed(model)(train, test, seed=seed) for train, test in zip(rest, folds, strict=True)
         )
-    bar = tqdm(said, desc=split, unit="fold", total=len(folds), leave=False, disable=None)
+    bar = tqdm(predictions, desc=split, unit="fold", total=len(folds), leave=False, disable=None)
     for test, probability in zip(folds, bar, strict=True):
         probabilities[test] = probability
     return Trial(np.arange(len(task)), probabilities)
 
 
 def zero_shot(task: Task, model: Model) -> Trial:
-    """Nothing learned from the set."""
+    """Test all samples with `model` trained on none of them."""
     rows = np.arange(len(task))
     return Trial(rows, model(rows[:0], rows, seed=0))
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One draw in one database: what is shown, `support` and asked, `query`, row indices."""
+    """One draw in one database, as row indices.
+
+    `support` are the shots, `query` the test rows, `source` other databases.
+    """
 
     support: np.ndarray
     query: np.ndarray
     source: np.ndarray
 
 
-def episodes(task: Task, shots: int, seed: int) -> list[Episode]:
-    """N-way-K-shot as in MERAU (section 5.1): in each database `shots` samples of each class are drawn, the rest of it
-    is asked; the other databases are the source.
+def draw_episodes(task: Task, shots: int, seed: int) -> list[Episode]:
+    """Draw N-way-K-shot episodes as in MERAU (section 5.1), one for each database.
 
-    A class of which a database has no more than `shots` is not asked there. UserError where that leaves nothing.
+    `shots` samples of each class of the database are the support, the rest of it is the query; the other databases are
+    the source. A class with no more than `shots` samples in a database is left out there.
+
+    Raises:
+        UserError: That leaves nothing.
     """
     rng, drawn = np.random.default_rng(seed), []
     for rows in task.rows_by_database().values():
@@ -129,17 +147,18 @@ def episodes(task: Task, shots: int, seed: int) -> list[Episode]:
 
 
 def few_shot(task: Task, model: Model, *, shots: int, seed: int) -> tuple[Trial, Trial]:
-    """One draw, all databases pooled: what `model` answers after `shots`, and what it answers without any.
+    """Run one draw of few-shot, all databases pooled.
 
-    The second is of the same queries and classes; it is empty for a learner that cannot answer without samples.
+    Returns:
+        The predictions after `shots`, and those without any for the same queries and classes; the second is empty for
+        a model that cannot predict without samples.
     """
     rows, after, before = [], [], []
-    for episode in episodes(task, shots, seed):
+    for episode in draw_episodes(task, shots, seed):
         asked = np.isin(np.arange(len(task.classes)), task.label[episode.support])
         rows.append(episode.query)
-        after.append(
-            restrict_to_classes(model(episode.support, episode.query, seed=seed, source=episode.source), asked)
-        )
+        predicted = model(episode.support, episode.query, seed=seed, source=episode.source)
+        after.append(restrict_to_classes(predicted, asked))
         try:
             before.append(restrict_to_classes(model(episode.support[:0], episode.query, seed=seed), asked))
         except NeedsSamples:
@@ -150,10 +169,13 @@ def few_shot(task: Task, model: Model, *, shots: int, seed: int) -> tuple[Trial,
 
 
 class NeedsSamples(UserError):
-    """A learner that knows nothing by itself was asked without samples."""
+    """A model that must be trained first was asked to predict without samples."""
 
 
-def restrict_to_classes(probabilities: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """`probabilities` (m, C) with the classes that are not `asked` (C,) left out."""
-    kept = np.where(asked, probabilities + 1e-12, 0)
-    return kept / kept.sum(1, keepdims=True)
+def restrict_to_classes(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return `probabilities` (m, C) with 0 outside `classes` (C,) bool.
+
+    They are normalized again.
+    """
+    kept = np.where(classes, probabilities + 1e-12, 0)
+    return np.asarray(kept / kept.sum(1, keepdims=True))

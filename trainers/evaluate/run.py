@@ -1,4 +1,7 @@
-"""One recognizer, one protocol, one flow set: the document that `merau-lab evaluate --protocol` writes."""
+"""One model, one protocol, one flow set.
+
+This is the document that `merau-lab evaluate --protocol` writes.
+"""
 
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -11,8 +14,8 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from merau.calib.domain import MIN_SAMPLES, domain_distance
-from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
+from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate import summary
 from merau.trainers.evaluate.models import (
@@ -33,13 +36,23 @@ FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)
 SLOW = (*TUNED, *NETWORKS)  # a fold takes seconds, not milliseconds
 MODELS = ("merau", *HEADS, *TUNED, *BASELINES, *NETWORKS)
-MOST_PROCESSES = 8  # each takes some 500 MB
+MAX_PROCESSES = 8  # each takes some 500 MB
 BEST_EPOCH = "best-epoch: each fold kept the epoch that did best on its own TEST samples, as some publications do"
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """`seeds` passes of a protocol that splits the set; `draws` of `shots` samples a class for few-shot."""
+    """What to run.
+
+    Attributes:
+        protocol: Name of a protocol.
+        model: Name of a model.
+        task: Name of a task.
+        shots: Samples of each class that few-shot shows.
+        draws: How often few-shot draws them.
+        seeds: How often a protocol that splits the set runs.
+        best_epoch: Whether networks keep the epoch that is best on the test data, to imitate some publications.
+    """
 
     protocol: str = ZERO_SHOT
     model: str = "merau"
@@ -50,19 +63,20 @@ class RunSettings:
     best_epoch: bool = False
 
     def __post_init__(self) -> None:
-        for name, choices in (("protocol", PROTOCOLS), ("model", MODELS), ("task", tuple(TASKS))):
-            if getattr(self, name) not in choices:
-                raise UserError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}.")
-        for name in ("shots", "draws", "seeds"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: choose 1 or more.")
-        if self.best_epoch and self.model not in NETWORKS:
-            raise UserError(f"{self.model} is not trained in epochs: leave best-epoch to {', '.join(NETWORKS)}.")
+        check_choice(self, "protocol", PROTOCOLS)
+        check_choice(self, "model", MODELS)
+        check_choice(self, "task", TASKS)
+        check_range(self, "shots", "draws", "seeds", low=1)
+        trains_in_epochs = self.model in NETWORKS
+        check(self, "best_epoch", trains_in_epochs or not self.best_epoch, f"it only for {', '.join(NETWORKS)}")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was asked, `document` for the JSON, and what the report draws from."""
+    """A finished run.
+
+    It has settings, the `document` for the JSON, and what the report draws from.
+    """
 
     settings: RunSettings
     task: Task
@@ -74,9 +88,17 @@ class Run:
 def run(
     recognizer: Recognizer, data: FlowSet, settings: RunSettings, *, name: str = "", weights: Path = DEFAULT
 ) -> Run:
-    """`weights` is the folder of the recognizer's bundle, for models that train it further.
+    """Predict the samples of the task, then run the protocol as `run_on` does.
 
-    Raises UserError where the set has not what the protocol needs.
+    Args:
+        recognizer: The recognizer whose embedding the models use.
+        data: The flow set.
+        settings: What to run.
+        name: Name of the set in the document.
+        weights: Folder of the recognizer's bundle, for models that train it further.
+
+    Raises:
+        UserError: The set lacks what the protocol needs.
     """
     task = make_task(data, settings.task)
     predictions = predict(recognizer, task.data, task.flow)
@@ -86,29 +108,16 @@ def run(
 def run_on(
     task: Task, predictions: Predictions, recognizer: Recognizer, settings: RunSettings, *, name: str, weights: Path
 ) -> Run:
-    """The same where the `predictions` of the recognizer to the problem are known."""
+    """Run the protocol on a task for which the recognizer's `predictions` are known."""
     torch.set_num_threads(1)  # the nets are small: threads wait for each other longer than they work
     model = make_model(task, recognizer, predictions, settings, weights)
-    document = head(recognizer, task, settings, name)
+    document = describe_run(recognizer, task, settings, name)
     if predictions.crop_searched and settings.model in ("merau", *HEADS):
         names = ", ".join(predictions.crop_searched)
         document["transductive"] = (
             f"Transductive: for {names} the crop was searched over all samples of the database, without labels."
         )
-    before: list[Trial] = []
-    if settings.protocol == ZERO_SHOT:
-        trials = [zero_shot(task, model)]
-    elif settings.protocol == FEW_SHOT:
-        pairs = [
-            few_shot(task, model, shots=settings.shots, seed=seed)
-            for seed in tqdm(range(settings.draws), desc="drawing", unit="draw", leave=False, disable=None)
-        ]
-        trials, before = [after for after, _ in pairs], [first for _, first in pairs if len(first.rows)]
-    else:
-        processes = min(cpu_count(), MOST_PROCESSES) if settings.model in SLOW else 1
-        trials = [
-            cross_validate(task, model, settings.protocol, seed, processes=processes) for seed in range(settings.seeds)
-        ]
+    trials, before = run_trials(task, model, settings)
     document |= summary.scores(task, trials)
     if before:
         document["zero_shot_on_the_same_queries"] = summary.scores(task, before)
@@ -119,26 +128,48 @@ def run_on(
             "lessons": len(weight),
             "lessons_of_weight_0": int((weight == 0).sum()),
         }
-    document["domains"] = gaps(task, predictions)
+    document["domains"] = database_distances(task, predictions)
     coded = summary.au_scores(task.data.aus.tolist(), predictions.aus, predictions.units)
     if coded and settings.model == "merau":
         document["au_auc"] = coded | {"mean": summary.rounded(sum(coded.values()) / len(coded))}
     return Run(settings, task, trials, predictions, document)
 
 
-def gaps(task: Task, predictions: Predictions) -> list[dict[str, Any]]:
-    """How far the embeddings of each two databases lie apart; databases of too few samples are left out."""
+def run_trials(task: Task, model: Model, settings: RunSettings) -> tuple[list[Trial], list[Trial]]:
+    """Return the trials of the protocol.
+
+    Few-shot also has trials of the same queries without samples.
+    """
+    if settings.protocol == ZERO_SHOT:
+        return [zero_shot(task, model)], []
+    if settings.protocol == FEW_SHOT:
+        seeds = tqdm(range(settings.draws), desc="drawing", unit="draw", leave=False, disable=None)
+        pairs = [few_shot(task, model, shots=settings.shots, seed=seed) for seed in seeds]
+        return [after for after, _ in pairs], [before for _, before in pairs if len(before.rows)]
+    processes = min(cpu_count(), MAX_PROCESSES) if settings.model in SLOW else 1
+    trials = [
+        cross_validate(task, model, settings.protocol, seed, processes=processes) for seed in range(settings.seeds)
+    ]
+    return trials, []
+
+
+def database_distances(task: Task, predictions: Predictions) -> list[dict[str, Any]]:
+    """Return how far the embeddings of each two databases are apart.
+
+    Databases of too few samples are left out.
+    """
     rows = {name: rows for name, rows in task.rows_by_database().items() if len(rows) >= MIN_SAMPLES}
     measured = []
     for one, other in combinations(rows, 2):
-        apart = domain_distance(predictions.embedding[rows[one]], predictions.embedding[rows[other]])
-        measured.append({"one": one, "other": other, "mmd2": summary.rounded(apart.mmd2), "p": apart.p_value})
+        distance = domain_distance(predictions.embedding[rows[one]], predictions.embedding[rows[other]])
+        measured.append({"one": one, "other": other, "mmd2": summary.rounded(distance.mmd2), "p": distance.p_value})
     return measured
 
 
 def make_model(
     task: Task, recognizer: Recognizer, predictions: Predictions, settings: RunSettings, weights: Path
 ) -> Model:
+    """Return the model that `settings` names."""
     if settings.model == "merau":
         return FewShotMerau(task, recognizer, predictions)
     if settings.model in HEADS:
@@ -150,8 +181,8 @@ def make_model(
     return BASELINES[settings.model](task)
 
 
-def head(recognizer: Recognizer, task: Task, settings: RunSettings, name: str) -> dict[str, Any]:
-    """What was run on what."""
+def describe_run(recognizer: Recognizer, task: Task, settings: RunSettings, name: str) -> dict[str, Any]:
+    """Return the first fields of the document: what was run on what."""
     counts = {
         database: {c: int((task.label[rows] == i).sum()) for i, c in enumerate(task.classes)}
         for database, rows in task.rows_by_database().items()

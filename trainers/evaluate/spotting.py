@@ -1,4 +1,6 @@
-"""How well micro-expressions are spotted: matching by intersection over union, precision, recall, F1, delays.
+"""How well micro-expressions are spotted.
+
+Matching by intersection over union, precision, recall, F1 and delays.
 
 A detection is correct when it overlaps a micro-expression with an intersection over union (IoU) of at least 0.5, one to
 one, as in the spotting challenge of the Micro-Expression Grand Challenge (MEGC).
@@ -63,7 +65,10 @@ def iou(span: dict[str, Any], detection: Detection) -> float:
 
 
 def match(spans: Sequence[dict[str, Any]], detections: Sequence[Detection]) -> list[tuple[int, int]]:
-    """Match spans with detections one to one, the best overlaps first, none below `IOU`; returns index pairs."""
+    """Match spans with detections one to one.
+
+    The best overlaps come first, none below `IOU`; the result is index pairs.
+    """
     pairs = sorted(
         ((iou(span, detection), i, j) for i, span in enumerate(spans) for j, detection in enumerate(detections)),
         reverse=True,
@@ -76,14 +81,17 @@ def match(spans: Sequence[dict[str, Any]], detections: Sequence[Detection]) -> l
 
 
 def match_micro(result: ClipResult) -> tuple[list[dict[str, Any]], list[Detection], list[tuple[int, int]]]:
-    """Return the micro-expressions of a clip, the detections of that kind, and their matches."""
+    """Return micro-expressions, detections of that kind, and their matches."""
     spans = [span for span in result.spans if span["kind"] == "micro"]
     detections = [detection for detection in result.detections if detection.kind == "micro"]
     return spans, detections, match(spans, detections)
 
 
 def score(results: Iterable[ClipResult]) -> dict[str, Any]:
-    """Score the detected micro-expressions of some clips; times in ms, as median and 95th percentile."""
+    """Score the detected micro-expressions of some clips.
+
+    Times in ms, as median and 95th percentile.
+    """
     true = detected = 0
     minutes = 0.0
     found: list[tuple[dict[str, Any], Detection]] = []
@@ -115,7 +123,10 @@ def score(results: Iterable[ClipResult]) -> dict[str, Any]:
 
 
 def score_classes(results: Iterable[ClipResult]) -> dict[str, Any]:
-    """Score spotting and classification together: a detection is right when its span has the same label."""
+    """Score spotting and classification together.
+
+    A detection is right when its span has the same label.
+    """
     pairs: list[tuple[dict[str, Any], Detection]] = []
     true = detected = 0
     for result in results:
@@ -154,7 +165,10 @@ def kind_table(results: Iterable[ClipResult]) -> dict[str, dict[str, int]]:
 
 
 def overlapped_kind(spans: Sequence[dict[str, Any]], detection: Detection) -> str:
-    """Return the kind of the span that a detection overlaps most, "nothing" where it overlaps none."""
+    """Return the kind of the span that a detection overlaps most.
+
+    It is "nothing" where it overlaps none.
+    """
     best = max(spans, key=lambda span: iou(span, detection), default=None)
     return best["kind"] if best and iou(best, detection) > 0 else "nothing"
 

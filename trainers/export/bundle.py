@@ -1,4 +1,7 @@
-"""From a trained model to a bundle that the engine runs: its trunks in every precision, its head, its calibration."""
+"""Export of a trained model as a bundle.
+
+A bundle has trunks in every precision, a head, and a calibration.
+"""
 
 import logging
 import warnings
@@ -27,14 +30,14 @@ from merau.trainers.models.merau import FlowEncoder, FlowModule, FlowNet, FlowRe
 from merau.trainers.models.tcae import Encoder
 
 BATCH = 50
-MOST_RANGED = 1000  # samples of each set that quantisation ranges come from
-METHOD = "percentile"  # of finding them
-RISK = 0.06  # share of wrong answers aimed at, so that it stays below a tenth where cameras are worse
-FALSE_SOMETHING = 0.002  # share of quiet faces that surely express something: they are most of what a camera sees
-FALSE_NOTHING = 0.1  # share of expressions, the weakest, that are surely nothing
+RANGE_SAMPLES = 1000  # at most so many samples of each set give the quantization ranges
+METHOD = "percentile"  # how quantization ranges are found
+RISK = 0.06  # accepted share of errors; it stays below a tenth on worse cameras
+FALSE_SOMETHING = 0.002  # share of neutral faces below the "something" limit: they are most of what a camera sees
+FALSE_NOTHING = 0.1  # share of expressions, the weakest, above the "nothing" limit
 DOMAIN_SAMPLES = 300
-DEFAULT = Path(bundle.__file__).parent / "bundles" / "default"
-WEIGHTS = "weights.safetensors"  # of the model itself, for further training; nothing at run time reads it
+DEFAULT = bundle.SHIPPED / "default"
+WEIGHTS = "weights.safetensors"  # of the PyTorch model, for further training; the live path never reads it
 
 
 def export(
@@ -42,18 +45,28 @@ def export(
     folder: Path,
     *,
     name: str,
-    kept_back: Sequence[Flows],
+    held_out: Sequence[Flows],
     trained_on: dict[str, Any],
     classes: Sequence[str] = CLASSES,
     flow: str = "dis",
 ) -> None:
-    """Write the bundle: trunks, head, samples for the domain gauge, model.json. It is for the flow method `flow`.
+    """Write the bundle: trunks, head, domain samples and model.json.
 
-    `kept_back`, sets that were not trained on, are what quantisation ranges, the bias for "no expression", temperature
-    and threshold are fit to. Raises UserError where INT8 or FP8 strays from FP32.
+    Args:
+        model: The trained model.
+        folder: Where to write.
+        name: Name of the bundle.
+        held_out: Sets that were not trained on: quantization ranges, class bias, temperature and thresholds are
+            fitted to them.
+        trained_on: What the card says of the training.
+        classes: Names of the classes, "no expression" last.
+        flow: The optical flow method that the bundle is for.
+
+    Raises:
+        UserError: INT8 or FP8 differs too much from FP32.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = trunk_inputs(model.apex_px, kept_back[0].flow[:2])
+    inputs = trunk_inputs(model.apex_px, held_out[0].flow[:2])
     write_onnx(model, folder / bundle.TRUNKS["fp32"], inputs)
     save_model(model, str(folder / WEIGHTS))
     weight, bias = (p.detach().numpy().copy() for p in (model.classify.weight, model.classify.bias))
@@ -67,8 +80,8 @@ def export(
         "trained_on": trained_on,
         "scores": {},
     }
-    quantize_trunk(folder, card, kept_back, precision="fp8")
-    quantize_trunk(folder, card, kept_back, precision="int8")
+    quantize_trunk(folder, card, held_out, precision="fp8")
+    quantize_trunk(folder, card, held_out, precision="int8")
     bundle.save(folder, card)
 
 
@@ -81,18 +94,20 @@ def quantize_trunk(
     method: str = METHOD,
     risk: float = RISK,
 ) -> Report:
-    """Write the trunk of `precision` beside FP32's and the head in `folder`, and bring `card` up to date.
+    """Write the trunk of `precision` beside those in `folder`, and update `card`.
 
-    Ranges come from the first half of each set of `data`, the gate (cosine of embeddings, UF1, AUC of the Action Units)
-    is held by the second. INT8 is what runs: what depends on that follows (`calibrate_bundle`). Raises UserError where
-    the gate is not passed.
+    Ranges come from the first half of each set of `data`, the accuracy gate (cosine of embeddings, UF1, AUC of the
+    Action Units) uses the second. INT8 is what runs, so with it the bundle is calibrated anew.
+
+    Raises:
+        UserError: The gate is not passed.
     """
     head = heads.load((folder / bundle.HEAD).read_bytes())
     halves = [len(one.label) // 2 for one in data]
-    first = [part(one, slice(min(MOST_RANGED, half))) for one, half in zip(data, halves, strict=True)]
-    second = concatenate([part(one, slice(half, None)) for one, half in zip(data, halves, strict=True)])
+    first = [take_rows(one, slice(min(RANGE_SAMPLES, half))) for one, half in zip(data, halves, strict=True)]
+    second = concatenate([take_rows(one, slice(half, None)) for one, half in zip(data, halves, strict=True)])
     ranged = [trunk_inputs(card["input"]["apex_px"], one.flow, known=one.known) for one in first]
-    batches = [rows(each, slice(i, i + BATCH)) for each in ranged for i in range(0, len(each["flow"]), BATCH)]
+    batches = [slice_inputs(each, slice(i, i + BATCH)) for each in ranged for i in range(0, len(each["flow"]), BATCH)]
     trunk = folder / (bundle.TRUNKS | bundle.EXTRA_TRUNKS)[precision]
     report = quantize(
         folder / bundle.TRUNKS["fp32"],
@@ -110,8 +125,11 @@ def quantize_trunk(
 
 
 def make_scorer(head: heads.Head, data: Flows) -> Score:
-    """UF1 of what is said to `data`, and mean AUC of the Action Units of those samples that have them coded; without
-    such, UF1 alone.
+    """Return a function that scores a trunk's output for `data`.
+
+    It gives UF1, and the mean AUC of the coded Action Units.
+
+    Where no sample has coded Action Units, it gives UF1 alone.
     """
     coded = ~np.isnan(data.aus).any(1)
 
@@ -124,66 +142,79 @@ def make_scorer(head: heads.Head, data: Flows) -> Score:
 
 
 def calibrate_bundle(folder: Path, card: dict[str, Any], data: Sequence[Flows], *, risk: float = RISK) -> None:
-    """Samples for the domain gauge, the head's bias for "no expression", temperature and thresholds, the scaling of the
-    Action Units, from what the INT8 trunk says to `data`; `risk` as in `fit_calibration`.
+    """Calibrate the bundle on INT8 outputs.
 
-    Sets in which the size of the motion is not known take no part: they hold expressions only, and confidence is not
-    for them. Without any other everything stays as it is.
+    This sets class bias, temperature, thresholds and AU scaling, and stores domain samples.
+
+    Sets with unknown magnitude are left out: they hold expressions only, and confidence is not meant for them. Where
+    there is no other, nothing changes. `risk` as in `fit_calibration`.
+
+    Raises:
+        UserError: The head is not linear, or `risk` cannot be kept.
     """
     head = heads.load((folder / bundle.HEAD).read_bytes())
     if not isinstance(head, heads.Linear):
-        raise UserError("Only a linear head can be brought to a share of no expression.")
+        raise UserError("Only a bundle with a linear head can be calibrated to a share of no expression.")
     trunk = OnnxTrunk((folder / bundle.TRUNKS["int8"]).read_bytes())
-    live = []
+    outputs = []
     for one in data:
         if one.known.any():
             inputs = trunk_inputs(card["input"]["apex_px"], one.flow[one.known])
-            live.append((*trunk.embed(**inputs), one.label[one.known], one.aus[one.known]))
-    if live:
-        embedding, _, label, _ = live[0]
-        domain = embedding[label < len(head.classes) - 1][:DOMAIN_SAMPLES]
-        (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
-        shift, fitted = fit_calibration([(head.logits(embedding), label) for embedding, _, label, _ in live], risk=risk)
-        head.bias[-1] += shift
-        heads.save(head, folder / bundle.HEAD)
-        logits, aus = (np.concatenate([each[column] for each in live]) for column in (1, 3))
-        weights = np.concatenate([deployment_weights(label == len(head.classes) - 1) for _, _, label, _ in live])
-        units = calibrate_aus(card["aus"], logits, aus, weights)
-        card["calibration"] = card["calibration"] | fitted | {"units": units}
+            outputs.append((*trunk.embed(**inputs), one.label[one.known], one.aus[one.known]))
+    if not outputs:
+        return
+    none = len(head.classes) - 1
+    embedding, _, label, _ = outputs[0]
+    domain = embedding[label < none][:DOMAIN_SAMPLES]
+    (folder / bundle.DOMAIN).write_bytes(serialize({"embedding": np.ascontiguousarray(domain)}))
+    bias, fitted = fit_calibration([(head.logits(embedding), label) for embedding, _, label, _ in outputs], risk=risk)
+    head.bias[-1] += bias
+    heads.save(head, folder / bundle.HEAD)
+    logits, aus = (np.concatenate([each[column] for each in outputs]) for column in (1, 3))
+    weights = np.concatenate([deployment_weights(label == none) for _, _, label, _ in outputs])
+    card["calibration"] = card["calibration"] | fitted | {"units": calibrate_aus(card["aus"], logits, aus, weights)}
 
 
 def fit_calibration(
-    answers: Sequence[tuple[np.ndarray, np.ndarray]], *, risk: float = RISK
+    outputs: Sequence[tuple[np.ndarray, np.ndarray]], *, risk: float = RISK
 ) -> tuple[float, dict[str, float]]:
-    """What is added to the last logit, "no expression", and temperature and thresholds, for sets of (logits, labels).
+    """Fit class bias, temperature and thresholds to several sets.
 
-    How often nothing is shown is a camera's, not a set's: the bias is that of the least negative log-likelihood with
-    each set weighing the same, LIVE_SHARE of it without expression. The next camera may be like the worst of the sets:
-    the temperature is the highest that any asks for, and so is the threshold, below which the answer is "uncertain":
-    the wrong among all answers to a set, and among those that name an expression, stay within `risk`. "No expression"
-    is easy and would hide the errors of the rest. A probability of "no expression" below "something", or above
-    "nothing", is beyond doubt in each of the sets.
+    How often no expression is shown depends on the camera, not on the set: the bias minimizes the negative
+    log-likelihood with each set weighing the same, LIVE_SHARE of it without expression. A camera may be like the worst
+    set, so the highest temperature and the highest threshold that any set needs are taken. Below the threshold a
+    prediction is "uncertain": the errors among the others, and among those that name an expression, stay within
+    `risk`. "No expression" is easy, and would hide the errors of the rest.
+
+    Args:
+        outputs: Logits (N, C), "no expression" last, and labels (N,) of each set.
+        risk: Accepted share of errors.
+
+    Returns:
+        The bias to add to the last logit; and temperature, threshold, risk, and the limits "something" and "nothing":
+        a probability of "no expression" below the first or above the second is beyond doubt in every set.
     """
-    logits, labels = (np.concatenate(column) for column in zip(*answers, strict=True))
-    weights = np.concatenate([deployment_weights(label == said.shape[1] - 1) for said, label in answers])
-    shift, _ = probability.fit_bias_and_temperature(logits, labels, weights)
-    temperature = max(
-        probability.fit_temperature(probability.add_class_bias(said, shift), label) for said, label in answers
-    )
-    thresholds, doubts = [], []
-    for said, label in answers:
-        probabilities = heads.softmax(probability.add_class_bias(said, shift) / temperature)
-        named = probabilities.argmax(1) < said.shape[1] - 1
+    logits, labels = (np.concatenate(column) for column in zip(*outputs, strict=True))
+    weights = np.concatenate([deployment_weights(label == each.shape[1] - 1) for each, label in outputs])
+    bias, _ = probability.fit_bias_and_temperature(logits, labels, weights)
+    biased = [(probability.add_class_bias(each, bias), label) for each, label in outputs]
+    temperature = max(probability.fit_temperature(each, label) for each, label in biased)
+    thresholds, intervals = [], []
+    for each, label in biased:
+        probabilities = heads.softmax(each / temperature)
+        none = each.shape[1] - 1
+        named = probabilities.argmax(1) < none
         thresholds += [
-            probability.uncertain_threshold(probabilities[asked], label[asked], risk=risk)
-            for asked in (named, np.ones(len(label), bool))
+            probability.uncertain_threshold(probabilities[rows], label[rows], risk=risk)
+            for rows in (named, np.ones(len(label), bool))
         ]
-        none = label == said.shape[1] - 1
-        doubts.append(
-            probability.ambiguous_interval(probabilities[:, -1], none, missed=FALSE_SOMETHING, false=FALSE_NOTHING)
+        intervals.append(
+            probability.ambiguous_interval(
+                probabilities[:, -1], label == none, missed=FALSE_SOMETHING, false=FALSE_NOTHING
+            )
         )
-    something, nothing = zip(*doubts, strict=True)
-    return shift, {
+    something, nothing = zip(*intervals, strict=True)
+    return bias, {
         "temperature": temperature,
         "threshold": max(thresholds),
         "risk": risk,
@@ -195,25 +226,42 @@ def fit_calibration(
 def calibrate_aus(
     names: Sequence[str], logits: np.ndarray, aus: np.ndarray, weights: np.ndarray
 ) -> dict[str, tuple[float, float]]:
-    """Slope and offset of each Action Unit's logits (N, A), by its name, for the truth `aus` (N, A) where it was coded:
-    training weighs what is rare, a camera does not. A unit that was never seen there is left out: it stays as it is.
+    """Fit slope and offset of each Action Unit's logits.
+
+    They are needed because training overweights rare units.
+
+    Args:
+        names: Names of the A Action Units.
+        logits: (N, A).
+        aus: (N, A) of 0 or 1; rows that were not coded hold NaN and are left out.
+        weights: (N,).
+
+    Returns:
+        Slope and offset by name; a unit that no sample or every sample shows is left out, and stays as it is.
     """
     coded = ~np.isnan(aus).any(1)
-    said, truth, weight = logits[coded], aus[coded], weights[coded]
+    logits, truth, weight = logits[coded], aus[coded], weights[coded]
     return {
-        name: probability.fit_slope_and_offset(said[:, i], truth[:, i], weight)
+        name: probability.fit_slope_and_offset(logits[:, i], truth[:, i], weight)
         for i, name in enumerate(names)
         if 0 < truth[:, i].sum() < len(truth)
     }
 
 
 def deployment_weights(none: np.ndarray) -> np.ndarray:
-    """Weights (N,) of sum 1 for samples of which those where `none` (N,) bool show no expression."""
+    """Return weights (N,) that give no expression its share in use.
+
+    `none` (N,) bool marks samples without expression; the sum is 1.
+    """
     return np.where(none, LIVE_SHARE / max(none.sum(), 1), (1 - LIVE_SHARE) / max((~none).sum(), 1))
 
 
 def load_model(folder: Path) -> Merau:
-    """The model whose bundle lies in `folder`, to train on. Raises UserError where its weights are not there."""
+    """Return the PyTorch model of the bundle in `folder`, for further training.
+
+    Raises:
+        UserError: Its weights are missing, or of another model.
+    """
     card = bundle.load(folder).card
     try:
         weights = {rename_weight(name): value for name, value in load_file(folder / WEIGHTS).items()}
@@ -221,17 +269,21 @@ def load_model(folder: Path) -> Merau:
         model = model_for_shapes(shapes, len(card["classes"]), card["input"]["apex_px"])
         model.load_state_dict(weights)
     except (OSError, RuntimeError, KeyError, SafetensorError) as error:
-        raise UserError(f"{folder} holds no weights to train on: {WEIGHTS} is missing or another model's.") from error
-    return model.eval()
+        raise UserError(f"{folder} cannot be trained further: {WEIGHTS} is missing or of another model.") from error
+    model.eval()
+    return model
 
 
 def rename_weight(name: str) -> str:
-    """Return today's name of a stored weight; bundles from before version 0.2 have other names for `flow.members`."""
+    """Return today's name of a stored weight.
+
+    Bundles made before version 0.2 name the ensemble's members otherwise.
+    """
     return name.replace("flow.judges.", "flow.members.")
 
 
 def model_for_shapes(shapes: Mapping[str, Sequence[int]], classes: int, apex_px: int) -> Merau:
-    """An untrained model whose weights have the names and `shapes` of a stored one."""
+    """Return an untrained model whose weights have these names and `shapes`."""
     members = sum(name.startswith("flow.members.") and name.endswith(".classify.weight") for name in shapes)
     flow = FlowModule([member_for_shapes(shapes, f"flow.members.{i}") for i in range(members)])
     if not apex_px:
@@ -245,7 +297,7 @@ def model_for_shapes(shapes: Mapping[str, Sequence[int]], classes: int, apex_px:
 
 
 def member_for_shapes(shapes: Mapping[str, Sequence[int]], name: str) -> FlowEncoder:
-    """The same for the judge of the flow that is called `name` there."""
+    """Return the untrained flow encoder whose weights start with `name`."""
     classes = shapes[f"{name}.classify.weight"][0]
     if f"{name}.encoder.conv1.weight" in shapes:
         return FlowResNet(classes=classes)
@@ -255,27 +307,34 @@ def member_for_shapes(shapes: Mapping[str, Sequence[int]], name: str) -> FlowEnc
 def trunk_inputs(
     apex_px: int, flow: np.ndarray, apex: np.ndarray | None = None, known: np.ndarray | bool = True
 ) -> dict[str, np.ndarray]:
-    """The trunk's inputs for flows (N, 2, 32, 32) px; one that sees pictures of `apex_px`, not 0, gets those
-    in `apex` (N, 1, S, S) or is told that there are none. `known` as in `normalise`.
+    """Return the trunk's inputs by name.
+
+    Args:
+        apex_px: Side of the apex images that the trunk sees; 0 if it sees none.
+        flow: (N, 2, 32, 32) px.
+        apex: Images (N, 1, S, S); None where there are none.
+        known: Whether the magnitude is known, as in `split_pattern_and_magnitude`.
     """
     pattern, magnitude = split_pattern_and_magnitude(flow, known)
     inputs = {"flow": pattern, "magnitude": magnitude}
     if apex_px:
-        picture = np.zeros((len(flow), 1, apex_px, apex_px), np.float32) if apex is None else apex
-        inputs |= {"apex": picture, "has_apex": np.full((len(flow), 1), float(apex is not None), np.float32)}
+        image = np.zeros((len(flow), 1, apex_px, apex_px), np.float32) if apex is None else apex
+        inputs |= {"apex": image, "has_apex": np.full((len(flow), 1), float(apex is not None), np.float32)}
     return inputs
 
 
-def part(data: Flows, which: slice) -> Flows:
-    return Flows(*(column[which] for column in vars(data).values()))
+def take_rows(data: Flows, rows: slice) -> Flows:
+    """Return the samples `rows` of `data`."""
+    return Flows(*(column[rows] for column in vars(data).values()))
 
 
-def rows(inputs: dict[str, np.ndarray], which: slice) -> dict[str, np.ndarray]:
-    return {key: value[which] for key, value in inputs.items()}
+def slice_inputs(inputs: dict[str, np.ndarray], rows: slice) -> dict[str, np.ndarray]:
+    """Return the samples `rows` of a trunk's `inputs`."""
+    return {name: value[rows] for name, value in inputs.items()}
 
 
 def write_onnx(model: Merau, path: Path, example: dict[str, np.ndarray]) -> None:
-    """The model as ONNX with a free batch size, inputs and outputs named."""
+    """Write the model as ONNX with a free batch size and named inputs and outputs."""
     batch = torch.export.Dim("batch")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every optional package it did not find
     with warnings.catch_warnings():

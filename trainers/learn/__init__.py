@@ -1,0 +1,1 @@
+"""Training: the stages of MERAU, their settings and checkpoints."""

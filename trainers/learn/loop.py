@@ -1,8 +1,10 @@
-"""One stage of a training: epochs over batches, a log of losses, and a checkpoint after each epoch to go on from.
+"""One stage of a training.
 
-Accelerate places model and batches: on one CPU core, on a GPU, or in as many processes as `torchrun` or `accelerate
-launch` started, which share the batches among them. Each epoch draws from a seed of its own, so that a training which
-was stopped and goes on ends with the very weights of one that was not.
+It has epochs over batches, a log of losses, and a checkpoint after each epoch to resume from.
+
+Accelerate places model and batches on a CPU or a GPU, or shares the batches among the processes that `torchrun` or
+`accelerate launch` started. Each epoch draws from a seed of its own, so that a resumed training ends with exactly the
+weights of an uninterrupted one.
 """
 
 import csv
@@ -26,8 +28,15 @@ LOG = "losses.csv"
 
 @dataclass(frozen=True)
 class Stage:
-    """`model(*take(rows))` is the loss of one batch; `batches()` draws those of an epoch, each the `rows` of its
-    samples. Both may draw from torch's generator.
+    """What to train. `batches` and `take` may draw from torch's generator.
+
+    Attributes:
+        name: Name of the stage, and of its checkpoint.
+        model: `model(*take(rows))` is the loss of one batch.
+        optimizer: Optimizer of the model's parameters.
+        batches: Returns the batches of one epoch, each the rows of its samples.
+        take: Returns the inputs of the model for the rows of a batch.
+        epochs: How many epochs to train.
     """
 
     name: str
@@ -39,10 +48,15 @@ class Stage:
 
 
 def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
-    """Train `stage.model` in place, and give back the mean loss of each epoch.
+    """Train `stage.model` in place, and return the mean loss of each epoch.
 
-    In `folder` the checkpoint is written, and read where it is there already: it must be of this very stage.
-    Raises UserError where there are fewer batches than processes, or the checkpoint does not fit.
+    Args:
+        stage: What to train.
+        seed: Seed of all random draws.
+        folder: Where the checkpoint is written after each epoch, and read from where it is there already.
+
+    Raises:
+        UserError: There are fewer batches than processes, or the checkpoint is of another stage.
     """
     accelerator = make_accelerator()
     model, optimizer = accelerator.prepare(stage.model, stage.optimizer)
@@ -53,8 +67,8 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
         initial=len(losses),
         desc=stage.name,
         unit="epoch",
-        leave=None,  # a bar within another one goes when it is full
-        disable=not accelerator.is_main_process or current_process().name != "MainProcess",  # others cover it
+        leave=None,  # a bar inside another one disappears when it is full
+        disable=not accelerator.is_main_process or current_process().name != "MainProcess",  # bars would overlap
     ) as bar:
         for epoch in range(len(losses), stage.epochs):
             losses.append(run_epoch(stage, model, optimizer, accelerator, seed * 100_003 + epoch))
@@ -63,20 +77,26 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
             if folder and accelerator.is_main_process:
                 save_checkpoint(stage, losses, folder)
     stage.model.cpu()
-    for tensor in stage.model.state_dict().values():  # running means of batch norm are each process's own
+    for tensor in stage.model.state_dict().values():  # each process has running means of batch norm of its own
         tensor.copy_(broadcast(tensor.to(accelerator.device)))
     return losses
 
 
 def make_accelerator() -> Accelerator:
-    """This process among those that train together: alone, unless a launcher started several."""
+    """Return this process's part in the training.
+
+    It is all of it, unless a launcher started several processes.
+    """
     return Accelerator(cpu=not torch.accelerator.is_available())
 
 
 def run_epoch(
     stage: Stage, model: nn.Module, optimizer: torch.optim.Optimizer, accelerator: Accelerator, seed: int
 ) -> float:
-    """One pass over this process's share of the batches; the mean loss over all processes."""
+    """Train on this process's share of the batches.
+
+    Return the mean loss over all processes.
+    """
     torch.manual_seed(seed)
     batches = stage.batches()
     mine = batches[accelerator.process_index :: accelerator.num_processes][: len(batches) // accelerator.num_processes]
@@ -97,12 +117,15 @@ def run_epoch(
 
 
 def random_batches(samples: int, batch: int) -> list[Tensor]:
-    """Rows of `samples` in random batches; one of a single sample is left out, which batch norm cannot take."""
+    """Split the rows of `samples` into random batches.
+
+    One of a single sample is dropped, as batch norm needs two.
+    """
     return [rows for rows in torch.randperm(samples).split(batch) if len(rows) > 1]
 
 
 def save_checkpoint(stage: Stage, losses: list[float], folder: Path) -> None:
-    """Write the checkpoint whole or not at all, then the stage's lines of the log."""
+    """Write the checkpoint atomically, then the stage's lines of the log."""
     state = {"model": stage.model.state_dict(), "optimizer": stage.optimizer.state_dict(), "losses": losses}
     try:
         torch.save(state, folder / f"{stage.name}.new")
@@ -113,7 +136,7 @@ def save_checkpoint(stage: Stage, losses: list[float], folder: Path) -> None:
 
 
 def write_log(path: Path, stage: str, losses: list[float]) -> None:
-    """Columns stage, epoch, loss; what other stages wrote stays."""
+    """Write the columns stage, epoch and loss; lines of other stages stay."""
     rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(encoding="utf-8", newline="") as file:
@@ -128,7 +151,10 @@ def write_log(path: Path, stage: str, losses: list[float]) -> None:
 
 
 def load_checkpoint(stage: Stage, path: Path) -> list[float]:
-    """The losses so far, with model and optimizer as the checkpoint at `path` has them; none without one."""
+    """Load model and optimizer from `path`, and return the losses so far.
+
+    None where there is no checkpoint.
+    """
     if not path.exists():
         return []
     try:
@@ -136,5 +162,5 @@ def load_checkpoint(stage: Stage, path: Path) -> list[float]:
         stage.model.load_state_dict(state["model"])
         stage.optimizer.load_state_dict(state["optimizer"])
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no checkpoint of this stage: remove it to train the stage anew.") from error
+        raise UserError(f"{path} is not a checkpoint of this stage: remove it to train the stage again.") from error
     return list(state["losses"])

@@ -1,4 +1,7 @@
-"""The settings of MERAU's three stages, and the YAML files that hold them: one for each setting of the paper."""
+"""Settings of MERAU's three stages, and the YAML files that hold them.
+
+There is one file for each setting of the paper.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -10,6 +13,7 @@ import yaml
 
 from merau.engine.errors import UserError
 from merau.engine.flow import METHODS
+from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.evaluate.task import TASKS
 
@@ -19,19 +23,19 @@ ENCODERS = ("ours", "resnet18")
 SHIPPED = files("merau.trainers") / "settings"
 
 
-def check(settings: object, name: str, holds: bool, wanted: str) -> None:
-    if not holds:
-        raise UserError(f"{type(settings).__name__}.{name} is {getattr(settings, name)!r}: {wanted}.")
-
-
-def positive(settings: object, *names: str) -> None:
-    for name in names:
-        check(settings, name, getattr(settings, name) > 0, "choose a number above 0")
-
-
 @dataclass(frozen=True)
 class TcaeSettings:
-    """Stage 1. `base` filters in the first layer; the defaults are for minutes on one core."""
+    """Stage 1, TCAE; the defaults take minutes on one CPU core.
+
+    Attributes:
+        size_px: Side of the images.
+        base: Filters of the first layer.
+        epochs: Passes over the clips.
+        batch: Clips in a batch.
+        optimizer: adam or sgd.
+        rate: Learning rate.
+        momentum: Momentum of sgd.
+    """
 
     size_px: int = 64
     base: int = 8
@@ -39,18 +43,21 @@ class TcaeSettings:
     batch: int = 64
     optimizer: str = "adam"
     rate: float = 1e-3
-    momentum: float = 0.9  # of sgd
+    momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        check(self, "optimizer", self.optimizer in OPTIMIZERS, f"choose one of {', '.join(OPTIMIZERS)}")
-        check(self, "size_px", self.size_px in (32, 64, 128, 256), "choose 32, 64, 128 or 256")
-        check(self, "momentum", 0 <= self.momentum < 1, "choose 0 or more, below 1")
-        positive(self, "base", "epochs", "batch", "rate")
+        check_choice(self, "optimizer", OPTIMIZERS)
+        check_choice(self, "size_px", (32, 64, 128, 256))
+        check(self, "momentum", 0 <= self.momentum < 1, "0 or more, below 1")
+        check_range(self, "base", "epochs", "batch", "rate", above=0)
 
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Stage 2: P tells `aus` from the encoder's code (eqs. 1-2)."""
+    """Stage 2: detector P (eqs. 1-2).
+
+    It predicts the Action Units `aus` from the encoder's code.
+    """
 
     aus: tuple[int, ...] = AUS
     epochs: int = 30
@@ -58,16 +65,28 @@ class DetectorSettings:
     rate: float = 1.2e-3
 
     def __post_init__(self) -> None:
-        check(self, "aus", bool(self.aus) and set(self.aus) <= set(AUS), f"choose among {', '.join(map(str, AUS))}")
-        positive(self, "epochs", "batch", "rate")
+        check(self, "aus", bool(self.aus) and set(self.aus) <= set(AUS), f"among {', '.join(map(str, AUS))}")
+        check_range(self, "epochs", "batch", "rate", above=0)
 
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """Stage 3 (eqs. 3-10), rates as in table 2. With `encoder_rate` 0 the flow branch stays as it is.
+    """Stage 3 (eqs. 3-10), with the learning rates of table 2.
 
-    `apex_dropout` is the share of samples shown without their apex picture, `unknown` of those whose size of motion is
-    hidden, as in flow sets. Prototypes are trained on `episodes` an epoch of `shots` and `queries` samples a class.
+    Attributes:
+        classifier: linear, cosine or prototypes.
+        encoder_rate: Learning rate of the flow encoders; 0 freezes the flow branch.
+        projection_rate: Learning rate of the projections.
+        classifier_rate: Learning rate of the classifier and of the Action Unit heads.
+        epochs: Passes over the samples.
+        batch: Samples in a batch.
+        au_weight: Weight of the Action Unit loss.
+        apex_dropout: Share of samples that are trained on without their apex image.
+        unknown: Share of samples whose magnitude of motion is hidden, as in flow sets.
+        augment: Whether to mirror, turn, scale and move the samples at random.
+        episodes: For prototypes, episodes in an epoch.
+        shots: For prototypes, samples of each class that form a prototype.
+        queries: For prototypes, samples of each class that are classified.
     """
 
     classifier: str = "linear"
@@ -85,22 +104,28 @@ class FusionSettings:
     queries: int = 10
 
     def __post_init__(self) -> None:
-        check(self, "classifier", self.classifier in CLASSIFIERS, f"choose one of {', '.join(CLASSIFIERS)}")
-        check(self, "encoder_rate", self.encoder_rate >= 0, "choose 0 or more")
-        check(self, "au_weight", self.au_weight >= 0, "choose 0 or more")
-        for name in ("apex_dropout", "unknown"):
-            check(self, name, 0 <= getattr(self, name) <= 1, "choose a share from 0 to 1")
-        positive(self, "projection_rate", "classifier_rate", "epochs", "batch", "episodes", "shots", "queries")
+        check_choice(self, "classifier", CLASSIFIERS)
+        check_range(self, "encoder_rate", "au_weight", low=0)
+        check_range(self, "apex_dropout", "unknown", low=0, high=1)
+        names = ("projection_rate", "classifier_rate", "epochs", "batch", "episodes", "shots", "queries")
+        check_range(self, *names, above=0)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A training of MERAU. Without `tcae` and `detector` it has no Action Unit module (the paper's ablation).
+    """A training of MERAU.
 
-    `encoder` of the flow: our small nets, or the paper's ResNet18, which may begin with ImageNet weights from a local
-    file, `encoder_weights`. `task` names the classes (trainers.evaluate.problem), `flow` the method, `kept_back` the
-    share of subjects that are not trained on: the probabilities are calibrated on them. `balance`: neighbours of the
-    apex as eq. 11 has it.
+    Attributes:
+        tcae: Stage 1; without it and `detector` there is no Action Unit module (the paper's ablation).
+        detector: Stage 2.
+        fusion: Stage 3.
+        encoder: Flow encoder: ours, the small nets, or resnet18, the paper's.
+        encoder_weights: File of ImageNet weights that resnet18 starts from; None for random weights.
+        task: Classes, a name in `trainers.evaluate.task`.
+        flow: Optical flow method.
+        balance: Whether rare classes add neighbours of the apex (eq. 11).
+        kept_back: Share of subjects that are held out; the probabilities are calibrated on them.
+        seed: Seed of all random draws.
     """
 
     tcae: TcaeSettings | None = TcaeSettings()
@@ -115,38 +140,45 @@ class Setting:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(self, "encoder", self.encoder in ENCODERS, f"choose one of {', '.join(ENCODERS)}")
+        check_choice(self, "encoder", ENCODERS)
         weights = self.encoder_weights
-        check(self, "encoder_weights", not weights or self.encoder == "resnet18", "leave it out, or encoder: resnet18")
-        check(self, "encoder_weights", not weights or Path(weights).is_file(), "name a file that is there")
-        check(self, "task", self.task in TASKS, f"choose one of {', '.join(TASKS)}")
-        check(self, "flow", self.flow in METHODS, f"choose one of {', '.join(METHODS)}")
-        check(self, "kept_back", 0 < self.kept_back < 1, "choose a share above 0 and below 1")
-        together = (self.tcae is None) == (self.detector is None)
-        check(self, "detector", together, "give the stages tcae and detector both, or neither")
+        check(self, "encoder_weights", not weights or self.encoder == "resnet18", "encoder: resnet18, or no weights")
+        check(self, "encoder_weights", not weights or Path(weights).is_file(), "a file that exists")
+        check_choice(self, "task", TASKS)
+        check_choice(self, "flow", METHODS)
+        check(self, "kept_back", 0 < self.kept_back < 1, "a share above 0 and below 1")
+        both_or_neither = (self.tcae is None) == (self.detector is None)
+        check(self, "detector", both_or_neither, "both stages, tcae and detector, or neither")
 
 
 def shipped() -> list[str]:
-    """The names of the settings that come with the package."""
+    """Return the names of the settings that ship with the package."""
     return sorted(Path(file.name).stem for file in SHIPPED.iterdir() if file.name.endswith(".yaml"))
 
 
 def read(name: str) -> Setting:
-    """The shipped setting `name`, or that of a file. Raises UserError naming field, value and what is wanted."""
+    """Return the shipped setting `name`, or the one in the YAML file `name`.
+
+    Raises UserError that names the field, its value and the valid values.
+    """
     file = SHIPPED / f"{name}.yaml" if name in shipped() else Path(name)
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"There is no setting {name}: choose {', '.join(shipped())} or a YAML file.") from error
+        raise UserError(f"There is no setting {name}: choose one of {', '.join(shipped())}, or a YAML file.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{name} is no YAML: {' '.join(str(error).split())}.") from error
-    return build(Setting, values, name)
+        raise UserError(f"{name} is not valid YAML: {' '.join(str(error).split())}.") from error
+    setting: Setting = build(Setting, values, name)
+    return setting
 
 
 def build(kind: type, values: Any, where: str) -> Any:
-    """The dataclass `kind` of the mapping `values`, nested ones within; what is left out keeps its default."""
+    """Return the dataclass `kind` with the fields of `values`, nested ones included.
+
+    Others keep their defaults.
+    """
     if not isinstance(values, Mapping):
-        raise UserError(f"{where} is {values!r}: it must name settings, {', '.join(f.name for f in fields(kind))}.")
+        raise UserError(f"{where} is {values!r}: write settings by name, {', '.join(f.name for f in fields(kind))}.")
     hints = get_type_hints(kind)
     unknown = [str(name) for name in values if name not in hints]
     if unknown:
@@ -155,7 +187,10 @@ def build(kind: type, values: Any, where: str) -> Any:
 
 
 def convert(kind: Any, value: Any, where: str) -> Any:
-    """`value` as read from YAML, where 1e-5 is text, as the type of its field."""
+    """Convert `value`, as read from YAML, to the type `kind` of its field.
+
+    YAML reads 1e-5 as text.
+    """
     options = get_args(kind)
     if type(None) in options:
         return None if value is None else convert(options[0], value, where)

@@ -1,8 +1,11 @@
-"""TCAE: Li, Zeng, Shan, Chen, Self-Supervised Representation Learning from Videos for Facial AU Detection, 2019.
+"""TCAE, the Twin-Cycle Autoencoder.
 
-From two frames of one face, without labels, one code for the Action Units and one for the pose: each, decoded against
-the other frame's, must give the displacement that turns the first frame into the second. Layer sizes as in the
-authors' code; `base` 32 and `size_px` 256 are theirs, smaller ones make a net for one CPU core.
+Yong Li, Jiabei Zeng, Shiguang Shan and Xilin Chen, Self-Supervised Representation Learning from Videos for Facial
+Action Unit Detection, CVPR 2019.
+
+Without labels it learns from two frames of one face one code for the Action Units and one for the pose: each, decoded
+with the other frame's, must give the displacement that turns the first frame into the second. Layer sizes are those of
+the authors' code, with `base` 32 and `size_px` 256; smaller values make a net for one CPU core.
 """
 
 import itertools
@@ -13,11 +16,14 @@ from torch.nn import functional
 
 
 class Encoder(nn.Module):
-    """Pictures (N, 1, size_px, size_px) in 0..1 -> Action Unit code (N, 8 base), pose code (N, 8 base)."""
+    """Images (N, 1, size_px, size_px) in 0..1 -> two codes.
+
+    They are the Action Unit code (N, 8 base) and the pose code (N, 8 base).
+    """
 
     def __init__(self, *, size_px: int = 128, base: int = 8) -> None:
         super().__init__()
-        depth = size_px.bit_length() - 1  # stride-2 layers down to 1 x 1; the last three apart for units and pose
+        depth = size_px.bit_length() - 1  # stride-2 layers down to 1 x 1; units and pose each have the last three
         widths = [1] + [min(2**i, 8) * base for i in range(depth)]
         layers = [_down(a, b) for a, b in itertools.pairwise(widths)]
         self.shared = nn.Sequential(*layers[:-3])
@@ -25,13 +31,17 @@ class Encoder(nn.Module):
         self.pose = nn.Sequential(*(_down(a, b) for a, b in zip(widths[-4:], widths[-3:], strict=False)))
         self.features, self.size_px = widths[-1], size_px
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        shared = self.shared(picture)
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both codes of `image`."""
+        shared = self.shared(image)
         return self.aus(shared).flatten(1), self.pose(shared).flatten(1)
 
 
 class Decoder(nn.Module):
-    """Codes of two frames (N, 2 features) -> displacement (N, 2, size_px, size_px) in half picture widths."""
+    """Codes of two frames -> displacement in half image widths.
+
+    The codes are (N, 2 features), the displacement (N, 2, size_px, size_px).
+    """
 
     def __init__(self, features: int, *, size_px: int = 128, base: int = 8) -> None:
         super().__init__()
@@ -41,12 +51,13 @@ class Decoder(nn.Module):
         self.last = nn.Conv2d(widths[-1], 2, 3, padding=1)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """Return the displacement from the codes `source` and `target` (N, features)."""
         grown = self.layers(torch.cat([source, target], 1)[:, :, None, None])
         return torch.tanh(self.last(_double(grown)))
 
 
 class Tcae(nn.Module):
-    """The twin cycles. `forward` gives the loss of a batch of frame pairs."""
+    """The twin cycles; `forward` returns the loss of a batch of frame pairs."""
 
     def __init__(self, *, size_px: int = 128, base: int = 8) -> None:
         super().__init__()
@@ -55,9 +66,11 @@ class Tcae(nn.Module):
         self.by_pose = Decoder(self.encode.features, size_px=size_px, base=base)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """`source`, `target` (N, 1, size_px, size_px) in 0..1 of the same faces.
+        """Return the loss of two frames of the same faces.
 
-        Reconstruction weighs 10, feature and cycle terms 1, the size of the Action Unit displacement 0.1.
+        `source`, `target` are (N, 1, size_px, size_px) in 0..1.
+
+        Reconstruction has weight 10, feature and cycle terms 1, the size of the Action Unit displacement 0.1.
         """
         (aus, pose), (aus_t, pose_t) = self.encode(source), self.encode(target)
         move_aus, move_pose = self.by_aus(aus, aus_t), self.by_pose(pose, pose_t)
@@ -74,13 +87,14 @@ class Tcae(nn.Module):
         return 10 * reconstruction + features + back + onward + 0.1 * move_aus.abs().mean()
 
 
-def warp(picture: Tensor, displacement: Tensor) -> Tensor:
-    """`picture` (N, C, H, W) read at each pixel plus `displacement` (N, 2, H, W) in half widths."""
-    identity = torch.eye(2, 3, device=picture.device).expand(len(picture), 2, 3)
-    grid = functional.affine_grid(identity, list(picture.shape), align_corners=False)
-    return functional.grid_sample(
-        picture, grid + displacement.movedim(1, -1), padding_mode="border", align_corners=False
-    )
+def warp(image: Tensor, displacement: Tensor) -> Tensor:
+    """Sample `image` (N, C, H, W) at each pixel plus `displacement`.
+
+    The displacement is (N, 2, H, W) in half widths.
+    """
+    identity = torch.eye(2, 3, device=image.device).expand(len(image), 2, 3)
+    grid = functional.affine_grid(identity, list(image.shape), align_corners=False)
+    return functional.grid_sample(image, grid + displacement.movedim(1, -1), padding_mode="border", align_corners=False)
 
 
 def _l1(a: Tensor, b: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""CASME: Yan et al., FG 2013. 189 micro-expressions."""
+"""CASME: Yan et al., CASME Database, FG 2013. 189 micro-expressions."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ COLUMNS = {
     "subject": "Subject", "name": "Filename", "onset": "OnsetF", "apex": "ApexF1", "offset": "OffsetF", "aus": "AU",
     "emotion": "Emotion",
 }  # fmt: skip
-WHY = "as T. Varanka's loaders (meb) have it"
+WHY = "as in T. Varanka's loaders (meb)"
 CORRECTIONS = (
     *(Correction(row, "onset", str(value), WHY) for row, value in ((40, 100), (42, 101), (43, 57))),
     *(Correction(row, "apex", str(value), WHY) for row, value in ((40, 120), (42, 110), (43, 65))),
@@ -19,7 +19,10 @@ CORRECTIONS = (
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds casme.xlsx and the folders sub01/EP01_12 of frames, raw or cropped."""
+    """Load the release in `root`.
+
+    It holds casme.xlsx and the folders sub01/EP01_12 of frames, raw or cropped.
+    """
     published = read_sheet(root, ("casme.xls*", "CASME*.xls*"), COLUMNS)
     rows, notes = correct(published, CORRECTIONS, corrections, published=PUBLISHED_ROWS)
     return gather("casme", entries(rows, root), notes)

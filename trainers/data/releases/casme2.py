@@ -1,4 +1,7 @@
-"""CASME II: Yan et al., PLoS ONE 2014. 255 micro-expressions at 200 frames/s, 26 subjects."""
+"""CASME II: Yan et al., PLoS ONE 9, 2014.
+
+255 micro-expressions of 26 subjects at 200 frames/s.
+"""
 
 from pathlib import Path
 
@@ -9,7 +12,7 @@ COLUMNS = {
     "subject": "Subject", "name": "Filename", "onset": "OnsetFrame", "apex": "ApexFrame", "offset": "OffsetFrame",
     "aus": "Action Units", "emotion": "Estimated Emotion",
 }  # fmt: skip
-WHY = "as T. Varanka's loaders (meb) have it"
+WHY = "as in T. Varanka's loaders (meb)"
 APEX = {
     29: 279, 35: 68, 43: 77, 45: 81, 51: 166, 53: 100, 60: 78, 117: 187, 118: 89, 126: 80, 136: 88, 147: 134, 155: 231,
     168: 53, 170: 329, 177: 111, 202: 91, 203: 103, 234: 98, 237: 153, 238: 98,
@@ -21,7 +24,10 @@ CORRECTIONS = (
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds CASME2-coding-*.xlsx and the folders sub01/EP02_01f or 1/EP02_01f of frames, raw or cropped."""
+    """Load the release in `root`.
+
+    It holds CASME2-coding-*.xlsx and the folders sub01/EP02_01f or 1/EP02_01f of frames.
+    """
     published = read_sheet(root, ("CASME2-coding*.xls*", "CASME2*.xls*"), COLUMNS)
     rows, notes = correct(published, CORRECTIONS, corrections, published=PUBLISHED_ROWS)
     return gather("casme2", entries(rows, root), notes)

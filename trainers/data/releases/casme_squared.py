@@ -1,15 +1,21 @@
-"""CAS(ME)^2: Qu et al., IEEE TAC 2018. 300 macro- and 57 micro-expressions at 30 frames/s, 22 subjects."""
+"""CAS(ME)^2: Qu et al., IEEE TAC 2018.
+
+300 macro- and 57 micro-expressions of 22 subjects at 30 frames/s.
+"""
 
 from pathlib import Path
 
-from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.trainers.data.releases.release import Corrections, Release, folders_by_name, gather, make_entry, read_sheet
 
 SHEETS = ("CAS(ME)*code_final.xls*", "code_final.xls*", "*code_final*.xls*")
 COLUMNS = {"subject": 0, "name": 1, "onset": 2, "apex": 3, "offset": 4, "aus": 5, "emotion": 6, "kind": 7}
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds code_final.xlsx of three sheets without headers, and rawpic/s15/15_0101disgustingteeth of frames."""
+    """Load the release in `root`.
+
+    It holds code_final.xlsx, three sheets without headers, and rawpic/s15/15_0101disgustingteeth of frames.
+    """
     rows = read_sheet(root, SHEETS, COLUMNS, sheet="CASFEcode_final")
     folder_of = {
         row["subject"]: row["folder"].lower()
@@ -25,5 +31,5 @@ def load(root: Path, corrections: Corrections) -> Release:
         code = code_of.get(row["name"].rsplit("_", 1)[0].lower())
         mine = [f for f in found if f.parent.name.lower() == folder_of.get(row["subject"]) and f"_{code}" in f.name]
         kind = "macro" if row["kind"].lower().startswith("macro") else "micro"
-        clips.append(annotated(row, row["subject"].zfill(2), min(mine, default=None), kind=kind))
+        clips.append(make_entry(row, row["subject"].zfill(2), min(mine, default=None), kind=kind))
     return gather("casme^2", clips)

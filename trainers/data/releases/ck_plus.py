@@ -1,4 +1,7 @@
-"""CK+: Lucey et al., CVPR Workshops 2010. Posed macro-expressions from neutral (first frame) to the peak (last)."""
+"""CK+: Lucey et al., CVPR Workshops 2010.
+
+Posed macro-expressions from neutral (first frame) to peak (last).
+"""
 
 from pathlib import Path
 
@@ -9,12 +12,15 @@ EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sad
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds cohn-kanade-images/S011/001 of frames, Emotion/ and FACS/ of text files in the same tree; sequences
-    without an emotion file have none.
+    """Load the release in `root`.
+
+    It holds cohn-kanade-images/S011/001 of frames, and Emotion/ and FACS/ with text files in the same tree.
+
+    A sequence without an emotion file has no emotion.
     """
     folders = [f for many in folders_by_name(root).values() for f in many if f.parent.name.upper().startswith("S")]
     if not folders:
-        raise UserError(f"{root} holds no sequence like cohn-kanade-images/S011/001: is it the folder of CK+?")
+        raise UserError(f"{root} holds no sequence like cohn-kanade-images/S011/001: is this the folder of CK+?")
     clips = []
     for folder in sorted(folders):
         subject, name, last = folder.parent.name, folder.name, max(frames_in(folder), default=None)
@@ -26,6 +32,6 @@ def load(root: Path, corrections: Corrections) -> Release:
 
 
 def lines_of(root: Path, subject: str, name: str, what: str) -> list[str]:
-    """The lines of the sequence's *_emotion.txt or *_facs.txt."""
+    """Return the lines of the sequence's *_emotion.txt or *_facs.txt."""
     files = sorted(root.rglob(f"{subject}_{name}_*_{what}.txt"))
     return [line for line in files[0].read_text(encoding="utf-8").splitlines() if line.strip()] if files else []

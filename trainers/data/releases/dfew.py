@@ -1,6 +1,8 @@
-"""DFEW: Jiang et al., ACM MM 2020. Macro-expressions from films, one emotion each; no onset, no subject.
+"""DFEW: Jiang et al., ACM MM 2020.
 
-The first frame is taken for the onset and the middle one for the apex; each clip counts as a subject of its own.
+Macro-expressions from movies, one emotion each, without onset or subject.
+
+The first frame is used as onset and the middle one as apex; each clip counts as a subject of its own.
 """
 
 import csv
@@ -14,7 +16,10 @@ EMOTIONS = {
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds single_trainset_1.csv and single_testset_1.csv, and the folders 00001 of frames."""
+    """Load the release in `root`.
+
+    It holds single_trainset_1.csv, single_testset_1.csv, and the folders 00001 of frames.
+    """
     found = folders_by_name(root)
     clips = []
     for pattern in ("single_trainset_1.csv", "single_testset_1.csv"):

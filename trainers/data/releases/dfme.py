@@ -1,9 +1,12 @@
-"""DFME: Zhao et al., IEEE TAC 2023. 7,526 micro-expressions; the public splits have 1,856, 474 and 299."""
+"""DFME: Zhao et al., IEEE TAC 2023.
+
+7,526 micro-expressions; the public splits have 1,856, 474 and 299.
+"""
 
 from pathlib import Path
 
 from merau.engine.errors import UserError
-from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.trainers.data.releases.release import Corrections, Release, folders_by_name, gather, make_entry, read_sheet
 
 SHEETS = ("training*.xls*", "testA*.xls*", "testB*.xls*")
 COLUMNS = {
@@ -13,13 +16,16 @@ COLUMNS = {
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds one or more of training_full_with_AU.xlsx, testA*, testB*, and the folders sub0003_01 of frames."""
+    """Load the release in `root`.
+
+    It holds any of training_full_with_AU.xlsx, testA* and testB*, and the folders sub0003_01 of frames.
+    """
     present = [pattern for pattern in SHEETS if any(root.rglob(pattern))]
     if not present:
-        raise UserError(f"{root} holds no sheet {' or '.join(SHEETS)}: is it DFME's folder?")
+        raise UserError(f"{root} holds no sheet {' or '.join(SHEETS)}: is this DFME's folder?")
     found = folders_by_name(root)
     clips = []
     for row in (row for pattern in present for row in read_sheet(root, (pattern,), COLUMNS)):
         folder = found.get(row["name"].lower(), [None])[0]
-        clips.append(annotated(row, row["subject"], folder))
+        clips.append(make_entry(row, row["subject"], folder))
     return gather("dfme", clips)

@@ -1,4 +1,7 @@
-"""SAMM: Davison et al., IEEE TAC 2018. 159 micro-expressions at 200 frames/s, 29 subjects."""
+"""SAMM: Davison et al., IEEE TAC 2018.
+
+159 micro-expressions of 29 subjects at 200 frames/s.
+"""
 
 from pathlib import Path
 
@@ -12,7 +15,7 @@ COLUMNS = {
     "aus": "Action Units", "emotion": "Estimated Emotion",
 }  # fmt: skip
 PREAMBLE = 13  # lines before the header
-WHY = "as T. Varanka's loaders (meb) have it"
+WHY = "as in T. Varanka's loaders (meb)"
 CORRECTIONS = (
     Correction(56, "offset", "5739", WHY),
     *(Correction(row, "apex", str(value), WHY) for row, value in ((125, 1105), (132, 4945), (133, 5130))),
@@ -20,15 +23,17 @@ CORRECTIONS = (
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds SAMM_Micro_FACS_Codes_v2.xlsx and the folders 006/006_1_2 of frames, raw or cropped.
+    """Load the release in `root`.
 
-    Five clips have one Action Unit "or" another. Which one is not known: they stay as they are, and `unit_numbers`
-    takes neither for coded.
+    It holds SAMM_Micro_FACS_Codes_v2.xlsx and the folders 006/006_1_2 of frames, raw or cropped.
+
+    Five clips have one Action Unit "or" another. The codes stay as they are, and neither unit counts as coded
+    (`unit_numbers`).
     """
     published = read_sheet(root, SHEETS, COLUMNS, sheet="MICRO_ONLY", skip=PREAMBLE)
     rows, notes = correct(published, CORRECTIONS, corrections, published=PUBLISHED_ROWS)
     undecided = sum(bool(undecided_units(row["aus"])) for row in rows)
     if undecided:
-        notes.append(f"Action Units joined by 'or' are left open, neither coded nor absent, in {undecided} clips.")
+        notes.append(f"Action Units joined by 'or' count neither as coded nor as absent, in {undecided} clips.")
     padded = [row | {"subject": row["subject"].zfill(3)} for row in rows]
     return gather("samm", entries(padded, root), notes)

@@ -1,9 +1,12 @@
-"""SAMM Long Videos: Yap et al., FG 2020. 343 macro- and 159 micro-expressions in 147 videos at 200 frames/s."""
+"""SAMM Long Videos: Yap et al., FG 2020.
+
+343 macro- and 159 micro-expressions in 147 videos at 200 frames/s.
+"""
 
 from pathlib import Path
 
 from merau.trainers.data.releases import samm
-from merau.trainers.data.releases.release import Corrections, Release, annotated, folders_by_name, gather, read_sheet
+from merau.trainers.data.releases.release import Corrections, Release, folders_by_name, gather, make_entry, read_sheet
 
 COLUMNS = {
     "name": "Filename", "onset": "Onset", "apex": "Apex", "offset": "Offset", "kind": "Type", "aus": "Action Units",
@@ -12,12 +15,14 @@ PREAMBLE = 9  # lines before the header
 
 
 def load(root: Path, corrections: Corrections) -> Release:
-    """`root` holds SAMM_LongVideos_V*_Release.xlsx and the folders 006_1 of frames.
+    """Load the release in `root`.
 
-    Emotions are those of SAMM's own sheet, where it lies below `root` too: this one names none.
+    It holds SAMM_LongVideos_V*_Release.xlsx and the folders 006_1 of frames.
+
+    The sheet names no emotions: they are those of SAMM's own sheet, if that is below `root` too.
     """
     rows = read_sheet(root, ("SAMM_LongVideos*.xls*",), COLUMNS, sheet="FACS_Movement_Only", skip=PREAMBLE)
-    emotions, notes = dict[str, str](), ["No sheet of SAMM lies beside this one: emotions are not known."]
+    emotions, notes = dict[str, str](), ["SAMM's own sheet is not beside this one: emotions are unknown."]
     if any(any(root.rglob(pattern)) for pattern in samm.SHEETS):
         micro = read_sheet(root, samm.SHEETS, samm.COLUMNS, sheet="MICRO_ONLY", skip=samm.PREAMBLE)
         emotions, notes = {row["name"]: row["emotion"] for row in micro}, []
@@ -28,5 +33,5 @@ def load(root: Path, corrections: Corrections) -> Release:
         video = "_".join(row["name"].split("_")[:2])
         folder = found.get(video.lower(), [None])[0]
         emotion = emotions.get(row["name"], "") if kind == "micro" else ""
-        clips.append(annotated(row | {"emotion": emotion}, row["name"].split("_")[0], folder, kind=kind))
+        clips.append(make_entry(row | {"emotion": emotion}, row["name"].split("_")[0], folder, kind=kind))
     return gather("samm-lv", clips, notes)

@@ -1,5 +1,8 @@
-"""SMIC: Li et al., FG 2013: high-speed, visible and near-infrared cameras, the last two of ten subjects. No sheet, no
-apex, no Action Units: subject and class stand in the name of a clip.
+"""SMIC: Li et al., FG 2013.
+
+High-speed, visible and near-infrared cameras, the last two with ten subjects.
+
+There is no sheet, no apex and no Action Unit: subject and class are part of a clip's name.
 """
 
 import re
@@ -13,29 +16,38 @@ EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 
 
 def load_hs(root: Path, corrections: Corrections) -> Release:
+    """Load the high-speed camera's clips."""
     return load(root, "HS")
 
 
 def load_vis(root: Path, corrections: Corrections) -> Release:
+    """Load the visible camera's clips."""
     return load(root, "VIS")
 
 
 def load_nir(root: Path, corrections: Corrections) -> Release:
+    """Load the near-infrared camera's clips."""
     return load(root, "NIR")
 
 
 def load(root: Path, camera: str) -> Release:
-    """`root` holds HS/s20/micro/negative/s20_ne_01 (or VIS, NIR) of frames, raw or cropped; the folder `camera` may be
-    `root` itself. Long clips (SMIC-E) and non_micro are passed over.
+    """Load the clips of one camera from `root`.
+
+    It holds HS/s20/micro/negative/s20_ne_01 (or VIS, NIR) of frames, raw or cropped.
+
+    The folder `camera` may be `root` itself. Long clips (SMIC-E) and non_micro are skipped.
     """
     found = clips(root, camera)
     if not found:
-        raise UserError(f"{root} holds no clip like {camera}/s20/micro/negative/s20_ne_01: is it SMIC's folder?")
+        raise UserError(f"{root} holds no clip like {camera}/s20/micro/negative/s20_ne_01: is this SMIC's folder?")
     return gather(f"smic-{camera.lower()}", found)
 
 
 def clips(root: Path, camera: str) -> list[Entry]:
-    """Each clip once, however its subject's number is padded: s3_po_05 and s03_po_05 are the same."""
+    """Return each clip once.
+
+    How its subject's number is padded does not matter: s3_po_05 and s03_po_05 are the same.
+    """
     found: dict[tuple[int, str, int], Entry] = {}
     for name, folders in sorted(folders_by_name(root).items()):
         matched = CLIP.fullmatch(name)
@@ -48,6 +60,7 @@ def clips(root: Path, camera: str) -> list[Entry]:
 
 
 def is_short(folder: Path, root: Path, camera: str) -> bool:
+    """Return whether `folder` holds a short clip of `camera`."""
     parts = [part.upper() for part in folder.relative_to(root).parts]
     long = any("LONG" in part or "SMIC-" in part or part == "NON_MICRO" for part in parts)
     return camera in (root.name.upper(), *parts) and not long

@@ -1,0 +1,1 @@
+"""Synthetic faces: Action Units, timelines, portraits, clips and flow fields."""

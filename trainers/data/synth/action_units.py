@@ -1,9 +1,9 @@
-"""How the skin moves: one hand-written table of FACS Action Units, shared by both synthetic generators.
+"""How the skin moves: a table of FACS Action Units.
 
 Coordinates are fractions of the face crop: eye centres at (.22, .25) and (.78, .25), mouth centre at (.5, .82), y down.
 Each Action Unit is a sum of separable Gaussian bumps, written for the image-left half of the face and mirrored to the
-right. Directions are relative: displacement comes out in the unit of the intensities (crop fractions or pixels).
-Action Units after Ekman and Friesen, Facial Action Coding System (1978).
+right. Directions are relative: displacements have the unit of the intensities (crop fractions or pixels). Action Units
+as in Ekman and Friesen, Facial Action Coding System (1978).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 AUS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
-BLINK = 45  # in the table because lids move skin too; never part of an expression
+BLINK = 45  # in the table because lids move skin, too; never part of an expression
 MOVES: tuple[int, ...] = (*AUS, BLINK)
 SIDES: tuple[str, str] = ("left", "right")  # of the image, not of the person
 
@@ -129,7 +129,7 @@ COMBINATIONS: Combinations = {
         ((26,), 0.01), ((2, 5), 0.02),
     ),
 }  # fmt: skip
-# The five classes of CASME II that MERAU is trained on, and the four of CASME that it is then taught.
+# The five classes of CASME II that MERAU is trained on, and the four of CASME that it then learns from few samples.
 SOURCE: Combinations = {
     "happiness": COMBINATIONS["positive"],
     "disgust": (
@@ -156,9 +156,16 @@ TARGET: Combinations = {
 
 @dataclass(frozen=True)
 class Bumps:
-    """Every bump of both sides as arrays; leading dimensions `...` are samples, B bumps. All float64, crop fractions.
+    """The B bumps of both sides as arrays, float64 in crop fractions.
 
-    `move` (B,) indexes MOVES, `side` (B,) indexes SIDES; `centre`, `direction` (right +, down +), `width`: (..., B, 2).
+    Leading dimensions `...` are samples.
+
+    Attributes:
+        move: (B,) index into MOVES.
+        side: (B,) index into SIDES.
+        centre: (..., B, 2).
+        direction: (..., B, 2), right and down positive.
+        width: (..., B, 2).
     """
 
     move: np.ndarray
@@ -184,7 +191,14 @@ BUMPS = _from_table()
 
 @dataclass(frozen=True)
 class Variation:
-    """How faces differ from the table (and from each other): standard deviations, the sigmas of lognormal factors."""
+    """How faces differ from the table and from each other.
+
+    Attributes:
+        position_sd: Standard deviation of positions, crop fractions.
+        width_sigma: Sigma of lognormal factors of widths.
+        direction_sigma: Sigma of lognormal factors of directions.
+        gain_sigma: Sigma of lognormal factors of each Action Unit.
+    """
 
     position_sd: float = 0.025
     width_sigma: float = 0.25
@@ -193,7 +207,10 @@ class Variation:
 
 
 def perturb(rng: np.random.Generator, samples: int | None, variation: Variation = Variation()) -> Bumps:
-    """The table as `samples` different faces would show it: Bumps (samples, B, 2), or (B, 2) of one face for None."""
+    """Draw the table of `samples` different faces, Bumps (samples, B, 2).
+
+    None draws one face, (B, 2).
+    """
     leading = () if samples is None else (samples,)
     shape = (*leading, *BUMPS.centre.shape)
     gain = np.exp(rng.normal(0, variation.gain_sigma, (*leading, len(MOVES))))[..., BUMPS.move, None]
@@ -207,9 +224,11 @@ def perturb(rng: np.random.Generator, samples: int | None, variation: Variation 
 
 
 def weights(intensities: Mapping[tuple[int, str], float]) -> np.ndarray:
-    """{(au, side): intensity} -> float64 (len(MOVES), 2), the array form `displacement` and `field` take.
+    """Return {(au, side): intensity} as an array (len(MOVES), 2) float64.
 
-    Raises KeyError naming an Action Unit or side that the table does not have.
+    `displacement` and `field` take it.
+
+    Raises KeyError for an Action Unit or side that the table does not have.
     """
     array = np.zeros((len(MOVES), len(SIDES)))
     for (move, side), intensity in intensities.items():
@@ -222,17 +241,22 @@ def weights(intensities: Mapping[tuple[int, str], float]) -> np.ndarray:
 def displacement(
     points: np.ndarray, intensities: Mapping[tuple[int, str], float] | np.ndarray, bumps: Bumps = BUMPS
 ) -> np.ndarray:
-    """Displacement of `points` (..., 2) crop fractions -> (..., 2), right and down positive, in units of `intensities`.
+    """Return the displacement (..., 2) of `points` (..., 2), right and down positive.
 
-    `intensities` is {(au, side): value} or an array (..., len(MOVES), 2). Leading dimensions of `bumps` and
-    `intensities` are samples and broadcast against the leading dimensions of `points` but its last-but-one: points
-    (P, 2) with bumps of N samples -> (N, P, 2).
+    Args:
+        points: Crop fractions.
+        intensities: {(au, side): value}, or an array (..., len(MOVES), 2).
+        bumps: The table. Leading dimensions of `bumps` and `intensities` are samples and broadcast against those of
+            `points` except its last but one: points (P, 2) with bumps of N samples give (N, P, 2).
+
+    Returns:
+        Displacements in the unit of `intensities`.
     """
     gain = _gain(intensities, bumps)  # (..., B, 2)
     used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))
     centre, width = bumps.centre[..., used, :], bumps.width[..., used, :]
     z = (points[..., :, None, :] - centre[..., None, :, :]) / width[..., None, :, :]  # (..., P, B, 2)
-    return np.exp(-0.5 * np.sum(z * z, axis=-1)) @ gain[..., used, :]
+    return np.asarray(np.exp(-0.5 * np.sum(z * z, axis=-1)) @ gain[..., used, :])
 
 
 def field(
@@ -241,10 +265,13 @@ def field(
     intensities: Mapping[tuple[int, str], float] | np.ndarray,
     bumps: Bumps = BUMPS,
 ) -> np.ndarray:
-    """The same on a whole grid of crop fractions, columns `xs` (W,) and rows `ys` (H,) -> (..., 2, H, W).
+    """Return the displacement (..., 2, H, W) on a grid.
 
-    Uses that the bumps are separable, so it costs two matrix products a sample instead of an exponential per pixel.
-    `xs` and `ys` may have leading sample dimensions of their own, (N, W) and (N, H).
+    The grid has columns `xs` (W,) and rows `ys` (H,), crop fractions.
+
+    Because the bumps are separable, it takes two matrix products a sample instead of an exponential for each pixel.
+    `xs` and `ys` may have leading sample dimensions of their own, (N, W) and (N, H). Other arguments as in
+    `displacement`.
     """
     gain = _gain(intensities, bumps)
     used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))
@@ -252,9 +279,9 @@ def field(
     along_x = np.exp(-0.5 * ((xs[..., None, :] - centre[..., 0, None]) / width[..., 0, None]) ** 2)  # (..., B, W)
     along_y = np.exp(-0.5 * ((ys[..., None, :] - centre[..., 1, None]) / width[..., 1, None]) ** 2)  # (..., B, H)
     scaled = np.swapaxes(gain, -1, -2)[..., None] * along_y[..., None, :, :]  # (..., 2, B, H)
-    return np.swapaxes(scaled, -1, -2) @ along_x[..., None, :, :]
+    return np.asarray(np.swapaxes(scaled, -1, -2) @ along_x[..., None, :, :])
 
 
 def _gain(intensities: Mapping[tuple[int, str], float] | np.ndarray, bumps: Bumps) -> np.ndarray:
     array = intensities if isinstance(intensities, np.ndarray) else weights(intensities)
-    return array[..., bumps.move, bumps.side, None] * bumps.direction
+    return np.asarray(array[..., bumps.move, bumps.side, None] * bumps.direction)

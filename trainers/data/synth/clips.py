@@ -1,19 +1,13 @@
-"""Clips of a face that moves as told, with the truth beside them: for demos, tests and benches.
+"""Clips of an animated face with ground truth: for demos, tests and benchmarks.
 
-    python -m merau.trainers.data.synth.clips demo                     # re-makes the clip that `merau demo` plays
-    python -m merau.trainers.data.synth.clips clips PORTRAIT --out DIR --count 8 --kind mixed --peak-px 1 --seed 0
-    python -m merau.trainers.data.synth.clips sheet PORTRAIT OUT.png   # every Action Unit at three intensities
-
-`main` takes these arguments, so `merau-lab synth` can hand its own over. The truth is OUT.truth.json: the plan's
-settings and "spans", each with kind, label, onset_s, apex_s, offset_s, peak_px (at a 128-px crop), "aus" (see
-`aus_of`) and "pulses" with the amount of every drive (see courses). Times are seconds from the first frame.
+The ground truth is OUT.truth.json: the plan's settings and "spans", each with kind, label, onset_s, apex_s, offset_s,
+peak_px (at a 128-px crop), "aus" (see `aus_of`) and "pulses", ramps with the amount of each channel (see `timelines`).
+Times are seconds from the first frame.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -28,8 +22,9 @@ from tqdm import tqdm
 
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
+from merau.engine.validation import check, check_range
 from merau.trainers.data.synth import action_units, timelines
-from merau.trainers.data.synth.action_units import AUS, SIDES, Bumps, Variation
+from merau.trainers.data.synth.action_units import SIDES, Bumps, Variation
 from merau.trainers.data.synth.portrait import REST, Portrait, Pose, find_face
 from merau.trainers.data.synth.timelines import Action, Channels, Drift, channels_at
 
@@ -41,12 +36,20 @@ TIME_BASE = Fraction(1, 90000)
 LIDS = {5, 6, 7}
 H264 = {"preset": "veryfast"}
 EXPRESSIONS = ("micro", "macro")
-KINDS = ("micro", "neutral", "macro", "speech", "mixed")
 
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """How the head (and the camera) wanders: root mean squares of slow drifts; shifts in parts of the face's width."""
+    """How head and camera drift: root mean squares of slow drifts.
+
+    Attributes:
+        shift: In face widths.
+        scale: As a factor.
+        roll_deg: Degrees.
+        yaw_deg: Degrees.
+        pitch_deg: Degrees.
+        tremor: Faster drift, in face widths.
+    """
 
     shift: float = 0.025
     scale: float = 0.012
@@ -61,11 +64,28 @@ STILL = HeadMotion(0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """All that a clip shows. `rate` in frames a second; `jitter` above 0 makes it variable, some frames missing.
+    """All that a clip shows.
 
-    `face` is which face of the picture, from the left. A video as source gives its frames from `start_s` to before
-    `stop_s`: a single one is a portrait; several are shown forward and back until the clip is long enough, in their own
-    motion, so state the video's rate and size, leave `motion` STILL and `face_px` None.
+    A video as source gives its frames from `start_s` to before `stop_s`: a single one is a portrait; several are played
+    forward and back until the clip is long enough. They bring their own motion, so give the video's rate and size, and
+    leave `motion` STILL and `face_px` None.
+
+    Attributes:
+        actions: What the face does.
+        duration_s: Length of the clip.
+        rate: Frames per second.
+        jitter: Sigma of lognormal frame intervals; above 0 some frames are also missing.
+        size: Width and height, both even.
+        face: Which face of the picture, from the left.
+        face_px: Width of the face; None keeps the picture as it is.
+        person: Seed of this person's Action Unit table.
+        motion: How the head drifts.
+        light: Root mean square of the brightness drift.
+        noise: Sensor noise in grey levels, at mid grey.
+        blur_px: Lens blur.
+        bit_rate: Of the video, bits per second.
+        start_s: First frame taken from a video.
+        stop_s: End of the frames taken from a video.
     """
 
     actions: tuple[Action, ...]
@@ -75,47 +95,57 @@ class ClipPlan:
     size: tuple[int, int] = (640, 480)
     face: int = 0
     face_px: float | None = 240.0
-    person: int = 0  # seed of this person's own Action Unit table
+    person: int = 0
     motion: HeadMotion = field(default_factory=HeadMotion)
-    light: float = 0.03  # root mean square of the brightness drift
-    noise: float = 2.0  # grey levels, at mid grey
+    light: float = 0.03
+    noise: float = 2.0
     blur_px: float = 0.0
     bit_rate: int = 1_500_000
     start_s: float = 0.0
     stop_s: float = float("inf")
 
     def __post_init__(self) -> None:
-        if self.duration_s <= 0 or not 1 <= self.rate <= 1000:
-            raise UserError(
-                f"ClipPlan: {self.duration_s} s at {self.rate} frames/s: use a length above 0 and a rate of 1 to 1000."
-            )
-        if any(length % 2 for length in self.size):
-            raise UserError(f"ClipPlan.size is {self.size}: H.264 needs an even width and height.")
+        check_range(self, "duration_s", above=0)
+        check_range(self, "rate", low=1, high=1000)
+        check(self, "size", not any(length % 2 for length in self.size), "an even width and height, as H.264 needs")
 
 
 def make_clip(
     source: Path, plan: ClipPlan, out: Path, seed: int, *, frames: bool = False, flow: bool = False
 ) -> dict[str, Any]:
-    """Render `plan` on the face of `source` (picture or video) to the H.264 file `out`; returns and writes the truth.
+    """Render `plan` on the face of `source` to the H.264 file `out`.
 
-    With `frames` also lossless to OUT/00000.png, 00001.png, ...; with `flow` the true motion of every micro- and
-    macro-expression to OUT.flow.npz: an array (2, height, width) float32 px, right and down positive, from the frame
-    nearest to its onset to the one nearest to its apex, head motion included. The truth names both. Raises UserError
-    when `source` cannot be read or shows no face, or is a video and `flow` is asked for.
+    OUT.truth.json is written beside it.
+
+    Args:
+        source: Picture or video with a face.
+        plan: What the clip shows.
+        out: Video to write.
+        seed: Seed of all random draws.
+        frames: Whether to write the frames without loss as well, to OUT/00000.png, 00001.png, ...
+        flow: Whether to write the true motion of every micro- and macro-expression to OUT.flow.npz: arrays
+            (2, height, width) float32 px, right and down positive, from the frame nearest to the onset to the one
+            nearest to the apex, head motion included.
+
+    Returns:
+        The ground truth; it names frames and flow.
+
+    Raises:
+        UserError: `source` cannot be read or shows no face, or is a video and `flow` is asked for.
     """
     if flow and source.suffix.lower() in VIDEO_SUFFIXES:
-        raise UserError(f"How the face in {source} moves by itself is not known: for true flow animate a picture.")
+        raise UserError(f"The motion of the face in {source} itself is unknown: for true flow animate a picture.")
     if frames:
         out.with_suffix("").mkdir(exist_ok=True)
     rng = np.random.default_rng(seed)
     times_s = frame_times(plan, rng)
-    pose, light, sensor = _pose_course(plan, rng), Drift(rng, plan.light), _Sensor(plan, rng)
+    pose, light, sensor = _pose_timeline(plan, rng), Drift(rng, plan.light), _Sensor(plan, rng)
     with av.open(str(out), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(plan.rate).limit_denominator(1001), options=H264)
         stream.width, stream.height = plan.size
         stream.pix_fmt, stream.bit_rate, stream.thread_count = "yuv420p", plan.bit_rate, 1
         stream.codec_context.time_base = TIME_BASE
-        shown = zip(times_s, _portraits(source, plan, len(times_s)), strict=False)
+        shown = zip(times_s, portraits(source, plan, len(times_s)), strict=False)
         progress = tqdm(shown, total=len(times_s), desc=out.name, unit="frame", leave=False, disable=None)
         for i, (t_s, portrait) in enumerate(progress):
             image = sensor(portrait.frame(channels_at(plan.actions, t_s), pose(t_s)), 1 + light(t_s))
@@ -140,21 +170,21 @@ def _flows(
     spans: list[dict[str, Any]],
     portrait: Portrait,
     times_s: list[float],
-    moment: Callable[[float], tuple[Channels, Pose]],
+    state: Callable[[float], tuple[Channels, Pose]],
 ) -> dict[str, Any]:
-    """The flow of every expression by name; its span is told the name, and between which frames it is."""
+    """Return the flow of every expression by name, and write name and frames into its span."""
     fields = {}
     for i, span in enumerate(spans):
         if span["kind"] in EXPRESSIONS:
             onset, apex = (int(np.abs(np.subtract(times_s, span[key])).argmin()) for key in ("onset_s", "apex_s"))
             span["flow"] = {"array": f"span_{i}", "from_frame": onset, "to_frame": apex}
-            fields[f"span_{i}"] = portrait.flow(moment(times_s[onset]), moment(times_s[apex]))
+            fields[f"span_{i}"] = portrait.flow(state(times_s[onset]), state(times_s[apex]))
     return fields
 
 
 def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
-    """What a clip shows, ready for JSON."""
-    settings = {key: value for key, value in asdict(plan).items() if key not in ("acts", "start_s", "stop_s")}
+    """Return the ground truth of a clip, ready for JSON."""
+    settings = {key: value for key, value in asdict(plan).items() if key not in ("actions", "start_s", "stop_s")}
     spans = [
         {
             "kind": action.kind,
@@ -172,8 +202,12 @@ def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
 
 
 def aus_of(action: Action, bumps: Bumps) -> dict[str, dict[str, float]]:
-    """{"12": {"left": 1.1, "right": 0.9}}: how far each Action Unit of an act, on each side of the image, alone moves
-    the skin at most, in pixels at a 128-px crop; empty where nothing but lids, eyes or head moves.
+    """Return how far each Action Unit of `action` moves the skin at most.
+
+    The keys are units and sides of the image; each unit is taken alone.
+
+    An example is {"12": {"left": 1.1, "right": 0.9}}, in pixels at a 128-px crop. It is empty where only lids, eyes or
+    head move.
     """
     strongest: Channels = {}
     for ramp in action.ramps:
@@ -186,7 +220,7 @@ def aus_of(action: Action, bumps: Bumps) -> dict[str, dict[str, float]]:
 
 
 def actions_of(truth: dict[str, Any]) -> tuple[Action, ...]:
-    """The acts that a truth tells of."""
+    """Return the actions in a ground truth."""
     return tuple(
         Action(span["kind"], tuple(timelines.Ramp(**ramp) for ramp in span["pulses"]), span["label"], span["peak_px"])
         for span in truth["spans"]
@@ -194,12 +228,12 @@ def actions_of(truth: dict[str, Any]) -> tuple[Action, ...]:
 
 
 def person_bumps(person: int) -> Bumps:
-    """The Action Unit table as one person shows it."""
+    """Return one person's Action Unit table."""
     return action_units.perturb(np.random.default_rng(person), None, PERSON)
 
 
 def frame_times(plan: ClipPlan, rng: np.random.Generator) -> list[float]:
-    """Seconds of every frame, the first at 0."""
+    """Return the time of every frame in seconds, the first at 0."""
     steps = np.full(int(plan.duration_s * plan.rate), 1 / plan.rate)
     if plan.jitter:
         missing = np.where(rng.random(len(steps)) < 0.02, rng.integers(1, 4, len(steps)), 0)
@@ -215,10 +249,14 @@ def random_plan(
     peak_px: float = 1.0,
     **settings: Any,
 ) -> ClipPlan:
-    """A new plan: acts of `kind` (see KINDS) one after the other, blinks in between, `settings` as in ClipPlan.
+    """Draw a plan: actions one after the other, with blinks in between.
 
-    micro: micro-expressions of `peak_px`. neutral: head movements and glances. macro, speech: those, and
-    micro-expressions between them. mixed: everything.
+    Args:
+        rng: Source of the draws.
+        kind: micro: micro-expressions of `peak_px`; neutral: head movements and glances; macro or speech: those, with
+            micro-expressions between them; mixed: everything.
+        peak_px: Strength of micro-expressions, in px of a 128-px crop.
+        **settings: Fields of ClipPlan.
     """
     plan = ClipPlan((), **({"person": int(rng.integers(2**31))} | settings))
     follow = {
@@ -244,7 +282,7 @@ def _random_action(rng: np.random.Generator, kind: str, t_s: float, peak: float,
     if kind in ("micro", "macro"):
         label, aus = timelines.draw_expression(rng)
         side = str(rng.choice(SIDES)) if rng.random() < 0.12 else None
-        most = 2.5 if set(aus) <= LIDS else 7.0  # lids have no further to go
+        most = 2.5 if set(aus) <= LIDS else 7.0  # lids cannot move further
         to_px = peak * rng.uniform(0.9, 1.1) if kind == "micro" else rng.uniform(2, most)
         channels = timelines.expression(rng, aus, to_px, bumps=bumps, side=side)
         return (timelines.micro if kind == "micro" else timelines.macro)(rng, t_s, channels, label, to_px)
@@ -254,7 +292,7 @@ def _random_action(rng: np.random.Generator, kind: str, t_s: float, peak: float,
 
 
 def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Action]) -> list[Action]:
-    """About fifteen a minute, some double; few fall onto a micro-expression, as in samples that raters chose."""
+    """Draw about fifteen blinks a minute, some double; few coincide with a micro-expression, as in selected samples."""
     blinks: list[Action] = []
     t_s = rng.uniform(0.5, 4)
     while t_s < duration_s - 0.5:
@@ -269,8 +307,8 @@ def _random_blinks(rng: np.random.Generator, duration_s: float, micros: list[Act
     return blinks
 
 
-def _pose_course(plan: ClipPlan, rng: np.random.Generator) -> Callable[[float], Pose]:
-    """The head's pose over time: a function of seconds."""
+def _pose_timeline(plan: ClipPlan, rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Return the head's pose as a function of seconds."""
     motion = plan.motion
     if motion == STILL:
         return lambda t_s: REST
@@ -286,15 +324,15 @@ def _pose_course(plan: ClipPlan, rng: np.random.Generator) -> Callable[[float], 
     return at
 
 
-def _portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
-    """One still portrait again and again, or the frames of a video as portraits."""
+def portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
+    """Repeat one portrait, or yield the frames of a video as portraits."""
     nets, bumps = FaceNets("wide"), person_bumps(plan.person)
     if source.suffix.lower() in VIDEO_SUFFIXES:
         pictures, landmarks = _footage(source, plan, nets)
     else:
         picture = cv2.imread(str(source))
         if picture is None:
-            raise UserError(f"{source} is not a picture that can be read.")
+            raise UserError(f"{source} is not an image that can be read.")
         pictures, landmarks = [picture], find_face(picture, nets, plan.face)[None]
 
     def portrait(i: int) -> Portrait:
@@ -307,7 +345,7 @@ def _portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
 
 
 def _footage(source: Path, plan: ClipPlan, nets: FaceNets) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames of a video's stretch and their landmarks (n, 468, 3), smoothed over 5 frames: jitter would move skin."""
+    """Return frames of a video and their landmarks (n, 468, 3), smoothed over 5 frames: jitter would move skin."""
     with av.open(str(source)) as container:
         shown = takewhile(lambda frame: (frame.time or 0) < plan.stop_s, container.decode(video=0))
         frames = [frame for frame in shown if (frame.time or 0) >= plan.start_s]
@@ -323,17 +361,17 @@ def _footage(source: Path, plan: ClipPlan, nets: FaceNets) -> tuple[list[np.ndar
 
 
 class _Sensor:
-    """The picture as a camera would give it: lens blur, brightness, and grain that is other in every frame."""
+    """A camera's sensor: lens blur, brightness, and grain that differs in every frame."""
 
     def __init__(self, plan: ClipPlan, rng: np.random.Generator):
         self._rng, self._blur_px = rng, plan.blur_px
-        width, height = 2 * plan.size[0], 2 * plan.size[1]  # each frame gets a window of it: as good as drawn anew
+        width, height = 2 * plan.size[0], 2 * plan.size[1]  # each frame uses a random window of it
         colour = cv2.resize(rng.standard_normal((height // 2, width // 2, 3), np.float32), (width, height))
         self._grain = rng.standard_normal((height, width, 1), np.float32) + 0.5 * colour
         self._strength = (plan.noise * np.sqrt(np.arange(256) / 128 + 0.15)).astype(np.float32)
 
     def __call__(self, image: np.ndarray, gain: float) -> np.ndarray:
-        """`image` (height, width, 3) uint8 -> the same."""
+        """Return `image` (height, width, 3) uint8 as the sensor records it."""
         if self._blur_px:
             image = cv2.GaussianBlur(image, (0, 0), self._blur_px)
         height, width = image.shape[:2]
@@ -351,118 +389,32 @@ def _rounded(value: Any) -> Any:
     return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-SHEET_PX = 1440  # width of the sheet
-
-
-def sheet(source: Path, out: Path, face: int = 0) -> None:
-    """A picture of every Action Unit at 1, 3 and 6 px (at a 128-px crop), of blinks, gaze and head, to be looked at."""
-    portrait = next(iter(_portraits(source, ClipPlan((), face=face), 1)))
-    left, top = portrait.landmarks[:, :2].min(0).astype(int) - 25
-    right, bottom = portrait.landmarks[:, :2].max(0).astype(int) + 25
-    window = slice(max(top, 0), bottom), slice(max(left, 0), right)
-
-    def cell(name: str, channels: Channels) -> np.ndarray:
-        image = np.ascontiguousarray(portrait.frame(channels)[window])
-        size = image.shape[1] / 230
-        at = (4, int(24 * size))
-        return cv2.putText(image, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.8 * size, (255, 255, 255), 2, cv2.LINE_AA)
-
-    rng = np.random.default_rng(0)
-    strips = [
-        [cell(f"AU {au}, {px} px", timelines.expression(rng, (au,), px, asymmetry=0)) for px in (1, 3, 6)] for au in AUS
-    ]
-    strips.append([cell(f"lids {part:.0%} shut", {f"45 {side}": part for side in SIDES}) for part in (0.3, 0.6, 1.0)])
-    gazes = ({"gaze_x": -0.03}, {"gaze_x": 0.03}, {"gaze_x": 0.02, "gaze_y": -0.01})
-    strips.append([cell("gaze", channels) for channels in gazes])
-    strips.append([cell("at rest", {}), cell("yaw 8", {"yaw": 8.0}), cell("pitch 8", {"pitch": 8.0})])
-    rows = [np.hstack([picture for strip in strips[i : i + 4] for picture in strip]) for i in range(0, len(strips), 4)]
-    whole = np.vstack(rows)
-    scale = SHEET_PX / whole.shape[1]
-    if not cv2.imwrite(str(out), cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)):
-        raise UserError(f"The sheet cannot be written to {out}: give a .png in a folder that is there.")
-
-
 def demo_plan(duration_s: float = 28.0) -> ClipPlan:
-    """The clip of `merau demo`: seven micro-expressions, two ordinary expressions, four blinks."""
+    """Return the plan of the clip of `merau demo`.
+
+    It shows seven micro-expressions, two macro-expressions and four blinks.
+    """
     rng, person = np.random.default_rng(2024), 7
     bumps = person_bumps(person)
 
-    def show(
+    def draw(
         make: Any, onset_s: float, aus: tuple[int, ...], label: str, to_px: float, side: str | None = None
     ) -> Action:
         return make(rng, onset_s, timelines.expression(rng, aus, to_px, bumps=bumps, side=side), label, to_px)
 
     actions = (
         timelines.blink(rng, 1.6),
-        show(timelines.micro, 3.2, (1, 2), "surprise", 2.0),
-        show(timelines.micro, 5.4, (4,), "negative", 1.8),
-        show(timelines.macro, 7.4, (6, 12), "positive", 5.0),
+        draw(timelines.micro, 3.2, (1, 2), "surprise", 2.0),
+        draw(timelines.micro, 5.4, (4,), "negative", 1.8),
+        draw(timelines.macro, 7.4, (6, 12), "positive", 5.0),
         timelines.blink(rng, 11.2),
-        show(timelines.micro, 12.8, (12,), "positive", 1.6),
-        show(timelines.micro, 16.8, (17,), "negative", 1.8),
+        draw(timelines.micro, 12.8, (12,), "positive", 1.6),
+        draw(timelines.micro, 16.8, (17,), "negative", 1.8),
         timelines.blink(rng, 18.2),
-        show(timelines.micro, 19.4, (14,), "negative", 1.5, "right"),
-        show(timelines.macro, 21.0, (1, 2, 5), "surprise", 4.0),
+        draw(timelines.micro, 19.4, (14,), "negative", 1.5, "right"),
+        draw(timelines.macro, 21.0, (1, 2, 5), "surprise", 4.0),
         timelines.blink(rng, 24.4),
-        show(timelines.micro, 25.3, (15,), "negative", 1.6),
-        show(timelines.micro, 26.7, (6, 12), "positive", 2.2),
+        draw(timelines.micro, 25.3, (15,), "negative", 1.6),
+        draw(timelines.micro, 26.7, (6, 12), "positive", 2.2),
     )
     return ClipPlan(actions, duration_s=duration_s, person=person, bit_rate=750_000)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The commands of the module's docstring; raises UserError for what a user can mend."""
-    parser = argparse.ArgumentParser(
-        prog="merau-lab synth", description="Animate a portrait, with the truth beside it."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="the clip that `merau demo` plays")
-    demo.add_argument("out", type=Path, nargs="?", default=DEMO)
-    clips = commands.add_parser("clips", help="clips with random courses")
-    clips.add_argument("portrait", type=Path, help="picture with a face")
-    clips.add_argument("--out", type=Path, required=True, help="folder")
-    clips.add_argument("--count", type=int, default=1)
-    clips.add_argument("--kind", choices=KINDS, default="mixed")
-    clips.add_argument("--peak-px", type=float, default=1.0, help="of micro-expressions, at a 128-px crop")
-    clips.add_argument("--duration", type=float, default=20.0, help="seconds")
-    clips.add_argument("--rate", type=float, default=30.0, help="frames a second")
-    clips.add_argument("--seed", type=int, default=0)
-    clips.add_argument("--frames", action="store_true", help="also as lossless frames: CLIP/00000.png, ...")
-    about_flow = "also the true flow, onset to apex, of each expression: CLIP.flow.npz, arrays (2, height, width) in px"
-    clips.add_argument("--flow", action="store_true", help=about_flow)
-    pictures = commands.add_parser("sheet", help="every Action Unit at three intensities, to be looked at")
-    pictures.add_argument("portrait", type=Path)
-    pictures.add_argument("out", type=Path)
-    options = parser.parse_args(arguments)
-    {"demo": _demo, "clips": _clips, "sheet": _sheet}[options.command](options)
-
-
-def _sheet(options: argparse.Namespace) -> None:
-    sheet(options.portrait, options.out)
-
-
-def _demo(options: argparse.Namespace) -> None:
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    make_clip(ASTRONAUT, demo_plan(), options.out, seed=0)
-
-
-def _clips(options: argparse.Namespace) -> None:
-    options.out.mkdir(parents=True, exist_ok=True)
-    for i in tqdm(range(options.count), unit="clip", file=sys.stderr):
-        seed = options.seed + i
-        plan = random_plan(
-            np.random.default_rng(seed),
-            options.kind,
-            peak_px=options.peak_px,
-            duration_s=options.duration,
-            rate=options.rate,
-        )
-        file = options.out / f"{options.kind}-{seed}.mp4"
-        make_clip(options.portrait, plan, file, seed, frames=options.frames, flow=options.flow)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))

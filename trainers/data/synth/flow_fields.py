@@ -1,9 +1,9 @@
-"""Synthetic onset-apex flow fields: faces, Action Units and everything that gets in the way, without any picture.
+"""Synthetic onset-apex flow fields, drawn without any image.
 
 A sample is what `engine.flow.pair_flow` would give for a face of random layout: Action Units of a class (or something
-that is no expression: rest, head motion, blink, gaze, speech, a tracker's garbage), seen through a flow estimator that
-blurs, misses what has no texture and makes its own errors, and after the very head-motion fit that serving runs.
-Fields live on the grid of that fit: one value per 4 px, 45 x 42 for the full crop and 32 x 32 for its inner square.
+that is no expression: rest, head motion, blink, gaze, speech, a tracking failure), as seen by a flow estimator that
+blurs, misses areas without texture and makes errors of its own, and after the same head-motion fit as in the live path.
+Fields are on the grid of that fit: one value for 4 px, 45 x 42 for the full crop and 32 x 32 for its inner square.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from merau.engine import flow as engine_flow
 from merau.engine.crop import CropSpec
-from merau.engine.errors import UserError
+from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth import action_units as table
 
@@ -29,10 +29,10 @@ ROWS, COLUMNS = SPEC.full[0] // CELL_PX, SPEC.full[1] // CELL_PX
 XS = (np.arange(COLUMNS) - SIDE + 0.5) / GRID  # cell centres, fractions of the inner square
 YS = (np.arange(ROWS) - TOP + 0.5) / GRID
 
-# What "no expression" is made of, with relative weights. "release" is a smile or an open mouth that ends: movements
-# whose reverse is no other expression.
+# What samples of "no expression" show, with relative weights. "release" is a smile or an open mouth that ends: a
+# movement whose reverse is no other expression.
 NOTHING = {"rest": 0.26, "head": 0.26, "blink": 0.13, "gaze": 0.10, "speech": 0.13, "garbage": 0.08, "release": 0.04}
-# Where heads differ in depth: (distance from the middle, y from the centre, widths, standard deviation).
+# Where heads differ in depth: distance from the middle, y from the centre, widths in x and y, standard deviation.
 DEPTH_PARTS = (
     (0.0, -0.60, 0.40, 0.15, 0.20),  # forehead
     (0.28, -0.40, 0.14, 0.06, 0.10),  # brows
@@ -46,19 +46,22 @@ DEPTH_PARTS = (
 )
 CHIN_DROP = 0.08  # how much lower than in the table the chin may be
 CHEEK_DROP = 0.14  # how much lower than in the table the cheek of Action Unit 6 may rise
-FLATTEN = 0.6  # the table's shares to this power: rare combinations teach the Action Units too
-SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end
-STRONG_SMILE_PX = 2.5  # a stronger smile mostly raises the cheeks and often opens the mouth, a weak one seldom
+FLATTEN = 0.6  # exponent of the table's shares: rare combinations are trained on, too
+SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end, px
+STRONG_SMILE_PX = 2.5  # a stronger smile usually raises the cheeks and often opens the mouth, a weak one seldom
 STRONG_SMILE = {6: 0.75, 25: 0.4, 26: 0.2}
-SET_SHARE = 0.35  # of the samples trained on: seen as in a flow set
-SET_NOTHING = 0.4  # the samples of flow sets show no expression so much more seldom
-SET_RATIO_SIGMA = 0.2  # how u compares with v is not stored there and read back with an error
-JAW = (25, 26)  # alone they are taken for speech, not for surprise
+SET_SHARE = 0.35  # share of the training samples that look as in a flow set
+SET_NOTHING = 0.4  # factor of the share of no expression in flow sets
+SET_RATIO_SIGMA = 0.2  # error of the ratio of u to v, which flow sets do not store
+JAW = (25, 26)  # alone they count as speech, not as surprise
 
 
 @dataclass(frozen=True)
 class Errors:
-    """How far a flow method smears and errs, beside DIS: `python scripts/bench_flow_error.py` measures it."""
+    """Blur and noise of a flow method, relative to DIS.
+
+    `python scripts/bench_flow_error.py` measures them.
+    """
 
     blur: float = 1.0
     noise: float = 1.0
@@ -69,44 +72,55 @@ ERRORS = {"dis": Errors(), "farneback": Errors(blur=0.7, noise=1.4)}
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """How hard the samples are. Amplitudes are pixels of the 128-px square, drawn log-uniform within (low, high).
+    """How difficult the samples are.
 
-    `flow` is the method whose errors are imitated; `noise_px` and `blur_cells` are those of DIS.
+    Amplitudes are pixels of the 128-px square, drawn log-uniformly from (low, high).
+
+    Attributes:
+        flow: Flow method whose errors are imitated; `noise_px` and `blur_cells` are those of DIS.
+        peak_px: Peak displacement of expressions.
+        noise_px: Noise of the flow.
+        head_px: Head motion that alignment leaves.
+        shift_sd: Error of the crop's position, fractions of the square.
+        scale_sd: Error of its scale.
+        rotation_sd_deg: Error of its rotation.
+        warp_sd: Variation of face shapes.
+        blur_cells: Blur of the flow.
+        no_expression: Share of samples without expression.
+        as_set: Share of samples that look as in a flow set (`trainers.data.flow_set`).
+        variation: How faces differ from the Action Unit table.
+        combinations: The classes, as Action Units that move together.
     """
 
     flow: str = "dis"
     peak_px: tuple[float, float] = (0.4, 14.0)
     noise_px: tuple[float, float] = (0.015, 0.3)
     head_px: tuple[float, float] = (0.1, 6.0)
-    shift_sd: float = 0.03  # crop error, fractions of the square
+    shift_sd: float = 0.03
     scale_sd: float = 0.06
     rotation_sd_deg: float = 3.0
-    warp_sd: float = 0.02  # face shape
+    warp_sd: float = 0.02
     blur_cells: tuple[float, float] = (0.4, 1.3)
-    no_expression: float = 0.45  # share of samples
-    as_set: float = 0.0  # share of samples that are seen as in a flow set (trainers.data.flow_set)
+    no_expression: float = 0.45
+    as_set: float = 0.0
     variation: table.Variation = field(default_factory=table.Variation)
     combinations: table.Combinations = field(default_factory=lambda: table.COMBINATIONS)
 
     def __post_init__(self) -> None:
-        if self.flow not in ERRORS:
-            raise UserError(f"FlowSettings.flow is {self.flow!r}: choose one of {', '.join(ERRORS)}.")
+        check_choice(self, "flow", ERRORS)
         for name in ("peak_px", "noise_px", "head_px", "blur_cells"):
             low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise UserError(f"FlowSettings.{name} is ({low}, {high}): choose 0 < low <= high.")
-        for name in ("no_expression", "as_set"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"FlowSettings.{name} is {getattr(self, name)}: choose a share from 0 to 1.")
+            check(self, name, 0 < low <= high, "0 < low <= high")
+        check_range(self, "no_expression", "as_set", low=0, high=1)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What labels index."""
+        """Names of the classes that labels index, "no expression" last."""
         return (*self.combinations, NO_EXPRESSION)
 
 
-LIVE_SHARE = 0.6  # of what a spotter puts before the recognizer shows no expression
-# For calibration: cameras and faces are worse than those trained on, and confidence must not be too high there.
+LIVE_SHARE = 0.6  # share of no expression among the candidates that a spotter passes to the recognizer
+# For calibration: cameras and faces are worse than in training, and confidence must not be too high for them.
 HARDER = FlowSettings(
     no_expression=LIVE_SHARE,
     as_set=0.2,
@@ -117,7 +131,7 @@ HARDER = FlowSettings(
     variation=table.Variation(position_sd=0.029, width_sigma=0.28, direction_sigma=0.28, gain_sigma=0.4),
 )
 
-# Flow sets whose faces lie anyhow in their crops.
+# Flow sets with crops of many kinds.
 WIDER = FlowSettings(
     as_set=1.0,
     shift_sd=0.05,
@@ -131,9 +145,14 @@ WIDER = FlowSettings(
 
 @dataclass(frozen=True)
 class Flows:
-    """N samples: `flow` (N, 2, 32, 32) float32 px, `label` (N,) index into the settings' classes, `aus` (N, 17) float32
-    0 or 1 in the order of action_units.AUS, `peak_px` (N,) true peak displacement of the face's own motion. Where
-    `known` (N,) is False the flow is of unit spread: how large the motion was is not known, as in flow sets.
+    """N samples.
+
+    Attributes:
+        flow: (N, 2, 32, 32) float32 px.
+        label: (N,) index into the settings' classes.
+        aus: (N, 17) float32, 0 or 1, in the order of action_units.AUS.
+        peak_px: (N,) true peak displacement of the facial motion.
+        known: (N,) bool; where False the flow has unit spread and the magnitude is unknown, as in flow sets.
     """
 
     flow: np.ndarray
@@ -144,7 +163,7 @@ class Flows:
 
 
 def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flows:
-    """Draw `samples` pairs. Same generator state, same samples."""
+    """Draw `samples` pairs; the same generator state gives the same samples."""
     as_set, none = rng.random(samples) < settings.as_set, len(settings.combinations)
     share = settings.no_expression * np.where(as_set, SET_NOTHING, 1)
     label = np.where(rng.random(samples) < share, none, rng.integers(0, none, samples))
@@ -156,12 +175,12 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     motion = table.field(XS, YS, intensity, bumps)
     motion *= (peak / np.maximum(length(motion).max((1, 2)), 1e-6))[:, None, None, None]
     peak = np.where(intensity.any((1, 2)), peak, 0)
-    # What drowns an expression makes it none: beside one, everything else stays within what still lets it be seen.
+    # A disturbance that hides an expression would make its label wrong: beside one, disturbances are bounded.
     bound = np.where(label == none, np.inf, peak)
-    motion += eyes(rng, nothing, bumps, 1.5 * bound)
-    motion += garbage(rng, nothing == "garbage")
+    motion += draw_eye_motion(rng, nothing, bumps, 1.5 * bound)
+    motion += draw_failures(rng, nothing == "garbage")
     turn = np.where(nothing == "head", 2, 1) * log_uniform(rng, settings.head_px, samples)
-    motion += head(rng, np.minimum(turn, np.where(as_set, 1, 4) * bound))  # the faces of sets are aligned
+    motion += draw_head_motion(rng, np.minimum(turn, np.where(as_set, 1, 4) * bound))  # faces in flow sets are aligned
     noise = np.minimum(ERRORS[settings.flow].noise * log_uniform(rng, settings.noise_px, samples), bound / 4)
     observed, trust = estimate(rng, motion, noise, settings)
     inner = (..., slice(TOP, TOP + GRID), slice(SIDE, SIDE + GRID))
@@ -171,15 +190,18 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
 
 
 def observe_as_flow_set(rng: np.random.Generator, flow: np.ndarray) -> np.ndarray:
-    """Flows (N, 2, 32, 32) px as a flow set shows them, float32, each in the units of its own spread."""
-    read = [flow_set.read_flow(flow_set.draw_picture(one)) for one in flow]
+    """Return flows (N, 2, 32, 32) px as read from a flow set.
+
+    They are float32 of unit spread each.
+    """
+    read = [flow_set.read_flow(flow_set.encode_flow(one)) for one in flow]
     seen = np.array(read, np.float32).reshape(flow.shape)
     seen[:, 0] *= np.exp(rng.normal(0, SET_RATIO_SIGMA, (len(seen), 1, 1)))
     return seen / seen.std((1, 2, 3), keepdims=True)
 
 
 def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
-    """Many samples of one seed, with a progress bar."""
+    """Draw many samples from one seed, with a progress bar."""
     rng, chunk = np.random.default_rng(seed), 500
     with tqdm(total=samples, desc="drawing flows", unit="pair", smoothing=0.05) as bar:
         parts = []
@@ -190,6 +212,7 @@ def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:
 
 
 def concatenate(parts: Sequence[Flows]) -> Flows:
+    """Return the samples of all `parts`."""
     return Flows(*(np.concatenate(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
@@ -200,9 +223,17 @@ def draw_intensities(
     peak_px: np.ndarray,
     combinations: table.Combinations = table.COMBINATIONS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intensity (N, moves, 2 sides), relative to 1, and which Action Units count as present (N, 17) float32.
+    """Draw the intensity of each Action Unit.
 
-    `label` (N,) indexes `combinations` and then no expression, `nothing` (N,) names what samples without one show.
+    Args:
+        rng: Source of the draws.
+        label: (N,) index into `combinations`, and after them "no expression".
+        nothing: (N,) what samples without expression show, keys of NOTHING.
+        peak_px: (N,) strength, which decides what a smile shows.
+        combinations: The classes.
+
+    Returns:
+        Intensities (N, moves, 2 sides), relative to 1, and which Action Units count as present, (N, 17) float32.
     """
     both = np.zeros((len(label), len(table.MOVES)))
     for i, (kind, other) in enumerate(zip(label, nothing, strict=True)):
@@ -218,7 +249,7 @@ def draw_intensities(
         elif other == "release":
             for au in ((12,), (6, 12), (25, 26))[rng.integers(3)]:
                 both[i, table.MOVES.index(au)] = -rng.uniform(0.5, 1.4)
-    cheek, lids = table.MOVES.index(6), table.MOVES.index(7)  # a raised cheek narrows the eye from above too
+    cheek, lids = table.MOVES.index(6), table.MOVES.index(7)  # a raised cheek narrows the eye from above, too
     both[:, lids] = np.maximum(both[:, lids], both[:, cheek] * rng.uniform(0, 0.8, len(both)))
     expressive = label < len(combinations)
     extra = (rng.random(both.shape) < 0.06) * rng.uniform(0, 0.35, both.shape) * expressive[:, None]
@@ -232,26 +263,29 @@ def draw_intensities(
 
 
 def draw_combination(rng: np.random.Generator, combinations: table.Shares) -> tuple[int, ...]:
-    """Action Units that move together, drawn by the flattened weights of the table."""
+    """Draw Action Units that move together, by the flattened weights of the table."""
     units, weight = zip(*(row for row in combinations if not set(row[0]) <= set(JAW)), strict=True)
     share = np.array(weight) ** FLATTEN
     return units[rng.choice(len(units), p=share / share.sum())]
 
 
 def draw_syllable(rng: np.random.Generator) -> dict[int, float]:
-    """Action Units of a mouth that opens or closes (negative), lips spread, pursed or pressed on the way."""
+    """Draw Action Units of a mouth that opens or closes (negative).
+
+    Lips may be spread, pursed or pressed.
+    """
     jaw = rng.uniform(0.5, 1.2) * rng.choice((-1, 1))
     others = {20: rng.uniform(-0.5, 0.4), 17: rng.uniform(0, 0.3), 10: rng.uniform(-0.2, 0.3), 23: rng.uniform(0, 0.4)}
-    said = {au: amount for au, amount in others.items() if rng.random() < 0.4}
-    return {26: jaw, 25: 0.7 * jaw * rng.uniform(0, 1), **said}
+    shown = {au: amount for au, amount in others.items() if rng.random() < 0.4}
+    return {26: jaw, 25: 0.7 * jaw * rng.uniform(0, 1), **shown}
 
 
 def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -> table.Bumps:
-    """The table on `samples` random faces, each cropped with its own error."""
+    """Draw the table of `samples` random faces, each with its own crop error."""
     bumps = table.perturb(rng, samples, settings.variation)
     cheek = np.flatnonzero(bumps.move == table.MOVES.index(6))
     bumps.centre[:, cheek[[0, 3]], 1] += rng.uniform(0, CHEEK_DROP, (samples, 1))
-    bumps.direction[:, cheek[[1, 2, 4, 5]]] *= rng.uniform(0.1, 1, (samples, 1, 1))  # what the lids show of it
+    bumps.direction[:, cheek[[1, 2, 4, 5]]] *= rng.uniform(0.1, 1, (samples, 1, 1))  # on the lids it shows less
     chin = np.flatnonzero(bumps.move == table.MOVES.index(17))
     bumps.centre[:, chin[[0, 3]], 1] += rng.uniform(0, CHIN_DROP, (samples, 1))
     angle = np.deg2rad(rng.normal(0, settings.rotation_sd_deg, samples))
@@ -265,9 +299,12 @@ def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -
     return replace(bumps, centre=centre, direction=bumps.direction @ turn, width=bumps.width * scale)
 
 
-def eyes(rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps, most_px: np.ndarray) -> np.ndarray:
-    """Blinks and gaze shifts (N, 2, rows, columns) px, at most `most_px` (N,): always in samples of that name, now and
-    then in the others.
+def draw_eye_motion(
+    rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps, most_px: np.ndarray
+) -> np.ndarray:
+    """Draw blinks and gaze shifts (N, 2, rows, columns) px, at most `most_px` (N,).
+
+    Samples of that name always have them, others sometimes.
     """
     samples = len(nothing)
     blink = np.where(nothing == "blink", 1, rng.random(samples) < 0.3)
@@ -291,8 +328,11 @@ def eyes(rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps, most
     return table.field(XS, YS, intensity, bumps) + table.field(XS, YS, whole, ball)
 
 
-def garbage(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:
-    """What a flow method makes of a hand, a turn or a lost face (N, 2, rows, columns) px; zero where not chosen."""
+def draw_failures(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:
+    """Draw the flow of a hand, a turn or a lost face.
+
+    It is (N, 2, rows, columns) px, and zero where not `chosen` (N,).
+    """
     result = np.zeros((len(chosen), 2, ROWS, COLUMNS))
     count = int(chosen.sum())
     if count:
@@ -301,21 +341,26 @@ def garbage(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:
     return result
 
 
-def head(rng: np.random.Generator, size: np.ndarray) -> np.ndarray:
-    """Head motion the alignment left over (N, 2, rows, columns), of about `size` (N,) px: affine, and the parallax of a
-    head of its own depth; the background goes its own way.
+def draw_head_motion(rng: np.random.Generator, size: np.ndarray) -> np.ndarray:
+    """Draw head motion that alignment leaves, (N, 2, rows, columns).
+
+    Its size is about `size` (N,) px.
+
+    It is affine, with the parallax of a head of individual depth; the background moves independently.
     """
     samples, size = len(size), size[:, None, None]
     part = rng.normal(0, 1, (samples, 2, 4)) * (1, 0.8, 0.8, 0.7) * size  # px per unit of [1, x, y, z]
     flat = np.tensordot(part[:, :, :3], cell_basis()[0][:3], axes=(2, 0))
-    field = flat + part[:, :, 3, None, None] * depth(rng, samples)
+    field = flat + part[:, :, 3, None, None] * draw_depth(rng, samples)
     behind = (((XS - 0.5) / 0.62) ** 2 + ((YS[:, None] - 0.52) / 0.75) ** 2) > rng.uniform(0.8, 1.4, (samples, 1, 1))
     return np.where(behind[:, None], rng.normal(0, 1, (samples, 2, 1, 1)) * size[..., None], field)
 
 
-def depth(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """How far each cell of a head stands out, (N, 1, rows, columns): the generic depth of the fit, and what is this
-    head's own: cropped a little aside, rounder or flatter, its nose, brows, cheeks, mouth and chin.
+def draw_depth(rng: np.random.Generator, samples: int) -> np.ndarray:
+    """Draw the depth of each cell of a head, (N, 1, rows, columns).
+
+    It is the generic depth of the fit plus individual differences: position of the crop, roundness, nose, brows,
+    cheeks, mouth and chin.
     """
     generic = cell_basis()[0][3]
     down, across = np.gradient(generic)
@@ -329,14 +374,18 @@ def depth(rng: np.random.Generator, samples: int) -> np.ndarray:
 def estimate(
     rng: np.random.Generator, motion: np.ndarray, noise: np.ndarray, settings: FlowSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`motion` (N, 2, rows, columns) px as a flow method with errors of `noise` (N,) px reports it, and the texture
-    (N, rows, columns) it saw.
+    """Return `motion` as a flow method would estimate it.
 
-    Where there is little texture the estimate is its neighbours' (a normalised convolution) and falls short; blocks a
-    codec skipped show no motion; errors are smooth, and larger where texture is poor.
+    `motion` is (N, 2, rows, columns) px, and the method has errors of `noise` (N,) px.
+
+    Where there is little texture the estimate comes from neighbours (a normalized convolution) and is too small; blocks
+    that a codec skipped show no motion; errors are smooth, and larger where texture is poor.
+
+    Returns:
+        The estimate, and the texture (N, rows, columns).
     """
     samples = len(motion)
-    detail = texture(rng, samples)[:, None]
+    detail = draw_texture(rng, samples)[:, None]
     sigma = ERRORS[settings.flow].blur * rng.uniform(*settings.blur_cells, samples)
     near = blur(np.concatenate([motion * detail, detail], 1), sigma)
     wide = blur(np.concatenate([motion * detail, detail], 1), 3 * sigma)
@@ -350,8 +399,11 @@ def estimate(
     return np.where(skipped, 0.1, 1) * seen * short + error + spots, detail[:, 0]
 
 
-def texture(rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Texture 0..1 (N, rows, columns): high at brows, eyes, nose, lips and jaw, elsewhere what skin and light give."""
+def draw_texture(rng: np.random.Generator, samples: int) -> np.ndarray:
+    """Draw texture 0..1 (N, rows, columns).
+
+    It is high at brows, eyes, nose, lips and jaw, elsewhere that of skin and light.
+    """
     spots = ((0.2, 0.1, 0.13, 0.05), (0.22, 0.25, 0.11, 0.05), (0.4, 0.55, 0.07, 0.06), (0.38, 0.82, 0.12, 0.06),
              (0.45, 0.98, 0.14, 0.05))  # fmt: skip
     parts = sum(
@@ -364,7 +416,10 @@ def texture(rng: np.random.Generator, samples: int) -> np.ndarray:
 
 
 def remove_head(field: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """`field` (N, 2, rows, columns) after the head-motion fit of `engine.flow`, on its own cells."""
+    """Return `field` (N, 2, rows, columns) after the head-motion fit.
+
+    The fit is that of `engine.flow`, on its cells.
+    """
     basis, cells = cell_basis()
     fitted = np.stack([engine_flow.fit_motion(f, t, basis, cells) for f, t in zip(field, trust, strict=True)])
     return field - np.tensordot(fitted, basis, axes=(2, 0))
@@ -372,13 +427,19 @@ def remove_head(field: np.ndarray, trust: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def cell_basis() -> tuple[np.ndarray, np.ndarray]:
-    """The basis of the head-motion fit at each cell, (4, rows, columns), and the cells (n, 2) on the face."""
+    """Return basis and cells of the head-motion fit.
+
+    They are (4, rows, columns), and (n, 2) on the face.
+    """
     basis = engine_flow.motion_basis(SPEC)[:, CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX]
     return np.ascontiguousarray(basis), engine_flow.face_cells(SPEC) // CELL_PX
 
 
 def smooth(rng: np.random.Generator, samples: int, scales: tuple[int, ...]) -> np.ndarray:
-    """Random fields (N, 2, rows, columns) of about unit variance; `scales` are the knots a side of coarse grids."""
+    """Draw smooth fields (N, 2, rows, columns) of about unit variance.
+
+    `scales` are the knots a side of coarse grids.
+    """
     share = rng.dirichlet(np.ones(len(scales)), samples)
     total = np.zeros((samples, 2, ROWS, COLUMNS))
     for i, knots in enumerate(scales):
@@ -390,14 +451,20 @@ def smooth(rng: np.random.Generator, samples: int, scales: tuple[int, ...]) -> n
 
 @lru_cache
 def interpolation(cells: int, knots: int) -> np.ndarray:
-    """(cells, knots) Gaussian interpolation whose rows have unit length, so that white knots give unit variance."""
+    """Return the matrix (cells, knots) of a Gaussian interpolation.
+
+    Its rows have unit length, so that white knots give unit variance.
+    """
     distance = np.linspace(0, knots - 1, cells)[:, None] - np.arange(knots)
     weight = np.exp(-0.5 * (distance / 0.6) ** 2)
     return weight / np.linalg.norm(weight, axis=1, keepdims=True)
 
 
 def blur(field: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Gaussian blur of (N, C, rows, columns) by `sigma` (N,) cells, edges renormalised."""
+    """Blur (N, C, rows, columns) with a Gaussian of `sigma` (N,) cells.
+
+    It is normalized at the edges.
+    """
 
     def kernel(cells: int) -> np.ndarray:
         distance = np.arange(cells)[:, None] - np.arange(cells)
@@ -408,11 +475,11 @@ def blur(field: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def length(field: np.ndarray) -> np.ndarray:
-    """Length of the vectors of (N, 2, H, W): (N, H, W)."""
+    """Return the length (N, H, W) of the vectors of (N, 2, H, W)."""
     return np.hypot(field[:, 0], field[:, 1])
 
 
 def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], samples: int) -> np.ndarray:
-    """(N,) draws whose logarithm is uniform within `bounds`."""
+    """Draw (N,) numbers whose logarithm is uniform within `bounds`."""
     low, high = np.log(bounds)
     return np.exp(rng.uniform(low, high, samples))

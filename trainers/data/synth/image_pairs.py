@@ -1,7 +1,9 @@
-"""Onset-apex picture pairs with truth: a portrait at rest and moved, through noise, compression, mesh and alignment.
+"""Onset-apex image pairs with ground truth.
 
-The picture counterpart of `flows`: the same draws of Action Units, but the flow has to be measured. Slow (about
-ten pairs a second), so it serves to check what was learned from drawn flow, and to teach the apex branch faces.
+A portrait at rest and moved passes noise, compression, mesh and alignment.
+
+The counterpart of `flow_fields` in images: Action Units are drawn alike, but the flow must be measured. At about ten
+pairs a second it is slow, so it serves to check what was learned from drawn flow, and to train the apex branch.
 """
 
 from collections.abc import Sequence
@@ -25,12 +27,12 @@ from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 from merau.trainers.data.synth.timelines import Channels, peak_px
 
 FRAME = (360, 320)
-PAIRS_PER_SITTING = 10  # setting a portrait up costs as much as ten pairs
+PAIRS_PER_SITTING = 10  # preparing a portrait takes as long as ten pairs
 PEAK_PX = (0.5, 4.0)  # at a 128-px crop
 TURN_DEG = (0.1, 1.0)  # of the head between onset and apex
 NO_EXPRESSION_SHARE = 0.3  # share of pairs
-ZOOM_SIGMA = 0.11  # of how much a flow set enlarges a face, across and down
-DROP_SD = 0.05  # of how much lower it shows it, crop widths
+ZOOM_SIGMA = 0.11  # spread of the scales of flow sets, across and down
+DROP_SD = 0.05  # spread of their vertical shifts, crop widths
 NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
 
 
@@ -44,8 +46,15 @@ class Face:
 
 @dataclass(frozen=True)
 class ImagePairs:
-    """N pairs: `onset`, `apex` (N, 180, 168) uint8 full crops; `label`, `aus`, `peak_px` as in `flows.Flows`;
-    `face` (N,) which of the faces it was.
+    """N pairs.
+
+    Attributes:
+        onset: (N, 180, 168) uint8, full crops.
+        apex: (N, 180, 168) uint8, full crops.
+        label: As in `flow_fields.Flows`.
+        aus: As in `flow_fields.Flows`.
+        peak_px: As in `flow_fields.Flows`.
+        face: (N,) index of the face.
     """
 
     onset: np.ndarray
@@ -57,12 +66,15 @@ class ImagePairs:
 
 
 def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
-    """Every face of every picture, each also mirrored. Raises UserError on what is no picture or has no face."""
+    """Return every face of every picture, each also mirrored.
+
+    Raises UserError where a picture or its face is missing.
+    """
     found = []
     for path in paths:
         picture = cv2.imread(str(path))
         if picture is None:
-            raise UserError(f"{path} is not a picture that can be read.")
+            raise UserError(f"{path} is not an image that can be read.")
         for image in (picture, picture[:, ::-1].copy()):
             for which in range(max(1, len(nets.detect(image)))):
                 try:
@@ -75,9 +87,9 @@ def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
 def draw_pairs(
     portraits: Sequence[Path], samples: int, seed: int, combinations: table.Combinations = table.COMBINATIONS
 ) -> ImagePairs:
-    """`samples` pairs of the faces in `portraits`, with a progress bar; labels index `combinations`, then nothing.
+    """Draw `samples` pairs of the faces in `portraits`, with a progress bar.
 
-    A pair whose face is lost is drawn again.
+    Labels index `combinations`, and after them "no expression". A pair whose face is not found is drawn again.
     """
     rng, nets = np.random.default_rng(seed), FaceNets()
     faces = read_faces(portraits, nets)
@@ -100,19 +112,25 @@ def draw_pairs(
                     rows.append((*crops, label, aus, peak, which))
                     bar.update()
             if not rows:
-                raise UserError("The face is lost in every picture made of the portraits: use clearer, frontal ones.")
+                raise UserError("No face is found in the animated portraits: use clearer, frontal ones.")
     return ImagePairs(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def measure(drawn: ImagePairs, *, method: str = "dis") -> Flows:
-    """The pairs as the recognizer measures them: flow of each, truth unchanged."""
+    """Measure the flow of each pair as the recognizer does.
+
+    The ground truth is unchanged.
+    """
     crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
     flow = np.stack([downsample(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
     return Flows(flow, drawn.label, drawn.aus, drawn.peak_px, np.ones(len(flow), bool))
 
 
 def as_flow_set(measured: Flows, seed: int) -> Flows:
-    """The same pairs as flow sets show them, each with another crop; the size of the motion is not known there."""
+    """Return `measured` as flow sets store it.
+
+    Each sample is in another crop and has an unknown magnitude.
+    """
     rng = np.random.default_rng(seed)
     moved = []
     for flow in measured.flow:
@@ -121,8 +139,11 @@ def as_flow_set(measured: Flows, seed: int) -> Flows:
     return replace(measured, flow=observe_as_flow_set(rng, np.stack(moved)), known=np.zeros(len(moved), bool))
 
 
-def pictures(crops: np.ndarray) -> np.ndarray:
-    """Full crops (N, 180, 168) uint8 as the apex branch sees them, (N, 1, 64, 64) float32."""
+def apex_images(crops: np.ndarray) -> np.ndarray:
+    """Return full crops (N, 180, 168) uint8 as the apex branch sees them.
+
+    The result is (N, 1, 64, 64) float32.
+    """
     return np.stack([apex_image(crop, CropSpec()) for crop in crops])
 
 
@@ -133,9 +154,17 @@ def draw_channels(
     other: str,
     combinations: table.Combinations = table.COMBINATIONS,
 ) -> tuple[Channels, np.ndarray, float]:
-    """What moves, which Action Units that shows (17,), and its true peak displacement in px at 128.
+    """Draw what moves.
 
-    `label` indexes `combinations`.
+    Args:
+        rng: Source of the draws.
+        bumps: The face's Action Unit table.
+        label: Index into `combinations`, or after them "no expression".
+        other: What a sample without expression shows, a key of NOTHING; "" with one.
+        combinations: The classes.
+
+    Returns:
+        The channels, which Action Units they show (17,), and the true peak displacement in px of a 128-px crop.
     """
     peak = float(log_uniform(rng, SPOKEN_PX if other == "speech" else PEAK_PX, 1)[0])
     intensity, present = draw_intensities(rng, np.array([label]), np.array([other]), np.array([peak]), combinations)
@@ -156,7 +185,10 @@ def draw_channels(
 
 
 def draw_poses(rng: np.random.Generator, turn_deg: float) -> tuple[Pose, Pose]:
-    """The head at the onset, and a turn of about `turn_deg` later."""
+    """Draw the head's pose at the onset and at the apex.
+
+    In between it turns by about `turn_deg`.
+    """
     at = Pose(yaw_deg=rng.normal(0, 3), pitch_deg=rng.normal(0, 2), roll_deg=rng.normal(0, 3))
     yaw, pitch, roll = rng.normal(0, turn_deg, 3) * (1, 0.7, 0.7)
     shift = (float(rng.normal(0, 2 * turn_deg)), float(rng.normal(0, 2 * turn_deg)))
@@ -165,14 +197,19 @@ def draw_poses(rng: np.random.Generator, turn_deg: float) -> tuple[Pose, Pose]:
 
 
 def degrade(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
-    """Sensor noise and block compression."""
+    """Add sensor noise and block compression."""
     noisy = np.clip(frame + rng.normal(0, log_uniform(rng, (0.5, 6), 1)[0], frame.shape), 0, 255).astype(np.uint8)
     _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
     return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
 
 
 def align(frames: Sequence[np.ndarray], nets: FaceNets) -> list[np.ndarray] | None:
-    """Full crops, uint8 grey, of frames of one face, held on its first shape as the live path does; None if lost."""
+    """Return full crops, uint8 grey, of frames of one face.
+
+    They are aligned with its first shape as in the live path.
+
+    None where the face is not found.
+    """
     detections = nets.detect(frames[0])
     if not detections:
         return None

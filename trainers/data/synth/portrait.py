@@ -1,9 +1,11 @@
-"""A still face that can be moved: Action Units, lids, mouth, gaze and head turned into one picture per moment.
+"""A portrait that can be animated.
+
+Action Units, lids, mouth, gaze and head are rendered into frames.
 
 The portrait is sampled once, at twice the output's resolution and band-limited, so that warping it by fractions of a
-pixel changes its position and not its sharpness. Each frame is then one smooth displacement of that picture, known
+pixel changes its position and not its sharpness. Each frame is then one smooth displacement of that image, known
 analytically on a 4-px grid of the resting face, inverted by fixed-point iteration and enlarged. Three places where skin
-slides over or apart (lids, lips, eyeball) are separate layers.
+slides over something or parts (lids, lips, eyeball) are separate layers.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from merau.trainers.data.synth.timelines import CROP_PX, Channels, action_units
 
 OVERSAMPLING = 2
 GRID_PX = 4
-MARGIN_PX = 48  # of resting picture around the frame, for what moves in
+MARGIN_PX = 48  # of the resting image around the frame, for parts that move into it
 INVERSE_STEPS = 5
 CENTRE = (0.5, 0.54)  # of the frame, where the face goes
 LASH_PX = 0.008  # above the mesh's lid line, in face widths
@@ -47,7 +49,10 @@ CHEEKS = (234, 454)  # as far apart as the face is wide
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is, from its rest: shift in frame pixels, scale as a factor, turns in degrees (right, down)."""
+    """The head's pose relative to rest.
+
+    The shift is in frame pixels, scale is a factor, turns are in degrees (right, down).
+    """
 
     shift_px: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
@@ -56,13 +61,16 @@ class Pose:
     roll_deg: float = 0.0
 
     def turned(self, yaw_deg: float, pitch_deg: float, roll_deg: float) -> Pose:
-        """This pose with the head turned further."""
+        """Return this pose with the head turned further."""
         return Pose(
             self.shift_px, self.scale, self.yaw_deg + yaw_deg, self.pitch_deg + pitch_deg, self.roll_deg + roll_deg
         )
 
     def apply(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """Points (..., 2) about the pivot, `depth` (...) in front of it, seen from afar (weak perspective)."""
+        """Move points (..., 2) about the pivot in weak perspective.
+
+        They are `depth` (...) in front of it.
+        """
         yaw, pitch, roll = np.radians((self.yaw_deg, self.pitch_deg, self.roll_deg))
         x = points[..., 0] * np.cos(yaw) + depth * np.sin(yaw)
         z = depth * np.cos(yaw) - points[..., 0] * np.sin(yaw)
@@ -76,7 +84,10 @@ REST = Pose()
 
 @dataclass(frozen=True)
 class Mouth:
-    """How far a mouth is open at rest, in crop fractions: the Action Unit table is written for a closed one."""
+    """How far a mouth is open at rest, in crop fractions.
+
+    The Action Unit table is for a closed mouth.
+    """
 
     centre: float
     half_width: float
@@ -85,44 +96,55 @@ class Mouth:
 
     @classmethod
     def of(cls, landmarks: np.ndarray) -> Mouth:
-        """Of a mesh (468, 2) in crop fractions."""
+        """Return the mouth of a mesh (468, 2) in crop fractions."""
         left, right = landmarks[[INNER_LOWER_LIP[0], INNER_LOWER_LIP[-1]], 0]
         upper, lower = (landmarks[lip[len(lip) // 2], 1] for lip in (INNER_UPPER_LIP, INNER_LOWER_LIP))
         return cls(float(left + right) / 2, float(right - left) / 2, float(upper), float(max(upper, lower)))
 
     def closed(self, points: np.ndarray) -> np.ndarray:
-        """Where `points` (..., 2), crop fractions, would be if it were closed: what is below the lips goes up."""
+        """Return where `points` would be with a closed mouth.
+
+        They are (..., 2) in crop fractions; those below the lips go up.
+        """
         aside = ((np.abs(points[..., 0] - self.centre) / self.half_width - 1) / 0.6).clip(0, 1)
         rise = (points[..., 1] - self.upper).clip(0, self.lower - self.upper) * (1 + np.cos(np.pi * aside)) / 2
         return np.stack([points[..., 0], points[..., 1] - rise], axis=-1)
 
 
 def find_face(picture: np.ndarray, nets: FaceNets, which: int = 0) -> np.ndarray:
-    """Landmarks (468, 3) float32 in pixels of face number `which`, from the left, of a BGR picture.
+    """Return the landmarks (468, 3) of one face of a BGR picture.
 
-    Raises UserError when the picture has no such face.
+    They are in pixels; `which` counts the faces from the left.
+
+    Raises UserError where the picture has no such face.
     """
-    if not nets.detect(picture):  # perhaps a face too near for the detector
+    if not nets.detect(picture):  # the face may be too near for the detector
         pad = max(picture.shape) // 3
         padded = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
         if nets.detect(padded):
             return find_face(padded, nets, which) - (pad, pad, 0)
     faces = sorted(nets.detect(picture), key=lambda face: face.box[0])
     if which >= len(faces):
-        raise UserError(f"The picture has {len(faces)} face(s): face number {which} is not there.")
+        raise UserError(f"The picture has {len(faces)} face(s), and face number {which} is not among them.")
     mesh = nets.mesh(picture, faces[which])
-    for _ in range(3):  # the mesh's own square is steadier than the detector's
+    for _ in range(3):  # the mesh's square is steadier than the detector's
         mesh = nets.mesh(picture, mesh.landmarks)
     if mesh.presence < 0.5:
-        raise UserError("The mesh finds no face where the detector saw one: use a clearer, more frontal portrait.")
+        raise UserError("The mesh finds no face where the detector does: use a clearer, more frontal portrait.")
     return mesh.landmarks.astype(np.float64)
 
 
 class Portrait:
-    """A BGR picture with one face, laid into a frame of `size` (width, height) with the face `face_px` wide.
+    """A picture with one face, placed in a frame.
 
-    `landmarks` (468, 3) are in the picture's pixels; the face goes to the middle of the frame as far as the picture
-    fills it. Without a `face_px` the picture is the frame. `bumps` is the Action Unit table as this person shows it.
+    The face goes to the middle of the frame as far as the picture fills it.
+
+    Args:
+        picture: (H, W, 3) uint8 BGR.
+        landmarks: (468, 3) in the picture's pixels.
+        size: Width and height of the frame.
+        face_px: Width of the face; None makes the picture the frame.
+        bumps: The person's Action Unit table.
     """
 
     def __init__(
@@ -149,7 +171,10 @@ class Portrait:
         self._fields: dict[str, np.ndarray] = {}
 
     def frame(self, channels: Channels, pose: Pose = REST) -> np.ndarray:
-        """The face with `channels` (see courses) and the head at `pose`: (height, width, 3) uint8 BGR."""
+        """Render the face with `channels` and the head at `pose`.
+
+        See `timelines` for channels. The result is (height, width, 3) uint8 BGR.
+        """
         pose = _driven(pose, channels)
         skin = self._posed(self._moved(channels), pose)
         seen = self._canvas.inverse(skin)
@@ -166,21 +191,22 @@ class Portrait:
         return image
 
     def flow(self, start: tuple[Channels, Pose], end: tuple[Channels, Pose]) -> np.ndarray:
-        """Where each pixel seen at `start` has gone by `end`: (2, height, width) float32 px, right and down positive.
+        """Return how far each pixel moves from `start` to `end`.
 
-        Skin and head alone: lids, eyes and the inside of the mouth are taken to go with the skin.
+        The result is (2, height, width) float32 px, right and down positive. Only skin and head count:
+        lids, eyes and the inside of the mouth are treated as moving with the skin.
         """
         before, after = (self._posed(self._moved(channels), _driven(pose, channels)) for channels, pose in (start, end))
         moved = _sample(after - before, self._canvas.inverse(before))
         return np.moveaxis(self._canvas.whole(moved), -1, 0)
 
     def _moved(self, channels: Channels) -> np.ndarray:
-        """Displacement (h, w, 2) of the skin by its Action Units."""
+        """Return the displacement (h, w, 2) of the skin by its Action Units."""
         units = action_units(channels).items()
         return sum((amount * self._field(f"{au} {side}") for (au, side), amount in units), np.zeros_like(self._points))
 
     def _field(self, name: str) -> np.ndarray:
-        """What one pixel (at a 128-px crop) of an Action Unit does to the grid: (h, w, 2) frame pixels."""
+        """Return how one pixel (at a 128-px crop) of an Action Unit moves the grid: (h, w, 2) frame pixels."""
         if name not in self._fields:
             self._fields[name] = self._skin_motion(name, self._points) * self._mask[..., None]
         return self._fields[name]
@@ -191,7 +217,7 @@ class Portrait:
         return displacement(inside, {(int(au), side): 1 / CROP_PX}, self._bumps) @ self._to_frame.T
 
     def _inside(self, points: np.ndarray) -> np.ndarray:
-        """Frame pixels (..., 2) as crop fractions."""
+        """Return frame pixels (..., 2) as crop fractions."""
         return points @ self._crop[:, :2].T + self._crop[:, 2]
 
     @cached_property
@@ -207,7 +233,7 @@ class Portrait:
         return _depth(self.landmarks, self._points, self._face_px)
 
     def _posed(self, skin: np.ndarray, pose: Pose) -> np.ndarray:
-        """Displacement (h, w, 2) of the resting picture by the skin's own motion, then the head's."""
+        """Return the displacement (h, w, 2) of the resting image by the skin's motion, then the head's."""
         if pose == REST:
             return skin
         moved = self._points + skin
@@ -215,7 +241,7 @@ class Portrait:
         return skin + self._head[..., None] * (pose.apply(moved - pivot, self._depth) + pivot - moved)
 
     def _turn_eyes(self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, gaze: tuple[float, float]) -> None:
-        """Eyeballs turned behind the lids, `gaze` in crop fractions."""
+        """Turn the eyeballs behind the lids, `gaze` in crop fractions."""
         shift, sigma = self._to_frame @ gaze, np.abs(self._to_frame) @ (0.055, 0.035)
         for side in SIDES:
             upper, lower = self._curve(UPPER_LID[side]), self._curve(LOWER_LID[side])
@@ -226,7 +252,7 @@ class Portrait:
             self._canvas.paste(image, seen - near * shift, *edges)
 
     def _close_lid(self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, side: str, closure: float) -> None:
-        """The skin between brow and lashes drawn down over the eye, `closure` 1 is shut."""
+        """Draw the skin between brow and lashes down over the eye; `closure` 1 is shut."""
         lower, upper = self._curve(LOWER_LID[side]), self._curve(UPPER_LID[side]) - (0, LASH_PX * self._face_px)
         gap = (np.interp(upper[:, 0], *lower.T) - upper[:, 1]).clip(0) * np.sin(
             np.linspace(0, np.pi, len(upper))
@@ -243,10 +269,10 @@ class Portrait:
     def _part_lips(
         self, image: np.ndarray, skin: np.ndarray, seen: np.ndarray, skull: np.ndarray, jaw: Channels
     ) -> None:
-        """Teeth stay with the skull, the lower lip goes with the jaw, and between them is the dark of the mouth.
+        """Open the mouth: teeth stay with the skull, the lower lip moves with the jaw, and darkness is between them.
 
-        `skull` is the displacement without the jaw's. The lower lip's edge moves with the skin below it, where the
-        table's smooth field would have it between both lips.
+        `skull` is the displacement without the jaw's. The lower lip's edge moves with the skin below it; the table's
+        smooth field would put it between both lips.
         """
         roof, line = self._curve(INNER_UPPER_LIP), self._curve(INNER_LOWER_LIP)
         crop_px = np.linalg.norm(self._to_frame[:, 1])
@@ -271,18 +297,21 @@ class Portrait:
 
 
 class _Canvas:
-    """Warps one oversampled picture by displacements given on a coarse grid of the resting frame."""
+    """Warps one oversampled image by displacements on a coarse grid of the resting frame."""
 
     def __init__(self, picture: np.ndarray, size: tuple[int, int]):
         self._picture, self._size = picture, size
         self.points = _grid(size)
 
     def place(self, curve: np.ndarray, moved: np.ndarray) -> np.ndarray:
-        """Where resting points (n, 2) are after the displacement `moved` (h, w, 2)."""
+        """Return where resting points (n, 2) are after the displacement `moved` (h, w, 2)."""
         return curve + _sample(moved, curve[None].astype(np.float32))[0]
 
     def inverse(self, moved: np.ndarray) -> np.ndarray:
-        """Which resting point (h, w, 2) is seen at each grid point under the displacement `moved`."""
+        """Return the resting point (h, w, 2) that is seen at each grid point.
+
+        `moved` is the displacement.
+        """
         field = moved.astype(np.float32)
         seen = self.points - field
         for _ in range(INVERSE_STEPS):
@@ -290,16 +319,22 @@ class _Canvas:
         return seen
 
     def whole(self, field: np.ndarray) -> np.ndarray:
-        """`field` (h, w, 2) float32 on the grid, at every pixel of the frame: (height, width, 2)."""
+        """Interpolate `field` (h, w, 2) float32 to every pixel.
+
+        The result is (height, width, 2).
+        """
         fine = cv2.resize(field, None, fx=GRID_PX, fy=GRID_PX, interpolation=cv2.INTER_CUBIC)
         return fine[MARGIN_PX : MARGIN_PX + self._size[1], MARGIN_PX : MARGIN_PX + self._size[0]]
 
     def render(self, seen: np.ndarray) -> np.ndarray:
-        """The whole frame (height, width, 3) uint8."""
+        """Return the whole frame (height, width, 3) uint8."""
         return self._remap(seen, slice(0, self._size[1]), slice(0, self._size[0]))
 
     def paste(self, image: np.ndarray, seen: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> None:
-        """Draws what is `seen` into `image` between two curves (n, 2) that run from left to right."""
+        """Draw the points `seen` into `image` between two curves.
+
+        The curves (n, 2) run from left to right.
+        """
         region = _between(image, top, bottom)
         if region is None:
             return
@@ -324,19 +359,19 @@ def _driven(pose: Pose, channels: Channels) -> Pose:
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:
-    """Points (h, w, 2) float32 every GRID_PX over the frame and its margin, placed as cv2.resize places pixels."""
+    """Return points (h, w, 2) float32 every GRID_PX over the frame and its margin, as cv2.resize places pixels."""
     axes = [np.arange(-MARGIN_PX + (GRID_PX - 1) / 2, length + MARGIN_PX, GRID_PX, dtype=np.float32) for length in size]
     return np.stack(np.meshgrid(*axes), axis=-1)
 
 
 def _sample(field: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """`field` (h, w, 2) on the grid, read at frame points `at` (h', w', 2) float32."""
+    """Sample `field` (h, w, 2) at frame points `at` (h', w', 2) float32."""
     index = (at + (MARGIN_PX - (GRID_PX - 1) / 2)) / GRID_PX
     return cv2.remap(field.astype(np.float32), index, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _covering(shift: np.ndarray, picture: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
-    """`shift` (2,) changed so that the picture fills the frame, or if it is too small stands on the lower edge."""
+    """Change `shift` (2,) so that the picture fills the frame, or is at its lower edge if it is too small."""
     spare = np.array(size) - scale * np.array(picture.shape[1::-1])  # negative where the picture is the larger
     x = np.clip(shift[0], spare[0], 0) if spare[0] < 0 else shift[0]
     y = np.clip(shift[1], spare[1], 0) if spare[1] < 0 else spare[1]
@@ -344,7 +379,7 @@ def _covering(shift: np.ndarray, picture: np.ndarray, scale: float, size: tuple[
 
 
 def _oversample(picture: np.ndarray, scale: float, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The resting frame and its margin at OVERSAMPLING times the output's resolution, band-limited to it."""
+    """Return the resting frame and its margin at OVERSAMPLING times the output's resolution, band-limited to it."""
     if scale < 2 and scale != 1:
         picture = cv2.GaussianBlur(picture, (0, 0), 0.45 / scale)
     total = OVERSAMPLING * scale
@@ -355,11 +390,11 @@ def _oversample(picture: np.ndarray, scale: float, shift: np.ndarray, size: tupl
     if scale < 1.5:
         return large
     pores = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (height, width)), (0, 0), 1.2)
-    return np.clip(large + (2.5 / pores.std()) * pores[..., None], 0, 255).astype(np.uint8)  # an enlarged skin has none
+    return np.clip(large + (2.5 / pores.std()) * pores[..., None], 0, 255).astype(np.uint8)  # enlarged skin has none
 
 
 def _along(values: np.ndarray, curve: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """`values` (n,) given along a curve (n, 2) from left to right, at the columns of `at` (h, w, 2)."""
+    """Interpolate `values` (n,) along a curve (n, 2) from left to right, at the columns of `at` (h, w, 2)."""
     return np.interp(at[..., 0], curve[:, 0], values)
 
 
@@ -370,7 +405,7 @@ def _unit_crop(landmarks: np.ndarray) -> np.ndarray:
 
 
 def _oval_mask(landmarks: np.ndarray, points: np.ndarray, face_px: float) -> np.ndarray:
-    """1 on the face, falling softly to 0 outside it: (h, w)."""
+    """Return (h, w), 1 on the face and falling smoothly to 0 outside it."""
     oval = landmarks[list(OVAL), :2]
     oval = oval.mean(0) + 1.08 * (oval - oval.mean(0))
     cells = (oval - points[0, 0]) / GRID_PX
@@ -379,7 +414,7 @@ def _oval_mask(landmarks: np.ndarray, points: np.ndarray, face_px: float) -> np.
 
 
 def _head_weight(landmarks: np.ndarray, points: np.ndarray, face_px: float) -> np.ndarray:
-    """1 where the picture goes with the head, 0 in the background, neck and hair stretching between: (h, w)."""
+    """Return (h, w), 1 where the image moves with the head, 0 in the background; neck and hair are in between."""
     centre = landmarks[list(CHEEKS), :2].mean(0) - (0, 0.1 * face_px)
     radius = np.linalg.norm((points - centre) / (0.72 * face_px, 0.95 * face_px), axis=-1)
     part = ((1.75 - radius) / 0.75).clip(0, 1)
@@ -387,7 +422,7 @@ def _head_weight(landmarks: np.ndarray, points: np.ndarray, face_px: float) -> n
 
 
 def _depth(landmarks: np.ndarray, points: np.ndarray, face_px: float) -> np.ndarray:
-    """How far each point is in front of the axis the head turns about, from the mesh, in frame pixels: (h, w)."""
+    """Return (h, w), how far each point is in front of the head's axis of rotation, from the mesh, in frame pixels."""
     z = -landmarks[:, 2]
     edge = z[list(OVAL)].mean()
     at, near = ((p / (0.07 * face_px)).astype(np.float32) for p in (points, landmarks[:, :2]))
@@ -397,7 +432,7 @@ def _depth(landmarks: np.ndarray, points: np.ndarray, face_px: float) -> np.ndar
 
 
 def _between(image: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> tuple[slice, slice, np.ndarray] | None:
-    """Rows, columns and coverage (h, w, 1) of what lies between two curves; None when that is nothing."""
+    """Return rows, columns and coverage (h, w, 1) of the area between two curves; None where it is empty."""
     height, width = image.shape[:2]
     x0, x1 = max(0, int(top[0, 0])), min(width, int(np.ceil(top[-1, 0])) + 1)
     y0, y1 = max(0, int(top[:, 1].min()) - 1), min(height, int(np.ceil(bottom[:, 1].max())) + 2)
@@ -413,7 +448,7 @@ def _blend(under: np.ndarray, over: np.ndarray, alpha: np.ndarray) -> np.ndarray
 
 
 def _shade_mouth(image: np.ndarray, roof: np.ndarray, floor: np.ndarray) -> None:
-    """The inside of the mouth between two curves: dark below the roof, the tongue's red towards the floor."""
+    """Shade the inside of the mouth between two curves: dark below the roof, red like the tongue near the floor."""
     region = _between(image, roof, floor)
     if region is None:
         return

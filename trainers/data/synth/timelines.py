@@ -1,8 +1,11 @@
-"""How a face moves over time: pulses with onset, apex and offset, and the acts (expressions, blinks, ...) made of them.
+"""How a face moves over time.
 
-A drive is one thing that can move: an Action Unit on one side ("12 left", what the Action Unit table is multiplied
-with, pixels at a 128-px crop), an eyelid ("45 left", 1 is shut), the gaze ("gaze_x", "gaze_y", crop fractions) or the
-head ("yaw", "pitch", "roll", degrees). Durations after Yan et al., How Fast are the Leaked Facial Expressions (2013).
+Ramps have onset, apex and offset; actions (expressions, blinks, ...) are made of them.
+
+A channel is one thing that can move: an Action Unit on one side ("12 left", the factor of the Action Unit table, pixels
+at a 128-px crop), an eyelid ("45 left", 1 is shut), the gaze ("gaze_x", "gaze_y", crop fractions) or the head ("yaw",
+"pitch", "roll", degrees). Durations as in Yan et al., How Fast Are the Leaked Facial Expressions: The Duration of
+Micro-Expressions (2013).
 """
 
 from __future__ import annotations
@@ -16,25 +19,35 @@ from merau.trainers.data.synth.action_units import BLINK, BUMPS, COMBINATIONS, S
 
 CROP_PX = 128
 MICRO_S = (0.16, 0.50)  # onset to offset
-DOME, DOME_PER_S = 0.03, 0.3  # a held apex still has one highest moment
+DOME, DOME_PER_S = 0.03, 0.3  # even a held apex has one highest moment
 
 Channels = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """One rise and fall of some drives: from 0 at onset to `amounts` at the apex, held for `hold_s`, to 0 at offset."""
+    """One rise and fall of some channels.
+
+    Attributes:
+        onset_s: When the rise begins.
+        apex_s: When `amounts` are reached, the middle of the hold.
+        offset_s: When the fall ends.
+        amounts: Amount of each channel at the apex.
+        hold_s: How long the apex is held.
+        rise: Shape of the rise: below 1 starts fast, above 1 starts slowly.
+        fall: Shape of the fall, seen from its end.
+    """
 
     onset_s: float
     apex_s: float
     offset_s: float
     amounts: Channels
     hold_s: float = 0.0
-    rise: float = 1.0  # below 1 starts fast, above 1 starts slowly
+    rise: float = 1.0
     fall: float = 1.0
 
     def level(self, t_s: float) -> float:
-        """0..1 of the apex amounts at `t_s`."""
+        """Return the share 0..1 of the apex amounts at `t_s`."""
         from_apex, dome = t_s - self.apex_s, min(DOME, DOME_PER_S * self.hold_s)
         if not self.onset_s < t_s < self.offset_s:
             return 0.0
@@ -50,7 +63,14 @@ class Ramp:
 
 @dataclass(frozen=True)
 class Action:
-    """Something the face does. kind: micro, macro, blink, speech, head or other. label: its class, or ""."""
+    """Something the face does.
+
+    Attributes:
+        kind: micro, macro, blink, speech, head or other.
+        ramps: The movements.
+        label: The class of an expression, else "".
+        peak_px: Strength, in px of a 128-px crop.
+    """
 
     kind: str
     ramps: tuple[Ramp, ...]
@@ -59,19 +79,22 @@ class Action:
 
     @property
     def onset_s(self) -> float:
+        """When the first movement begins."""
         return min(ramp.onset_s for ramp in self.ramps)
 
     @property
     def apex_s(self) -> float:
+        """When the strongest movement is strongest."""
         return max(self.ramps, key=lambda ramp: sum(map(abs, ramp.amounts.values()))).apex_s
 
     @property
     def offset_s(self) -> float:
+        """When the last movement ends."""
         return max(ramp.offset_s for ramp in self.ramps)
 
 
 def channels_at(actions: Sequence[Action], t_s: float) -> Channels:
-    """Everything that is moved at `t_s`, pulses summed."""
+    """Return all channels that are moved at `t_s`, with ramps summed."""
     total: Channels = {}
     for action in actions:
         if action.onset_s < t_s < action.offset_s:
@@ -83,7 +106,10 @@ def channels_at(actions: Sequence[Action], t_s: float) -> Channels:
 
 
 def action_units(channels: Mapping[str, float]) -> dict[tuple[int, str], float]:
-    """The Action Units among the drives, as `action_units.displacement` takes them (no blink, gaze or head)."""
+    """Return the Action Units among the channels, without blink, gaze and head.
+
+    `action_units.displacement` takes them.
+    """
     named = (name.split() for name in channels)
     return {
         (int(parts[0]), parts[1]): channels[" ".join(parts)]
@@ -93,7 +119,7 @@ def action_units(channels: Mapping[str, float]) -> dict[tuple[int, str], float]:
 
 
 def peak_px(channels: Mapping[str, float], bumps: Bumps = BUMPS) -> float:
-    """Largest displacement anywhere on the face, in pixels at a 128-px crop."""
+    """Return the largest displacement on the face, in px of a 128-px crop."""
     grid = np.linspace(-0.1, 1.1, 97)
     return float(np.hypot(*field(grid, grid, action_units(channels), bumps)).max())
 
@@ -107,7 +133,10 @@ def expression(
     side: str | None = None,
     asymmetry: float = 0.15,
 ) -> Channels:
-    """Amounts for `aus` together whose peak displacement is `to_px`; `side` "left" or "right" moves that half alone."""
+    """Draw amounts for `aus` together whose peak displacement is `to_px`.
+
+    With `side` "left" or "right" only that half of the face moves.
+    """
     gains = {au: np.exp(rng.normal(0, 0.25)) for au in aus}
     channels = {
         f"{au} {half}": gain * np.exp(rng.normal(0, asymmetry))
@@ -119,7 +148,10 @@ def expression(
 
 
 def micro(rng: np.random.Generator, onset_s: float, channels: Channels, label: str, to_px: float) -> Action:
-    """A micro-expression: 0.16 to 0.5 s from onset to offset, its apex at 25 to 60% of the way."""
+    """Draw a micro-expression.
+
+    It takes 0.16 to 0.5 s from onset to offset, with the apex at 25 to 60% of the way.
+    """
     while True:
         onset, hold, offset = rng.uniform(0.06, 0.25), rng.uniform(0, 0.1), rng.uniform(0.10, 0.35)
         total = onset + hold + offset
@@ -129,13 +161,16 @@ def micro(rng: np.random.Generator, onset_s: float, channels: Channels, label: s
 
 
 def macro(rng: np.random.Generator, onset_s: float, channels: Channels, label: str, to_px: float) -> Action:
-    """An ordinary expression: 0.7 to 4 s."""
+    """Draw a macro-expression of 0.7 to 4 s."""
     onset, hold, offset = rng.uniform(0.2, 0.8), rng.uniform(0.2, 2.2), rng.uniform(0.3, 1.0)
     return Action("macro", (_ramp(rng, onset_s, onset, hold, offset, channels),), label, to_px)
 
 
 def blink(rng: np.random.Generator, onset_s: float) -> Action:
-    """Both lids, sometimes not all the way, 0.15 to 0.4 s: shut fast, opened slowly."""
+    """Draw a blink of 0.15 to 0.4 s.
+
+    It shuts fast and opens slowly, sometimes not completely.
+    """
     total = rng.uniform(0.15, 0.40)
     hold, depth = rng.uniform(0.0, 0.2) * total, rng.choice([1.0, rng.uniform(0.5, 1.0)])
     channels = {f"{BLINK} {side}": depth * np.exp(rng.normal(0, 0.03)) for side in SIDES}
@@ -143,14 +178,14 @@ def blink(rng: np.random.Generator, onset_s: float) -> Action:
 
 
 def gaze(rng: np.random.Generator, onset_s: float) -> Action:
-    """A glance aside and back: two saccades of 40 to 80 ms around a fixation."""
+    """Draw a glance aside and back: two saccades of 40 to 80 ms around a fixation."""
     channels = {"gaze_x": rng.choice([-1, 1]) * rng.uniform(0.015, 0.04), "gaze_y": rng.uniform(-0.008, 0.008)}
     out, stay, back = rng.uniform(0.04, 0.08), rng.uniform(0.2, 1.5), rng.uniform(0.04, 0.08)
     return Action("other", (_ramp(rng, onset_s, out, stay, back, channels),), "gaze")
 
 
 def head(rng: np.random.Generator, onset_s: float) -> Action:
-    """A nod of one to three dips, a turn aside and back, or a tilt."""
+    """Draw a nod of one to three dips, a turn aside and back, or a tilt."""
     channel = rng.choice(["pitch", "yaw", "roll"])
     size = rng.uniform(4, 9) * rng.choice([-1, 1])
     if channel == "pitch":
@@ -165,7 +200,10 @@ def head(rng: np.random.Generator, onset_s: float) -> Action:
 
 
 def speech(rng: np.random.Generator, onset_s: float, duration_s: float) -> Action:
-    """Talking: phrases of 3 to 7 syllables a second, jaw and lips 2 to 10 px, pauses of 0.2 to 0.5 s between them."""
+    """Draw speech.
+
+    Phrases have 3 to 7 syllables a second, jaw and lips move 2 to 10 px, and pauses last 0.2 to 0.5 s.
+    """
     rate, loudness = rng.uniform(3, 7), rng.uniform(2.5, 7)
     ramps: list[Ramp] = []
     t_s, end_s = onset_s, onset_s + duration_s
@@ -192,7 +230,7 @@ def _syllable(rng: np.random.Generator, onset_s: float, length_s: float, loudnes
 
 
 def draw_expression(rng: np.random.Generator) -> tuple[str, tuple[int, ...]]:
-    """A class and the Action Units it is shown with, classes equally often."""
+    """Draw a class, all equally likely, and the Action Units that show it."""
     label = str(rng.choice(list(COMBINATIONS)))
     aus, share = zip(*COMBINATIONS[label], strict=True)
     return label, aus[rng.choice(len(aus), p=np.array(share) / sum(share))]
@@ -208,7 +246,10 @@ def _ramp(
 
 
 class Drift:
-    """A slow wander, a sum of sinusoids of 0.05 to 1.2 Hz: unlike filtered noise it has a value at any time."""
+    """A slow drift, a sum of sinusoids of 0.05 to 1.2 Hz.
+
+    Unlike filtered noise it has a value at any time.
+    """
 
     def __init__(self, rng: np.random.Generator, amplitude: float, waves: int = 10):
         self._hz = np.exp(rng.uniform(np.log(0.05), np.log(1.2), waves))
@@ -217,4 +258,5 @@ class Drift:
         self._gain = amplitude * gain / np.sqrt((gain**2).sum())  # root mean square is amplitude / sqrt(2)
 
     def __call__(self, t_s: float) -> float:
+        """Return the value at `t_s`."""
         return float(self._gain @ np.sin(2 * np.pi * self._hz * t_s + self._phase))

@@ -1,0 +1,67 @@
+"""Options that several commands have in common."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from merau.engine.bundle import resolve
+
+FLOW_METHODS = ("dis", "farneback")
+Options = argparse.ArgumentParser | argparse._ArgumentGroup  # what options can be added to
+COMBINATIONS = {"coarse": "COMBINATIONS", "source": "SOURCE", "target": "TARGET"}  # names in synth.action_units
+
+
+def add_command(commands: Any, name: str, purpose: str, run: Any) -> argparse.ArgumentParser:
+    """Add the parser of the command `name` to argparse's subparsers `commands`.
+
+    `run` takes its options.
+    """
+    sentence = f"{purpose[0].upper()}{purpose[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=purpose, description=sentence)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_flows(parser: Options, *, required: bool = False, note: str = "") -> None:
+    """Add --flows, the indices of a flow set."""
+    about = f"CSV index of a flow set; several count as one set{note}"
+    parser.add_argument("--flows", type=Path, nargs="+", required=required, metavar="INDEX", help=about)
+
+
+def add_bundle(parser: Options) -> None:
+    """Add --bundle and --precision, the recognizer to run."""
+    about = "recognizer: default, farneback, source, or a bundle's folder or zip (default: %(default)s)"
+    parser.add_argument("--bundle", type=resolve, default="default", help=about)
+    about = "arithmetic of the recognizer (default: %(default)s)"
+    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help=about)
+
+
+def add_sampling(parser: Options) -> None:
+    """Add --shots, --draws and --seeds, how protocols draw their samples."""
+    about = "samples of each class that few-shot shows (default: %(default)s)"
+    parser.add_argument("--shots", type=int, default=5, help=about)
+    about = "how often few-shot draws these samples (default: %(default)s)"
+    parser.add_argument("--draws", type=int, default=100, help=about)
+    about = "how often the other protocols run (default: %(default)s)"
+    parser.add_argument("--seeds", type=int, default=1, help=about)
+
+
+def add_seed(parser: Options) -> None:
+    """Add --seed."""
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random draws (default: %(default)s)")
+
+
+def add_classes(parser: Options) -> None:
+    """Add --classes, which expressions synthetic data shows."""
+    about = (
+        "expressions to draw: coarse is negative, positive and surprise; source and target are the classes of "
+        "CASME II and CASME (default: %(default)s)"
+    )
+    parser.add_argument("--classes", choices=COMBINATIONS, default="coarse", help=about)
+
+
+def combinations_of(options: argparse.Namespace) -> Any:
+    """Return the Action Unit combinations of --classes."""
+    from merau.trainers.data.synth import action_units
+
+    return getattr(action_units, COMBINATIONS[options.classes])
