@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from merau.stream.cli import make_parser as merau_parser
-from merau.trainers.cli import parser as lab_parser
+from merau.trainers.cli import make_parser as lab_parser
 
 ROOT = Path(__file__).parents[1]
 AT_ROOT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "RELEASE.md")]

@@ -44,7 +44,7 @@ def test_cropped_layout_moves_and_stretches_flow(no_errors):
 
 def test_other_strains_change_only_the_strain(no_errors):
     flow = cropped(np.random.default_rng(0), field(), Layout())
-    usual = flow_set.draw_picture(flow)
+    usual = flow_set.encode_flow(flow)
     for other in (no_strain(flow), strain_after(flow)):
         assert np.abs(other[..., 1:].astype(int) - usual[..., 1:]).max() <= 1
         assert np.abs(other[..., 0].astype(int) - usual[..., 0]).max() > 20

@@ -1,4 +1,4 @@
-"""Channels in another order are named, and no usual definition of strain is taken for one."""
+"""The check of the order of channels."""
 
 import json
 
@@ -46,27 +46,27 @@ def pictures(flow: np.ndarray, strain_of) -> np.ndarray:
 
 
 @pytest.mark.parametrize("definition", STRAINS)
-def test_another_order_is_named_and_the_right_one_is_not(definition, drawn):
+def test_warning_names_wrong_order_only(definition, drawn):
     right = pictures(drawn, STRAINS[definition])
     assert not channels.warning("samm", right)
     assert not channels.warning("samm", right[:5])
-    assert "samm: its pictures seem to hold u, v, strain in" in channels.warning("samm", right[..., ::-1])
+    assert "samm: its images seem to hold u, v, strain in" in channels.warning("samm", right[..., ::-1])
     assert "seem to hold strain, u, v in" in channels.warning("samm", right[..., [0, 2, 1]])
 
 
-def test_a_channel_that_is_no_strain_is_named(drawn):
+def test_warning_names_missing_strain(drawn):
     told = channels.warning("samm", pictures(drawn, lambda flow: np.hypot(*flow)))
-    assert told.startswith("samm: the first channel of its pictures is not the strain of the other two")
+    assert told.startswith("samm: the first channel of its images is not the strain of the other two")
 
 
-def test_the_database_is_named_on_stderr_and_in_json_and_report(drawn, tmp_path, capsys):
+def test_commands_report_channel_warning(drawn, tmp_path, capsys):
     right = pictures(drawn, engine_flow.strain)
     rows = [{"dataset": ("casme2", "samm")[i % 2], "subject": i, "sample": i, "label": i // 2 % 3} for i in range(40)]
     index, out = tmp_path / "index.csv", tmp_path / "out.json"
     flow_set.write(index, rows, [p[..., ::-1] if i % 2 else p for i, p in enumerate(right)])
     assert main(["predict", "--flows", str(index), "--out", str(tmp_path / "pred.csv")]) == 0
     sentence = channels.warning("samm", right[1::2, ..., ::-1])
-    assert capsys.readouterr().err == f"Warning: {sentence}\n"
+    assert capsys.readouterr().err == f"merau-lab: warning: {sentence}\n"
     assert main(["evaluate", "--protocol", "zero-shot", "--flows", str(index), "--json", str(out)]) == 0
     assert json.loads(out.read_text())["warnings"] == [sentence]
-    assert ">samm: its pictures seem to hold u, v, strain" in out.with_suffix(".html").read_text()
+    assert ">samm: its images seem to hold u, v, strain" in out.with_suffix(".html").read_text()

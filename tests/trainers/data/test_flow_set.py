@@ -1,4 +1,4 @@
-"""Flow sets: what is read back from 8-bit pictures, and what is refused."""
+"""Flow sets: what is read back from 8-bit images, and what is refused."""
 
 import csv
 
@@ -28,74 +28,74 @@ def smooth_flow() -> np.ndarray:
     return np.stack([bump - 0.4 * other, 2 * other - bump]).astype(np.float32)
 
 
+def write_set(folder, rows, *, header=HEADER, pictures=("a.png", "b .png")):
+    for name in pictures:
+        cv2.imwrite(str(folder / name), flow_set.encode_flow(smooth_flow()))
+    index = folder / "index.csv"
+    index.write_bytes((header + rows).encode("utf-8-sig"))
+    return index
+
+
 @pytest.mark.parametrize("stretch", [0.3, 1.0, 4.0])
-def test_the_strain_tells_how_u_compares_with_v(stretch):
+def test_log_ratio_recovers_ratio_of_u_to_v(stretch):
     flow = smooth_flow() * np.array([stretch, 1], np.float32)[:, None, None]
-    strain, v, u = np.moveaxis(flow_set.draw_picture(flow).astype(np.float32), -1, 0)
+    strain, v, u = np.moveaxis(flow_set.encode_flow(flow).astype(np.float32), -1, 0)
     wanted = np.log(np.ptp(flow[0]) / np.ptp(flow[1]))
     assert flow_set.log_ratio(strain, v, u) == pytest.approx(wanted, abs=0.2)
 
 
 @pytest.mark.parametrize("spread", [0, 1])
-def test_where_the_channel_is_no_strain_the_usual_ratio_stands(spread, drawn):
+def test_log_ratio_without_strain_is_usual(spread, drawn):
     rng = np.random.default_rng(0)
     for flow in drawn.flow[:10]:
-        _, v, u = np.moveaxis(flow_set.draw_picture(flow).astype(np.float32), -1, 0)
+        _, v, u = np.moveaxis(flow_set.encode_flow(flow).astype(np.float32), -1, 0)
         channel = rng.normal(0, spread, (28, 28)).astype(np.float32)
         assert flow_set.log_ratio(channel, v, u) == pytest.approx(flow_set.USUAL_RATIO[0], abs=0.5)
 
 
-def test_a_picture_gives_the_pattern_of_its_flow_back(drawn):
+def test_read_flow_recovers_pattern(drawn):
     pattern, _ = split_pattern_and_magnitude(drawn.flow)
-    read = np.stack([flow_set.read_flow(flow_set.draw_picture(flow)) for flow in drawn.flow])
+    read = np.stack([flow_set.read_flow(flow_set.encode_flow(flow)) for flow in drawn.flow])
     assert read.shape == (60, 2, 32, 32)
     assert read.dtype == np.float32
     alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(pattern, read, strict=True)]
     assert np.median(alike) > 0.93
 
 
-def test_head_motion_in_a_picture_is_taken_out():
+def test_read_flow_removes_head_motion():
     flow = np.repeat(np.repeat(smooth_flow(), 4, 1), 4, 2)
     x, y = np.meshgrid(np.linspace(-1, 1, 112), np.linspace(-1, 1, 112))
     turned = flow + np.stack([1.5 - 0.5 * y, 0.5 * x - 1]).astype(np.float32)
-    still, moved = (flow_set.read_flow(flow_set.draw_picture(f)) for f in (flow, turned))
+    still, moved = (flow_set.read_flow(flow_set.encode_flow(f)) for f in (flow, turned))
     assert np.corrcoef(still.ravel(), moved.ravel())[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_a_picture_without_motion_is_finite(value):
+def test_read_flow_without_motion_is_zero(value):
     assert not flow_set.read_flow(np.full((28, 28, 3), value, np.uint8)).any()
 
 
-def write_set(folder, rows, *, header=HEADER, pictures=("a.png", "b .png")):
-    for name in pictures:
-        cv2.imwrite(str(folder / name), flow_set.draw_picture(smooth_flow()))
-    index = folder / "index.csv"
-    index.write_bytes((header + rows).encode("utf-8-sig"))
-    return index
-
-
-def test_an_odd_but_valid_index_is_read(tmp_path):
+def test_read_unusual_but_valid_index(tmp_path):
     header = "flow_png, label ,note,Dataset,subject,sample\r\n"
     rows = '"a.png",2.0,"x, y",casme2,01,EP02_01f\r\n\r\n,,,,,\r\nb .png,,,samm,01,006_1_2\r\n'
     data = flow_set.read(write_set(tmp_path, rows, header=header))
     assert list(data.label) == [2, flow_set.UNLABELLED]
     assert list(data.subject) == ["01", "01"]
     assert len(set(data.person)) == 2
-    assert data.picture.shape == (2, 28, 28, 3)
-    assert data.picture.dtype == np.uint8
+    assert data.image.shape == (2, 28, 28, 3)
+    assert data.image.dtype == np.uint8
 
 
-def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
+def test_read_malformed_set_is_explained(tmp_path):
     grey, large = tmp_path / "grey.png", tmp_path / "large.png"
     cv2.imwrite(str(grey), np.zeros((28, 28), np.uint8))
     cv2.imwrite(str(large), np.zeros((32, 28, 3), np.uint8))
     (tmp_path / "text.png").write_text("no picture")
     for rows, sentence in (
-        ("d,s,c,0,none.png\n", "line 2: there is no picture"),
+        ("d,s,c,0,none.png\n", "line 2: there is no image"),
         ("d,s,c,0,a.png\nd,s,c,0,grey.png\n", "line 3: .*grey.png is 28 x 28 uint8; expected 28 x 28 x 3 uint8"),
         ("d,s,c,0,large.png\n", "is 32 x 28 x 3 uint8; expected"),
-        ("d,s,c,0,text.png\n", "not a picture"),
+        ("d,s,c,0,text.png\n", "not an image"),
         ("d,s,c,0,\n", "flow_png is empty"),
         ("d,s,c,7,a.png\n", "label is '7'; write 0 \\(negative\\), 1"),
         ("d,s\n", "line 2 has 2 cells"),
@@ -122,11 +122,11 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
         ("4 (corrugator)+12or14", ["4"], ["12", "14"]),
     ],
 )
-def test_units_that_the_coders_left_open_are_not_taken_for_coded(codes, sure, undecided):
+def test_unit_numbers_leave_out_undecided_units(codes, sure, undecided):
     assert (flow_set.unit_numbers(codes), flow_set.undecided_units(codes)) == (sure, undecided)
 
 
-def test_several_indices_are_one_set_and_no_sample_is_there_twice(tmp_path):
+def test_read_several_indices_refuses_duplicates(tmp_path):
     folders = [tmp_path / name for name in ("one", "two")]
     for folder in folders:
         folder.mkdir()
@@ -136,19 +136,27 @@ def test_several_indices_are_one_set_and_no_sample_is_there_twice(tmp_path):
     assert list(data.sample) == ["c3", "c1", "c1", "c2"]
     assert list(data.dataset) == ["Smic", "samm", "Smic", "Smic"]
     assert flow_set.digest(data) != flow_set.digest(flow_set.read(one, two)) != flow_set.digest(flow_set.read(one))
-    twice = f"{two}, line 4 names the sample smic/01/c1 of {one}, line 2 again."
+    twice = f"{two}, line 4 repeats the sample smic/01/c1 of {one}, line 2."
     two.write_text(two.read_text() + "Smic,01,c1,2,b .png\n")
     with pytest.raises(UserError) as error:
         flow_set.read(one, two)
     assert str(error.value) == twice
-    cv2.imwrite(str(folders[1] / "b .png"), flow_set.draw_picture(-smooth_flow()))
+    cv2.imwrite(str(folders[1] / "b .png"), flow_set.encode_flow(-smooth_flow()))
     assert len(flow_set.read(one, two)) == 5  # another picture is another sample, whatever its name
 
 
-def test_predict_writes_a_row_for_each_sample(tmp_path, drawn):
+def test_transform_flow_moves_and_enlarges():
+    flow = np.zeros((1, 2, 32, 32), np.float32)
+    flow[0, 0, 10, 20] = 1
+    row, column = np.unravel_index(flow_set.transform_flow(flow, 1.25, 0.8, 0.0625)[0, 0].argmax(), (32, 32))
+    assert (row, column) == (round(15.5 - 0.8 * 5.5 + 2), round(15.5 + 1.25 * 4.5))
+    assert np.allclose(flow_set.transform_flow(flow, 1, 1, 0), flow)
+
+
+def test_predict_writes_row_per_sample(tmp_path, drawn):
     index, out = tmp_path / "set" / "index.csv", tmp_path / "new" / "pred.csv"
     rows = [{"dataset": "d", "subject": f"s{i % 7}", "sample": f"c{i}"} for i in range(60)]  # no label column
-    flow_set.write(index, rows, [flow_set.draw_picture(flow) for flow in drawn.flow])
+    flow_set.write(index, rows, [flow_set.encode_flow(flow) for flow in drawn.flow])
     assert main(["predict", "--flows", str(index), "--out", str(out)]) == 0
     with out.open() as file:
         said = list(csv.DictReader(file))
@@ -160,7 +168,7 @@ def test_predict_writes_a_row_for_each_sample(tmp_path, drawn):
     assert all(0 <= float(r["au_12"]) <= 1 for r in said)
 
 
-def test_predict_says_what_is_missing(tmp_path, capsys):
+def test_predict_missing_files_are_explained(tmp_path, capsys):
     arguments = ["predict", "--flows", str(tmp_path / "none.csv"), "--out", str(tmp_path / "pred.csv")]
     assert main(arguments) == 1
     assert main([*arguments[:3], "--bundle", str(tmp_path / "none"), *arguments[3:]]) == 1
@@ -174,11 +182,3 @@ def test_predict_says_what_is_missing(tmp_path, capsys):
     assert told.count("\n") == 1
     assert "none.csv cannot be read" in first
     assert "There is no bundle" in second
-
-
-def test_a_placement_moves_and_enlarges():
-    flow = np.zeros((1, 2, 32, 32), np.float32)
-    flow[0, 0, 10, 20] = 1
-    row, column = np.unravel_index(flow_set.transform_flow(flow, 1.25, 0.8, 0.0625)[0, 0].argmax(), (32, 32))
-    assert (row, column) == (round(15.5 - 0.8 * 5.5 + 2), round(15.5 + 1.25 * 4.5))
-    assert np.allclose(flow_set.transform_flow(flow, 1, 1, 0), flow)

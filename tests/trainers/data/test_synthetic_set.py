@@ -10,12 +10,12 @@ from merau.trainers.data.synthetic_set import DATABASES
 from merau.trainers.evaluate.predict import predict
 
 
-def test_a_set_of_animated_portraits(tmp_path):
+def test_synth_set_is_reproducible_and_classified(tmp_path):
     for folder, samples in (("one", 17), ("again", 2)):
         assert main(["synth", "set", "--out", str(tmp_path / folder), "--samples", str(samples), "--seed", "7"]) == 0
     data, again = (flow_set.read(tmp_path / folder / "index.csv") for folder in ("one", "again"))
     assert len(data) == 17
-    assert np.array_equal(data.picture[:2], again.picture)
+    assert np.array_equal(data.image[:2], again.image)
     assert set(data.dataset) == set(DATABASES)
     assert all(data.aus)
     unlabelled = data.label == flow_set.UNLABELLED

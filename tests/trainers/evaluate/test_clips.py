@@ -8,16 +8,16 @@ from merau.trainers.data.synth.timelines import expression, micro
 from merau.trainers.evaluate.clips import frames_at, read_pairs, score_clips
 
 
-def test_a_clip_is_scored_at_its_own_moments(tmp_path):
+def test_score_clips_at_true_onset_and_apex(tmp_path):
     rng, bumps = np.random.default_rng(0), person_bumps(3)
     smile = micro(rng, 1.0, expression(rng, (12,), 3.0, bumps=bumps), "positive", 3.0)
     clip = tmp_path / "smile.mp4"
     make_clip(ASTRONAUT, ClipPlan((smile,), duration_s=3.0, person=3), clip, seed=0)
 
-    moments = read_pairs(clip, rng)
-    assert (moments[0].kind, moments[0].label) == ("micro", "positive")
-    assert abs(moments[0].apex_s - smile.apex_s) < 0.001
-    onset, apex = frames_at(clip, [moments[0].onset_s, moments[0].apex_s])
+    pairs = read_pairs(clip, rng)
+    assert (pairs[0].kind, pairs[0].label) == ("micro", "positive")
+    assert abs(pairs[0].apex_s - smile.apex_s) < 0.001
+    onset, apex = frames_at(clip, [pairs[0].onset_s, pairs[0].apex_s])
     assert onset.shape == apex.shape
     assert not np.array_equal(onset, apex)
 
@@ -26,6 +26,6 @@ def test_a_clip_is_scored_at_its_own_moments(tmp_path):
     assert scores["quiet"]["right"] > 0.8
 
 
-def test_a_folder_without_truth_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no clip with truth"):
+def test_score_clips_without_ground_truth_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no clip with ground truth"):
         score_clips(Recognizer.load(), tmp_path)

@@ -1,4 +1,4 @@
-"""Faces that lie otherwise than the layout are found, and nothing is lost where they do not."""
+"""The search for the crop of a database."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def flow_set_of(drawn) -> flow_set.FlowSet:
 
 
 @pytest.mark.parametrize(("place", "gain"), [((0.8, 0.8, 0.0), 0.05), ((1.0, 1.0, 0.0), -0.02)])
-def test_how_faces_lie_is_told_without_a_label(drawn, place, gain):
+def test_crop_search_improves_shifted_crops(drawn, place, gain):
     recognizer, flow = Recognizer.load(device="cpu"), flow_set.transform_flow(drawn.flow, *place)
     as_it_lies = recognizer.head.logits(embed(recognizer, None, flow)[0])
     first = (to_coarse(as_it_lies, recognizer.head.classes).argmax(1) == drawn.label).mean()
@@ -31,6 +31,6 @@ def test_how_faces_lie_is_told_without_a_label(drawn, place, gain):
     assert (said.classes.argmax(1) == drawn.label).mean() >= first + gain
 
 
-def test_a_single_sample_is_answered(drawn):
+def test_predict_single_sample_is_finite(drawn):
     one = flow_set_of(drawn).take(np.arange(1))
     assert np.isfinite(predict(Recognizer.load(device="cpu"), one, drawn.flow[:1]).embedding).all()

@@ -4,7 +4,7 @@ import pytest
 from merau.trainers.evaluate import metrics
 
 
-def test_unweighted_scores_of_a_small_case_by_hand():
+def test_class_scores_by_hand():
     labels, said = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
     scores = metrics.class_scores(labels, said, 3)
     assert scores["acc"] == pytest.approx(4 / 6)

@@ -1,4 +1,4 @@
-"""Synthetic clips: does a rendered face do what the truth says?"""
+"""Synthetic clips: whether a rendered face does what the ground truth says."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,6 @@ from merau.trainers.data.synth.clips import (
     ClipPlan,
     HeadMotion,
     actions_of,
-    main,
     make_clip,
     person_bumps,
     random_plan,
@@ -32,38 +31,30 @@ from merau.trainers.data.synth.timelines import CROP_PX, channels_at
 SPEC = crop.CropSpec()
 
 
-def test_left_and_right_mirror_each_other():
-    axis = np.linspace(0, 1, 33)
-    for au in action_units.MOVES:
-        left, right = (action_units.field(axis, axis, {(au, side): 1.0}) for side in action_units.SIDES)
-        np.testing.assert_allclose(left[0], -right[0, :, ::-1], atol=1e-12)
-        np.testing.assert_allclose(left[1], right[1, :, ::-1], atol=1e-12)
+def decode(file: Path) -> tuple[list[np.ndarray], np.ndarray]:
+    with av.open(str(file)) as container:
+        frames = list(container.decode(video=0))
+    return [frame.to_ndarray(format="bgr24") for frame in frames], np.array([frame.time for frame in frames])
 
 
-def test_grid_and_points_agree_for_many_faces():
-    rng, axis = np.random.default_rng(0), np.linspace(-0.1, 1.1, 12)
-    bumps = action_units.perturb(rng, 5)
-    intensities = rng.random((5, len(action_units.MOVES), 2))
-    points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    apart = action_units.displacement(points, intensities, bumps)
-    together = action_units.field(axis, axis, intensities, bumps)
-    np.testing.assert_allclose(np.moveaxis(apart, -1, 1).reshape(together.shape), together, atol=1e-12)
+def eye_opening(landmarks: np.ndarray) -> float:
+    lids = zip(UPPER_LID.values(), LOWER_LID.values(), strict=True)
+    return float(np.mean([landmarks[low[4], 1] - landmarks[up[4], 1] for up, low in lids]))
 
 
-def test_course_rises_from_onset_to_apex_and_falls_to_offset():
-    rng = np.random.default_rng(1)
-    for _ in range(50):
-        action = timelines.micro(rng, 1.0, {"12 left": 2.0}, "positive", 2.0)
-        assert 0.16 <= action.offset_s - action.onset_s <= 0.5
-        times = np.linspace(action.onset_s - 0.1, action.offset_s + 0.1, 2001)
-        level = np.array([timelines.channels_at([action], t_s).get("12 left", 0.0) for t_s in times])
-        assert abs(times[level.argmax()] - action.apex_s) < 1e-3
-        assert level.max() == pytest.approx(2.0, abs=1e-3)
-        assert np.all(np.diff(level[: level.argmax()]) >= 0)
-        assert np.all(np.diff(level[level.argmax() :]) <= 0)
+def dense_flow(truth: dict[str, Any], from_s: float, to_s: float, size_px: int = CROP_PX) -> np.ndarray:
+    """The true motion of the skin between two times: (2, size_px, size_px) float64 px of the crop, right and down.
+
+    Lids, gaze and the inside of the mouth are not included.
+    """
+    actions, axis = actions_of(truth), (np.arange(size_px) + 0.5) / size_px
+    weights = [action_units.weights(timelines.action_units(channels_at(actions, t_s))) for t_s in (from_s, to_s)]
+    points = Mouth(**truth["mouth"]).closed(np.stack(np.meshgrid(axis, axis), axis=-1))
+    change = (weights[1] - weights[0]) * size_px / CROP_PX
+    return np.moveaxis(action_units.displacement(points, change, person_bumps(truth["person"])), -1, 0)
 
 
-def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
+def test_make_clip_moves_as_ground_truth_says(tmp_path: Path):
     bumps = person_bumps(3)
     rng = np.random.default_rng(2)
     shown = [("surprise", (1, 2), 0.2), ("positive", (12,), 0.9), ("negative", (15,), 1.6)]
@@ -92,7 +83,7 @@ def test_rendered_motion_is_the_motion_of_the_truth(tmp_path: Path):
     assert openness[closed] < 0.8 * openness[0]
 
 
-def test_frames_are_lossless_and_the_flow_leads_from_onset_to_apex(tmp_path: Path):
+def test_make_clip_frames_lossless_and_flow_true(tmp_path: Path):
     rng = np.random.default_rng(5)
     action = timelines.micro(rng, 0.1, timelines.expression(rng, (6, 12), 2.0, side="left"), "positive", 2.0)
     aside = HeadMotion(shift=0.15, roll_deg=4)  # far from where the portrait rests
@@ -123,12 +114,12 @@ def test_frames_are_lossless_and_the_flow_leads_from_onset_to_apex(tmp_path: Pat
     assert apart[1] < apart[0] / 4
 
 
-def test_the_flow_of_a_videos_own_frames_is_not_claimed(tmp_path: Path):
+def test_make_clip_flow_of_video_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="animate a picture"):
         make_clip(DEMO, ClipPlan(()), tmp_path / "clip.mp4", seed=0, flow=True)
 
 
-def test_motion_is_painted_onto_real_frames(tmp_path: Path):
+def test_make_clip_animates_frames_of_video(tmp_path: Path):
     channels = timelines.expression(np.random.default_rng(0), (1, 2), 2.0, bumps=person_bumps(0))
     action = timelines.micro(np.random.default_rng(0), 0.1, channels, "surprise", 2.0)
     settings = {"duration_s": 0.5, "motion": STILL, "face_px": None, "noise": 0.0, "light": 0.0, "stop_s": 0.3}
@@ -145,7 +136,7 @@ def test_motion_is_painted_onto_real_frames(tmp_path: Path):
     assert (seen * true).sum() / np.sqrt((seen**2).sum() * (true**2).sum()) > 0.8
 
 
-def test_same_seed_same_clip_and_variable_rate_keeps_time(tmp_path: Path):
+def test_make_clip_is_reproducible_with_variable_rate(tmp_path: Path):
     plans = [random_plan(np.random.default_rng(4), "mixed", duration_s=1.2, jitter=0.2) for _ in range(2)]
     files = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     truths = [make_clip(ASTRONAUT, plan, file, seed=4) for plan, file in zip(plans, files, strict=True)]
@@ -155,32 +146,3 @@ def test_same_seed_same_clip_and_variable_rate_keeps_time(tmp_path: Path):
     assert steps.min() > 0
     assert steps.std() > 0.003
     assert len(steps) < 36
-
-
-def test_a_picture_without_a_face_is_one_sentence(tmp_path: Path):
-    cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
-    with pytest.raises(UserError, match="0 face"):
-        main(["clips", str(tmp_path / "grey.png"), "--out", str(tmp_path), "--duration", "1"])
-
-
-def decode(file: Path) -> tuple[list[np.ndarray], np.ndarray]:
-    with av.open(str(file)) as container:
-        frames = list(container.decode(video=0))
-    return [frame.to_ndarray(format="bgr24") for frame in frames], np.array([frame.time for frame in frames])
-
-
-def eye_opening(landmarks: np.ndarray) -> float:
-    lids = zip(UPPER_LID.values(), LOWER_LID.values(), strict=True)
-    return float(np.mean([landmarks[low[4], 1] - landmarks[up[4], 1] for up, low in lids]))
-
-
-def dense_flow(truth: dict[str, Any], from_s: float, to_s: float, size_px: int = CROP_PX) -> np.ndarray:
-    """The true motion of the skin between two times: (2, size_px, size_px) float64 px of the crop, right and down.
-
-    Lids, gaze and the inside of the mouth are not included.
-    """
-    actions, axis = actions_of(truth), (np.arange(size_px) + 0.5) / size_px
-    weights = [action_units.weights(timelines.action_units(channels_at(actions, t_s))) for t_s in (from_s, to_s)]
-    points = Mouth(**truth["mouth"]).closed(np.stack(np.meshgrid(axis, axis), axis=-1))
-    change = (weights[1] - weights[0]) * size_px / CROP_PX
-    return np.moveaxis(action_units.displacement(points, change, person_bumps(truth["person"])), -1, 0)

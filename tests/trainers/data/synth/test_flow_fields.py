@@ -8,7 +8,7 @@ from merau.trainers.data.synth.flow_fields import CLASSES, GRID, FlowSettings, c
 CLEAN = FlowSettings(noise_px=(1e-3, 1e-3), head_px=(1e-3, 1e-3), no_expression=0)
 
 
-def test_the_same_seed_gives_the_same_flows():
+def test_flows_are_reproducible():
     first, second = (flows(np.random.default_rng(5), 40, FlowSettings()) for _ in range(2))
     assert np.array_equal(first.flow, second.flow)
     assert np.array_equal(first.aus, second.aus)
@@ -18,7 +18,7 @@ def test_the_same_seed_gives_the_same_flows():
     assert np.isfinite(first.flow).all()
 
 
-def test_classes_show_their_action_units():
+def test_flows_classes_show_their_action_units():
     drawn = flows(np.random.default_rng(0), 400, FlowSettings())
     smiles = drawn.aus[:, AUS.index(12)][drawn.label == CLASSES.index("positive")]
     brows = drawn.aus[:, AUS.index(2)][drawn.label == CLASSES.index("surprise")]
@@ -29,7 +29,7 @@ def test_classes_show_their_action_units():
     assert drawn.aus[resting][:, AUS.index(12)].max() == 0
 
 
-def test_raised_brows_go_up_and_smiles_go_out():
+def test_flows_brows_go_up_and_smiles_go_out():
     drawn = flows(np.random.default_rng(1), 300, CLEAN)
     raised = drawn.flow[drawn.label == CLASSES.index("surprise")]
     smiling = drawn.flow[drawn.label == CLASSES.index("positive")]
@@ -38,25 +38,25 @@ def test_raised_brows_go_up_and_smiles_go_out():
     assert np.median(corners[:, :, 6:12].mean((1, 2))) < -0.1 < 0.1 < np.median(corners[:, :, 20:26].mean((1, 2)))
 
 
-def test_the_motion_of_a_rigid_head_is_removed():
+def test_remove_head_leaves_nothing_of_rigid_motion():
     basis = cell_basis()[0]
     field = np.tensordot([[1.0, 0.5, -0.3, 2.0], [0.3, 0.2, 0.8, -1.0]], basis, axes=(1, 0))[None]
     assert np.abs(remove_head(field, np.ones(field[:, 0].shape))).max() < 1e-3
 
 
-def test_a_flow_set_hides_how_large_the_motion_was():
+def test_flows_as_set_have_unit_spread():
     drawn = flows(np.random.default_rng(2), 60, FlowSettings(as_set=0.5, no_expression=0))
     assert 15 < drawn.known.sum() < 45
     assert np.allclose(drawn.flow[~drawn.known].std((1, 2, 3)), 1, atol=1e-3)
 
 
-def test_other_classes_can_be_asked_for():
+def test_flows_of_other_classes():
     settings = FlowSettings(combinations=SOURCE)
     drawn = flows(np.random.default_rng(3), 200, settings)
     assert settings.classes == ("happiness", "disgust", "surprise", "repression", "others", "no expression")
     assert drawn.aus[:, AUS.index(12)][drawn.label == 0].mean() > 0.7
 
 
-def test_a_reversed_range_is_refused():
+def test_settings_reversed_range_is_refused():
     with pytest.raises(UserError, match="noise_px"):
         FlowSettings(noise_px=(0.3, 0.1))

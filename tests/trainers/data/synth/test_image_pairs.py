@@ -11,11 +11,11 @@ from merau.engine.face_mesh import FaceNets
 from merau.trainers.data.synth.action_units import SIDES
 from merau.trainers.data.synth.clips import ASTRONAUT
 from merau.trainers.data.synth.flow_fields import CLASSES, FlowSettings, draw
-from merau.trainers.data.synth.image_pairs import align, as_flow_set, draw_pairs, measure, pictures, read_faces
+from merau.trainers.data.synth.image_pairs import align, apex_images, as_flow_set, draw_pairs, measure, read_faces
 from merau.trainers.data.synth.portrait import Portrait
 
 
-def test_a_raised_brow_is_measured_where_and_as_it_moved():
+def test_measure_raised_brows_move_up():
     nets = FaceNets()
     face = read_faces([ASTRONAUT], nets)[0]
     portrait = Portrait(face.picture, face.landmarks, size=(360, 320), face_px=200)
@@ -28,17 +28,17 @@ def test_a_raised_brow_is_measured_where_and_as_it_moved():
     assert np.abs(flow[0, :, 22:28]).max() < 0.5  # mouth at rest
 
 
-def test_the_same_seed_gives_the_same_pairs():
+def test_draw_pairs_is_reproducible():
     first, second = (draw_pairs([ASTRONAUT], 3, seed=4) for _ in range(2))
     assert np.array_equal(first.onset, second.onset)
     assert np.array_equal(first.aus, second.aus)
     assert set(first.label) <= set(range(len(CLASSES)))
-    seen = pictures(first.apex)
+    seen = apex_images(first.apex)
     assert seen.shape == (3, 1, 64, 64)
     assert 0 <= seen.min() < seen.max() <= 1
 
 
-def test_a_flow_set_shows_the_movement_of_a_pair_but_not_how_large_it_is():
+def test_as_flow_set_hides_magnitude():
     live = draw(0, 40, FlowSettings(peak_px=(3, 6), no_expression=0))
     seen = as_flow_set(live, seed=0)
     assert not seen.known.any()
@@ -48,10 +48,10 @@ def test_a_flow_set_shows_the_movement_of_a_pair_but_not_how_large_it_is():
     assert 0.5 < np.median(alike) < 0.95  # it lies elsewhere, too
 
 
-def test_a_picture_without_a_face_is_refused(tmp_path: Path):
+def test_draw_pairs_without_face_is_refused(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "sky.png"), np.full((200, 200, 3), 200, np.uint8))
     with pytest.raises(UserError, match="sky.png: .*face"):
         draw_pairs([tmp_path / "sky.png"], 1, seed=0)
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(UserError, match="notes.txt is not a picture"):
+    with pytest.raises(UserError, match="notes.txt is not an image"):
         draw_pairs([tmp_path / "notes.txt"], 1, seed=0)

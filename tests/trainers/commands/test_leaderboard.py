@@ -1,4 +1,4 @@
-"""What has run is kept: after a stop the same command goes on, and only with what is still missing."""
+"""`merau-lab leaderboard`: its table, and that finished runs are kept."""
 
 import json
 
@@ -26,14 +26,14 @@ def ran(monkeypatch):
     return ran_and_stops
 
 
-def test_a_stopped_leaderboard_goes_on_with_what_is_missing(index, tmp_path, capsys, ran):
+def test_leaderboard_interrupted_continues_with_missing_runs(index, tmp_path, capsys, ran):
     (ran, stops), out, page = ran, tmp_path / "new" / "board.json", tmp_path / "board.html"
     arguments = ["leaderboard", "--flows", str(index), "--protocols", "lodo", "--json", str(out)]
     assert main([*arguments, "--models", *MODELS]) == 130
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("1 of 3: MERAU (CD), cosine head alone, lodo: UF1 0.")
     assert len(told) == 3
-    assert told[-1] == f"Stopped: 2 of 3 runs are in {out}, and the same command goes on from there."
+    assert told[-1] == f"merau-lab: Stopped: 2 of 3 runs are in {out}; the same command continues from there."
     assert ran == ["merau-cd", "logistic", "liu"]  # the quick ones first
     assert [each["model"] for each in json.loads(out.read_text())] == ["merau-cd", "logistic"]
 
@@ -42,14 +42,14 @@ def test_a_stopped_leaderboard_goes_on_with_what_is_missing(index, tmp_path, cap
     table = capsys.readouterr().out.splitlines()
     assert ran == ["vgg"]
     assert [line[2:7] for line in table[2:5]] == ["MERAU", "VGG o", "logis"]
-    assert "VGG on the apex frame, lodo: vgg looks at frames" in page.read_text()
+    assert "VGG on the apex frame, lodo: vgg needs frames" in page.read_text()
 
     assert main([*arguments, "--models", "merau-cd", "--protocols", "lodo", "few-shot", "--draws", "2"]) == 0
     assert ran[1:] == ["merau-cd"] * 2  # other draws are another run
     assert len(json.loads(out.read_text())) == 4  # what was not asked for this time stays
 
 
-def test_runs_of_another_set_are_never_overwritten(index, tmp_path, capsys):
+def test_leaderboard_of_another_set_is_not_overwritten(index, tmp_path, capsys):
     out = tmp_path / "board.json"
     shorter = index.with_name("shorter.csv")
     shorter.write_text("\n".join(index.read_text().splitlines()[:-1]))
@@ -58,8 +58,42 @@ def test_runs_of_another_set_are_never_overwritten(index, tmp_path, capsys):
     before = out.read_text()
     capsys.readouterr()
     assert main([*arguments, str(shorter)]) == 1
-    assert capsys.readouterr().err == f"{out} is the leaderboard of another set: choose another file for --json.\n"
+    assert (
+        capsys.readouterr().err
+        == f"merau-lab: {out} is the leaderboard of another set: choose another file for --json.\n"
+    )
     assert out.read_text() == before
     out.write_text("{}]")
     assert main([*arguments, str(index)]) == 1
-    assert "is no leaderboard" in capsys.readouterr().err
+    assert "is not a leaderboard" in capsys.readouterr().err
+
+
+def test_leaderboard_has_row_per_model_and_skip_reasons(frames_index, tmp_path, capsys):
+    out, page = tmp_path / "board.json", tmp_path / "board.html"
+    arguments = ["leaderboard", "--flows", str(frames_index), "--json", str(out), "--report", str(page), "--draws", "2"]
+    assert main([*arguments, "--models", "merau", "protonet", "logistic", "--protocols", "zero-shot", "few-shot"]) == 0
+    table = capsys.readouterr().out
+    assert table.startswith("| model | zero-shot | few-shot |")
+    assert "| logistic regression on raw flow | - | " in table
+    assert [d["model"] for d in json.loads(out.read_text())] == ["merau"] * 2 + ["protonet"] * 2 + ["logistic"] * 2
+    assert "ProtoNet" in page.read_text()
+    assert main(["leaderboard", "--flows", str(frames_index), "--models", "none"]) == 1
+
+
+def test_leaderboard_has_column_per_task(frames_index, capsys):
+    arguments = [
+        "leaderboard",
+        "--flows",
+        str(frames_index),
+        "--models",
+        "protonet",
+        "--draws",
+        "2",
+        "--tasks",
+        "cde",
+        "hard",
+    ]
+    assert main([*arguments, "--protocols", "few-shot"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("| model | few-shot, cde | few-shot, hard |")
+    assert "few-shot, hard: Task hard needs" in told

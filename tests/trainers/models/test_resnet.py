@@ -1,7 +1,6 @@
-"""MERAU with the paper's encoder, ResNet18: public weights, a step of training, the bundle, and back again."""
+"""MERAU with the paper's encoder: public weights, training, export, and loading again."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +10,8 @@ from safetensors.torch import save_file
 from merau.engine.errors import UserError
 from merau.engine.preprocess import GRID
 from merau.engine.recognizer import Recognizer
-from merau.trainers.cli import main
 from merau.trainers.data.synth.flow_fields import FlowSettings, flows
 from merau.trainers.export.bundle import load_model, trunk_inputs
-from merau.trainers.learn import settings
 from merau.trainers.learn.bundle import write_bundle
 from merau.trainers.learn.fusion import fuse
 from merau.trainers.learn.merau import TrainingPairs, TrainingResult, initial_flow_branch
@@ -56,7 +53,7 @@ def public(**changes):
     return weights | {"conv1.weight": torch.randn(64, 3, 7, 7)} | last | changes
 
 
-def test_every_layer_moves_at_its_rate_of_table_2(trained):
+def test_fuse_moves_each_layer_at_its_rate(trained):
     before, after = untrained().state_dict(), trained.model.state_dict()
 
     def moved(part):
@@ -69,7 +66,7 @@ def test_every_layer_moves_at_its_rate_of_table_2(trained):
     assert moved("aus.weight") > 1e-3
 
 
-def test_a_stopped_training_goes_on_to_the_very_weights_of_one_that_was_not(trained, tmp_path):
+def test_fuse_resumed_gives_equal_weights(trained, tmp_path):
     for epochs in (1, 2):
         model = untrained()
         fuse(model, trained.training.flows, None, replace(RESNET.fusion, epochs=epochs), folder=tmp_path)
@@ -77,7 +74,7 @@ def test_a_stopped_training_goes_on_to_the_very_weights_of_one_that_was_not(trai
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
-def test_a_bundle_answers_as_its_model_does_and_is_loaded_again(trained, tmp_path):
+def test_write_bundle_answers_like_model(trained, tmp_path):
     write_bundle(trained, tmp_path, name="resnet", flow="farneback", trained_on={})
     inputs = trunk_inputs(0, trained.training.flows.flow[:2])
     again = load_model(tmp_path)
@@ -92,12 +89,12 @@ def test_a_bundle_answers_as_its_model_does_and_is_loaded_again(trained, tmp_pat
     assert set(recognizer.predict(*np.zeros((2, *recognizer.spec.full), np.uint8)).probabilities) == set("abcd")
 
     assert type(initial_flow_branch(RESNET, tmp_path).members[0]) is type(trained.model.flow.members[0])
-    with pytest.raises(UserError, match="encoder is 'ours', and that of .* 'resnet18': change one"):
+    with pytest.raises(UserError, match="encoder is 'ours', but the encoder of .* is 'resnet18'"):
         initial_flow_branch(replace(RESNET, encoder="ours"), tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_public_weights_are_read_u_and_v_each_with_filters_of_its_own(suffix, tmp_path):
+def test_load_weights_public_file_fills_u_and_v(suffix, tmp_path):
     weights, path = public(), tmp_path / f"resnet18{suffix}"
     save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
     net = initial_flow_branch(replace(RESNET, encoder_weights=str(path)), None).members[0].encoder
@@ -109,29 +106,8 @@ def test_public_weights_are_read_u_and_v_each_with_filters_of_its_own(suffix, tm
 
 
 @pytest.mark.parametrize("content", [b"no weights", {"layer1": torch.zeros(1)}, public(**{"bn1.bias": torch.ones(3)})])
-def test_what_is_no_resnet18_is_one_sentence(content, tmp_path):
+def test_load_weights_of_other_net_is_refused(content, tmp_path):
     path = tmp_path / "other.pth"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(UserError, match="holds no weights of ResNet18"):
         load_weights(ResNet18(), path)
-
-
-def test_the_published_settings_have_the_papers_encoder_and_those_for_one_core_ours():
-    encoders = {name: settings.read(name).encoder for name in settings.shipped()}
-    published = {"merau", "merau-cd", "merau-protonet", "merau-without-au"}
-    assert {name for name, encoder in encoders.items() if encoder == "resnet18"} == published
-
-
-def test_random_values_are_told_and_a_missing_file_too(tmp_path, monkeypatch, capsys):
-    index, yaml = tmp_path / "index.csv", tmp_path / "s.yaml"
-    index.write_text("dataset,subject,sample,label,flow_png\n")
-    yaml.write_text("{tcae: null, detector: null, encoder: resnet18}")
-    command = ["train", "--setting", str(yaml), "--data", str(index), "--out", str(tmp_path / "o")]
-    main(command)  # no samples: it ends there
-    assert "begins from random values and learns at a rate of 1e-05" in capsys.readouterr().err
-    yaml.write_text(f"{{encoder: resnet18, encoder_weights: {tmp_path / 'none.pth'}}}")
-    assert main(command) == 1
-    assert f"encoder_weights is '{tmp_path / 'none.pth'}': name a file that is there." in capsys.readouterr().err
-    yaml.write_text(f"encoder_weights: {Path(__file__)}")
-    assert main(command) == 1
-    assert "leave it out, or encoder: resnet18." in capsys.readouterr().err

@@ -1,0 +1,48 @@
+"""`merau-lab quantize` on a copy of the shipped bundle."""
+
+import json
+
+import pytest
+
+from merau.engine import bundle as bundles
+from merau.engine.recognizer import Recognizer
+from merau.trainers.cli import main
+
+
+@pytest.fixture(scope="module")
+def flows(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "flows.npz"
+    assert main(["synth", "flows", "--harder", "--samples", "600", "--seed", "7", "--out", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_quantize_copy_passes_gate_and_runs(flows, tmp_path, capsys, precision):
+    out, report = tmp_path / "copy", tmp_path / "report.svg"
+    where = ["--data", str(flows), "--precision", precision, "--out", str(out), "--report", str(report)]
+    assert main(["quantize", "default", *where]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["cost"]["cosine"] > 0.98
+    for before, after in (said["cost"]["scores"][name] for name in ("uf1", "au_auc")):
+        assert after >= before - 0.005
+    old, new = bundles.load().card["calibration"], bundles.load(out).card["calibration"]
+    assert (new["temperature"] != old["temperature"]) == (precision == "int8")  # which is what runs
+    assert report.read_text().startswith("<svg")
+    assert Recognizer.load(out, device="cpu").threshold == new["threshold"]
+
+
+def test_quantize_impossible_risk_leaves_bundle_unchanged(flows, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    said = ["quantize", "default", "--data", str(flows), "--out", str(copy), "--risk", "0.02"]
+    assert main(said) == 0
+    fitted = bundles.load(copy).card["calibration"]
+    assert fitted["risk"] == 0.02
+    assert fitted["threshold"] > bundles.load().card["calibration"]["threshold"]
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    again = ["quantize", str(copy), "--data", str(flows), "--method", "minmax"]
+    assert main([*again, "--risk", "2"]) == 1
+    assert main([*again, "--precision", "fp8", "--risk", "0.1"]) == 1
+    assert "risk is 2.0" in (told := capsys.readouterr().err)
+    assert "--risk needs --precision int8" in told
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [copy]
