@@ -83,9 +83,9 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
         add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=is_trusted)
     fallback = fallback_webcam(state, token)
 
-    def show_consent(key: str) -> tuple[object, object]:
+    def show_consent(page_token: str) -> tuple[object, object]:
         """Return whether the form is visible, and the consent that was recorded."""
-        own, shared = state.client(key).consent, state.shared.consent
+        own, shared = state.client(page_token).consent, state.shared.consent
         cameras = state.shared.cameras.values() if is_trusted else ()
         is_waiting = any(camera.session is None and not camera.replay for camera in cameras)
         consent = own or shared
@@ -93,26 +93,26 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
         return gr.update(visible=is_waiting and shared is None), given
 
     @show_user_errors
-    def record_consent(key: str, stated: str, everyone_agrees: bool) -> tuple[object, object]:
+    def record_consent(page_token: str, stated: str, everyone_agrees: bool) -> tuple[object, object]:
         if not everyone_agrees:
             raise UserError("Please confirm that everyone in view has been informed and agrees.")
-        state.client(key).workspace.record_consent(stated)
+        state.client(page_token).workspace.record_consent(stated)
         if is_trusted and state.shared.consent is None:
             state.shared.record_consent(stated)
-        return show_consent(key)
+        return show_consent(page_token)
 
     @show_user_errors
-    def add_camera(key: str, typed: str) -> tuple[object, object, object]:
-        add_source(state.workspace(key, SHARED), typed, decode=state.settings.decode)
-        return "", *show_consent(key)
+    def add_camera(page_token: str, typed: str) -> tuple[object, object, object]:
+        add_source(state.workspace(page_token, SHARED), typed, decode=state.settings.decode)
+        return "", *show_consent(page_token)
 
     @show_user_errors
-    def remove_camera(key: str, event: gr.EventData) -> None:
-        state.workspace(key, SHARED).remove_camera(int(event.camera))
+    def remove_camera(page_token: str, event: gr.EventData) -> None:
+        state.workspace(page_token, SHARED).remove_camera(int(event.camera))
 
     @show_user_errors
-    def play_again(key: str, event: gr.EventData) -> None:
-        workspace = state.workspace(key, SHARED)
+    def play_again(page_token: str, event: gr.EventData) -> None:
+        workspace = state.workspace(page_token, SHARED)
         if camera := workspace.cameras.get(int(event.camera)):
             camera.start(workspace.consent)
 

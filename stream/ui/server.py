@@ -150,7 +150,7 @@ def build_page(state: ServerState) -> gr.Blocks:
         entry = gr.HTML(
             html_template="<span></span>",
             js_on_load="watch('value', () => merau.enter(props.value)); merau.enter(props.value)",
-            elem_id="key",
+            elem_id="entry",
         )
         gr.HTML(html_template=_text("top.html"), js_on_load=_text("top.js"), apply_default_css=False, elem_id="top")
         with gr.Tabs(elem_id="pages"):

@@ -29,8 +29,8 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
         delete = gr.Button(t("Delete everything"), variant="stop", elem_id="delete")
 
     @show_user_errors
-    def show(key: str) -> dict[str, Any]:
-        workspaces = [state.client(key).workspace, *([state.shared] if state.settings.is_trusted else [])]
+    def show(page_token: str) -> dict[str, Any]:
+        workspaces = [state.client(page_token).workspace, *([state.shared] if state.settings.is_trusted else [])]
         bundle = workspaces[0].teaching.bundle
         return {
             "card": {
@@ -48,13 +48,13 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
         }
 
     @show_user_errors
-    def delete_everything(key: str, is_sure: bool) -> tuple[bool, dict[str, Any]]:
+    def delete_everything(page_token: str, is_sure: bool) -> tuple[bool, dict[str, Any]]:
         if not is_sure:
             raise UserError("Please confirm first: deleted data cannot be restored.")
-        state.client(key).workspace.delete_everything()
+        state.client(page_token).workspace.delete_everything()
         if state.settings.is_trusted:
             state.shared.delete_everything()
-        return False, show(key)
+        return False, show(page_token)
 
     tab.select(show, [token], facts, **private_endpoint())
     delete.click(delete_everything, [token, sure], [sure, facts], **private_endpoint())

@@ -26,20 +26,20 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-SHOTS = Path("out/screenshots")  # kept for whoever wants to see what the tests saw
+SCREENSHOTS = Path("out/screenshots")  # of every browser test, for a look afterwards
 
 Serve = Callable[..., App]
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's first seconds, its pictures untouched: a blink, two micro-expressions and a macro-expression."""
+    """The demo's first seconds, its frames untouched: a blink, two micro-expressions and a macro-expression."""
     return demo_start(tmp_path_factory.mktemp("clip") / "interview.mp4", 10.0)
 
 
 @pytest.fixture(scope="session")
 def webcam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the browser takes for its camera: six seconds of the demo, which it repeats."""
+    """The browser's camera: six seconds of the demo, which it repeats."""
     path = tmp_path_factory.mktemp("webcam") / "webcam.y4m"
     with av.open(str(CLIP)) as source, path.open("wb") as out:
         out.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
@@ -78,7 +78,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def showing(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Iterator[App]:
-    """One page that plays the clip, for all tests that only look."""
+    """One page that plays the clip, for tests that change nothing."""
     store = tmp_path_factory.mktemp("showing") / "page.db"
     app = App([str(clip)], Recognizer.load, UiSettings(port=0), store=store)
     yield app
@@ -109,8 +109,8 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
-    SHOTS.mkdir(parents=True, exist_ok=True)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     if not page.is_closed():
-        page.screenshot(path=SHOTS / f"{request.node.name}.png", full_page=True)
+        page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
         page.close()
     assert not errors

@@ -1,4 +1,4 @@
-"""`merau ui --share`, unpatched, through a tunnel of our own (tests/stream/ui/tunnel.py)."""
+"""`merau ui --share`, unpatched, through a stand-in for the tunnel program (tests/stream/ui/tunnel.py)."""
 
 import json
 import os
@@ -22,8 +22,8 @@ from tests.stream.ui.tunnel import LINK
 from tests.stream.ui.waiting import wait_for
 
 
-class Shared:
-    """The command that runs, and what a guest reaches through its link."""
+class SharedPage:
+    """The running command, and what a guest reaches through its link."""
 
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         frpc = folder / "gradio" / "frpc" / BINARY_FILENAME
@@ -63,14 +63,14 @@ class Shared:
         self.cookie = "; ".join(cookies)
 
     def open_page(self) -> dict[str, Any]:
-        """Open the page as its scripts do; returns what they are told."""
+        """Open the page as its scripts do; returns what they receive."""
         config = json.loads(self.ask("config"))
         number = next(one["id"] for one in config["dependencies"] if any(how == "load" for _, how in one["targets"]))
         self.ask("gradio_api/queue/join", {"data": [], "fn_index": number, "session_hash": "guest"})
         for line in self.ask("gradio_api/queue/data?session_hash=guest").decode().splitlines():
-            word = json.loads(line.removeprefix("data:")) if line else {}
-            if word.get("msg") == "process_completed":
-                return word["output"]["data"][1]
+            message = json.loads(line.removeprefix("data:")) if line else {}
+            if message.get("msg") == "process_completed":
+                return message["output"]["data"][1]
         raise AssertionError("the page does not open")
 
     def live(self, token: str, origin: str) -> ClientConnection:
@@ -87,61 +87,61 @@ class Shared:
         return next(one["props"]["visible"] for one in fields if one["props"].get("elem_id") == "spec")
 
 
-def ended(shared: Shared) -> tuple[str, str]:
-    """What the command wrote after it was told to end."""
+def stop(shared: SharedPage) -> tuple[str, str]:
+    """Stop the command; returns what it wrote after that."""
     shared.process.send_signal(signal.SIGINT)
     return shared.process.communicate(timeout=60)
 
 
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Any]:
-    running: list[Shared] = []
+    running: list[SharedPage] = []
 
-    def start(*arguments: str, **environment: str) -> Shared:
-        running.append(Shared(tmp_path, *arguments, **environment))
+    def start(*arguments: str, **environment: str) -> SharedPage:
+        running.append(SharedPage(tmp_path, *arguments, **environment))
         return running[-1]
 
     yield start
     for shared in running:
-        ended(shared)
+        stop(shared)
 
 
-def test_guests_come_by_the_link_and_bring_their_own_cameras(share):
+def test_guest_by_link_sees_no_server_camera(share):
     shared = share("--json")
     assert json.loads(shared.process.stdout.readline())["public"] == f"https://{LINK}"
     assert b"merau-live" in shared.ask("")
-    entered = shared.open_page()
-    assert not entered["trusted"]
+    entry = shared.open_page()
+    assert not entry["trusted"]
     assert not shared.has_camera_field()
     with pytest.raises(HTTPError, match="404"):
-        shared.ask(f"merau/get/events?token={entered['token']}&workspace=server&session=1&format=csv")
-    with shared.live(entered["token"], f"https://{LINK}") as live:
+        shared.ask(f"merau/get/events?token={entry['token']}&workspace=server&session=1&format=csv")
+    with shared.live(entry["token"], f"https://{LINK}") as live:
         assert json.loads(live.recv(timeout=20))["workspace"] == "mine"
     with pytest.raises(InvalidStatus, match="403"):
-        shared.live(entered["token"], "https://evil.example")
-    assert ended(shared)[0] == ""
+        shared.live(entry["token"], "https://evil.example")
+    assert stop(shared)[0] == ""
     assert shared.process.returncode == 0
     wait_for(lambda: not shared.tunnel_runs, "the tunnel to end", deadline_s=10)
 
 
-def test_who_logged_in_by_the_link_sees_the_cameras_of_this_machine(share, clip, tmp_path):
+def test_logged_in_guest_by_link_sees_server_cameras(share, clip, tmp_path):
     (tmp_path / "password").write_text("geheim\n")
     shared = share(str(clip), "--auth", f"anna:{tmp_path}/password")
     assert f"https://{LINK}" in shared.process.stdout.readline()
     with pytest.raises(HTTPError, match="401"):
         shared.ask("config")
     shared.log_in("anna", "geheim")
-    entered = shared.open_page()
-    assert entered["trusted"]
+    entry = shared.open_page()
+    assert entry["trusted"]
     assert shared.has_camera_field()
-    with shared.live(entered["token"], f"https://{LINK}") as live:
+    with shared.live(entry["token"], f"https://{LINK}") as live:
         assert json.loads(live.recv(timeout=20))["cameras"][0]["name"] == str(clip)
 
 
-def test_without_a_link_nothing_is_served(share):
+def test_share_without_link_serves_nothing(share):
     shared = share("--json", NO_LINK="1")
-    said, why = shared.process.communicate(timeout=60)
+    output, errors = shared.process.communicate(timeout=60)
     assert shared.process.returncode == 1
-    assert said == ""
-    assert why.splitlines()[-1].startswith("merau: The public link could not be made")
+    assert output == ""
+    assert errors.splitlines()[-1].startswith("merau: The public link could not be made")
     wait_for(lambda: not shared.tunnel_runs, "the tunnel to end", deadline_s=10)
