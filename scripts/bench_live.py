@@ -41,9 +41,9 @@ from merau.stream.sources import Source, SourceSettings, open_source
 from merau.stream.spotter.baseline import ParallaxModel
 from merau.stream.spotter.features import extract, motion_between, regions
 from merau.trainers.data.synth.clips import ClipPlan, HeadMotion, make_clip
-from scripts.bench_rtsp import looped
 from scripts.support.footage import footage
 from scripts.support.host import resident_bytes
+from scripts.support.remux import repeat_clip
 from scripts.support.rtsp_server import RtspServer
 
 LAG_S = 0.2
@@ -89,10 +89,10 @@ def main() -> None:
         if args.residual:
             result["residual_px"] = {name: residual(head, Path(folder) / f"{name}.mp4") for name, head in HEADS.items()}
         if args.soak:
-            clip = looped(args.clip, 60 * args.soak + 1.0, Path(folder) / "soak.mp4")
+            clip = repeat_clip(args.clip, 60 * args.soak + 1.0, Path(folder) / "soak.mp4")
             result["soak"] = soak(recognizer, clip, args.soak)
         if args.cameras:
-            clip = looped(args.clip, args.seconds + 15.0, Path(folder) / "looped.mp4")
+            clip = repeat_clip(args.clip, args.seconds + 15.0, Path(folder) / "looped.mp4")
             result["cameras"] = cameras(recognizer, clip, args.cameras, args.seconds)
     print(json.dumps(result, indent=2))
 

@@ -20,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +30,7 @@ from merau.stream.demo import CLIP
 from merau.stream.events import Event
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import Frame, Source, SourceSettings, open_source
+from scripts.support.remux import repeat_clip
 from scripts.support.rtsp_server import RtspServer
 
 DOWN_S = 3.0
@@ -54,26 +54,8 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        clip = looped(args.clip, args.seconds + 30.0, Path(folder) / "looped.mp4")
+        clip = repeat_clip(args.clip, args.seconds + 30.0, Path(folder) / "looped.mp4")
         print(json.dumps(bench(clip, args), indent=2))
-
-
-def looped(clip: Path, seconds: float, target: Path) -> Path:
-    """Repeat the clip until it lasts `seconds`, without encoding it again; returns `target`."""
-    with av.open(str(target), "w") as out:
-        stream = None
-        offset = 0
-        while stream is None or offset * stream.time_base < seconds:
-            with av.open(str(clip)) as source:
-                video = source.streams.video[0]
-                stream = stream or out.add_stream_from_template(video, time_base=video.time_base)
-                for packet in source.demux(video):
-                    if packet.dts is not None:
-                        packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
-                        packet.stream = stream
-                        out.mux(packet)
-                offset += video.duration
-    return target
 
 
 def bench(clip: Path, args: argparse.Namespace) -> dict[str, Any]:

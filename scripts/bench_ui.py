@@ -35,8 +35,8 @@ from merau.stream.sources import File, SourceSettings
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.server import App
-from scripts.bench_rtsp import looped
 from scripts.support.host import resident_bytes
+from scripts.support.remux import repeat_clip
 
 PASS_S = 28.0  # length of the clip, which the fake camera repeats
 CLIP_HZ = 30
@@ -193,7 +193,7 @@ def within(event: Event, t_s: np.ndarray) -> bool:
 
 def soak(folder: Path, minutes: float) -> dict[str, Any]:
     """Measure the memory of the server and of the page while two viewers watch a camera for `minutes`."""
-    long = looped(CLIP, 60 * minutes + PASS_S, folder / "long.mp4")
+    long = repeat_clip(CLIP, 60 * minutes + PASS_S, folder / "long.mp4")
     app = App([str(long)], Recognizer.load, UiSettings(port=0), store=folder / "soak.db")
     rows = []
     try:

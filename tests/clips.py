@@ -1,4 +1,4 @@
-"""Pieces of the demo's clip."""
+"""Parts of the demo clip."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from merau.stream.demo import CLIP
 
 
 def demo_start(path: Path, seconds: float) -> Path:
-    """The demo's first seconds at `path`, its coded pictures untouched."""
+    """Copy the first seconds of the demo clip to `path` without encoding them again; returns `path`."""
     with av.open(str(CLIP)) as source, av.open(str(path), "w") as out:
         stream = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
