@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-LIVE_S = 20.0  # the clip has shown several events by then
-END_S = 20.0  # and has ended after as long again
+EVENTS = 6  # in the list of the live page when its picture is taken
+END_S = 25.0  # the clip has ended by then
 
 
 def main() -> int:
@@ -55,7 +55,7 @@ def take_page(browser: Browser, store: Path, folder: Path) -> None:
             page.goto(app.address)
             page.locator(".tile canvas").first.wait_for()
         desktop.locator(".tile input[type=checkbox]").first.check()  # the mesh
-        desktop.wait_for_timeout(1000 * LIVE_S)
+        desktop.locator(".tile li").nth(EVENTS - 1).wait_for(timeout=60_000)
         save(desktop, folder / "page-live.png", full_page=True)
         save(phone, folder / "page-phone.png")
         desktop.wait_for_timeout(1000 * END_S)
@@ -82,7 +82,7 @@ def take_report(browser: Browser, temporary: Path, folder: Path) -> None:
 def save(page: Page, path: Path, *, full_page: bool = False) -> None:
     """Write what the page shows as a PNG of 256 colours, a third of the size."""
     picture = Image.open(io.BytesIO(page.screenshot(full_page=full_page))).convert("RGB")
-    picture.quantize(256).save(path, optimize=True)
+    picture.quantize(256, kmeans=2).save(path, optimize=True)
     print(path)
 
 
