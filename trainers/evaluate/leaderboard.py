@@ -51,7 +51,7 @@ class Cell:
 
     @property
     def key(self) -> dict[str, Any]:
-        """What tells this run from others on the same set, as its document has it."""
+        """What identifies this run among those on one set, as in its document."""
         uses_no_bundle = self.settings.model in (*BASELINES, *NETWORKS)
         return {**asdict(self.settings), "bundle_sha256": None if uses_no_bundle else self.recognizer.bundle.sha256}
 
@@ -224,7 +224,7 @@ def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
     searched = dict.fromkeys(d["transductive"] for d in documents if "transductive" in d)
     first = f"UF1 / UAR over all databases; in brackets UF1 of {', '.join(databases)}."
     if skipped:
-        first += " -: not run, for the reason below."
+        first += ' A "-" was not run, for the reason below.'
     return [first, *warnings, *weight_notes(documents), *searched, *skipped]
 
 

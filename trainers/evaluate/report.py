@@ -71,7 +71,7 @@ def parts(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def describe_amount(document: dict[str, Any]) -> str:
     """Return how much was shown or how often the protocol ran."""
     return {
-        "few-shot": f"{document['shots']} samples of each class shown, {document['draws']} draws",
+        "few-shot": f"samples of each class shown: {document['shots']}; draws: {document['draws']}",
         "zero-shot": "nothing learned from this set",
     }.get(document["protocol"], f"passes: {document['seeds']}")
 

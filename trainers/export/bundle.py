@@ -58,7 +58,7 @@ def export(
         name: Name of the bundle.
         held_out: Sets that were not trained on: quantization ranges, class bias, temperature and thresholds are
             fitted to them.
-        trained_on: What the card says of the training.
+        trained_on: Description of the training, for the card.
         classes: Names of the classes, "no expression" last.
         flow: The optical flow method that the bundle is for.
 
@@ -97,7 +97,7 @@ def quantize_trunk(
     """Write the trunk of `precision` beside those in `folder`, and update `card`.
 
     Ranges come from the first half of each set of `data`, the accuracy gate (cosine of embeddings, UF1, AUC of the
-    Action Units) uses the second. INT8 is what runs, so with it the bundle is calibrated anew.
+    Action Units) uses the second. INT8 is what runs, so the bundle is calibrated again with it.
 
     Raises:
         UserError: The gate is not passed.

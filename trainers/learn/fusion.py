@@ -68,7 +68,7 @@ def train(data: Flows, settings: FlowTraining, *, classes: int = 4, start: FlowM
         data: Flow, labels and Action Units.
         settings: How to train.
         classes: Number of classes.
-        start: Flow branch whose members are trained further; class heads of another size start anew.
+        start: Flow branch whose members are trained further; class heads of another size are replaced.
     """
     torch.manual_seed(settings.seed)
     members: list[FlowEncoder] = [FlowNet(classes=classes) for _ in range(settings.nets)]
