@@ -31,7 +31,7 @@ def test_ui_serves_until_ctrl_c(tmp_path):
         (["0", "--host", "0.0.0.0"], "set --auth USER:FILE"),
         (["0", "--share"], "set --auth USER:FILE"),
         (["--auth", "anna:/nowhere/password"], "The password file /nowhere/password cannot be read"),
-        (["--retention", "0"], "choose a time above 0"),
+        (["--retention", "0"], "choose more than 0"),
     ],
 )
 def test_ui_that_cannot_serve_prints_one_error(arguments, reason, tmp_path, capsys):
