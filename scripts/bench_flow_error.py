@@ -60,7 +60,7 @@ def motion(rng: np.random.Generator, samples: int) -> np.ndarray:
     bumps = flows.draw_faces(rng, samples, flows.FlowSettings())
     field = table.field(flows.XS, flows.YS, intensity, bumps)
     field *= (peak / np.maximum(flows.length(field).max((1, 2)), 1e-6))[:, None, None, None]
-    return field + flows.head(rng, flows.log_uniform(rng, (0.1, 3), samples))
+    return field + flows.draw_head_motion(rng, flows.log_uniform(rng, (0.1, 3), samples))
 
 
 def residual(seed: int, onset: np.ndarray, truth: np.ndarray, method: str) -> tuple[float, float]:

@@ -209,10 +209,10 @@ def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np
 def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     """Return UF1, Action Unit AUC and cosine of the embedding of each precision, on generated flow."""
     from merau.trainers.data.synth.flow_fields import HARDER, draw
-    from merau.trainers.evaluate.synthetic import kinds_of
+    from merau.trainers.evaluate.synthetic import combinations_of
     from merau.trainers.export.bundle import make_scorer, trunk_inputs
 
-    settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=kinds_of(bundle))
+    settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=combinations_of(bundle))
     data = draw(DRAWN_SEED, DRAWN, settings)
     inputs, score = trunk_inputs(0, data.flow, known=data.known), make_scorer(read_head(bundle), data)
     outputs = {p: run_trunk(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}

@@ -74,8 +74,8 @@ def test_evaluate_synthetic_scores_own_classes(tmp_path):
     scores, drawn = tmp_path / "scores.json", tmp_path / "reliability.svg"
     where = ["--samples", "500", "--json", str(scores), "--reliability", str(drawn)]
     assert main(["evaluate", "--bundle", str(SHIPPED / "source"), *where]) == 0
-    said = json.loads(scores.read_text())["kept_out_settings"]
-    assert "disgust" in said["recall"]
-    assert said["acc"] > 0.75
-    assert said["ece"] < 0.1
+    result = json.loads(scores.read_text())["kept_out_settings"]
+    assert "disgust" in result["recall"]
+    assert result["acc"] > 0.75
+    assert result["ece"] < 0.1
     assert drawn.read_text().startswith("<svg")

@@ -30,10 +30,10 @@ def test_leaderboard_interrupted_continues_with_missing_runs(index, tmp_path, ca
     (ran, stops), out, page = ran, tmp_path / "new" / "board.json", tmp_path / "board.html"
     arguments = ["leaderboard", "--flows", str(index), "--protocols", "lodo", "--json", str(out)]
     assert main([*arguments, "--models", *MODELS]) == 130
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("1 of 3: MERAU (CD), cosine head alone, lodo: UF1 0.")
-    assert len(told) == 3
-    assert told[-1] == f"merau-lab: Stopped: 2 of 3 runs are in {out}; the same command continues from there."
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0].startswith("1 of 3: MERAU (CD), cosine head alone, lodo: UF1 0.")
+    assert len(printed) == 3
+    assert printed[-1] == f"merau-lab: Stopped: 2 of 3 runs are in {out}; the same command continues from there."
     assert ran == ["merau-cd", "logistic", "liu"]  # the quick ones first
     assert [each["model"] for each in json.loads(out.read_text())] == ["merau-cd", "logistic"]
 
@@ -94,6 +94,6 @@ def test_leaderboard_has_column_per_task(frames_index, capsys):
         "hard",
     ]
     assert main([*arguments, "--protocols", "few-shot"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("| model | few-shot, cde | few-shot, hard |")
-    assert "few-shot, hard: Task hard needs" in told
+    printed = capsys.readouterr().out
+    assert printed.startswith("| model | few-shot, cde | few-shot, hard |")
+    assert "few-shot, hard: Task hard needs" in printed

@@ -21,9 +21,9 @@ def test_quantize_copy_passes_gate_and_runs(flows, tmp_path, capsys, precision):
     out, report = tmp_path / "copy", tmp_path / "report.svg"
     where = ["--data", str(flows), "--precision", precision, "--out", str(out), "--report", str(report)]
     assert main(["quantize", "default", *where]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["cost"]["cosine"] > 0.98
-    for before, after in (said["cost"]["scores"][name] for name in ("uf1", "au_auc")):
+    result = json.loads(capsys.readouterr().out)
+    assert result["cost"]["cosine"] > 0.98
+    for before, after in (result["cost"]["scores"][name] for name in ("uf1", "au_auc")):
         assert after >= before - 0.005
     old, new = bundles.load().card["calibration"], bundles.load(out).card["calibration"]
     assert (new["temperature"] != old["temperature"]) == (precision == "int8")  # which is what runs
@@ -33,8 +33,8 @@ def test_quantize_copy_passes_gate_and_runs(flows, tmp_path, capsys, precision):
 
 def test_quantize_impossible_risk_leaves_bundle_unchanged(flows, tmp_path, capsys):
     copy = tmp_path / "copy"
-    said = ["quantize", "default", "--data", str(flows), "--out", str(copy), "--risk", "0.02"]
-    assert main(said) == 0
+    result = ["quantize", "default", "--data", str(flows), "--out", str(copy), "--risk", "0.02"]
+    assert main(result) == 0
     fitted = bundles.load(copy).card["calibration"]
     assert fitted["risk"] == 0.02
     assert fitted["threshold"] > bundles.load().card["calibration"]["threshold"]
@@ -42,7 +42,7 @@ def test_quantize_impossible_risk_leaves_bundle_unchanged(flows, tmp_path, capsy
     again = ["quantize", str(copy), "--data", str(flows), "--method", "minmax"]
     assert main([*again, "--risk", "2"]) == 1
     assert main([*again, "--precision", "fp8", "--risk", "0.1"]) == 1
-    assert "risk is 2.0" in (told := capsys.readouterr().err)
-    assert "--risk needs --precision int8" in told
+    assert "risk is 2.0" in (printed := capsys.readouterr().err)
+    assert "--risk needs --precision int8" in printed
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     assert list(tmp_path.iterdir()) == [copy]

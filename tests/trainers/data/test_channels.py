@@ -55,8 +55,8 @@ def test_warning_names_wrong_order_only(definition, drawn):
 
 
 def test_warning_names_missing_strain(drawn):
-    told = channels.warning("samm", pictures(drawn, lambda flow: np.hypot(*flow)))
-    assert told.startswith("samm: the first channel of its images is not the strain of the other two")
+    warning = channels.warning("samm", pictures(drawn, lambda flow: np.hypot(*flow)))
+    assert warning.startswith("samm: the first channel of its images is not the strain of the other two")
 
 
 def test_commands_report_channel_warning(drawn, tmp_path, capsys):

@@ -1,14 +1,11 @@
 """Flow sets: what is read back from 8-bit images, and what is refused."""
 
-import csv
-
 import cv2
 import numpy as np
 import pytest
 
 from merau.engine.errors import UserError
 from merau.engine.preprocess import split_pattern_and_magnitude
-from merau.trainers.cli import main
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.flow_fields import FlowSettings, flows
 
@@ -151,34 +148,3 @@ def test_transform_flow_moves_and_enlarges():
     row, column = np.unravel_index(flow_set.transform_flow(flow, 1.25, 0.8, 0.0625)[0, 0].argmax(), (32, 32))
     assert (row, column) == (round(15.5 - 0.8 * 5.5 + 2), round(15.5 + 1.25 * 4.5))
     assert np.allclose(flow_set.transform_flow(flow, 1, 1, 0), flow)
-
-
-def test_predict_writes_row_per_sample(tmp_path, drawn):
-    index, out = tmp_path / "set" / "index.csv", tmp_path / "new" / "pred.csv"
-    rows = [{"dataset": "d", "subject": f"s{i % 7}", "sample": f"c{i}"} for i in range(60)]  # no label column
-    flow_set.write(index, rows, [flow_set.encode_flow(flow) for flow in drawn.flow])
-    assert main(["predict", "--flows", str(index), "--out", str(out)]) == 0
-    with out.open() as file:
-        said = list(csv.DictReader(file))
-    assert [(r["dataset"], r["subject"], r["sample"]) for r in said] == [tuple(r.values())[:3] for r in rows]
-    three = np.array([[float(r[f"p_{name}"]) for name in flow_set.CLASSES] for r in said])
-    assert np.allclose(three.sum(1), 1, atol=1e-4)
-    assert (three.argmax(1) == drawn.label).mean() > 0.8
-    assert {"au_1", "au_26", "e_0"} <= set(said[0])
-    assert all(0 <= float(r["au_12"]) <= 1 for r in said)
-
-
-def test_predict_missing_files_are_explained(tmp_path, capsys):
-    arguments = ["predict", "--flows", str(tmp_path / "none.csv"), "--out", str(tmp_path / "pred.csv")]
-    assert main(arguments) == 1
-    assert main([*arguments[:3], "--bundle", str(tmp_path / "none"), *arguments[3:]]) == 1
-    grey = write_set(tmp_path, "d,s,c,0,a.png\nd,s,d,0,grey.png\n")
-    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((28, 28), np.uint8))
-    first, second = capsys.readouterr().err.splitlines()
-    assert main(["predict", "--flows", str(grey), "--out", str(tmp_path / "pred.csv")]) == 1
-    told = capsys.readouterr().err
-    assert "grey.png is 28 x 28" in told
-    assert "\r" not in told
-    assert told.count("\n") == 1
-    assert "none.csv cannot be read" in first
-    assert "There is no bundle" in second

@@ -23,5 +23,5 @@ def test_synth_set_is_reproducible_and_classified(tmp_path):
     strip = read_strip(data.frames[0])
     assert strip.shape == (8, 96, 96)
     assert np.abs(np.diff(strip.astype(int), axis=0)).mean() > 0.5
-    said = predict(Recognizer.load(), data, flow_set.read_flows(data)).classes.argmax(1)
-    assert (said == data.label)[~unlabelled].mean() > 0.6
+    predicted = predict(Recognizer.load(), data, flow_set.read_flows(data)).classes.argmax(1)
+    assert (predicted == data.label)[~unlabelled].mean() > 0.6

@@ -27,8 +27,8 @@ def test_crop_search_improves_shifted_crops(drawn, place, gain):
     recognizer, flow = Recognizer.load(device="cpu"), flow_set.transform_flow(drawn.flow, *place)
     as_it_lies = recognizer.head.logits(embed(recognizer, None, flow)[0])
     first = (to_coarse(as_it_lies, recognizer.head.classes).argmax(1) == drawn.label).mean()
-    said = predict(recognizer, flow_set_of(drawn), flow)
-    assert (said.classes.argmax(1) == drawn.label).mean() >= first + gain
+    predicted = predict(recognizer, flow_set_of(drawn), flow)
+    assert (predicted.classes.argmax(1) == drawn.label).mean() >= first + gain
 
 
 def test_predict_single_sample_is_finite(drawn):

@@ -5,8 +5,8 @@ from merau.trainers.evaluate import metrics
 
 
 def test_class_scores_by_hand():
-    labels, said = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
-    scores = metrics.class_scores(labels, said, 3)
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
+    scores = metrics.class_scores(labels, predicted, 3)
     assert scores["acc"] == pytest.approx(4 / 6)
     assert scores["uar"] == pytest.approx((2 / 3 + 1 + 0) / 3)
     assert scores["uf1"] == pytest.approx((4 / 6 + 4 / 5 + 0) / 3)

@@ -8,10 +8,10 @@ from merau.trainers.evaluate.protocols import Trial
 
 
 def test_scores_pooled_with_interval_over_people(task):
-    said = np.eye(3)[task.label]
+    predicted = np.eye(3)[task.label]
     wrong = task.data.person == 0
-    said[wrong] = np.eye(3)[(task.label[wrong] + 1) % 3]
-    done = summary.scores(task, [Trial(np.arange(len(task)), said)] * 2)
+    predicted[wrong] = np.eye(3)[(task.label[wrong] + 1) % 3]
+    done = summary.scores(task, [Trial(np.arange(len(task)), predicted)] * 2)
     full = done["full"]
     assert full["acc"] == pytest.approx(1 - wrong.mean(), abs=1e-4)
     assert full["acc_sd"] == 0
@@ -26,6 +26,6 @@ def test_scores_pooled_with_interval_over_people(task):
 
 def test_au_scores_undecided_units_are_left_out():
     coded = [*["12"] * 5, *["4"] * 5, *["4/12"] * 3, ""]
-    said = np.array([*[0.9] * 5, *[0.1] * 5, *[0.95] * 3, 0.99])[:, None]
-    assert summary.au_scores(coded, said, ["12"]) == {"12": 1.0}
-    assert summary.au_scores(coded[1:], said[1:], ["12"]) == {}  # four are too few
+    predicted = np.array([*[0.9] * 5, *[0.1] * 5, *[0.95] * 3, 0.99])[:, None]
+    assert summary.au_scores(coded, predicted, ["12"]) == {"12": 1.0}
+    assert summary.au_scores(coded[1:], predicted[1:], ["12"]) == {}  # four are too few

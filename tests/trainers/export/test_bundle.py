@@ -75,10 +75,10 @@ def test_fit_calibration_worst_set_keeps_risk():
     shift, fitted = fit_calibration([(good, label), (bad, label)])
     assert fitted["temperature"] == max(fit_temperature(add_class_bias(logits, shift), label) for logits in (good, bad))
     for logits in (good, bad):
-        said = softmax(add_class_bias(logits, shift) / fitted["temperature"])
-        wrong = (said.argmax(1) != label)[said.max(1) >= fitted["threshold"]]
+        predicted = softmax(add_class_bias(logits, shift) / fitted["temperature"])
+        wrong = (predicted.argmax(1) != label)[predicted.max(1) >= fitted["threshold"]]
         assert wrong.mean() <= RISK
-        none, shown = said[label == 3, -1], said[label < 3, -1]
+        none, shown = predicted[label == 3, -1], predicted[label < 3, -1]
         assert (none < fitted["something"]).mean() <= FALSE_SOMETHING + 1e-3
         assert (shown > fitted["nothing"]).mean() <= FALSE_NOTHING + 1e-3
 

@@ -20,8 +20,8 @@ from tests.trainers.easy import EXPRESSIONS
 def accuracy(model, data):
     pattern, magnitude = (torch.from_numpy(part) for part in split_pattern_and_magnitude(data.flow, data.known))
     with torch.no_grad():
-        said = model.eval().classify(model(pattern, magnitude)[0])[:, :3].argmax(1).numpy()
-    return float((said == data.label).mean())
+        predicted = model.eval().classify(model(pattern, magnitude)[0])[:, :3].argmax(1).numpy()
+    return float((predicted == data.label).mean())
 
 
 def test_add_apex_runs_with_and_without_image(easy_model, easy_data, tmp_path):
@@ -44,8 +44,8 @@ def test_train_unknown_magnitude_is_classified(easy_model, easy_data):
     shown = easy_data.label < 3
     pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(easy_data.flow[shown], False))
     with torch.no_grad():
-        said = easy_model.classify(easy_model(pattern, magnitude)[0])[:, :3].argmax(1).numpy()
-    assert (said == easy_data.label[shown]).mean() > 0.8
+        predicted = easy_model.classify(easy_model(pattern, magnitude)[0])[:, :3].argmax(1).numpy()
+    assert (predicted == easy_data.label[shown]).mean() > 0.8
 
 
 def test_train_with_replay_learns_shots_and_keeps_old_data(shot_sets):

@@ -125,11 +125,11 @@ def test_write_bundle_calibrates_aus_on_held_out_subjects(data, start, tmp_path)
     assert "12" in (fitted := recognizer.bundle.card["calibration"]["units"])
     assert "26" not in fitted
     logits = recognizer.trunk.embed(**trunk_inputs(0, asked.flow))[1]
-    raw, told = (
-        binned_calibration_error(said.ravel(), asked.aus.ravel())
-        for said in (1 / (1 + np.exp(-logits)), recognizer.au_probabilities(logits))
+    raw, calibrated = (
+        binned_calibration_error(predicted.ravel(), asked.aus.ravel())
+        for predicted in (1 / (1 + np.exp(-logits)), recognizer.au_probabilities(logits))
     )
-    assert told < raw / 2
+    assert calibrated < raw / 2
 
 
 def test_train_merau_without_crops_is_refused(data):

@@ -79,13 +79,13 @@ def test_write_bundle_answers_like_model(trained, tmp_path):
     inputs = trunk_inputs(0, trained.training.flows.flow[:2])
     again = load_model(tmp_path)
     with torch.no_grad():
-        wanted, told = (model(*map(torch.from_numpy, inputs.values()))[0].numpy() for model in (trained.model, again))
-    assert np.array_equal(wanted, told)
+        wanted, loaded = (model(*map(torch.from_numpy, inputs.values()))[0].numpy() for model in (trained.model, again))
+    assert np.array_equal(wanted, loaded)
     for precision, most in (("fp32", 1e-4), ("int8", 0.2)):
         recognizer = Recognizer.load(tmp_path, device="cpu", precision=precision)
         assert recognizer.bundle.card["input"]["grid"] == GRID
-        said = recognizer.trunk.embed(**inputs)[0]
-        assert np.linalg.norm(said - wanted) < most * np.linalg.norm(wanted)
+        predicted = recognizer.trunk.embed(**inputs)[0]
+        assert np.linalg.norm(predicted - wanted) < most * np.linalg.norm(wanted)
     assert set(recognizer.predict(*np.zeros((2, *recognizer.spec.full), np.uint8)).probabilities) == set("abcd")
 
     assert type(initial_flow_branch(RESNET, tmp_path).members[0]) is type(trained.model.flow.members[0])
