@@ -11,7 +11,7 @@
   ];
   const KINDS = ["micro", "macro", "blink", "head", "speech", "other"];
   const SPEEDS = [0.25, 0.5, 1];
-  const PICTURES = [["onset_jpeg", m.id("onset")], ["apex_jpeg", m.id("apex")], ["flow_png", m.id("motion")]];
+  const PICTURES = [["onset_jpeg", m.id("onset")], ["apex_jpeg", m.id("apex")], ["flow_png", m.id("movement")]];
   const MAX_CURVE_POINTS = 600;
   const MAX_CLIPS = 60;
 
@@ -220,7 +220,7 @@
         confirm, e("button", { type: "button", onclick: () => this.saveLabel("no expression") }, m.t("No expression"), " ", key("X")),
         e("button", { type: "button", onclick: () => this.trigger("undo_label", {}) }, m.t("Undo label"), " ", key("U")), form,
         e("datalist", { id: "merau-classes" }, ...this.data.classes.map((label) => e("option", { value: m.className(label) }))),
-        e("p.faint.keys", { style: "flex:1 1 100%" }, key("J"), " ", key("K"), ` ${m.t("next, previous")} · `, key("Space"), ` ${m.t("play or pause")}`));
+        e("p.faint.keys", { style: "flex:1 1 100%" }, key("J"), " ", key("K"), ` ${m.t("next, previous")} · `, key(m.t("Space")), ` ${m.t("play or pause")}`));
     }
   }
 
