@@ -178,7 +178,11 @@ def build_page(state: ServerState) -> gr.Blocks:
         def cameras() -> list[dict[str, Any]]:
             """Return the status of the server's own cameras."""
             found = state.shared.statuses() if state.settings.is_trusted else []
-            return [{name: str(v) if isinstance(v, Message) else v for name, v in status.items()} for status in found]
+            statuses = [
+                {name: str(v) if isinstance(v, Message) else v for name, v in status.items()} for status in found
+            ]
+            # "trouble" is the name of "store_error" before 0.2.0, and goes with 0.3.0.
+            return [status | {"trouble": status["store_error"]} for status in statuses]
 
         def events(session: int) -> list[dict[str, Any]]:
             """Return the events of one session of the server's own cameras."""

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from gradio_client import Client
 
 from merau.engine.errors import UserError
 from tests.stream.ui.connections import opener, status
@@ -16,6 +17,13 @@ def test_api_names_two_endpoints_only(serve):
     with opener().open(f"{app.address}gradio_api/info", timeout=20) as answer:
         assert set(json.load(answer)["named_endpoints"]) == {"/cameras", "/events"}
     assert status(opener(), f"{app.address}openapi.json") == 404
+
+
+def test_api_cameras_keeps_the_old_name_of_store_error(serve, clip):
+    app = serve(clip)
+    (camera,) = Client(app.address, verbose=False).predict(api_name="/cameras")
+    assert camera["name"] == str(clip)
+    assert camera["trouble"] == camera["store_error"] == ""
 
 
 def test_port_in_use_raises(serve):
