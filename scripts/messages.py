@@ -36,6 +36,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "DeviceError": (1,),
     "Failure": (1,),
     "Message": (1,),
+    "_note": (1,),
     "localized": (2,),
     "t": (1,),
     "m.t": (1,),

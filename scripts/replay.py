@@ -34,6 +34,7 @@ VOLATILE = (
 RENAMED: tuple[tuple[str, str], ...] = (
     ("CREATE TABLE judgements", 'CREATE TABLE "reclassifications"'),
     (r"\bjudgements\b", "reclassifications"),
+    (r'("elapsed_s": [\d.]+), "tracks"', r'\1, "notes": [], "tracks"'),
 )
 
 

@@ -13,7 +13,6 @@ from merau.stream.events import Event
 from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.session import run_session
 from merau.stream.sources import File
-from merau.stream.sources.source import END_OF_FILE
 from merau.stream.store import Store
 from merau.stream.summary import Summary
 
@@ -23,14 +22,12 @@ class Analysis:
     """What was found in one recording.
 
     Attributes:
-        summary: Events and tracks.
+        summary: Events, tracks and notes.
         elapsed_s: How long the analysis took.
-        note: What is odd about the file; "" for nothing.
     """
 
     summary: Summary
     elapsed_s: float
-    note: str
 
     @property
     def document(self) -> dict[str, Any]:
@@ -65,5 +62,5 @@ def analyse_file(
             summary.add(result)
             for event in result.events:
                 on_event(event)
-    reason = source.state().reason
-    return Analysis(summary, time.monotonic() - started_s, "" if reason == END_OF_FILE else str(reason or ""))
+    summary.notes += source.state().notes
+    return Analysis(summary, time.monotonic() - started_s)

@@ -20,7 +20,7 @@ class Event:
         source: Name of the source.
         track: Number of the face.
         kind: What sort of movement it is.
-        onset_s: Seconds from the source's first frame, as for `apex_s` and `offset_s`.
+        onset_s: Seconds from a camera's first frame or a recording's zero, as for `apex_s` and `offset_s`.
         apex_s: When the movement is strongest.
         offset_s: When the movement is over.
         onset_wall: The onset by the clock (ISO 8601, UTC); None where the source has no clock time.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from merau.engine.errors import Message
 from merau.stream.events import Event, event_fields, sort_key
 from merau.stream.pipeline import FrameResult
 from merau.stream.store import MotionCurve
@@ -91,6 +92,9 @@ class Summary:
     Args:
         source: Name of the recording.
         stated_s: Duration that the file states, if it does.
+
+    Attributes:
+        notes: What is missing, odd or assumed; in the JSON document, on standard error and in the report alike.
     """
 
     def __init__(self, source: str, stated_s: float | None = None) -> None:
@@ -99,6 +103,7 @@ class Summary:
         self.frames = 0
         self.end_s = 0.0
         self.tracks: dict[int, TrackSummary] = {}
+        self.notes: list[Message] = []
         self._events: dict[str, Event] = {}
 
     @property
@@ -141,6 +146,7 @@ class Summary:
             "frames": self.frames,
             "duration_s": round(self.duration_s, 4),
             "elapsed_s": round(elapsed_s, 4),
+            "notes": [str(note) for note in self.notes],
             "tracks": [track.fields() for track in self.tracks.values()],
             "events": [event_fields(event) for event in self.events],
         }

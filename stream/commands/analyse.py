@@ -28,6 +28,7 @@ def add_parser(commands: options.Commands) -> None:
         metavar="DB",
         help="SQLite file that the events are saved to (default: merau.db in the folder)",
     )
+    options.add_rate_options(parser)
     options.add_recognizer_options(parser)
     options.add_pictures_option(parser)
 
@@ -42,18 +43,21 @@ def run(arguments: argparse.Namespace) -> int:
     recognizer = options.warm_up(options.load_recognizer(arguments))
     folder = arguments.out or (None if arguments.json else Path("merau-out"))
     store = arguments.store or (folder / "merau.db" if folder else None)
+    source_settings = SourceSettings(rate_hz=arguments.rate, captured_rate_hz=arguments.captured_rate)
     pictures = folder is not None or arguments.keep_pictures
     failed = 0
     with OutputFolder(folder, store, keep_pictures=arguments.keep_pictures) as output:
         for path in arguments.files:
             try:
-                with File(path, SourceSettings()) as source:
+                with File(path, source_settings) as source:
                     analysis = analyse_file(source, recognizer, settings, store=output.store, pictures=pictures)
                 written = output.write(analysis, recognizer.bundle)
             except UserError as error:
                 failed += 1
                 print(f"merau: {error}", file=sys.stderr)
             else:
+                for note in analysis.summary.notes:
+                    print(f"Note: {note}", file=sys.stderr)
                 text = json.dumps(analysis.document) if arguments.json else format_analysis(analysis, written)
                 print(text, flush=True)
     return 1 if failed else 0
@@ -72,7 +76,6 @@ def format_analysis(analysis: "Analysis", written: list[Path]) -> str:
     by_apex = sorted(summary.events, key=lambda event: event.apex_s)
     lines = [
         f"{summary.source}: {', '.join(facts)}.",
-        *([f"Note: {analysis.note}"] if analysis.note else []),
         *(event_line(event, with_state=False) for event in by_apex),
         *([f"Report: {written[-1]}"] if written else []),
     ]

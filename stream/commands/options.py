@@ -70,6 +70,23 @@ def add_pictures_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-pictures", action="store_true", help="also save the images of every event")
 
 
+def add_rate_options(parser: argparse.ArgumentParser) -> None:
+    """Add --rate and --captured-rate."""
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="HZ",
+        help="true frame rate of raw video (.h264, .hevc, .mjpeg), which has no times (default: as its codec states)",
+    )
+    parser.add_argument(
+        "--captured-rate",
+        type=float,
+        metavar="HZ",
+        help="frames per second before the camera, for slow motion and high-speed recordings that play slower "
+        "(default: as the file's tags state)",
+    )
+
+
 def add_decode_option(parser: argparse.ArgumentParser) -> None:
     """Add --decode."""
     parser.add_argument(

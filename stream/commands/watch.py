@@ -42,6 +42,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "--transport", choices=("tcp", "udp"), default="tcp", help="RTSP transport (default: %(default)s)"
     )
+    options.add_rate_options(parser)
     options.add_decode_option(parser)
     parser.add_argument(
         "--give-up-after",
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         transport=arguments.transport,
         give_up_after_s=arguments.give_up_after,
         decode=arguments.decode,
+        rate_hz=arguments.rate,
+        captured_rate_hz=arguments.captured_rate,
     )
     source = open_source(arguments.source, source_settings)
     settings = options.pipeline_settings(arguments)
@@ -88,6 +91,8 @@ def watch(source: "Source", pipeline: "Pipeline", store: "Store", *, as_json: bo
             display.show(result)
     state = source.state()
     frames = f"{pluralize(state.frames, 'frame')}, {state.dropped} dropped, {pluralize(len(state.gaps), 'gap')}"
+    for note in state.notes:
+        print(f"Note: {note}", file=sys.stderr)
     events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
     print(f"Ended: {state.reason}. {frames}. Events saved to {store.path}: {events}.", file=sys.stderr)
     if (changed := pipeline.describe_runtime()) != runtime:

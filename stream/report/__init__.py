@@ -50,6 +50,7 @@ def render_report(
         "report.html.j2",
         name=Path(summary.source).name,
         facts=_facts(summary, seconds, elapsed_s),
+        notes=[str(note) for note in summary.notes],
         counts=_counts(summary.events),
         has_truth=truth is not None,
         truth=[_truth_mark(span, seconds) for span in truth or []],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -24,6 +25,8 @@ from merau.engine.validation import check, check_choice, check_range
 Phase = Literal["connecting", "live", "lost", "ended"]
 
 MAX_GAPS = 1000  # the newest are kept
+NUDGE_S = 0.001
+MAX_NUDGES = 120  # in a row; more show a clock that stands still
 
 END_OF_FILE = Message("end of file")
 STOPPED = Message("stopped")
@@ -35,7 +38,7 @@ class Frame:
 
     Attributes:
         image: (H, W, 3) uint8 BGR, contiguous, upright, square pixels.
-        t_s: Seconds since the source's first frame, strictly increasing.
+        t_s: Seconds on the source's clock, strictly increasing, from a camera's first frame or a recording's zero.
         index: Number of the decoded frame from 0; dropped frames count.
         arrived_s: `time.monotonic()` when it was decoded.
     """
@@ -59,6 +62,7 @@ class SourceState:
         reconnects: How often the camera was connected again.
         gaps: (from_s, to_s) on the source's clock, the newest 1000.
         decoder: Where frames are decoded; None if nobody asked for the GPU.
+        notes: What is missing, odd or assumed about a recording.
     """
 
     phase: Phase
@@ -69,6 +73,7 @@ class SourceState:
     reconnects: int
     gaps: tuple[tuple[float, float], ...]
     decoder: Message | None = None
+    notes: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,9 @@ class SourceSettings:
         camera_height_px: Height asked of a webcam.
         camera_rate_hz: Frame rate asked of a webcam.
         decode: "cuda" decodes files and RTSP cameras on the GPU if it can; the state says whether it does.
+        rate_hz: Frame rate of raw video, which has no times; None takes what its codec states.
+        captured_rate_hz: Frames for each second before the camera, for a file that plays them slower or faster; None
+            takes what the file's tags state.
     """
 
     queue_frames: int = 32
@@ -104,6 +112,8 @@ class SourceSettings:
     camera_height_px: int = 480
     camera_rate_hz: float = 30.0
     decode: Literal["cpu", "cuda"] = "cpu"
+    rate_hz: float | None = None
+    captured_rate_hz: float | None = None
 
     def __post_init__(self) -> None:
         check_choice(self, "transport", ("tcp", "udp"))
@@ -111,6 +121,7 @@ class SourceSettings:
         check_range(self, "queue_frames", "camera_width_px", "camera_height_px", low=1)
         check_range(self, "connect_timeout_s", "freeze_timeout_s", "backoff_first_s", above=0)
         check_range(self, "camera_rate_hz", "give_up_after_s", above=0)
+        check_range(self, "rate_hz", "captured_rate_hz", low=0.01, high=100_000)
         check(self, "backoff_limit_s", self.backoff_limit_s >= self.backoff_first_s, "backoff_first_s or more")
 
 
@@ -170,11 +181,24 @@ class FrameQueue:
 
 
 class Clock:
-    """Map a stream's own times to an axis that starts at 0 and only grows, whatever the stream's clock does."""
+    """Map a stream's own times to an axis that starts at 0 and only grows, whatever the stream's clock does.
 
-    def __init__(self) -> None:
+    Args:
+        tolerance_s: After a smaller step back the clock goes on as before: the frame follows 1 ms after the last one.
+            None takes each for a clock that was set.
+
+    Attributes:
+        t_s: Place of the last frame; None before the first.
+        zero_s: The stream's time at 0 s; None if the next frame tells.
+        nudged: Frames that were placed 1 ms after another.
+    """
+
+    def __init__(self, tolerance_s: float | None = None) -> None:
         self.t_s: float | None = None
-        self.zero_s: float | None = None  # the stream's time at 0 s
+        self.zero_s: float | None = None
+        self.nudged = 0
+        self._tolerance_s = tolerance_s
+        self._standing = 0  # frames in a row that were nudged
 
     def restart(self) -> None:
         """Expect the next time from another clock, as after a new connection."""
@@ -195,13 +219,30 @@ class Clock:
             Seconds on the axis.
         """
         if self.t_s is not None:
-            expected_s = max(expected_s, self.t_s + 0.001)
+            expected_s = max(expected_s, self.t_s + NUDGE_S)
         t_s = None if stream_s is None or self.zero_s is None else stream_s - self.zero_s
-        if t_s is None or t_s > latest_s or (self.t_s is not None and t_s <= self.t_s):
+        if t_s is not None and self._is_nudge(t_s):
+            t_s = (self.t_s or 0.0) + NUDGE_S
+            self.nudged += 1
+            self._standing += 1
+        elif t_s is None or t_s > latest_s or t_s <= self._before_s:
             t_s = expected_s
             self.zero_s = self.zero_s if stream_s is None else stream_s - expected_s
+        else:
+            self._standing = 0
         self.t_s = t_s
         return t_s
+
+    @property
+    def _before_s(self) -> float:
+        """The next frame must be later than this."""
+        return -math.inf if self.t_s is None else self.t_s
+
+    def _is_nudge(self, t_s: float) -> bool:
+        """Whether a frame at `t_s` is to follow right after the last one; not if the clock stands still."""
+        if self._tolerance_s is None or self._standing >= MAX_NUDGES:
+            return False
+        return self._before_s - self._tolerance_s <= t_s <= self._before_s
 
 
 class Source(ABC):
@@ -235,6 +276,7 @@ class Source(ABC):
         self._since = datetime.now(UTC)
         self._reason: Message | None = None
         self._decoder: Message | None = None
+        self._notes: list[Message] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self._phase}>"
@@ -276,6 +318,7 @@ class Source(ABC):
                 reconnects=self._reconnects,
                 gaps=tuple(self._gaps),
                 decoder=self._decoder,
+                notes=tuple(self._notes),
             )
 
     def stop(self) -> None:
@@ -288,6 +331,11 @@ class Source(ABC):
         with self._lock:
             if self._thread.ident is None and not self._stopped.is_set():
                 self._thread.start()
+
+    def _note(self, template: str, **values: object) -> None:
+        """Note something about the source; the template may use its {name}."""
+        with self._lock:
+            self._notes.append(Message(template, {"name": self.name, **values}))
 
     def _enter(self, phase: Phase, reason: Message | None = None) -> None:
         """Enter a phase; `since` stays while only the reason changes, and the end is final."""

@@ -1,7 +1,10 @@
+import html
 import json
+import re
 import resource
 from pathlib import Path
 
+import av
 import pytest
 
 from merau.stream.cli import main
@@ -55,12 +58,31 @@ def test_analyse_json_is_one_document_and_writes_nothing(clip, analysed, tmp_pat
     monkeypatch.chdir(tmp_path)
     assert main(["analyze", "--json", str(clip)]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert list(document) == ["source", "frames", "duration_s", "elapsed_s", "tracks", "events"]
+    assert list(document) == ["source", "frames", "duration_s", "elapsed_s", "notes", "tracks", "events"]
     assert document["frames"] == FRAMES
+    assert document["notes"] == []
     assert document["duration_s"] == DURATION_S
     assert [tuple(event) for event in document["events"]] == [FIELDS] * len(document["events"])
     assert document["events"] == [event_fields(event) for event in read_events(analysed[0] / "merau.db")]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_analyse_tells_what_is_missing_everywhere(clip, tmp_path):
+    cut_off = tmp_path / "cut.mkv"
+    with av.open(str(clip)) as read, av.open(str(cut_off), "w") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
+    data = cut_off.read_bytes()
+    cut_off.write_bytes(data[: len(data) // 2])
+    done = run_merau("analyse", cut_off, "--out", tmp_path / "out", "--json")
+    document = json.loads(done.stdout)
+    (note,) = document["notes"]
+    assert re.fullmatch(r".* is cut off: \d\.\d\d of 4\.50 s could be decoded\.", note)
+    assert f"Note: {note}" in messages(done.stderr)
+    assert f"Note: {note}" in html.unescape((tmp_path / "out/cut.html").read_text())
 
 
 def test_analyse_goes_on_after_a_bad_file(tmp_path, capsys):

@@ -26,16 +26,21 @@ def write_clip(
     tags: dict[str, str] | None = None,
     rotation: dict | None = None,
     aspect: Fraction | None = None,
+    rate: int | None = None,
+    muxer: dict[str, str] | None = None,
 ) -> Path:
-    """A clip whose k-th frame has the brightness 40 + 4 k, and its top left quarter is red."""
+    """A clip whose k-th frame has the brightness 40 + 4 k, and its top left quarter is red.
+
+    Times are stored in milliseconds, or in frames if `rate` is given.
+    """
     times_ms = [round(1000 * k / 30) for k in range(30)] if times_ms is None else times_ms
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=muxer or {}) as container:
         container.metadata.update(tags or {})
-        stream = container.add_stream(codec, rate=30)
+        stream = container.add_stream(codec, rate=rate or 30)
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, rate or 1000)
         if codec == "libx264":
-            stream.options = {"preset": "ultrafast", "bf": "2"}
+            stream.options = {"preset": "ultrafast", "bf": "2", "g": "10"}
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
         if rotation:

@@ -46,6 +46,15 @@ def test_clock_only_grows():
     assert clock.place(0.1, expected_s=9.9, latest_s=14.0) == pytest.approx(9.1)
 
 
+def test_tolerant_clock_nudges_small_steps_back():
+    clock = Clock(tolerance_s=0.5)
+    placed = [clock.place(t_s, expected_s=0.0, latest_s=9.0) for t_s in (5.0, 5.1, 5.1, 5.0, 5.2)]
+    assert placed == pytest.approx([0.0, 0.1, 0.101, 0.102, 0.2])
+    assert clock.place(1.0, expected_s=0.3, latest_s=9.0) == 0.3  # another recording
+    still = [clock.place(1.0, expected_s=(clock.t_s or 0) + 0.1, latest_s=99.0) for _ in range(300)]
+    assert still[-1] > 10  # a clock that stands still tells nothing
+
+
 def test_settings_out_of_range_name_the_field():
     bad = {"queue_frames": 0, "freeze_timeout_s": 0.0, "transport": "carrier pigeon", "backoff_limit_s": 0.1}
     for field, value in bad.items():
