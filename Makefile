@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint messages docs clean
+.PHONY: demo test coverage lint messages docs clean
 
 demo: .venv/run.stamp
 	$(BIN)/merau demo --out out/demo
