@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from merau.stream.analysis import analyse_file
     from merau.stream.output_folder import OutputFolder
     from merau.stream.sources import File, SourceSettings
+    from merau.stream.sources.source import internal_error
 
     settings = options.pipeline_settings(arguments)
     recognizer = options.warm_up(options.load_recognizer(arguments))
@@ -52,9 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
                 with File(path, source_settings) as source:
                     analysis = analyse_file(source, recognizer, settings, store=output.store, pictures=pictures)
                 written = output.write(analysis, recognizer.bundle)
-            except UserError as error:
+            except Exception as error:
                 failed += 1
-                print(f"merau: {error}", file=sys.stderr)
+                told = error if isinstance(error, UserError) else internal_error(path, error)
+                print(f"merau: {told}", file=sys.stderr)
             else:
                 for note in analysis.summary.notes:
                     print(f"Note: {note}", file=sys.stderr)

@@ -132,7 +132,8 @@ def _position(start_s: float, end_s: float, seconds: float) -> str:
 
 
 def _ticks(seconds: float) -> list[dict[str, str]]:
-    step_s = next((step for step in TICK_STEPS_S if seconds / step <= MAX_TICKS), TICK_STEPS_S[-1])
+    hours = math.ceil(seconds / 3600 / MAX_TICKS)
+    step_s = next((step for step in TICK_STEPS_S if seconds / step <= MAX_TICKS), 3600 * hours)
     times_s = (float(t_s) for t_s in np.arange(0, seconds, step_s))
     return [{"left": f"{100 * t_s / seconds:.3f}%", "text": format_timestamp(t_s)} for t_s in times_s]
 

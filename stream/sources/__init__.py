@@ -33,6 +33,8 @@ __all__ = [
     "redact",
 ]
 
+MAX_CAMERA_DIGITS = 3
+
 
 def open_source(spec: str, settings: SourceSettings = DEFAULT_SETTINGS) -> File | Rtsp | Webcam:
     """Open a source.
@@ -47,9 +49,11 @@ def open_source(spec: str, settings: SourceSettings = DEFAULT_SETTINGS) -> File 
         UserError: `spec` is not a source, or the file cannot be read as a video.
     """
     spec = os.fspath(spec).strip()
-    if spec.isdecimal():
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in spec):
+        raise UserError("The name of a source must not contain control characters: {name}.", name=ascii(redact(spec)))
+    if spec.isdecimal() and len(spec) <= MAX_CAMERA_DIGITS:
         return Webcam(f"/dev/video{int(spec)}", settings)
-    if spec.startswith("/dev/video"):
+    if re.fullmatch(r"/dev/video[\w-]*", spec):
         return Webcam(spec, settings)
     if re.match(r"rtsps?:", spec, re.IGNORECASE):
         return Rtsp(spec, settings)

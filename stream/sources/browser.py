@@ -18,10 +18,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
 from merau.engine.errors import Message, UserError
+from merau.stream.sources.limits import jpeg_size
 from merau.stream.sources.source import Frame, Source, SourceSettings, bgr, time_of
 
 MICROSECOND = Fraction(1, 1_000_000)
 MAX_PX = 1280 * 960  # larger pictures would take too much computing time from other visitors
+MAX_DECODED_PX = 4 * MAX_PX  # larger ones are not even decoded to be refused with their size
 MAX_PENDING = 120  # packets that may wait for the decoder
 
 
@@ -81,11 +83,6 @@ class Browser(Source):
         return self._ending
 
     def _emit(self, image: np.ndarray, captured_s: float) -> None:
-        if image.shape[0] * image.shape[1] > MAX_PX:
-            height, width = image.shape[:2]
-            raise UserError(
-                "The camera's picture has {width} x {height} pixels: choose 1280 x 720.", width=width, height=height
-            )
         arrived_s = time.monotonic()
         if self._first_s is None:
             self._first_s = captured_s
@@ -98,10 +95,18 @@ class Browser(Source):
             self._frames += 1
 
 
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PX:
+        raise UserError(
+            "The camera's picture has {width} x {height} pixels: choose 1280 x 720.", width=width, height=height
+        )
+
+
 def _decoder() -> VideoCodecContext:
     decoder = VideoCodecContext.create("h264", "r")
     decoder.thread_type = "NONE"
     decoder.flags |= CodecFlags.low_delay
+    decoder.options = {"max_pixels": str(MAX_DECODED_PX)}
     return decoder
 
 
@@ -110,7 +115,9 @@ def _pictures(
 ) -> Iterator[tuple[np.ndarray, float]]:
     """Decode a packet to BGR pictures with their capture times; a damaged one gives none until the next key frame."""
     if packet.coding == "jpeg":
-        image = cv2.imdecode(np.frombuffer(packet.data, np.uint8), cv2.IMREAD_COLOR)
+        width, height = jpeg_size(packet.data) or (0, 0)
+        _check_size(width, height)  # before a few bytes become gigabytes
+        image = cv2.imdecode(np.frombuffer(packet.data, np.uint8), cv2.IMREAD_COLOR) if width else None
         if image is not None:
             yield image, packet.captured_s
         return
@@ -121,4 +128,5 @@ def _pictures(
     except av.error.FFmpegError:
         return
     for picture in pictures:
+        _check_size(picture.width, picture.height)
         yield bgr(picture, converter), time_of(picture) or packet.captured_s

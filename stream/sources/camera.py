@@ -7,6 +7,7 @@ import os
 import random
 import re
 import socket
+import stat
 import time
 from abc import abstractmethod
 from dataclasses import replace
@@ -23,6 +24,7 @@ from av.video.stream import VideoStream
 
 from merau.engine.errors import Message, UserError
 from merau.stream.sources.hwaccel import actual_decoder, open_accelerator
+from merau.stream.sources.limits import MAX_PX
 from merau.stream.sources.source import (
     STOPPED,
     Frame,
@@ -119,10 +121,11 @@ class Camera(Source):
         except (av.FFmpegError, OSError) as error:
             return self._explain(error, time.monotonic() - start_s)
         with container:
-            if not container.streams.video:
+            videos = container.streams.video
+            if not videos or videos[0].codec_context is None:
                 return Failure("{name} sends no video.", permanent=True, name=self.name)
             try:
-                return self._receive(container, container.streams.video[0])
+                return self._receive(container, videos[0])
             except (TimeoutError, av.error.ExitError):
                 return self._silence()
             except (av.FFmpegError, OSError) as error:
@@ -131,6 +134,7 @@ class Camera(Source):
     def _receive(self, container: InputContainer, stream: VideoStream) -> Failure:
         stream.thread_type = "NONE"  # threads hold frames back: twice the latency
         stream.codec_context.flags |= CodecFlags.low_delay
+        stream.codec_context.options = {"max_pixels": str(MAX_PX)}
         received_s = decoded_s = time.monotonic()
         first = True
         self._clock.restart()
@@ -179,9 +183,9 @@ class Camera(Source):
         if self.wall_zero is None or self._wall_zero_corrected or not container.start_time_realtime:
             return
         self._wall_zero_corrected = True
-        zero = datetime.fromtimestamp(container.start_time_realtime / 1e6 + (self._clock.zero_s or 0.0), UTC)
-        if abs(zero - self.wall_zero) < timedelta(seconds=CLOCK_TRUST_S):
-            self.wall_zero = zero
+        zero_s = container.start_time_realtime / 1e6 + (self._clock.zero_s or 0.0)
+        if abs(zero_s - self.wall_zero.timestamp()) < CLOCK_TRUST_S:
+            self.wall_zero = datetime.fromtimestamp(zero_s, UTC)
 
 
 class Rtsp(Camera):
@@ -214,6 +218,9 @@ class Rtsp(Camera):
             "allowed_media_types": "video",
             "probesize": "32768",
             "analyzeduration": "200000",
+            "format_whitelist": "rtsp",  # neither a play list nor a file, whatever the camera answers
+            "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
+            "max_pixels": str(MAX_PX),
             "max_delay": "0" if settings.transport == "tcp" else "100000",  # us to wait for a late UDP packet
         }
         accelerator, self._expected_decoder = open_accelerator(settings.decode)
@@ -253,7 +260,8 @@ class Webcam(Camera):
             "video_size": f"{settings.camera_width_px}x{settings.camera_height_px}",
             "framerate": f"{settings.camera_rate_hz:g}",
         }
-        os.stat(self.name)
+        if not stat.S_ISCHR(os.stat(self.name).st_mode):
+            raise OSError(errno.ENODEV, "it is not a device")
         return av.open(
             self.name, format="v4l2", options=options, timeout=(settings.connect_timeout_s, settings.freeze_timeout_s)
         )

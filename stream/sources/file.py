@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,15 @@ from av.video.stream import VideoStream
 
 from merau.engine.errors import Message, UserError
 from merau.stream.sources.hwaccel import actual_decoder, open_accelerator
+from merau.stream.sources.limits import (
+    MAX_LENGTH_S,
+    MAX_PX,
+    MIN_RATE_HZ,
+    OTHER_FORMATS,
+    demuxer_options,
+    plausible_aspect,
+    plausible_time,
+)
 from merau.stream.sources.reading import PictureReader, unread_bytes
 from merau.stream.sources.source import (
     END_OF_FILE,
@@ -88,7 +97,7 @@ class File(Source):
                 "'{name}' has times of its own: --rate is for raw video; use --captured-rate for slow motion.",
                 name=self.name,
             )
-        rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
+        rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate and rate >= MIN_RATE_HZ]
         if self._has_times:
             return min(rates, default=25.0)  # AVI may count fields
         if stated:
@@ -129,7 +138,8 @@ class File(Source):
             if late_s < 2 / av.time_base:  # the container's start is rounded
                 self._zero_s, late_s = max(0.0, float(stream.start_time * tick)), 0.0
         film_s = late_s + float(stream.duration * tick) if stream.duration else (container.duration or 0) / av.time_base
-        self.duration_s = film_s / self.slowdown or None
+        length_s = film_s / self.slowdown
+        self.duration_s = length_s if 0 < length_s <= MAX_LENGTH_S else None
         pictures = round(self.duration_s / self._spacing_s) if self.duration_s else None
         counts_fields = pictures and stream.frames > 1.5 * pictures  # as AVI may
         self.frames_total = pictures if counts_fields else stream.frames or pictures
@@ -163,7 +173,7 @@ class File(Source):
         before_s = self._clock.t_s
         expected_s = 0.0 if before_s is None else before_s + self._spacing_s
         stream_s = film_s / self.slowdown if film_s is not None and self._has_times else None
-        t_s = self._clock.place(stream_s, expected_s, latest_s=float("inf"))
+        t_s = self._clock.place(stream_s, expected_s, latest_s=MAX_LENGTH_S)
         if t_s - (before_s or 0.0) > max(HOLE_S, 3 * self._spacing_s):
             with self._lock:
                 self._gaps.append((before_s or 0.0, t_s))
@@ -236,17 +246,19 @@ class File(Source):
 def _open_file(path: str, accelerator: HWAccel | None) -> tuple[InputContainer, VideoStream, int]:
     """Open a file; return its container, its main video stream, and how many video streams it has."""
     _check_readable(path)
-    # 'file:' so that a colon in a name means no protocol, and a playlist inside reaches no network.
+    # 'file:' so that a colon in a name means no protocol.
     try:
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, hwaccel=accelerator)
+        container = av.open(f"file:{path}", options=demuxer_options(), metadata_errors="replace", hwaccel=accelerator)
     except (av.FFmpegError, OSError):
-        raise UserError("'{name}' is not a video, or it is damaged.", name=path) from None
+        raise UserError("'{name}' is not a video in a format that merau reads, or it is damaged.", name=path) from None
     videos = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
-    if not videos or container.format.name.endswith("_pipe") or container.format.name == "image2":
+    try:
+        _check_content(path, container, videos)
+    except UserError:
         container.close()
-        content = Message("a single picture") if videos else Message("no video stream")
-        raise UserError("'{name}' is not a video: it contains {content}.", name=path, content=content)
-    video = max(videos, key=_rank)
+        raise
+    video = max((stream for stream in videos if stream.codec_context), key=_rank)
+    video.codec_context.options = {"max_pixels": str(MAX_PX)}  # a later picture may be larger than the first
     # The other cores analyse. Decoding threads cost a fifth more time in all, and pay only for large pictures.
     video.thread_type = "AUTO" if video.width * video.height > 1920 * 1080 else "NONE"
     return container, video, len(videos)
@@ -271,27 +283,44 @@ def _tagged_rate(tags: dict[str, str]) -> float | None:
     return None
 
 
+def _check_content(path: str, container: InputContainer, videos: list[VideoStream]) -> None:
+    """Raise UserError unless one of `videos` can be decoded, and all within the limits."""
+    if not videos or container.format.name in OTHER_FORMATS:
+        content = Message("a single picture") if videos else Message("no video stream")
+        raise UserError("'{name}' is not a video: it contains {content}.", name=path, content=content)
+    decodable = [stream for stream in videos if stream.codec_context]
+    if not decodable:
+        raise UserError("'{name}' is coded in a way that this version cannot decode.", name=path)
+    for video in decodable:
+        if video.width * video.height * max(plausible_aspect(video.sample_aspect_ratio), Fraction(1)) > MAX_PX:
+            raise UserError(
+                "'{name}' has pictures of {width} x {height} pixels: make them 8192 x 4352 at most.",
+                name=path,
+                width=video.width,
+                height=video.height,
+            )
+
+
 def _check_readable(path: str) -> None:
-    """Raise UserError unless `path` is a file that may be read."""
+    """Raise UserError unless `path` is a file that may be read. Nothing else is opened: a pipe would wait for ever."""
     try:
-        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
-        if not is_directory:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
             Path(path).open("rb").close()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a null character
         raise UserError("There is no file '{name}'.", name=path) from None
     except PermissionError:
         raise UserError("'{name}' cannot be read: permission denied.", name=path) from None
     except OSError as error:
         raise UserError("'{name}' cannot be read: {reason}.", name=path, reason=system_reason(error)) from None
-    if is_directory:
+    if stat.S_ISDIR(mode):
         raise UserError("'{name}' is a directory: give a video file.", name=path)
+    if not stat.S_ISREG(mode):
+        raise UserError("'{name}' is a pipe, a socket or a device: give a video file.", name=path)
 
 
 def _creation_time(tags: dict[str, str]) -> datetime | None:
     try:
-        created = datetime.fromisoformat(tags["creation_time"])
+        return plausible_time(datetime.fromisoformat(tags["creation_time"]))
     except (KeyError, ValueError):
         return None
-    if created.year < 1980:  # an unset tag reads as 1904 or 1970
-        return None
-    return created.astimezone(UTC) if created.tzinfo else created.replace(tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from abc import ABC, abstractmethod
@@ -21,6 +22,7 @@ from av.video.stream import VideoStream
 
 from merau.engine.errors import Message, UserError
 from merau.engine.validation import check, check_choice, check_range
+from merau.stream.sources.limits import MAX_PX, plausible_aspect
 
 Phase = Literal["connecting", "live", "lost", "ended"]
 
@@ -350,7 +352,8 @@ class Source(ABC):
         try:
             reason = self._run()
         except Exception as error:
-            self._error, reason = error, error.message if isinstance(error, UserError) else Message(str(error))
+            failure = error if isinstance(error, UserError) else internal_error(self.name, error)
+            self._error, reason = failure, failure.message
         self._enter("ended", reason)
         self._queue.close()
 
@@ -361,6 +364,13 @@ class Source(ABC):
         Raises:
             UserError: No frame ever came.
         """
+
+
+def internal_error(name: str, error: Exception) -> UserError:
+    """Return the sentence for an error that nobody expected, and log where it happened."""
+    logging.getLogger(__name__).debug("An internal error ended %s.", name, exc_info=error)
+    reason = f"{type(error).__name__}: {error}"
+    return UserError("{name}: an internal error ended the analysis ({reason}).", name=name, reason=reason)
 
 
 def system_reason(error: Exception) -> Message:
@@ -380,8 +390,8 @@ def bgr(picture: VideoFrame, converter: VideoReformatter, *, width: int = 0) -> 
 
 def upright(picture: VideoFrame, stream: VideoStream, converter: VideoReformatter) -> np.ndarray:
     """Convert to (H, W, 3) uint8 BGR with square pixels and the display matrix (rotation, mirror) applied."""
-    aspect = stream.sample_aspect_ratio
-    image = bgr(picture, converter, width=round(picture.width * aspect) if aspect else 0)
+    width = round(picture.width * plausible_aspect(stream.sample_aspect_ratio))
+    image = bgr(picture, converter, width=width if width * picture.height <= MAX_PX else 0)
     # Not picture.side_data: it and the picture would hold each other until Python looks for cycles.
     side_data = SideDataContainer(picture)  # type: ignore[call-arg]  # av's stub leaves it out
     if "DISPLAYMATRIX" in side_data:

@@ -15,6 +15,7 @@ from merau.stream.events import Consent, Event, event_fields
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.session import run_session, start_session
 from merau.stream.sources import Browser, Source
+from merau.stream.sources.source import internal_error
 from merau.stream.store import Store
 from merau.stream.summary import MotionTrace
 from merau.stream.ui.broadcast import Broadcast
@@ -140,6 +141,8 @@ class Camera:
                     self._analyse(source, consent)
         except UserError as error:
             self.error = error.message
+        except Exception as error:  # else the page would call the recording analysed
+            self.error = internal_error(self.name, error).message
 
     def _analyse(self, source: Source, consent: Consent | None) -> None:
         context = self.context

@@ -13,6 +13,7 @@ from fastapi import WebSocket
 from merau.engine.errors import UserError
 from merau.stream.sources import Browser, SourceSettings
 from merau.stream.sources.browser import Packet
+from merau.stream.sources.limits import plausible_time
 from merau.stream.sources.source import STOPPED
 from merau.stream.ui.i18n import to_json
 from merau.stream.ui.outbox import ClientOutbox, OutboxOverflow
@@ -130,7 +131,10 @@ def _parse_packet(data: bytes) -> Packet:
 
 
 def _time_zero(hello: dict[str, Any]) -> datetime:
-    return datetime.fromtimestamp(float(hello["zero_ms"]) / 1000, UTC)
+    time_zero = plausible_time(datetime.fromtimestamp(float(hello["zero_ms"]) / 1000, UTC))
+    if time_zero is None:
+        raise ValueError("the page's clock shows a year that cannot be meant")
+    return time_zero
 
 
 def _remove_camera(workspace: Workspace, number: int) -> None:

@@ -25,6 +25,15 @@ def test_status_failed_source_gives_its_error(workspace):
     assert not camera.running
 
 
+def test_status_internal_error_is_no_success(workspace):
+    def fail():
+        raise ZeroDivisionError("a fault of our own")
+
+    camera = workspace.add_camera("a.mp4", fail, replay=True)
+    wait_for(lambda: camera.error, "the error")
+    assert str(camera.error) == "a.mp4: an internal error ended the analysis (ZeroDivisionError: a fault of our own)."
+
+
 def test_add_source_missing_file_raises_at_once(workspace):
     with pytest.raises(UserError, match="There is no file"):
         add_source(workspace, "/nowhere/clip.mp4", decode="cpu")
