@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from merau.engine.text import plain
+
 
 @dataclass(frozen=True)
 class Message:
@@ -16,8 +18,14 @@ class Message:
     values: dict[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """The sentence in English."""
-        return self.template.format(**self.values) if self.values else self.template
+        """The sentence in English; values stand on one line and command no terminal."""
+        return self.template.format(**self.plain_values()) if self.values else self.template
+
+    def plain_values(self) -> dict[str, str]:
+        """Return the values as English text."""
+        return {
+            name: str(value) if isinstance(value, Message) else plain(str(value)) for name, value in self.values.items()
+        }
 
 
 class UserError(Exception):

@@ -3,6 +3,9 @@
 from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from merau.engine.text import plain_lines
 
 
 def render(package: str, template: str, **values: object) -> str:
@@ -24,7 +27,13 @@ def _environment(package: str) -> Environment:
         loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _plain(value: object) -> object:
+    """Clean what is filled in, so that every page can be written and read."""
+    return plain_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from merau.engine.text import plain
+
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -90,10 +92,12 @@ def sort_key(event: Event) -> tuple[float, str]:
 
 
 def to_json(value: Any) -> Any:
-    """Convert a field's value to what JSON holds."""
+    """Convert a field's value to what JSON holds; text becomes one line without control characters."""
     if isinstance(value, dict):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if value is None or isinstance(value, (str, bool, int)):
+        return {plain(str(key)): to_json(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return plain(value)
+    if value is None or isinstance(value, (bool, int)):
         return value
     number = round(float(value), 4)
     return number if math.isfinite(number) else None

@@ -1,19 +1,25 @@
 """Export events to CSV, JSON Lines, ELAN, WebVTT and Parquet; all formats hold the fields of `event_fields`."""
 
 import csv
+import html
 import io
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from merau.engine.errors import UserError
+from merau.engine.text import plain
 from merau.stream.events import FIELDS, Event, event_fields
 from merau.stream.formatting import event_summary
 
 NESTED = ("aus", "probabilities")
+# What a spreadsheet takes for a formula: at the start of a cell, also where it divides cells at semicolons.
+FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
 
 
@@ -21,11 +27,18 @@ def write_csv(events: Sequence[Event], file: IO[bytes]) -> None:
     """Write one row per event; a nested field becomes one column per key: `aus.12`, `probabilities.positive`."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.DictWriter(text, columns(events), restval="", lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: _cell(name) for name in writer.fieldnames})
     for event in events:
         fields = flat_fields(event)
-        writer.writerow({name: json.dumps(v) if isinstance(v, bool) else v for name, v in fields.items()})
+        writer.writerow({name: _cell(value) for name, value in fields.items()})
     text.detach()
+
+
+def _cell(value: object) -> object:
+    """Return what CSV holds; text that a spreadsheet would take for a formula gets a quotation mark before it."""
+    if isinstance(value, bool):
+        return json.dumps(value)
+    return FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 def flat_fields(event: Event) -> dict[str, Any]:
@@ -43,7 +56,7 @@ def columns(events: Sequence[Event]) -> list[str]:
 def _columns(name: str, events: Sequence[Event]) -> list[str]:
     if name not in NESTED:
         return [name]
-    keys = {key for event in events for key in getattr(event, name)}
+    keys = {plain(key) for event in events for key in getattr(event, name)}
     return [f"{name}.{key}" for key in sorted(keys, key=lambda key: key.zfill(3) if key.isdigit() else key)]
 
 
@@ -54,25 +67,47 @@ def write_jsonl(events: Sequence[Event], file: IO[bytes]) -> None:
 
 
 def write_eaf(events: Sequence[Event], file: IO[bytes]) -> None:
-    """Write ELAN annotations of one recording: a tier per face and kind, below it one with all fields as JSON."""
+    """Write ELAN annotations of one recording: a tier per face and kind, below it one with all fields as JSON.
+
+    Annotations of a tier must not overlap: events that do are on further tiers, "face 1 speech 2" and so on.
+    """
     from pympi.Elan import Eaf
 
+    events = sorted(events, key=_span_ms)
     document = Eaf(author="merau-live")
+    document.adocument["DATE"] = datetime.now().astimezone().isoformat(timespec="seconds")  # pympi's: full hours only
+    document.properties = [("lastUsedAnnotation", 2 * len(events))]  # ELAN numbers new annotations from here
     document.remove_tier("default")
     document.add_linguistic_type("event")
     document.add_linguistic_type("fields", constraints="Symbolic_Association", timealignable=False)
-    for event in events:
-        tier = f"face {event.track} {event.kind}"
+    edges = sorted((ms, i, edge) for i, event in enumerate(events) for edge, ms in enumerate(_span_ms(event)))
+    slots = {(i, edge): f"ts{number}" for number, (_, i, edge) in enumerate(edges, 1)}
+    document.timeslots = {slots[i, edge]: ms for ms, i, edge in edges}
+    # Into pympi's own tables: its methods number times by the order of annotations, and find a parent by its time.
+    for i, (event, tier) in enumerate(zip(events, _tiers(events), strict=True)):
+        fields_tier = f"{tier} fields"
         if tier not in document.tiers:
             document.add_tier(tier, ling="event")
-            document.add_tier(f"{tier} fields", ling="fields", parent=tier)
-        start_ms, end_ms = _span_ms(event)
-        document.add_annotation(tier, start_ms, end_ms, _annotation(event))
-        document.add_ref_annotation(f"{tier} fields", tier, (start_ms + end_ms) // 2, json.dumps(event_fields(event)))
+            document.add_tier(fields_tier, ling="fields", parent=tier)
+        event_id, fields_id = f"a{2 * i + 1}", f"a{2 * i + 2}"
+        document.tiers[tier][0][event_id] = (slots[i, 0], slots[i, 1], _annotation(event), None)
+        document.tiers[fields_tier][1][fields_id] = (event_id, json.dumps(event_fields(event)), None, None)
+        document.annotations |= {event_id: tier, fields_id: fields_tier}
     with tempfile.TemporaryDirectory() as folder:  # pympi writes to a path only, and renames an existing file
         path = Path(folder, "events.eaf")
         document.to_file(path)
         file.write(path.read_bytes())
+
+
+def _tiers(events: Sequence[Event]) -> Iterator[str]:
+    """Yield the name of the tier of each of these events, which are sorted by onset."""
+    ends_ms: dict[str, list[int]] = {}  # for each face and kind, the offset of the last event of each tier
+    for event in events:
+        name = plain(f"face {event.track} {event.kind}")
+        ends, (start_ms, end_ms) = ends_ms.setdefault(name, []), _span_ms(event)
+        tier = next((tier for tier, last_ms in enumerate(ends) if last_ms <= start_ms), len(ends))
+        ends[tier : tier + 1] = [end_ms]
+        yield f"{name} {tier + 1}" if tier else name
 
 
 def write_vtt(events: Sequence[Event], file: IO[bytes]) -> None:
@@ -81,10 +116,10 @@ def write_vtt(events: Sequence[Event], file: IO[bytes]) -> None:
     from webvtt.models import Timestamp
 
     document = WebVTT()
-    for event in events:
-        start_ms, end_ms = _span_ms(event)
-        start, end = Timestamp.from_seconds(start_ms / 1000), Timestamp.from_seconds(end_ms / 1000)
-        cue = Caption(str(start), str(end), f"face {event.track} · {_annotation(event)}", identifier=event.id)
+    for event in sorted(events, key=_span_ms):
+        start, end = (str(Timestamp.from_seconds(ms / 1000)) for ms in _span_ms(event))
+        text = html.escape(f"face {event.track} · {_annotation(event)}", quote=False)
+        cue = Caption(start, end, text, identifier=plain(event.id).replace("-->", "-- >"))
         cue.comments.append(json.dumps(event_fields(event)).replace(">", "\\u003e"))  # "-->" would start a cue
         document.captions.append(cue)
     file.write(document.content.encode())
@@ -111,7 +146,7 @@ def _annotation(event: Event) -> str:
 
 def _span_ms(event: Event) -> tuple[int, int]:
     """Return onset and offset in whole milliseconds, at least one apart: neither format allows an empty span."""
-    start_ms = round(event.onset_s * 1000)
+    start_ms = max(round(event.onset_s * 1000), 0)
     return start_ms, max(round(event.offset_s * 1000), start_ms + 1)
 
 

@@ -1,5 +1,6 @@
 """Events as text for the terminal, the exports and the report."""
 
+from merau.engine.text import plain
 from merau.stream.events import Event
 
 LIKELY = 0.5  # an Action Unit is named from this probability on
@@ -42,7 +43,7 @@ def event_summary(event: Event, percent: str = "%") -> str:
     """
     units = sorted((unit for unit, probability in event.aus.items() if probability >= LIKELY), key=int)
     parts = (event.kind, _classification(event, percent), " ".join(f"AU{unit}" for unit in units))
-    return " · ".join(part for part in parts if part)
+    return plain(" · ".join(part for part in parts if part))
 
 
 def _classification(event: Event, percent: str) -> str:

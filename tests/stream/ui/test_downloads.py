@@ -4,10 +4,26 @@ import zipfile
 from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import Page
 
 from merau.engine.errors import UserError
+from merau.engine.text import plain
 from merau.stream.export import FORMATS
 from merau.stream.ui.downloads import download
+
+# A browser has a WebVTT reader of its own.
+CUES = """async (text) => {
+  const track = document.createElement("track");
+  track.src = URL.createObjectURL(new Blob([text], { type: "text/vtt" }));
+  track.default = true;
+  const video = document.createElement("video");
+  video.append(track);
+  const loaded = new Promise((done) => { track.onload = track.onerror = done; });
+  document.body.append(video);
+  track.track.mode = "showing";
+  await loaded;
+  return [...(track.track.cues ?? [])].map((cue) => [cue.id, cue.startTime, cue.getCueAsHTML().textContent]);
+}"""
 
 
 @pytest.fixture
@@ -75,3 +91,13 @@ def test_clips_are_zipped_by_onset(get):
 def test_download_of_something_missing_raises(get, kind, query, reason):
     with pytest.raises(UserError, match=reason):
         get(kind, **query)
+
+
+def test_webvtt_words_stay_words_in_a_browser(page: Page, make_event):
+    words = ["a<b>&c", "x --> y", "two\n\nlines", "\x1b[31m", "<img src=x onerror=alert(1)>", "&lt;"]
+    events = [make_event(1.0 + i, label=word, id=word, probabilities={word: 0.83}) for i, word in enumerate(words)]
+    file = io.BytesIO()
+    FORMATS["vtt"](events, file)
+    cues = page.evaluate(CUES, file.getvalue().decode())
+    assert [text for _, _, text in cues] == [f"face 1 · micro · {plain(word)} 83 % · AU6 AU12" for word in words]
+    assert [start_s for _, start_s, _ in cues] == [pytest.approx(0.84 + i) for i in range(len(words))]
