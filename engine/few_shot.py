@@ -8,6 +8,7 @@ multiplied with the bundle's own, the prior, because five samples alone say less
 knows all classes, the samples only count as far as cross-validation shows that the bundle is wrong.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,14 +108,23 @@ class FewShotHead:
         Raises:
             UserError: The file cannot be written.
         """
-        HeadFile.of(
+        self._file.write(path)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file that `save` writes, which tells one head from another."""
+        return hashlib.sha256(self._file.content).hexdigest()
+
+    @property
+    def _file(self) -> HeadFile:
+        return HeadFile.of(
             self.bundle_sha256,
             self.kind,
             [sample.label for sample in self.samples],
             [sample.embedding for sample in self.samples],
             [sample.probabilities for sample in self.samples],
             [sample.aus for sample in self.samples],
-        ).write(path)
+        )
 
     @classmethod
     def load(cls, path: Path, bundle: Bundle) -> "FewShotHead":

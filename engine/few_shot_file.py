@@ -18,6 +18,7 @@ from safetensors.numpy import save as serialize
 from merau.engine import heads
 from merau.engine.bundle import HEAD, Bundle, find_shipped
 from merau.engine.errors import UserError
+from merau.engine.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,20 @@ class HeadFile:
         }
         return cls(metadata, arrays)
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        data: bytes = serialize(self.arrays, metadata=self.metadata)
+        return data
+
     def write(self, path: Path) -> None:
         """Write the file.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: It cannot be written. An earlier file at `path` stays whole.
         """
-        try:
-            path.write_bytes(serialize(self.arrays, metadata=self.metadata))
-        except OSError as error:
-            raise UserError(
-                "The head cannot be written to {file}: {reason}.", file=path, reason=error.strerror
-            ) from error
+        with atomic_write(path) as file:
+            file.write(self.content)
 
     @classmethod
     def read(cls, path: Path) -> "HeadFile":

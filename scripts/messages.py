@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "stream" / "ui" / "locale"
 # Whatever can bring a message to the page.
 SOURCES = (
+    "engine/files.py",
     "engine/few_shot.py",
     "engine/few_shot_file.py",
     "engine/heads.py",

@@ -1,19 +1,23 @@
 """Analysis of one recording from end to end."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Event
 from merau.stream.pipeline import Pipeline, PipelineSettings
-from merau.stream.session import run_session
+from merau.stream.session import run_session, session_settings, start_session
 from merau.stream.sources import File
-from merau.stream.store import Store
+from merau.stream.store import Session, Store, read_sessions
 from merau.stream.summary import Summary
 
 
@@ -24,15 +28,75 @@ class Analysis:
     Attributes:
         summary: Events, tracks and notes.
         elapsed_s: How long the analysis took.
+        key: Identifies the run; None if it is not stored.
+        session: Number of the stored session; None as for `key`.
+        interruption: What ended the analysis early; raise it when the results are saved. None after a whole analysis.
     """
 
     summary: Summary
     elapsed_s: float
+    key: "RunKey | None" = None
+    session: int | None = None
+    interruption: BaseException | None = None
+
+    @property
+    def events(self) -> list[Event]:
+        """The events as the store has them, for exports."""
+        partial = self.summary.partial
+        return [replace(event, session=self.session, partial=partial) for event in self.summary.events]
+
+    @property
+    def run(self) -> str:
+        """Digest of the run's key; "" without one."""
+        return self.key.digest if self.key else ""
+
+    @property
+    def content_sha256(self) -> str:
+        """Hash of the recording; its name if that is not known."""
+        return self.key.content_sha256 if self.key else self.summary.source
 
     @property
     def document(self) -> dict[str, Any]:
         """The JSON document that `merau analyse FILE --json` prints."""
         return self.summary.document(self.elapsed_s)
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What two runs over recordings have in common if the second finds what the first found.
+
+    Attributes:
+        content_sha256: Hash of the recording.
+        bundle_sha256: Hash of the recognizer bundle.
+        settings: As stored with the session.
+    """
+
+    content_sha256: str
+    bundle_sha256: str
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, source: File, recognizer: Recognizer, settings: PipelineSettings, store: Store) -> "RunKey":
+        """Read the recording and return the key of a run over it.
+
+        Raises:
+            UserError: The recording cannot be read.
+        """
+        try:
+            with Path(source.name).open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError("'{name}' cannot be read: {reason}.", name=source.name, reason=error.strerror) from error
+        return cls(content, recognizer.bundle.sha256, session_settings(source, recognizer, settings, store))
+
+    @property
+    def digest(self) -> str:
+        """Hash of the key."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def matches(self, session: Session) -> bool:
+        """Whether a stored session has this key."""
+        return self == RunKey(session.content_sha256 or "", session.bundle_sha256, session.settings)
 
 
 def analyse_file(
@@ -41,26 +105,42 @@ def analyse_file(
     settings: PipelineSettings,
     *,
     store: Store | None,
+    key: RunKey | None = None,
     pictures: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Analysis:
     """Run an opened file through the pipeline, with a progress bar on a terminal.
+
+    A whole run replaces earlier sessions of the same key, and takes over their labels. An interrupted run (Ctrl-C,
+    SIGTERM) returns what was found so far.
 
     Args:
         source: The opened file.
         recognizer: Classifies the events.
         settings: Settings of the pipeline.
         store: Where the events are saved; None for nowhere.
+        key: The key of this run, if it is known already.
         pictures: Whether the events have images, which a report needs.
         on_event: Called with each event, provisional and final.
     """
     started_s = time.monotonic()
     pipeline = Pipeline(source.name, recognizer, settings, wall_zero=source.wall_zero, keep_pictures=pictures)
     summary = Summary(source.name, source.duration_s)
-    with closing(run_session(source, pipeline, store)) as results:
-        for result in tqdm(results, total=source.frames_total, unit=" frames", leave=False, disable=None):
-            summary.add(result)
-            for event in result.events:
-                on_event(event)
+    if store and not key:
+        key = RunKey.of(source, recognizer, settings, store)
+    session = start_session(source, pipeline, store, content_sha256=key.content_sha256) if store and key else None
+    interruption: BaseException | None = None
+    try:
+        with closing(run_session(source, pipeline, store, session)) as results:
+            for result in tqdm(results, total=source.frames_total, unit=" frames", leave=False, disable=None):
+                summary.add(result)
+                for event in result.events:
+                    on_event(event)
+    except (KeyboardInterrupt, SystemExit) as error:
+        interruption = error
+        summary.interrupt()
+    if store and key and session and not interruption:
+        earlier = [s.id for s in read_sessions(store.path) if key.matches(s) and s.id != session]
+        store.replace_sessions(earlier, session)
     summary.notes += source.state().notes
-    return Analysis(summary, time.monotonic() - started_s)
+    return Analysis(summary, time.monotonic() - started_s, key, session, interruption)

@@ -39,6 +39,9 @@ class Event:
         apex_jpeg: Face crop at the apex.
         flow_png: Optical flow between both, as an image.
         embedding: The trunk's output, (d,) float32 as bytes; None where the recognizer did not run.
+        session: Number of the stored session; None for an event that is not stored.
+        partial: Whether that session was interrupted before the end of its recording.
+        user_label: The class that a person gave the event; None where nobody did.
     """
 
     id: str
@@ -62,11 +65,16 @@ class Event:
     apex_jpeg: bytes | None = None
     flow_png: bytes | None = None
     embedding: bytes | None = None
+    session: int | None = None
+    partial: bool = False
+    user_label: str | None = None
 
 
 IMAGES = ("onset_jpeg", "apex_jpeg", "flow_png")
 BLOBS = (*IMAGES, "embedding")
-FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in BLOBS)
+STORED_FIELDS = ("session", "partial", "user_label")  # what only the store knows
+FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in (*BLOBS, *STORED_FIELDS))
+EXPORT_FIELDS = (*FIELDS, *STORED_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,11 @@ def event_fields(event: Event) -> dict[str, Any]:
     a number that is not finite becomes None.
     """
     return {name: to_json(getattr(event, name)) for name in FIELDS}
+
+
+def export_fields(event: Event) -> dict[str, Any]:
+    """Return the fields of an export: those of `event_fields`, then what the store knows of the event."""
+    return event_fields(event) | {name: to_json(getattr(event, name)) for name in STORED_FIELDS}
 
 
 def sort_key(event: Event) -> tuple[float, str]:

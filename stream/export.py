@@ -1,4 +1,4 @@
-"""Export events to CSV, JSON Lines, ELAN, WebVTT and Parquet; all formats hold the fields of `event_fields`."""
+"""Export events to CSV, JSON Lines, ELAN, WebVTT and Parquet; all formats hold the fields of `export_fields`."""
 
 import csv
 import html
@@ -7,14 +7,12 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from merau.engine.errors import UserError
 from merau.engine.text import plain
-from merau.stream.events import FIELDS, Event, event_fields
+from merau.stream.events import EXPORT_FIELDS, Event, export_fields
 from merau.stream.formatting import event_summary
 
 NESTED = ("aus", "probabilities")
@@ -43,14 +41,14 @@ def _cell(value: object) -> object:
 
 def flat_fields(event: Event) -> dict[str, Any]:
     """The event's fields by column; a nested field gives one per key."""
-    fields = event_fields(event)
+    fields = export_fields(event)
     nested = {f"{name}.{key}": value for name in NESTED for key, value in fields.pop(name).items()}
     return fields | nested
 
 
 def columns(events: Sequence[Event]) -> list[str]:
     """The columns of a table of `events`, nested fields by their keys."""
-    return [column for name in FIELDS for column in _columns(name, events)]
+    return [column for name in EXPORT_FIELDS for column in _columns(name, events)]
 
 
 def _columns(name: str, events: Sequence[Event]) -> list[str]:
@@ -63,7 +61,7 @@ def _columns(name: str, events: Sequence[Event]) -> list[str]:
 def write_jsonl(events: Sequence[Event], file: IO[bytes]) -> None:
     """Write one JSON object per line."""
     for event in events:
-        file.write(json.dumps(event_fields(event)).encode() + b"\n")
+        file.write(json.dumps(export_fields(event)).encode() + b"\n")
 
 
 def write_eaf(events: Sequence[Event], file: IO[bytes]) -> None:
@@ -91,7 +89,7 @@ def write_eaf(events: Sequence[Event], file: IO[bytes]) -> None:
             document.add_tier(fields_tier, ling="fields", parent=tier)
         event_id, fields_id = f"a{2 * i + 1}", f"a{2 * i + 2}"
         document.tiers[tier][0][event_id] = (slots[i, 0], slots[i, 1], _annotation(event), None)
-        document.tiers[fields_tier][1][fields_id] = (event_id, json.dumps(event_fields(event)), None, None)
+        document.tiers[fields_tier][1][fields_id] = (event_id, json.dumps(export_fields(event)), None, None)
         document.annotations |= {event_id: tier, fields_id: fields_tier}
     with tempfile.TemporaryDirectory() as folder:  # pympi writes to a path only, and renames an existing file
         path = Path(folder, "events.eaf")
@@ -120,7 +118,7 @@ def write_vtt(events: Sequence[Event], file: IO[bytes]) -> None:
         start, end = (str(Timestamp.from_seconds(ms / 1000)) for ms in _span_ms(event))
         text = html.escape(f"face {event.track} · {_annotation(event)}", quote=False)
         cue = Caption(start, end, text, identifier=plain(event.id).replace("-->", "-- >"))
-        cue.comments.append(json.dumps(event_fields(event)).replace(">", "\\u003e"))  # "-->" would start a cue
+        cue.comments.append(json.dumps(export_fields(event)).replace(">", "\\u003e"))  # "-->" would start a cue
         document.captions.append(cue)
     file.write(document.content.encode())
 
@@ -132,10 +130,10 @@ def write_parquet(events: Sequence[Event], file: IO[bytes]) -> None:
 
     number, text, flag = pyarrow.float64(), pyarrow.string(), pyarrow.bool_()
     types = dict.fromkeys(NESTED, pyarrow.map_(text, number)) | dict.fromkeys(NUMBERS, number)
-    types |= {"track": pyarrow.int64(), "uncertain": flag, "final": flag}
-    schema = pyarrow.schema([(name, types.get(name, text)) for name in FIELDS])
-    rows = [event_fields(event) for event in events]
-    columns = {name: [row[name] for row in rows] for name in FIELDS}
+    types |= {"track": pyarrow.int64(), "session": pyarrow.int64(), "uncertain": flag, "final": flag, "partial": flag}
+    schema = pyarrow.schema([(name, types.get(name, text)) for name in EXPORT_FIELDS])
+    rows = [export_fields(event) for event in events]
+    columns = {name: [row[name] for row in rows] for name in EXPORT_FIELDS}
     columns |= {name: [list(row[name].items()) for row in rows] for name in NESTED}
     pyarrow.parquet.write_table(pyarrow.table(columns, schema), file)
 
@@ -158,21 +156,3 @@ FORMATS: dict[str, Callable[[Sequence[Event], IO[bytes]], None]] = {
     "parquet": write_parquet,
 }
 SINGLE_RECORDING = ("eaf", "vtt")  # formats whose time line belongs to one recording
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that replaces `path` once it is complete.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise UserError("{path} cannot be written: {reason}.", path=path, reason=error.strerror or error) from error

@@ -1,35 +1,50 @@
 """The folder that `merau analyse` and `merau demo` write their results to."""
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any, Self
 
 from merau.engine.bundle import Bundle
-from merau.engine.errors import UserError
-from merau.stream.analysis import Analysis
-from merau.stream.export import FORMATS, atomic_write
+from merau.engine.errors import Message, UserError
+from merau.engine.files import atomic_write
+from merau.stream.analysis import Analysis, RunKey
+from merau.stream.export import FORMATS
+from merau.stream.export_record import ExportRecord, Exports
 from merau.stream.report import render_report
-from merau.stream.store import Store
+from merau.stream.store import Session, Store, read_sessions
+
+SUFFIXES = (*FORMATS, "html")
 
 
 class OutputFolder:
     """A store, and a folder for exports and reports.
 
+    A run never replaces the files of another run, nor files that were changed since they were written: it writes its
+    own under another name.
+
     Args:
         folder: Is made if missing; None writes neither exports nor reports.
         store: The SQLite file; None saves no events.
         keep_pictures: Whether the store keeps the events' images.
+        overwrite: Replace changed files, too, and analyse again what was analysed.
+
+    Attributes:
+        store: The store; None if no events are saved.
+        notes: What was there before the last results: other runs over their recording, and files that must stay.
 
     Raises:
         UserError: The folder or the store cannot be written.
     """
 
-    def __init__(self, folder: Path | None, store: Path | None, *, keep_pictures: bool = False) -> None:
-        self._folder = folder
-        self._used_names: set[str] = set()
+    def __init__(
+        self, folder: Path | None, store: Path | None, *, keep_pictures: bool = False, overwrite: bool = False
+    ) -> None:
+        self._folder, self._overwrite = folder, overwrite
         if folder:
             _make(folder)
         self.store = Store(store, keep_pictures=keep_pictures) if store else None
+        self.notes: list[Message] = []
 
     def __enter__(self) -> Self:
         return self
@@ -37,6 +52,19 @@ class OutputFolder:
     def __exit__(self, *_: object) -> None:
         if self.store:
             self.store.close()
+
+    def find_session(self, key: RunKey) -> Session | None:
+        """Return the session of an earlier whole run of this key; None if its results are to be made (again)."""
+        if self._overwrite or not self.store:
+            return None
+        if self._folder and not ExportRecord(self._folder).find(key.digest, SUFFIXES):
+            return None
+        return next((s for s in read_sessions(self.store.path) if not s.partial and key.matches(s)), None)
+
+    def report_of(self, key: RunKey) -> Path | None:
+        """Return the report of an earlier whole run of this key; None if there is none."""
+        name = ExportRecord(self._folder).find(key.digest, SUFFIXES) if self._folder else None
+        return self._folder / f"{name}.html" if self._folder and name else None
 
     def write(self, analysis: Analysis, bundle: Bundle, *, truth: list[dict[str, Any]] | None = None) -> list[Path]:
         """Write every export and the report, named after the recording.
@@ -49,27 +77,77 @@ class OutputFolder:
         Returns:
             The paths of the files; the report is the last.
         """
+        self.notes = self._note_other_runs(analysis)
         if not self._folder:
             return []
-        name = self._unique_name(analysis.summary.source)
-        paths = [self._folder / f"{name}.{suffix}" for suffix in (*FORMATS, "html")]
-        for path, write in zip(paths, FORMATS.values(), strict=False):
-            with atomic_write(path) as file:
-                write(analysis.summary.events, file)
-        with atomic_write(paths[-1]) as file:
-            report = render_report(analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth)
-            file.write(report.encode())
-        return paths
+        record = ExportRecord(self._folder)
+        run = Exports(analysis.run, analysis.content_sha256, analysis.summary.partial)
+        name = self._choose_name(Path(analysis.summary.source), record, run)
+        run.files |= record.exports[name].files if name in record.exports else {}
+        run.partial = True  # until the last file is written
+        record.exports[name] = run
+        try:
+            for suffix in SUFFIXES:
+                with atomic_write(record.path(name, suffix)) as file:
+                    if suffix in FORMATS:
+                        FORMATS[suffix](analysis.events, file)
+                    else:
+                        report = render_report(
+                            analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth
+                        )
+                        file.write(report.encode())
+                record.add(name, suffix)
+            run.partial = analysis.summary.partial
+        finally:
+            record.save()
+        return [record.path(name, suffix) for suffix in SUFFIXES]
 
-    def _unique_name(self, source: str) -> str:
-        """Return the recording's stem, with a number if an earlier recording has the same."""
-        stem = name = Path(source).stem
-        number = 1
-        while name in self._used_names:
-            number += 1
-            name = f"{stem}-{number}"
-        self._used_names.add(name)
+    def _note_other_runs(self, analysis: Analysis) -> list[Message]:
+        """Name the sessions of the same recording that other settings or another bundle made."""
+        if not (self.store and analysis.key):
+            return []
+        content = analysis.key.content_sha256
+        sessions = [s for s in read_sessions(self.store.path) if s.content_sha256 == content]
+        others = [str(s.id) for s in sessions if not analysis.key.matches(s)]
+        if not others:
+            return []
+        values: dict[str, object] = {
+            "name": analysis.summary.source,
+            "others": ", ".join(others),
+            "session": analysis.session,
+        }
+        template = "{name} was analysed before with other settings (session {others}). This run is session {session}."
+        return [Message(template, values)]
+
+    def _choose_name(self, recording: Path, record: ExportRecord, run: Exports) -> str:
+        """Return the recording's stem, with a number if files of that name must stay; a note then tells why."""
+        stem = recording.stem
+        reasons: list[Message] = []
+        for name in itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2))):
+            reason = self._why_to_keep(name, record, run)
+            if reason is None:
+                break
+            reasons.append(reason)
+        if reasons:
+            values: dict[str, object] = {"reason": reasons[0], "name": name}
+            self.notes.append(Message("{reason} The new files are named {name}.", values))
         return name
+
+    def _why_to_keep(self, name: str, record: ExportRecord, run: Exports) -> Message | None:
+        """Say why the files of this name must not be replaced; None if they may."""
+        earlier = record.exports.get(name)
+        if earlier and earlier.content_sha256 != run.content_sha256:
+            return Message("{name} was written for another recording of this name.", {"name": f"{name}.html"})
+        if earlier and earlier.run != run.run:
+            return Message("{name} was written for another run with other settings.", {"name": f"{name}.html"})
+        if earlier and run.partial and not earlier.partial:
+            return Message("{name} shows the whole recording.", {"name": f"{name}.html"})
+        changed = [] if self._overwrite else record.changed(name, SUFFIXES)
+        if changed and earlier:
+            return Message("{name} was changed after it was written.", {"name": changed[0].name})
+        if changed:
+            return Message("{name} was there before.", {"name": changed[0].name})
+        return None
 
 
 def _make(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import cv2
 import numpy as np
@@ -279,8 +280,11 @@ class Pipeline:
         probability = self._predict(onset, apex).prior.get(NO_EXPRESSION)
         return None if probability is None else (probability - low) / (high - low)
 
-    def _images(self, span: Span, is_expression: bool) -> dict[str, bytes]:
-        images = {"onset_jpeg": _encode(".jpg", span.onset.image), "apex_jpeg": _encode(".jpg", span.apex.image)}
+    def _images(self, span: Span, is_expression: bool) -> dict[str, Any]:
+        images: dict[str, Any] = {
+            "onset_jpeg": _encode(".jpg", span.onset.image),
+            "apex_jpeg": _encode(".jpg", span.apex.image),
+        }
         if is_expression:
             flow = self.recognizer.facial_flow(span.onset.grey, span.apex.grey)
             images["flow_png"] = _encode(".png", flow_picture(flow))

@@ -4,10 +4,14 @@ import json
 import time
 from collections.abc import Generator
 from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
 
+from merau.engine.recognizer import Recognizer
 from merau.stream.events import Consent
-from merau.stream.pipeline import FrameResult, Pipeline
+from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.sources import Source
+from merau.stream.sources.source import STOPPED
 from merau.stream.store import Store
 
 UPDATE_EVERY_S = 10.0  # a killed process loses the session's frame count and gaps of this time
@@ -29,6 +33,7 @@ def run_session(
         return
     session = start_session(source, pipeline, store) if session is None else session
     updated_s = time.monotonic()
+    complete = False
     try:
         for result in pipeline.run(source):
             for event in result.events:
@@ -37,12 +42,26 @@ def run_session(
                 _update(session, source, store)
                 updated_s = time.monotonic()
             yield result
+        complete = was_read_to_end(source)
     finally:
-        _update(session, source, store, ended=True)
+        _update(session, source, store, ended=True, partial=not (source.live or complete))
 
 
-def start_session(source: Source, pipeline: Pipeline, store: Store, consent: Consent | None = None) -> int:
-    """Start a session in the store and return its number.
+def was_read_to_end(source: Source) -> bool:
+    """Whether a source whose frames are over ended by itself, and was not stopped."""
+    return source.state().reason != STOPPED
+
+
+def start_session(
+    source: Source,
+    pipeline: Pipeline,
+    store: Store,
+    consent: Consent | None = None,
+    *,
+    retention_h: float | None = None,
+    content_sha256: str | None = None,
+) -> int:
+    """Start a session in the store and return its number. That of a recording is partial until its end.
 
     Raises:
         UserError: The session cannot be written.
@@ -50,14 +69,33 @@ def start_session(source: Source, pipeline: Pipeline, store: Store, consent: Con
     bundle = pipeline.recognizer.bundle
     return store.start_session(
         source.name,
-        settings=json.loads(json.dumps(asdict(pipeline.settings), default=str)),
+        settings=session_settings(source, pipeline.recognizer, pipeline.settings, store),
         bundle=bundle.name,
         bundle_sha256=bundle.sha256,
         consent=consent,
+        retention_h=retention_h,
+        content_sha256=content_sha256,
+        partial=not source.live,
     )
 
 
-def _update(session: int, source: Source, store: Store, *, ended: bool = False) -> None:
+def session_settings(
+    source: Source, recognizer: Recognizer, settings: PipelineSettings, store: Store
+) -> dict[str, Any]:
+    """Return what decides, beside source and bundle, which events a session finds and what is stored of them."""
+    head = recognizer.few_shot_head
+    others = {
+        "source": asdict(source.settings),
+        "precision": recognizer.runtime.precision,
+        "head_sha256": head.sha256 if head else None,
+        "keep_pictures": store.keep_pictures,
+        "version": version("merau-live"),
+    }
+    as_json: dict[str, Any] = json.loads(json.dumps(asdict(settings) | others, default=str))
+    return as_json
+
+
+def _update(session: int, source: Source, store: Store, *, ended: bool = False, partial: bool | None = None) -> None:
     state = source.state()
     store.update_session(
         session,
@@ -66,4 +104,5 @@ def _update(session: int, source: Source, store: Store, *, ended: bool = False) 
         dropped=state.dropped,
         gaps=state.gaps,
         ended=ended,
+        partial=partial,
     )

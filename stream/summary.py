@@ -8,6 +8,7 @@ import numpy as np
 
 from merau.engine.errors import Message
 from merau.stream.events import Event, event_fields, sort_key
+from merau.stream.formatting import format_timestamp
 from merau.stream.pipeline import FrameResult
 from merau.stream.store import MotionCurve
 
@@ -95,11 +96,13 @@ class Summary:
 
     Attributes:
         notes: What is missing, odd or assumed; in the JSON document, on standard error and in the report alike.
+        partial: Whether the analysis was interrupted before the end of the recording.
     """
 
     def __init__(self, source: str, stated_s: float | None = None) -> None:
         self.source = source
         self._stated_s = stated_s
+        self.partial = False
         self.frames = 0
         self.end_s = 0.0
         self.tracks: dict[int, TrackSummary] = {}
@@ -127,6 +130,13 @@ class Summary:
                 event = replace(event, onset_jpeg=None, apex_jpeg=None, flow_png=None)
             self._events[event.id] = event
 
+    def interrupt(self) -> None:
+        """Mark the summary as partial, and note where the analysis stopped."""
+        self.partial = True
+        end, whole = format_timestamp(self.end_s), format_timestamp(self.duration_s)
+        values: dict[str, object] = {"end": end, "whole": whole}
+        self.notes.append(Message("Partial: the analysis was interrupted at {end} of {whole}.", values))
+
     def _add_faces(self, result: FrameResult, t_s: float) -> None:
         for face in result.faces:
             track = self.tracks.setdefault(face.track_id, TrackSummary(face.track_id, from_s=t_s))
@@ -146,6 +156,7 @@ class Summary:
             "frames": self.frames,
             "duration_s": round(self.duration_s, 4),
             "elapsed_s": round(elapsed_s, 4),
+            "partial": self.partial,
             "notes": [str(note) for note in self.notes],
             "tracks": [track.fields() for track in self.tracks.values()],
             "events": [event_fields(event) for event in self.events],

@@ -3,15 +3,26 @@
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from merau.engine.errors import UserError
+from merau.engine.errors import Message, UserError
 from merau.stream.commands import options
 from merau.stream.formatting import event_line, format_timestamp, pluralize
 
 if TYPE_CHECKING:
+    from merau.engine.recognizer import Recognizer
     from merau.stream.analysis import Analysis
+    from merau.stream.output_folder import OutputFolder
+    from merau.stream.pipeline import PipelineSettings
+    from merau.stream.sources import SourceSettings
+    from merau.stream.store import Session
+
+SKIPPED = (
+    "{name}: skipped, it was analysed before with these settings (session {session} of {store}). "
+    "--overwrite analyses it again."
+)
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -29,15 +40,19 @@ def add_parser(commands: options.Commands) -> None:
         help="SQLite file that the events are saved to (default: merau.db in the folder)",
     )
     options.add_rate_options(parser)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="analyse again what was analysed, and replace results even if they were changed since",
+    )
     options.add_recognizer_options(parser)
     options.add_pictures_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Analyse each file; a file that fails does not stop the others."""
-    from merau.stream.analysis import analyse_file
     from merau.stream.output_folder import OutputFolder
-    from merau.stream.sources import File, SourceSettings
+    from merau.stream.sources import SourceSettings
     from merau.stream.sources.source import internal_error
 
     settings = options.pipeline_settings(arguments)
@@ -47,22 +62,77 @@ def run(arguments: argparse.Namespace) -> int:
     source_settings = SourceSettings(rate_hz=arguments.rate, captured_rate_hz=arguments.captured_rate)
     pictures = folder is not None or arguments.keep_pictures
     failed = 0
-    with OutputFolder(folder, store, keep_pictures=arguments.keep_pictures) as output:
+    with OutputFolder(folder, store, keep_pictures=arguments.keep_pictures, overwrite=arguments.overwrite) as output:
+        batch = Batch(output, recognizer, settings, source_settings, pictures, arguments.json)
         for path in arguments.files:
             try:
-                with File(path, source_settings) as source:
-                    analysis = analyse_file(source, recognizer, settings, store=output.store, pictures=pictures)
-                written = output.write(analysis, recognizer.bundle)
+                batch.analyse(path)
             except Exception as error:
                 failed += 1
                 told = error if isinstance(error, UserError) else internal_error(path, error)
                 print(f"merau: {told}", file=sys.stderr)
-            else:
-                for note in analysis.summary.notes:
-                    print(f"Note: {note}", file=sys.stderr)
-                text = json.dumps(analysis.document) if arguments.json else format_analysis(analysis, written)
-                print(text, flush=True)
     return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the analyses of all files have in common.
+
+    Attributes:
+        output: Where the results go.
+        recognizer: Classifies the events.
+        settings: Settings of the pipeline.
+        source_settings: Settings of the files.
+        pictures: Whether the events have images.
+        as_json: Print JSON documents.
+    """
+
+    output: "OutputFolder"
+    recognizer: "Recognizer"
+    settings: "PipelineSettings"
+    source_settings: "SourceSettings"
+    pictures: bool
+    as_json: bool
+
+    def analyse(self, path: str) -> None:
+        """Analyse one file unless that was done before, and print what was found.
+
+        Raises:
+            UserError: The file cannot be analysed, or its results cannot be written.
+        """
+        from merau.stream.analysis import RunKey, analyse_file
+        from merau.stream.sources import File
+
+        store = self.output.store
+        with File(path, self.source_settings) as source:
+            key = RunKey.of(source, self.recognizer, self.settings, store) if store else None
+            if store and key and (session := self.output.find_session(key)):
+                self._print_skipped(path, session, store.path, self.output.report_of(key))
+                return
+            analysis = analyse_file(
+                source, self.recognizer, self.settings, store=store, key=key, pictures=self.pictures
+            )
+        written = self.output.write(analysis, self.recognizer.bundle)
+        for note in (*analysis.summary.notes, *self.output.notes):
+            print(f"Note: {note}", file=sys.stderr)
+        print(json.dumps(analysis.document) if self.as_json else format_analysis(analysis, written), flush=True)
+        if analysis.interruption:
+            raise analysis.interruption
+
+    def _print_skipped(self, path: str, session: "Session", store: Path, report: Path | None) -> None:
+        """Print that a recording was analysed before; with `as_json` a document with its stored events."""
+        from merau.stream.events import event_fields
+        from merau.stream.store import read_events
+
+        if self.as_json:
+            events = [event_fields(event) for event in read_events(store, session.id)]
+            fields = {"source": path, "skipped": True, "session": session.id, "partial": False, "events": events}
+            print(json.dumps(fields), flush=True)
+            return
+        values = {"name": path, "session": session.id, "store": store}
+        print(Message(SKIPPED, values), flush=True)
+        if report:
+            print(f"Report: {report}", flush=True)
 
 
 def format_analysis(analysis: "Analysis", written: list[Path]) -> str:

@@ -42,6 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         analysis = analyse_file(source, recognizer, PipelineSettings(), store=output.store, on_event=on_event)
         *_, report = output.write(analysis, recognizer.bundle, truth=truth)
+    if analysis.interruption:
+        raise analysis.interruption
+    for note in output.notes:
+        print(f"Note: {note}", file=sys.stderr)
     matches = match_events(truth, analysis.summary.events)
     if arguments.json:
         print(json.dumps(analysis.document | {"truth": [match.fields() for match in matches if match.span]}))

@@ -28,8 +28,9 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the events to a file or to standard output."""
+    from merau.engine.files import atomic_write
     from merau.stream.export import FORMATS as WRITERS
-    from merau.stream.export import SINGLE_RECORDING, atomic_write
+    from merau.stream.export import SINGLE_RECORDING
     from merau.stream.store import read_events
 
     sessions = _read_sessions(arguments.store, arguments.session)

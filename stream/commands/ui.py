@@ -2,10 +2,15 @@
 
 import argparse
 import json
+import sys
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from merau.stream.commands import options
+from merau.stream.formatting import pluralize
+
+MAX_RETENTION_H = 1e6  # longer ones are beyond the calendar
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -31,7 +36,11 @@ def add_parser(commands: options.Commands) -> None:
         help="SQLite file that the events are saved to (default: %(default)s)",
     )
     parser.add_argument(
-        "--retention", type=float, default=24.0, metavar="HOURS", help="delete events after HOURS (default: 24)"
+        "--retention",
+        type=float,
+        default=24.0,
+        metavar="HOURS",
+        help="delete what this page records after HOURS (default: 24); other sessions in the store stay",
     )
     options.add_decode_option(parser)
     parser.add_argument(
@@ -63,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         decode=arguments.decode,
         purpose=arguments.purpose,
     )
+    print(describe_retention(arguments.store, settings.retention_h), file=sys.stderr, flush=True)
     pipeline = options.pipeline_settings(arguments)
     options.warm_up(options.load_recognizer(arguments))
     from merau.stream.ui.server import App, until_stopped
@@ -77,3 +87,27 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"The page is served at {app.address}{public}. Press Ctrl-C to stop.", flush=True)
         stopped.wait()
     return 0
+
+
+def describe_retention(store: Path, retention_h: float) -> str:
+    """Say what the page will delete by itself, and when."""
+    from merau.stream.store import read_sessions
+
+    lines = [
+        f"What this page records is deleted {retention_h:g} h later, with its images and clips. Labels stay.",
+    ]
+    sessions = read_sessions(store) if store.exists() else []
+    ends = [(session.retention_h, datetime.fromisoformat(session.ended or _now())) for session in sessions]
+    until = [end + timedelta(hours=min(hours, MAX_RETENTION_H)) for hours, end in ends if hours is not None]
+    if kept := len(sessions) - len(until):
+        lines.append(f"{store} holds {pluralize(kept, 'session')} without a retention: they stay.")
+    if until:
+        first = min(until)
+        when = "now" if first <= datetime.now(UTC) else f"from {first:%Y-%m-%d %H:%M} UTC on"
+        recorded = pluralize(len(until), "session")
+        lines.append(f"{store} holds {recorded} recorded under a retention: deletion begins {when}.")
+    return "\n".join(lines)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

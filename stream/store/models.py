@@ -24,6 +24,9 @@ class Session:
         gaps: Stretches (from_s, to_s) in which the source gave no frame.
         purpose: What the session may be used for; None for recordings and `merau watch`, which do not ask.
         consented: When everyone in view agreed, ISO 8601 in UTC; None as for `purpose`.
+        retention_h: Hours after which its data is deleted; None keeps it until somebody deletes it.
+        content_sha256: Hash of the recording; None for a camera.
+        partial: Whether the session ended before its recording did; also true while a recording is analysed.
     """
 
     id: int
@@ -39,6 +42,9 @@ class Session:
     gaps: list[tuple[float, float]]
     purpose: str | None
     consented: str | None
+    retention_h: float | None
+    content_sha256: str | None
+    partial: bool
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ _BY_EVENT = (
     "ON reclassifications.session = events.session AND reclassifications.event = events.id "
     "AND reclassifications.final = events.final"
 )
+_PARTIAL = "coalesce((SELECT partial FROM sessions WHERE sessions.id = events.session), 0) AS partial"
+_USER_LABEL = (
+    "(SELECT label FROM labels WHERE session = events.session AND event = events.id ORDER BY id DESC LIMIT 1) "
+    "AS user_label"
+)
 
 
 def read_sessions(path: Path) -> list[Session]:
@@ -25,17 +30,18 @@ def read_sessions(path: Path) -> list[Session]:
     with open_for_reading(path) as connection:
         rows = [dict(row) for row in connection.execute("SELECT * FROM sessions ORDER BY id")]
     for row in rows:
-        row["settings"] = json.loads(row["settings"])
+        row["settings"], row["partial"] = json.loads(row["settings"]), bool(row["partial"])
         row["gaps"] = [(start_s, end_s) for start_s, end_s in json.loads(row["gaps"])]
     return [Session(**row) for row in rows]
 
 
 def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
     """Read the events of one session, or of all, by onset. A reclassified event has its new classification."""
-    columns = (
+    columns = [
         f"coalesce(reclassifications.{name}, events.{name}) AS {name}" if name in _RECLASSIFIED else f"events.{name}"
-        for name in (*FIELDS, *BLOBS)
-    )
+        for name in ("session", *FIELDS, *BLOBS)
+    ]
+    columns += [_PARTIAL, _USER_LABEL]
     query = (
         f"SELECT {', '.join(columns)} FROM events LEFT JOIN reclassifications {_BY_EVENT} "
         "WHERE ?1 IS NULL OR events.session = ?1 ORDER BY events.session, onset_s, events.id"
@@ -100,5 +106,5 @@ def read_labels(path: Path) -> list[Label]:
 def _event(row: sqlite3.Row) -> Event:
     fields = dict(row)
     fields |= {name: json.loads(fields[name]) for name in ("aus", "probabilities")}
-    fields |= {name: bool(fields[name]) for name in ("uncertain", "final")}
+    fields |= {name: bool(fields[name]) for name in ("uncertain", "final", "partial")}
     return Event(**fields)

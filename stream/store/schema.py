@@ -69,6 +69,13 @@ MIGRATIONS = (
     UPDATE labels SET session = -id WHERE given < (SELECT started FROM sessions WHERE sessions.id = labels.session)
     """,
     "ALTER TABLE judgements RENAME TO reclassifications",
+    # Nobody stated a retention for the sessions of older versions: they are kept until somebody deletes them.
+    """
+    ALTER TABLE sessions ADD COLUMN retention_h REAL;
+    ALTER TABLE sessions ADD COLUMN content_sha256 TEXT;
+    ALTER TABLE sessions ADD COLUMN partial INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX labels_by_event ON labels (session, event)
+    """,
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

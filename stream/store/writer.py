@@ -30,15 +30,18 @@ _UPSERT_EVENT = (
     + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in BLOBS)
 )
 _INSERT_SESSION = (
-    "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256, purpose, consented) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+    "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256, purpose, consented, retention_h, "
+    "content_sha256, partial) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
-_UPDATE_SESSION = "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ? WHERE id = ?"
+_UPDATE_SESSION = (
+    "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ?, partial = coalesce(?, partial) "
+    "WHERE id = ?"
+)
 _INSERT_LABEL = (
     "INSERT INTO labels (session, event, label, given, bundle_sha256, embedding, probabilities, aus) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_DELETE_LAST_LABEL = "DELETE FROM labels WHERE id = (SELECT max(id) FROM labels)"
+_DELETE_LAST_LABEL = "DELETE FROM labels WHERE id = (SELECT max(id) FROM labels WHERE session = ?)"
 _UPSERT_CURVE = "INSERT OR REPLACE INTO curves (session, track, bin_s, motion, noise) VALUES (?, ?, ?, ?, ?)"
 _UPSERT_CLIP = "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)"
 _INSERT_RECLASSIFICATION = (
@@ -50,11 +53,14 @@ _DELETE_UNCHANGED_RECLASSIFICATIONS = (
     "AND probabilities = reclassifications.probabilities)"
 )
 _TABLES_OF_A_SESSION = ("clips", "curves", "reclassifications", "events")
+# The time before which data of a session has expired at the time ?1; NULL, which is before nothing, without retention.
+_LIMIT = "strftime('%Y-%m-%dT%H:%M:%f', ?1, printf('-%.3f seconds', 3600 * retention_h))"
 # The onset of a recording may be years old: its events count as being as old as their session.
 _PURGE = (
-    "DELETE FROM sessions WHERE ended < ?1",
-    "DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions) OR "
-    "max(coalesce(onset_wall, ''), (SELECT started FROM sessions WHERE sessions.id = events.session)) < ?1",
+    f"DELETE FROM sessions WHERE retention_h IS NOT NULL AND ended < {_LIMIT}",
+    "DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions) OR EXISTS ("
+    "SELECT 1 FROM sessions WHERE sessions.id = events.session AND retention_h IS NOT NULL "
+    f"AND max(coalesce(onset_wall, ''), started) < {_LIMIT})",
 )
 _DELETE_ORPHANS = (
     "DELETE FROM clips WHERE (session, event) NOT IN (SELECT session, id FROM events)",
@@ -103,6 +109,9 @@ class Store:
         bundle: str,
         bundle_sha256: str,
         consent: Consent | None = None,
+        retention_h: float | None = None,
+        content_sha256: str | None = None,
+        partial: bool = False,
     ) -> int:
         """Start a session and return its number, under which its events are put.
 
@@ -110,7 +119,8 @@ class Store:
             UserError: The session cannot be written.
         """
         agreed = (consent.purpose, consent.given) if consent else (None, None)
-        return self._execute(_INSERT_SESSION, source, now(), json.dumps(settings), bundle, bundle_sha256, *agreed)
+        values = (source, now(), json.dumps(settings), bundle, bundle_sha256, *agreed)
+        return self._execute(_INSERT_SESSION, *values, retention_h, content_sha256, partial)
 
     def update_session(
         self,
@@ -121,10 +131,11 @@ class Store:
         dropped: int,
         gaps: Sequence[tuple[float, float]],
         ended: bool = False,
+        partial: bool | None = None,
     ) -> None:
-        """Store how far the session has come; `gaps` holds all gaps so far."""
+        """Store how far the session has come; `gaps` holds all gaps so far. None leaves `partial` as it is."""
         zero = wall_zero.isoformat(timespec="milliseconds") if wall_zero else None
-        self._put(_UPDATE_SESSION, zero, frames, dropped, json.dumps(gaps), now() if ended else None, session)
+        self._put(_UPDATE_SESSION, zero, frames, dropped, json.dumps(gaps), now() if ended else None, partial, session)
 
     def put(self, session: int, event: Event) -> None:
         """Insert the event, or replace an earlier one with the same id."""
@@ -157,18 +168,26 @@ class Store:
         prediction = (event.bundle_sha256, event.embedding, json.dumps(prior), json.dumps(event.aus))
         self._put(_INSERT_LABEL, session, event.id, label, now(), *prediction)
 
-    def undo_last_label(self) -> None:
-        """Delete the newest label."""
-        self._put(_DELETE_LAST_LABEL)
+    def undo_last_label(self, session: int) -> None:
+        """Delete the newest label of a session."""
+        self._put(_DELETE_LAST_LABEL, session)
 
-    def purge_before(self, before: datetime) -> None:
-        """Delete older events with their images and clips, and sessions that ended earlier, with all they hold.
+    def replace_sessions(self, old: Iterable[int], new: int) -> None:
+        """Delete sessions that a later run repeated as session `new`, which takes over their labels."""
+        for session in old:
+            self._put("UPDATE labels SET session = ? WHERE session = ?", new, session)
+            for table in _TABLES_OF_A_SESSION:
+                self._put(f"DELETE FROM {table} WHERE session = ?", session)
+            self._put("DELETE FROM sessions WHERE id = ?", session)
 
-        Labels stay: they contain no images.
+    def purge_expired(self, at: datetime) -> None:
+        """Delete what is older at the time `at` than the retention that its session was recorded under.
+
+        That is events with their images and clips, and sessions that ended, with all they hold. Sessions without a
+        retention stay. Labels stay: they contain no images.
         """
-        limit = before.astimezone(UTC).isoformat(timespec="milliseconds")
         for sql in _PURGE:
-            self._put(sql, limit)
+            self._put(sql, at.astimezone(UTC).isoformat(timespec="milliseconds"))
         for sql in _DELETE_ORPHANS:
             self._put(sql)
 

@@ -45,6 +45,7 @@ class CameraContext:
         broadcast: The pages that show the workspace.
         clip_encoder: Runs the encoding of clips.
         traces: Motion in the running sessions, by session and track.
+        retention_h: Hours after which what is recorded is deleted; None keeps it.
     """
 
     recognizer: Recognizer
@@ -53,6 +54,7 @@ class CameraContext:
     broadcast: Broadcast
     clip_encoder: Executor
     traces: dict[int, dict[int, MotionTrace]]
+    retention_h: float | None = None
 
 
 @dataclass
@@ -149,7 +151,8 @@ class Camera:
         pipeline = Pipeline(
             self.name, context.recognizer, context.settings, wall_zero=source.wall_zero, keep_pictures=True
         )
-        self.session = session = start_session(source, pipeline, context.store, None if self.replay else consent)
+        agreed = None if self.replay else consent
+        self.session = session = start_session(source, pipeline, context.store, agreed, retention_h=context.retention_h)
         traces = context.traces[session] = {}
         saved_s = time.monotonic()
         page_has_images = isinstance(source, Browser)

@@ -109,8 +109,9 @@ class ReviewHandlers:
 
     @show_user_errors
     def undo_label(self, token: str, chosen: str) -> tuple[Any, ...]:
-        """Delete the newest label."""
-        self._open(token, chosen)[0].teaching.undo_label()
+        """Delete the newest label of the chosen session."""
+        workspace, session = self._open(token, chosen)
+        workspace.teaching.undo_label(session)
         return self.show(token, chosen)
 
     @show_user_errors

@@ -159,7 +159,7 @@ class ServerState:
         self.folder = Path(tempfile.mkdtemp(prefix="merau-"))
         # One encoder thread of low priority: the analysis goes first.
         self._clip_encoder = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))
-        self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder)
+        self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h)
         self.admission = AdmissionQueue(settings.visitors, settings.waiting)
         self.clients: dict[str, ClientSession] = {}
         self._closing = threading.Event()
@@ -191,7 +191,8 @@ class ServerState:
         raise UserError("Log in to see the cameras of this server.")
 
     def _make_workspace(self, folder: Path) -> Workspace:
-        return Workspace(PRIVATE, folder / "merau.db", self._load, self._pipeline, self._clip_encoder)
+        store, retention_h = folder / "merau.db", self.settings.retention_h
+        return Workspace(PRIVATE, store, self._load, self._pipeline, self._clip_encoder, retention_h)
 
     def _run_periodic_jobs(self) -> None:
         last_purge_s = -PURGE_EVERY_S
@@ -200,7 +201,7 @@ class ServerState:
             self._update_clients()
             if time.monotonic() - last_purge_s > PURGE_EVERY_S:
                 last_purge_s = time.monotonic()
-                self.shared.purge(self.settings.retention_h)
+                self.shared.purge()
 
     def _update_clients(self) -> None:
         # A method of its own: a loop variable of the periodic thread would keep the last client alive between ticks.

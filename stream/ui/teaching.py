@@ -68,9 +68,9 @@ class Teaching:
         self._store.label(session, event, name, classification.prior if classification else {})
         self._store.flush()
 
-    def undo_label(self) -> None:
-        """Delete the newest label."""
-        self._store.undo_last_label()
+    def undo_label(self, session: int) -> None:
+        """Delete the newest label of a session."""
+        self._store.undo_last_label(session)
         self._store.flush()
 
     def labels(self) -> list[Label]:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable
 from concurrent.futures import Executor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,20 @@ class Workspace:
         teaching: Labels and few-shot heads.
     """
 
-    def __init__(self, name: str, store: Path, load: Load, settings: PipelineSettings, clip_encoder: Executor) -> None:
-        """Open the store and load a recognizer. Raises UserError where that fails."""
-        self.name, self._settings, self._clip_encoder = name, settings, clip_encoder
+    def __init__(
+        self,
+        name: str,
+        store: Path,
+        load: Load,
+        settings: PipelineSettings,
+        clip_encoder: Executor,
+        retention_h: float | None = None,
+    ) -> None:
+        """Open the store and load a recognizer. Raises UserError where that fails.
+
+        With a `retention_h` all that is recorded here is deleted so many hours later; else it is kept.
+        """
+        self.name, self._settings, self._clip_encoder, self._retention_h = name, settings, clip_encoder, retention_h
         self.store = Store(store, keep_pictures=True)
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, dict[int, MotionTrace]] = {}
@@ -95,7 +106,13 @@ class Workspace:
     def add_camera(self, name: str, open_source: Callable[[], Source], *, replay: bool, is_live: bool = True) -> Camera:
         """Add a source. It starts at once, or, where consent is missing, when that is recorded."""
         context = CameraContext(
-            self.teaching.new_recognizer(), self._settings, self.store, self.broadcast, self._clip_encoder, self.traces
+            self.teaching.new_recognizer(),
+            self._settings,
+            self.store,
+            self.broadcast,
+            self._clip_encoder,
+            self.traces,
+            self._retention_h,
         )
         camera = Camera(next(_CAMERA_NUMBERS), name, open_source, context, replay, is_live)
         self.cameras[camera.number] = camera
@@ -126,9 +143,9 @@ class Workspace:
             raise UserError("This event has been deleted.")
         return found
 
-    def purge(self, older_than_h: float) -> None:
-        """Delete events and sessions that are older than this."""
-        self.store.purge_before(datetime.now(UTC) - timedelta(hours=older_than_h))
+    def purge(self) -> None:
+        """Delete events and sessions that are older than the retention they were recorded under."""
+        self.store.purge_expired(datetime.now(UTC))
 
     def delete_everything(self) -> None:
         """Delete sessions, events, images, clips, labels and heads; cameras wait for a new start."""

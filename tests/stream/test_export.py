@@ -16,7 +16,7 @@ import webvtt
 from pympi.Elan import Eaf
 
 from merau.engine.text import plain
-from merau.stream.events import FIELDS, event_fields
+from merau.stream.events import EXPORT_FIELDS, export_fields
 from merau.stream.export import FORMATS
 
 
@@ -37,12 +37,12 @@ def written(format, events):
 
 
 def test_jsonl(events):
-    assert [json.loads(line) for line in written("jsonl", events)] == [event_fields(event) for event in events]
+    assert [json.loads(line) for line in written("jsonl", events)] == [export_fields(event) for event in events]
 
 
 def test_csv_flattens_the_nested_fields(events):
     rows = list(csv.DictReader(io.TextIOWrapper(written("csv", events))))
-    assert list(rows[0])[:10] == [*FIELDS[:9], "aus.4"]
+    assert list(rows[0])[:10] == [*EXPORT_FIELDS[:9], "aus.4"]
     assert [row["aus.12"] for row in rows] == ["0.93", "", "0.93"]
     assert [row["uncertain"] for row in rows] == ["false", "true", "false"]
     assert rows[2]["source"] == events[2].source
@@ -54,7 +54,7 @@ def test_parquet(events):
     rows = pyarrow.parquet.read_table(written("parquet", events), use_threads=False).to_pylist()
     for row in rows:
         row["aus"], row["probabilities"] = dict(row["aus"]), dict(row["probabilities"])
-    assert rows == [event_fields(event) for event in events]
+    assert rows == [export_fields(event) for event in events]
 
 
 def test_elan_has_a_tier_per_face_and_kind(events, tmp_path):
@@ -68,7 +68,7 @@ def test_elan_has_a_tier_per_face_and_kind(events, tmp_path):
     ]
     assert document.get_annotation_data_for_tier("face 1 micro") == [(840, 1200, "micro · positive 83 % · AU6 AU12")]
     ((start_ms, end_ms, fields, _),) = document.get_ref_annotation_data_for_tier("face 2 macro fields")
-    assert (start_ms, end_ms, json.loads(fields)) == (2840, 4500, event_fields(events[2]))
+    assert (start_ms, end_ms, json.loads(fields)) == (2840, 4500, export_fields(events[2]))
 
 
 def test_webvtt_cues_carry_their_fields(events):
@@ -77,7 +77,7 @@ def test_webvtt_cues_carry_their_fields(events):
     assert [(cue.start, cue.end) for cue in cues][:1] == [("00:00:00.840", "00:00:01.200")]
     assert [cue.text for cue in cues][:2] == ["face 1 · micro · positive 83 % · AU6 AU12", "face 1 · blink"]
     notes = [*document.header_comments, *(note for cue in cues for note in cue.comments)]
-    assert [json.loads(note) for note in notes] == [event_fields(event) for event in events]
+    assert [json.loads(note) for note in notes] == [export_fields(event) for event in events]
 
 
 WORDS = [
@@ -199,10 +199,12 @@ def test_no_events_is_a_valid_file(format, tmp_path):
     path = tmp_path / f"events.{format}"
     path.write_bytes(written(format, []).getvalue())
     if format == "parquet":
-        assert pyarrow.parquet.read_table(path).column_names == list(FIELDS)
+        assert pyarrow.parquet.read_table(path).column_names == list(EXPORT_FIELDS)
     elif format == "eaf":
         assert list(Eaf(path).get_tier_names()) == []
     elif format == "vtt":
         assert len(webvtt.read(path)) == 0
     else:
-        assert path.read_text() == ("" if format == "jsonl" else ",".join(FIELDS[:9] + FIELDS[11:]) + "\n")
+        assert path.read_text() == (
+            "" if format == "jsonl" else ",".join(EXPORT_FIELDS[:9] + EXPORT_FIELDS[11:]) + "\n"
+        )

@@ -15,5 +15,6 @@ def test_session_closed_early_is_ended_with_its_events(tmp_path):
     assert [stored.id for stored in read_events(store.path)] == [event.id]
     (session,) = read_sessions(store.path)
     assert session.ended
+    assert session.partial
     assert session.source == source.name
     assert session.frames > 30

@@ -5,7 +5,7 @@ from merau.stream.summary import BINS, MotionTrace
 
 def test_document_counts_and_rounds(summary):
     document = summary.document(elapsed_s=1.23456)
-    assert list(document) == ["source", "frames", "duration_s", "elapsed_s", "notes", "tracks", "events"]
+    assert list(document) == ["source", "frames", "duration_s", "elapsed_s", "partial", "notes", "tracks", "events"]
     assert (document["frames"], document["duration_s"], document["elapsed_s"]) == (100, 4.0, 1.2346)
     assert document["tracks"] == [
         {

@@ -1,18 +1,29 @@
+import csv
 import html
 import json
 import re
 import resource
+import shutil
+import signal
 from pathlib import Path
 
 import av
 import pytest
 
+from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.stream.analysis import analyse_file
 from merau.stream.cli import main
-from merau.stream.events import FIELDS, event_fields
+from merau.stream.demo import CLIP
+from merau.stream.events import FIELDS, event_fields, export_fields
 from merau.stream.export import FORMATS
-from merau.stream.store import read_events, read_sessions
+from merau.stream.output_folder import OutputFolder
+from merau.stream.pipeline import PipelineSettings
+from merau.stream.sources import File, SourceSettings
+from merau.stream.store import Store, read_events, read_labels, read_sessions
 from tests.clips import encode_demo_start
-from tests.stream.commands.process import messages, run_merau
+from tests.stream.commands.process import messages, run_merau, start_merau
+from tests.stream.ui.waiting import wait_for
 
 FRAMES, DURATION_S = 135, 4.5
 
@@ -33,7 +44,8 @@ def test_analyse_writes_store_exports_and_report(analysed):
     assert {"blink", "micro"} <= {event.kind for event in events}
     assert all(event.final for event in events)
     exported = [json.loads(line) for line in (folder / "short.jsonl").read_text().splitlines()]
-    assert exported == [event_fields(event) for event in events]
+    assert exported == [export_fields(event) for event in events]
+    assert {(event["session"], event["partial"]) for event in exported} == {(1, False)}
     assert all(event.apex_jpeg and event.apex_jpeg[:2] == b"\xff\xd8" for event in events)
 
 
@@ -58,7 +70,7 @@ def test_analyse_json_is_one_document_and_writes_nothing(clip, analysed, tmp_pat
     monkeypatch.chdir(tmp_path)
     assert main(["analyze", "--json", str(clip)]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert list(document) == ["source", "frames", "duration_s", "elapsed_s", "notes", "tracks", "events"]
+    assert list(document) == ["source", "frames", "duration_s", "elapsed_s", "partial", "notes", "tracks", "events"]
     assert document["frames"] == FRAMES
     assert document["notes"] == []
     assert document["duration_s"] == DURATION_S
@@ -91,11 +103,146 @@ def test_analyse_goes_on_after_a_bad_file(tmp_path, capsys):
     first, last = (encode_demo_start(tmp_path / name, 0.5) for name in ("short.mp4", "short.mov"))
     files = [str(path) for path in (first, text, tmp_path / "gone.mp4", last)]
     assert main(["analyse", *files, "--out", str(tmp_path / "out")]) == 1
-    not_a_video, missing = messages(capsys.readouterr().err)
+    not_a_video, missing, note = messages(capsys.readouterr().err)
     assert "short.txt' is not a video" in not_a_video
     assert "no file" in missing
+    assert note.startswith("Note: short.html was written for another recording")
     assert {path.name for path in (tmp_path / "out").glob("*.html")} == {"short.html", "short-2.html"}
     assert [session.source for session in read_sessions(tmp_path / "out/merau.db")] == [str(first), str(last)]
+
+
+@pytest.fixture
+def short(tmp_path):
+    """A clip of half a second, and the command that analyses it into a folder."""
+    path = encode_demo_start(tmp_path / "talk.mp4", 0.5)
+    return path, ["analyse", str(path), "--out", str(tmp_path / "out")]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix[1:] in (*FORMATS, "html")}
+
+
+def stored_events(store):
+    """The events of a store; none while it is being made."""
+    try:
+        return list(read_events(store))
+    except UserError:
+        return []
+
+
+def test_second_run_is_skipped_and_doubles_nothing(short, tmp_path, capsys):
+    path, command = short
+    copy = shutil.copy(path, tmp_path / "copy.mp4")
+    assert main(command) == 0
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/talk.eaf").write_text("corrected by hand")
+    assert main([*command[:2], str(copy), *command[2:]]) == 0
+    first, second = (line for line in capsys.readouterr().out.splitlines() if ": skipped," in line)
+    assert (first.split(":")[0], second.split(":")[0]) == (str(path), str(copy))
+    assert "session 1 of" in second
+    assert contents(tmp_path / "out") == before | {"talk.eaf": b"corrected by hand"}
+    assert [session.id for session in read_sessions(tmp_path / "out/merau.db")] == [1]
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["skipped"], document["session"], document["events"]) == (True, 1, [])
+
+
+def test_changed_export_stays_when_results_are_made_anew(short, tmp_path, capsys):
+    _, command = short
+    assert main(command) == 0
+    (tmp_path / "out/talk.eaf").write_text("corrected by hand")
+    (tmp_path / "out/talk.csv").unlink()
+    assert main(command) == 0
+    assert "talk.eaf was changed after it was written. The new files are named talk-2." in capsys.readouterr().err
+    assert (tmp_path / "out/talk.eaf").read_text() == "corrected by hand"
+    assert len(contents(tmp_path / "out")) == 2 * len(FORMATS) + 1
+    assert len(read_sessions(tmp_path / "out/merau.db")) == 1
+
+
+def test_files_of_others_are_not_replaced(short, tmp_path):
+    _, command = short
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/talk.csv").write_text("of an older version")
+    assert main(command) == 0
+    assert (tmp_path / "out/talk.csv").read_text() == "of an older version"
+    assert (tmp_path / "out/talk-2.csv").exists()
+
+
+def test_overwrite_replaces_files_and_keeps_labels(short, tmp_path, make_event):
+    _, command = short
+    assert main(command) == 0
+    store = tmp_path / "out/merau.db"
+    with Store(store) as opened:
+        opened.label(1, make_event(), "smirk", {})
+    (tmp_path / "out/talk.eaf").write_text("corrected by hand")
+    assert main([*command, "--overwrite"]) == 0
+    assert "corrected" not in (tmp_path / "out/talk.eaf").read_text()
+    assert len(contents(tmp_path / "out")) == len(FORMATS) + 1
+    (session,) = read_sessions(store)
+    assert [(label.session, label.label) for label in read_labels(store)] == [(session.id, "smirk")]
+
+
+def test_recording_of_the_same_name_keeps_its_exports(short, tmp_path, capsys):
+    _, command = short
+    assert main(command) == 0
+    before = contents(tmp_path / "out")
+    (tmp_path / "other").mkdir()
+    other = encode_demo_start(tmp_path / "other/talk.mp4", 0.4)
+    for options in ([], ["--overwrite"]):
+        assert main(["analyse", str(other), *command[2:], *options]) == 0
+        assert contents(tmp_path / "out").items() >= before.items()
+    assert "talk.html was written for another recording of this name" in capsys.readouterr().err
+    assert len(contents(tmp_path / "out")) == 2 * len(before)
+
+
+def test_other_settings_are_another_run(short, tmp_path, capsys):
+    _, command = short
+    assert main(command) == 0
+    assert main([*command, "--precision", "fp32"]) == 0
+    errors = capsys.readouterr().err
+    assert "talk.mp4 was analysed before with other settings (session 1). This run is session 2." in errors
+    assert (tmp_path / "out/talk-2.csv").exists()
+    assert len(read_sessions(tmp_path / "out/merau.db")) == 2
+
+
+def test_interrupted_run_is_partial_everywhere(tmp_path):
+    store = tmp_path / "out/merau.db"
+    process = start_merau("analyse", CLIP, "--out", tmp_path / "out", "--json")
+    wait_for(lambda: stored_events(store), "an event")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    document = json.loads(out)
+    assert document["partial"]
+    assert 0 < document["frames"] < 840
+    (session,) = read_sessions(store)
+    assert session.partial
+    with (tmp_path / "out/demo.csv").open() as file:
+        assert {row["partial"] for row in csv.DictReader(file)} == {"true"}
+    assert "Partial: the analysis was interrupted at 0:" in (tmp_path / "out/demo.html").read_text()
+    done = run_merau("export", store, "--json")
+    assert json.loads(done.stdout)["sessions"][0]["partial"]
+
+
+def test_whole_run_replaces_a_partial_one(clip, tmp_path, make_event):
+    recognizer = Recognizer.load(device="cpu")
+
+    def interrupt(event):
+        raise KeyboardInterrupt
+
+    for on_event in (interrupt, lambda event: None):
+        with (
+            OutputFolder(tmp_path, tmp_path / "merau.db") as output,
+            File(str(clip), SourceSettings()) as source,
+        ):
+            analysis = analyse_file(source, recognizer, PipelineSettings(), store=output.store, on_event=on_event)
+            assert bool(analysis.interruption) == read_sessions(output.store.path)[-1].partial
+            output.write(analysis, recognizer.bundle)
+            output.store.label(analysis.session, make_event(), "smirk", {})
+    assert [(session.id, session.partial) for session in read_sessions(tmp_path / "merau.db")] == [(2, False)]
+    assert {label.session for label in read_labels(tmp_path / "merau.db")} == {2}
+    assert len(contents(tmp_path)) == len(FORMATS) + 1
+    assert "Partial" not in (tmp_path / "short.html").read_text()
 
 
 def test_analyse_on_a_full_disk_prints_one_error(clip, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from urllib.request import ProxyHandler, build_opener
@@ -9,6 +10,8 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from merau.stream.cli import main
+from merau.stream.store import Store, read_events, read_sessions
+from tests.stream.ui.waiting import wait_for
 
 UI = [sys.executable, "-m", "merau", "ui", "--json"]
 
@@ -22,6 +25,28 @@ def test_ui_serves_until_ctrl_c(tmp_path):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_ui_deletes_only_what_it_recorded_and_says_so(tmp_path, make_event):
+    path = tmp_path / "page.db"
+    with Store(path) as store:
+        for retention_h in (None, 24):  # as `merau analyse` stores a session, and as the page does
+            number = store.start_session("a", settings={}, bundle="b", bundle_sha256="s", retention_h=retention_h)
+            store.put(number, make_event())
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE sessions SET started = '2020-01-01', ended = '2020-01-01T00:00:00+00:00'")
+        connection.execute("UPDATE events SET onset_wall = NULL")
+    command = [*UI, "--port", "0", "--store", str(path), "--retention", "12"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: len(read_sessions(path)) == 1, "deletion")
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert [session.retention_h for session in read_sessions(path)] == [None]
+    assert len(list(read_events(path))) == 1
+    assert "What this page records is deleted 12 h later" in errors
+    assert "holds 1 session without a retention: they stay" in errors
+    assert "holds 1 session recorded under a retention: deletion begins now" in errors
 
 
 @pytest.mark.parametrize(

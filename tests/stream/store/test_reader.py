@@ -41,24 +41,26 @@ def test_labels_outlive_events_and_newest_counts(tmp_path, make_event):
     path = tmp_path / "events.db"
     event = make_event(embedding=np.arange(4, dtype=np.float32).tobytes())
     with Store(path) as store:
-        session = store.start_session("camera", **SESSION, consent=CONSENT)
+        session = store.start_session("camera", **SESSION, consent=CONSENT, retention_h=1.0)
         store.put(session, event)
         store.put_clip(session, event.id, b"clip")
         for name in ("positive", "smirk", "wink"):
             store.label(session, event, name, event.probabilities)
-        store.undo_last_label()
+        other = store.start_session("other", **SESSION)
+        store.label(other, event, "frown", {})  # newer, but of another session
+        store.undo_last_label(session)
         store.flush()
         assert read_sessions(path)[0].purpose == "study of sleep"
+        assert [event.user_label for event in read_events(path)] == ["smirk"]
         assert read_clip(path, session, event.id) == b"clip"
         end(store, session)
-        store.purge_before(datetime.now(UTC) + timedelta(seconds=1))
+        store.purge_expired(datetime.now(UTC) + timedelta(hours=2))
         store.flush()
-        assert not read_sessions(path)
+        assert [stored.id for stored in read_sessions(path)] == [other]
         assert not list(read_events(path))
         assert not read_clip(path, session, event.id)
-        label, *more = read_labels(path)
-        assert not more
-        assert label.label == "smirk"
+        label, newer = read_labels(path)
+        assert (label.label, newer.label) == ("smirk", "frown")
         assert label.embedding == event.embedding
         assert label.aus == event.aus
         store.delete_all()
@@ -91,7 +93,7 @@ def test_curves_live_as_long_as_their_session(tmp_path):
     path = tmp_path / "events.db"
     motion = np.array([0.1, np.nan, 2.5], np.float32)
     with Store(path) as store:
-        session = store.start_session("camera", **SESSION)
+        session = store.start_session("camera", **SESSION, retention_h=0.5)
         for track in (2, 1, 1):
             store.put_curve(session, MotionCurve(track, 0.04, motion, motion / 2))
         end(store, session)
@@ -100,6 +102,6 @@ def test_curves_live_as_long_as_their_session(tmp_path):
         assert (one.track, two.track, one.bin_s) == (1, 2, 0.04)
         np.testing.assert_allclose(one.motion_px, motion, rtol=1e-3)
         np.testing.assert_allclose(two.noise_px, motion / 2, rtol=1e-3)
-        store.purge_before(datetime.now(UTC) + timedelta(hours=1))
+        store.purge_expired(datetime.now(UTC) + timedelta(hours=1))
         store.flush()
         assert not read_curves(path, session)

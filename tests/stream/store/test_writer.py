@@ -16,6 +16,7 @@ from merau.stream.events import event_fields
 from merau.stream.store import Store, read_clip, read_events, read_original_predictions, read_sessions
 
 SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
+RETAINED = SESSION | {"retention_h": 1.0}
 
 
 def wait_for(condition, *, deadline_s=20.0):
@@ -125,7 +126,7 @@ from pathlib import Path
 from merau.stream.events import Event
 from merau.stream.store import Store, read_events
 store = Store(Path(sys.argv[1]))
-session = store.start_session("camera", settings={}, bundle="b", bundle_sha256="s")
+session = store.start_session("camera", settings={}, bundle="b", bundle_sha256="s", retention_h=1)
 for n in range(50):
     store.put(session, Event(str(n), "camera", 1, "micro", n, n, n, None, 1, {}, {}, "", False, 1, True, "b", "s"))
 while len(list(read_events(Path(sys.argv[1])))) < 50:
@@ -146,7 +147,7 @@ def test_killed_process_leaves_its_events(tmp_path):
     with Store(path) as store:
         store.flush()
         assert read_sessions(path)[0].ended
-        store.purge_before(datetime.now(UTC) + timedelta(hours=1))
+        store.purge_expired(datetime.now(UTC) + timedelta(hours=2))
     assert not read_sessions(path)
     assert not list(read_events(path))
 
@@ -155,7 +156,7 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
     path, image = tmp_path / "events.db", b"an image of someone" * 99
     today = datetime.now(UTC)
     with Store(path, keep_pictures=True) as store:
-        session = store.start_session("camera", **SESSION)
+        session = store.start_session("camera", **RETAINED)
         old, new, recorded = (
             make_event(i, onset_wall=wall.isoformat(timespec="milliseconds"), apex_jpeg=image, label=label)
             for i, (wall, label) in enumerate(
@@ -164,14 +165,14 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
         )
         for event in (old, new):
             store.put(session, event)
-        recording = store.start_session("a recording of long ago", **SESSION)
+        recording = store.start_session("a recording of long ago", **RETAINED)
         store.put(recording, recorded)
         store.put_clip(session, old.id, b"clip")
         store.replace_reclassifications([(session, replace(old, label="smirk"))])
-        store.purge_before(today - timedelta(hours=24))
+        store.purge_expired(today - timedelta(hours=23))
         store.flush()
         assert len(list(read_events(path))) == 3
-        store.purge_before(today + timedelta(hours=2))
+        store.purge_expired(today + timedelta(hours=3))
         store.flush()
         assert [event.id for event in read_events(path)] == [new.id]
         assert [s.id for s in read_sessions(path)] == [session, recording]
@@ -179,7 +180,7 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
         store.put(session, old)
         store.flush()
         assert not read_original_predictions(path, session)
-        store.purge_before(today + timedelta(hours=10))
+        store.purge_expired(today + timedelta(hours=11))
         store.flush()
         assert not any(image in file.read_bytes() for file in tmp_path.iterdir())
 
@@ -187,8 +188,24 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
 def test_number_of_a_purged_session_is_not_reused(tmp_path, make_event):
     path = tmp_path / "events.db"
     with Store(path) as store:
-        first = store.start_session("a", **SESSION)
+        first = store.start_session("a", **RETAINED)
         store.label(first, make_event(), "smirk", {})
         end(store, first)
-        store.purge_before(datetime.now(UTC) + timedelta(hours=1))
-        assert store.start_session("b", **SESSION) == first + 1
+        store.purge_expired(datetime.now(UTC) + timedelta(hours=2))
+        assert store.start_session("b", **RETAINED) == first + 1
+
+
+def test_purge_spares_sessions_without_a_retention(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        for retention_h in (None, 1e12, 0.25):
+            session = store.start_session("a", **SESSION, retention_h=retention_h)
+            store.put(session, make_event())
+            end(store, session)
+        store.purge_expired(datetime.now(UTC) + timedelta(minutes=14))
+        store.flush()
+        assert len(read_sessions(path)) == len(list(read_events(path))) == 3
+        store.purge_expired(datetime.now(UTC) + timedelta(minutes=16))
+        store.flush()
+        assert [session.retention_h for session in read_sessions(path)] == [None, 1e12]
+        assert len(list(read_events(path))) == 2
