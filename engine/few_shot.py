@@ -10,8 +10,10 @@ knows all classes, the samples only count as far as cross-validation shows that 
 
 import hashlib
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +168,8 @@ class _Selection:
 def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO) -> FewShotHead:
     """Fit a head to the samples of at least two classes.
 
-    To refine a head, fit its samples and the new ones together.
+    To refine a head, fit its samples and the new ones together. Labels that differ only in case or blanks are one
+    class, see `merge_labels`.
 
     Args:
         samples: One or more of each class.
@@ -179,6 +182,8 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
     """
     if kind not in (AUTO, *heads.KINDS):
         raise UserError(f"The kind of head is {kind!r}: choose one of {', '.join((AUTO, *heads.KINDS))}.")
+    merged = describe_merged_labels([sample.label for sample in samples])
+    samples = merge_labels(samples)
     classes = tuple(sorted({sample.label for sample in samples}))
     if len(classes) < 2:
         raise too_few_classes(classes)
@@ -196,6 +201,7 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
     else:
         selection = select_head(CANDIDATE_KINDS if kind == AUTO else (kind,), problem, with_prior=known > 0)
     estimate = selection.accuracy if np.bincount(problem.labels).min() > 1 else None
+    explanation = explain(selection, len(samples), classes, corrects=correction is not None, estimate=estimate)
     return FewShotHead(
         fit_head(selection.kind, problem.embeddings, problem.labels, classes, correction),
         centre,
@@ -205,10 +211,34 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
         selection.weight,
         selection.temperature,
         estimate,
-        explain(selection, len(samples), classes, corrects=correction is not None, estimate=estimate),
+        Message("{explanation} {merged}", {"explanation": explanation, "merged": merged}) if merged else explanation,
         tuple(samples),
         bundle.sha256,
     )
+
+
+def label_key(label: str) -> str:
+    """Return what labels of one class have in common: not case, not blanks, not how an accent is encoded."""
+    return "".join(unicodedata.normalize("NFC", label).casefold().split())
+
+
+def merge_labels(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples with one spelling for each class: the most frequent one, the first of equals."""
+    spelling: dict[str, str] = {}
+    for label, _ in Counter(sample.label.strip() for sample in samples).most_common():
+        spelling.setdefault(label_key(label), label)
+    return [replace(sample, label=spelling[label_key(sample.label)]) for sample in samples]
+
+
+def describe_merged_labels(labels: Sequence[str]) -> Message | None:
+    """Name the classes that `labels` spell in several ways; None where there is none."""
+    spellings: dict[str, list[str]] = {}
+    for label in dict.fromkeys(labels):
+        spellings.setdefault(label_key(label), []).append(f"'{label}'")
+    merged = [" = ".join(found) for found in spellings.values() if len(found) > 1]
+    if not merged:
+        return None
+    return Message("Labels that differ only in case or blanks are one class: {labels}.", {"labels": ", ".join(merged)})
 
 
 def too_few_classes(classes: tuple[str, ...]) -> UserError:

@@ -1,10 +1,9 @@
 """Labelled samples for a few-shot head: from stores, and from CSV files of clips or picture pairs."""
 
-import csv
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from merau.engine.bundle import find_shipped
-from merau.engine.errors import UserError
-from merau.engine.few_shot import Sample
+from merau.engine.csv_table import CsvTable, is_csv, parse_decimal, read_csv
+from merau.engine.errors import Message, UserError
+from merau.engine.few_shot import Sample, label_key
 from merau.engine.recognizer import Recognizer
 from merau.stream.align import Aligner, Crop
 from merau.stream.faces import FaceTracker
@@ -23,20 +23,38 @@ from merau.stream.store import read_labels
 CLIP_COLUMNS = ("label", "file", "onset_s", "apex_s")
 PICTURE_COLUMNS = ("label", "onset", "apex")
 WARM_UP_S = 1.0  # the alignment sees the face this long before the first onset
+GAP_S = 0.1  # a frame that is further from a moment than this, plus the frame spacing, does not show it
 
 
 @dataclass(frozen=True)
 class ClipRow:
-    """One row of a CSV of clips: an expression in a clip, and the row's line number."""
+    """One row of a CSV of clips: an expression in a clip, and where the row stands, "FILE, line N"."""
 
-    line: int
+    place: str
     label: str
     clip: Path
     onset_s: float
     apex_s: float
 
 
-def read_samples(path: Path, recognizer: Recognizer) -> list[Sample]:
+@dataclass
+class LabelledSamples:
+    """Samples, and what was assumed about the files that they are from."""
+
+    samples: list[Sample] = field(default_factory=list)
+    notes: list[Message] = field(default_factory=list)
+
+
+@dataclass
+class _Moment:
+    """A moment of a clip: the time of the frame nearest to it, and that frame's crops by track."""
+
+    wanted_s: float
+    t_s: float = math.inf
+    crops: dict[int, Crop] = field(default_factory=dict)
+
+
+def read_samples(path: Path, recognizer: Recognizer) -> LabelledSamples:
     """Read the labelled samples of a store or a CSV.
 
     Clips and pictures of a CSV run through face tracking, alignment and the recognizer's trunk.
@@ -44,24 +62,34 @@ def read_samples(path: Path, recognizer: Recognizer) -> list[Sample]:
     Raises:
         UserError: A row or a file cannot be used; the message says which.
     """
-    if path.suffix.lower() != ".csv":
-        return _samples_of_store(path, recognizer)
-    rows = _read_rows(path)
-    if set(PICTURE_COLUMNS) <= set(rows[0][1]):
-        return [_sample_of_pictures(path, line, row, recognizer) for line, row in tqdm(rows, unit="pair", disable=None)]
-    clip_rows = sorted((_clip_row(path, line, row) for line, row in rows), key=lambda row: (row.clip, row.line))
-    by_clip = [list(group) for _, group in groupby(clip_rows, key=lambda row: row.clip)]
-    return [s for group in tqdm(by_clip, unit="clip", disable=None) for s in _samples_of_clip(group, recognizer)]
+    if not is_csv(path):
+        return LabelledSamples(_samples_of_store(path, recognizer))
+    table = read_csv(path)
+    rows = _read_rows(table)
+    if set(PICTURE_COLUMNS) <= set(table.header):
+        pairs = tqdm(rows, unit="pair", disable=None)
+        samples = [_sample_of_pictures(path, place, row, recognizer) for place, row in pairs]
+        return LabelledSamples(samples, list(table.notes))
+    by_clip: dict[Path, list[ClipRow]] = {}
+    for row in _clip_rows(path, rows):
+        by_clip.setdefault(row.clip, []).append(row)
+    read = LabelledSamples(notes=list(table.notes))
+    for clip in tqdm(sorted(by_clip), unit="clip", disable=None):
+        _add_samples_of_clip(by_clip[clip], recognizer, read)
+    return read
 
 
 def deduplicate(samples: Iterable[Sample]) -> list[Sample]:
-    """Return the samples in order, without those whose label and embedding occurred before."""
-    return list({(sample.label, sample.embedding.tobytes()): sample for sample in samples}.values())
+    """Return the samples in order, without those whose class and embedding occurred before."""
+    first: dict[tuple[str, bytes], Sample] = {}
+    for sample in samples:
+        first.setdefault((label_key(sample.label), sample.embedding.tobytes()), sample)
+    return list(first.values())
 
 
 def most_used_bundle(paths: Sequence[Path]) -> Path | None:
     """Return the shipped bundle that classified most labelled events of the stores among `paths`; None for none."""
-    labels = (label for path in paths if path.suffix.lower() != ".csv" for label in read_labels(path))
+    labels = (label for path in paths if not is_csv(path) for label in read_labels(path))
     uses = Counter(label.bundle_sha256 for label in labels if label.embedding)
     return next((found for sha256, _ in uses.most_common() if (found := find_shipped(sha256))), None)
 
@@ -81,94 +109,129 @@ def _samples_of_store(path: Path, recognizer: Recognizer) -> list[Sample]:
     return samples
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return line number and cells of each row."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file, skipinitialspace=True)
-            names = [name.strip().lower() for name in table.fieldnames or ()]
-            table.fieldnames = names
-            rows = [(table.line_num, row) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError("{path} cannot be read as CSV: {reason}.", path=path, reason=error) from error
-    if not any(set(columns) <= set(names) for columns in (CLIP_COLUMNS, PICTURE_COLUMNS)):
+def _read_rows(table: CsvTable) -> list[tuple[str, dict[str, str]]]:
+    """Return the place, "FILE, line N", and the cells of each row; all have a label."""
+    required = next((names for names in (PICTURE_COLUMNS, CLIP_COLUMNS) if set(names) <= set(table.header)), None)
+    if not required:
         raise UserError(
             "The first line of {path} must name {clips} or {pictures}.",
-            path=path,
+            path=table.path,
             clips=",".join(CLIP_COLUMNS),
             pictures=",".join(PICTURE_COLUMNS),
         )
+    rows = [(f"{table.path}, line {line}", row) for line, row in table.rows(required, verbatim="label")]
     if not rows:
-        raise UserError("{path} holds no sample.", path=path)
+        raise UserError("{path} holds no sample.", path=table.path)
+    for place, row in rows:
+        if empty := [name for name in required if not row[name].strip()]:
+            raise UserError("{place}: the {column} is empty.", place=place, column=empty[0])
     return rows
 
 
-def _clip_row(path: Path, line: int, row: dict[str, str]) -> ClipRow:
-    """Parse a row; files are relative to the CSV."""
-    try:
-        onset_s, apex_s = float(row["onset_s"]), float(row["apex_s"])
-        if not 0 <= onset_s < apex_s:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise UserError(
-            "{path}, line {line}: onset_s and apex_s must be seconds, the onset before the apex.", path=path, line=line
-        ) from None
-    return ClipRow(line, _read_label(path, line, row), path.parent / row["file"], onset_s, apex_s)
+def _clip_rows(path: Path, rows: Sequence[tuple[str, dict[str, str]]]) -> list[ClipRow]:
+    """Parse rows; files are relative to the CSV at `path`.
 
-
-def _read_label(path: Path, line: int, row: dict[str, str]) -> str:
-    if not (label := (row["label"] or "").strip()):
-        raise UserError("{path}, line {line}: the label is empty.", path=path, line=line)
-    return label
-
-
-def _samples_of_clip(rows: Sequence[ClipRow], recognizer: Recognizer) -> list[Sample]:
-    """Return a sample for each row; all are of one clip, which is read once."""
-    times_s = [t for row in rows for t in (row.onset_s, row.apex_s)]
-    with File(str(rows[0].clip), SourceSettings()) as source:
-        frames = (frame for frame in source if frame.t_s >= min(times_s) - WARM_UP_S)
-        crops = _crops_at(_take_until(frames, max(times_s) + 0.1), times_s)
-    samples = []
-    for row, onset, apex in zip(rows, crops[::2], crops[1::2], strict=True):
-        place = f"{row.clip}, {row.onset_s:g} to {row.apex_s:g} s"
-        samples.append(_sample(row.label, onset, apex, recognizer, place))
-    return samples
-
-
-def _sample_of_pictures(path: Path, line: int, row: dict[str, str], recognizer: Recognizer) -> Sample:
-    """Return the sample of an onset and an apex picture of one face."""
-    label, frames = _read_label(path, line, row), []
-    for i, name in enumerate(("onset", "apex")):
-        file = path.parent / row[name]
-        picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR) if file.is_file() else None
-        if picture is None:
+    A point in one time and a comma in another may be a separator of thousands in either, so one of the two is refused.
+    """
+    parsed, marks = [], set[str]()
+    for place, row in rows:
+        texts = row["onset_s"], row["apex_s"]
+        marks |= {mark for mark in ".," if mark in "".join(texts)}
+        if len(marks) > 1:
+            raise UserError("{place}: write all times with a decimal point, or all with a decimal comma.", place=place)
+        try:
+            onset_s, apex_s = map(parse_decimal, texts)
+            if not 0 <= onset_s < apex_s:
+                raise ValueError
+        except ValueError:
             raise UserError(
-                "{path}, line {line}: {file} is not a picture that can be read.", path=path, line=line, file=file
+                "{place}: onset_s and apex_s must be seconds, the onset before the apex.", place=place
+            ) from None
+        parsed.append(ClipRow(place, row["label"], _find_file(path, row["file"]), onset_s, apex_s))
+    return parsed
+
+
+def _find_file(path: Path, name: str) -> Path:
+    """Return the file that a row of the CSV at `path` names; Windows separates folders by backslashes."""
+    file = path.parent / name
+    return file if file.exists() else path.parent / name.replace("\\", "/")
+
+
+def _add_samples_of_clip(rows: Sequence[ClipRow], recognizer: Recognizer, read: LabelledSamples) -> None:
+    """Add a sample for each row, and what is odd about the clip; all are of one clip, which is read once."""
+    wanted_s = [t for row in rows for t in (row.onset_s, row.apex_s)]
+    seen_s: list[float] = []
+    try:
+        with File(str(rows[0].clip), SourceSettings()) as source:
+            moments = _find_moments(_frames_around(source, wanted_s, seen_s), wanted_s)
+            read.notes += source.state().notes
+    except UserError as error:
+        raise UserError("{place}: {reason}", place=rows[0].place, reason=error.message) from error
+    for row, onset, apex in zip(rows, moments[::2], moments[1::2], strict=True):
+        for moment in (onset, apex):
+            _check_moment(moment, row, seen_s)
+        if onset.t_s == apex.t_s:
+            raise UserError(
+                "{place}: onset and apex are the same frame, at {t} s.", place=row.place, t=f"{onset.t_s:.3f}"
             )
-        frames.append(Frame(picture, 0.1 * i, i, 0.0))
-    onset, apex = _crops_at(frames, [frame.t_s for frame in frames])
-    return _sample(label, onset, apex, recognizer, f"{path}, line {line}")
+        read.samples.append(_sample(row.label, onset.crops, apex.crops, recognizer, row.place))
 
 
-def _take_until(frames: Iterable[Frame], end_s: float) -> Iterator[Frame]:
-    for frame in frames:
-        yield frame
-        if frame.t_s > end_s:
+def _check_moment(moment: _Moment, row: ClipRow, seen_s: Sequence[float]) -> None:
+    """Raise UserError where the clip, whose frames came at `seen_s`, shows nothing at the moment."""
+    spacing_s = float(np.median(np.diff(seen_s))) if len(seen_s) > 1 else 0.0
+    end_s = seen_s[-1] + spacing_s
+    if moment.wanted_s > end_s + 1e-3:
+        raise UserError(
+            "{place}: {t} s lies beyond the end of {clip}, which is {end} s long.",
+            place=row.place,
+            t=f"{moment.wanted_s:g}",
+            clip=row.clip,
+            end=f"{end_s:.2f}",
+        )
+    if abs(moment.t_s - moment.wanted_s) > spacing_s + GAP_S:
+        raise UserError("{place}: {clip} has no frame at {t} s.", place=row.place, clip=row.clip, t=moment.wanted_s)
+
+
+def _sample_of_pictures(path: Path, place: str, row: dict[str, str], recognizer: Recognizer) -> Sample:
+    """Return the sample of an onset and an apex picture of one face."""
+    first, last = (_read_picture(_find_file(path, row[name]), place) for name in ("onset", "apex"))
+    if np.array_equal(first, last):
+        raise UserError("{place}: onset and apex are the same picture.", place=place)
+    frames = [Frame(picture, 0.1 * i, i, 0.0) for i, picture in enumerate((first, last))]
+    onset, apex = _find_moments(frames, [frame.t_s for frame in frames])
+    return _sample(row["label"], onset.crops, apex.crops, recognizer, place)
+
+
+def _read_picture(file: Path, place: str) -> np.ndarray:
+    data = np.fromfile(file, np.uint8) if file.is_file() else np.empty(0, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        raise UserError("{place}: {file} is not a picture that can be read.", place=place, file=file)
+    return np.asarray(picture)
+
+
+def _frames_around(source: Iterable[Frame], wanted_s: Sequence[float], seen_s: list[float]) -> Iterator[Frame]:
+    """Yield the frames from shortly before the first moment to shortly after the last; add all times to `seen_s`."""
+    for frame in source:
+        seen_s.append(frame.t_s)
+        if frame.t_s >= min(wanted_s) - WARM_UP_S:
+            yield frame
+        if frame.t_s > max(wanted_s) + GAP_S:
             return
 
 
-def _crops_at(frames: Iterable[Frame], times_s: Sequence[float]) -> list[dict[int, Crop]]:
-    """Return the crops of the frame nearest to each time, by track."""
+def _find_moments(frames: Iterable[Frame], wanted_s: Sequence[float]) -> list[_Moment]:
+    """Return the frame nearest to each time, with its crops."""
     tracker, aligners = FaceTracker(), dict[int, Aligner]()
-    wanted, nearest_s = np.array(times_s), np.full(len(times_s), np.inf)
-    crops: list[dict[int, Crop]] = [{} for _ in times_s]
+    moments = [_Moment(t_s) for t_s in wanted_s]
     for frame in frames:
         faces = [face for face in tracker.update(frame) if not face.quality.reason]
-        found = {face.track_id: aligners.setdefault(face.track_id, Aligner()).crop(frame, face) for face in faces}
-        distance_s = np.abs(wanted - frame.t_s)
-        for i in np.flatnonzero(distance_s < nearest_s):
-            crops[i], nearest_s[i] = found, distance_s[i]
-    return crops
+        crops = {face.track_id: aligners.setdefault(face.track_id, Aligner()).crop(frame, face) for face in faces}
+        for moment in moments:
+            if abs(moment.wanted_s - frame.t_s) < abs(moment.wanted_s - moment.t_s):
+                moment.t_s, moment.crops = frame.t_s, crops
+    return moments
 
 
 def _sample(label: str, onset: dict[int, Crop], apex: dict[int, Crop], recognizer: Recognizer, place: str) -> Sample:

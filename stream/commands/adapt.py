@@ -35,15 +35,22 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the samples, fit the head and save it."""
-    from merau.engine.few_shot import fit_few_shot
+    from merau.engine.few_shot import describe_merged_labels, fit_few_shot
     from merau.engine.recognizer import Recognizer
     from merau.stream.samples import deduplicate, most_used_bundle, read_samples
 
     bundle = arguments.bundle or (None if arguments.head else most_used_bundle(arguments.samples))
     recognizer = options.warm_up(Recognizer.load(bundle, head=arguments.head))
     given = list(recognizer.few_shot_head.samples) if recognizer.few_shot_head else []
+    notes = []
     for path in arguments.samples:
-        given += read_samples(path, recognizer)
+        read = read_samples(path, recognizer)
+        given += read.samples
+        notes += read.notes
+    for note in notes:
+        print(f"Note: {note}", file=sys.stderr)
+    if merged := describe_merged_labels([sample.label for sample in given]):
+        notes.append(merged)
     samples = deduplicate(given)
     if repeated := len(given) - len(samples):
         print(f"{repeated} of {len(given)} samples are repetitions: each sample counts once.", file=sys.stderr)
@@ -56,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         "samples": len(head.samples),
         "estimate": head.estimate,
         "explanation": str(head.explanation),
+        "notes": [str(note) for note in notes],
     }
     print(json.dumps(fields) if arguments.json else f"{head.explanation}\nWritten to {arguments.out}.")
     return 0

@@ -96,6 +96,19 @@ def test_class_named_by_action_units_has_their_probability(recognizer):
     assert predict_labels(fit_few_shot(same, recognizer.bundle), [replace(same[0], aus=frowning)]) == ["4+7"]
 
 
+def test_labels_that_differ_in_case_or_blanks_are_one_class(recognizer):
+    samples = clustered_samples(recognizer, ("calm", "\u00fcble Laune"), per_class=4)
+    spelled = [
+        replace(samples[0], label=" Calm"),
+        *samples[1:-1],
+        replace(samples[-1], label="U\u0308ble  laune"),  # how macOS encodes the umlaut
+    ]
+    head = fit_few_shot(spelled, recognizer.bundle)
+    assert head.classes == ("calm", "\u00fcble Laune")
+    assert {sample.label for sample in head.samples} == set(head.classes)
+    assert "are one class: ' Calm' = 'calm', '\u00fcble Laune' = 'U\u0308ble  laune'." in str(head.explanation)
+
+
 def test_refined_head_keeps_old_classes(recognizer):
     samples = clustered_samples(recognizer, ("tense", "repression", "surprise"), 5)
     before = fit_few_shot(samples[:10], recognizer.bundle)

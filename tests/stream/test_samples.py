@@ -1,5 +1,6 @@
 import csv
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from merau.engine.errors import UserError
 from merau.engine.few_shot import Sample
 from merau.engine.recognizer import Recognizer
+from merau.stream import demo
 from merau.stream.samples import deduplicate, read_samples
 from merau.stream.store import Store
 
@@ -27,11 +29,20 @@ def recognizer() -> Recognizer:
         ([CLIPS, ("tense", "x.mp4", 3, 2)], "line 2: onset_s and apex_s must be seconds"),
         ([CLIPS, (" ", "x.mp4", 1, 2)], "line 2: the label is empty"),
         ([PICTURES, ("tense", "none.png", "b")], "line 2: .*none.png is not a picture"),
-        ([PICTURES, ("tense", "wall.png", "wall.png")], "No face is found at both onset and apex .*line 2"),
+        ([PICTURES, ("tense", "wall.png", "dark.png")], "No face is found at both onset and apex .*line 2"),
+        ([PICTURES, ("tense", "wall.png", "wall.png")], "line 2: onset and apex are the same picture"),
+        ([CLIPS, ("tense", "", 1, 2)], "line 2: the file is empty"),
+        ([CLIPS, ("tense", "none.mp4", 1, 2)], "line 2: There is no file"),
+        ([CLIPS, ("tense", "x.mp4", 1, "inf")], "line 2: onset_s and apex_s must be seconds"),
+        ([CLIPS, ("tense", "x.mp4", "0,5", "1,2"), ("b", "x.mp4", 2.5, 3)], "line 3: write all times with a decimal"),
+        ([CLIPS, ("tense", "x.mp4", 0, 5, 1, 2)], "line 2 has 6 cells, its first line names 4"),
+        ([CLIPS, ("tense", demo.CLIP, 95.4, 95.6)], r"line 2: 95.4 s lies beyond the end of .* 28.00 s long"),
+        ([CLIPS, ("tense", demo.CLIP, 0.201, 0.209)], r"line 2: onset and apex are the same frame, at 0.200 s"),
     ],
 )
 def test_row_that_cannot_be_used_is_named(rows, error, recognizer, tmp_path):
-    cv2.imwrite(str(tmp_path / "wall.png"), np.full((200, 200, 3), 90, np.uint8))
+    for name, grey in (("wall", 90), ("dark", 40)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((200, 200, 3), grey, np.uint8))
     path = tmp_path / "samples.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
@@ -45,5 +56,22 @@ def test_store_without_labels_holds_no_sample(recognizer, tmp_path):
 
 
 def test_deduplicate_keeps_the_first_of_equal_samples():
-    samples = [Sample(label, np.full(2, value, np.float32), {}, {}) for label, value in (("a", 1), ("b", 1), ("a", 1))]
+    samples = [Sample(label, np.full(2, value, np.float32), {}, {}) for label, value in (("a", 1), ("b", 1), ("A ", 1))]
     assert [sample.label for sample in deduplicate(samples)] == ["a", "b"]
+
+
+def test_gap_in_a_clip_shows_no_moment(recognizer, tmp_path):
+    """Two frames a second: 0, 0.5, ... and nothing between 1 and 3 s."""
+    with av.open(str(tmp_path / "gap.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=2)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuvj420p"
+        for i in (0, 1, 2, 6, 7, 8):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="rgb24")
+            frame.pts = i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    path = tmp_path / "samples.csv"
+    path.write_text("label,file,onset_s,apex_s\ntense,gap.mkv,0.5,2\n")
+    with pytest.raises(UserError, match=r"line 2: .*gap.mkv has no frame at 2.0 s"):
+        read_samples(path, recognizer)

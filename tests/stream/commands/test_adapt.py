@@ -48,10 +48,29 @@ def likeliest(probabilities: dict[str, float]) -> str:
 def test_adapt_json_reports_the_head(clip_rows, tmp_path, capsys):
     assert main(["adapt", str(clip_rows), "--out", str(tmp_path / "head"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert list(report) == ["written", "kind", "classes", "samples", "estimate", "explanation"]
+    assert list(report) == ["written", "kind", "classes", "samples", "estimate", "explanation", "notes"]
     assert report["classes"] == ["startled", "tense"]
     assert report["samples"] == 2
     assert report["estimate"] is None
+    assert report["notes"] == []
+
+
+def test_adapt_reads_what_a_german_spreadsheet_saves(clip_rows, tmp_path, capsys):
+    rows = [line.split(",") for line in clip_rows.read_text().splitlines()]
+    rows += [["Gespannt ", *rows[2][1:]], ["überrascht", *rows[1][1:]], ["gespannt", *rows[2][1:]], ["", "", "", ""]]
+    rows[3][3] = str(float(rows[3][3]) + 0.1)
+    text = "\r\n".join(";".join([label, clip, *(t.replace(".", ",") for t in times)]) for label, clip, *times in rows)
+    path = tmp_path / "german.csv"
+    path.write_bytes(text.encode("cp1252"))
+    assert main(["adapt", str(path), "--out", str(tmp_path / "head"), "--json"]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["classes"] == ["Gespannt", "startled", "tense", "überrascht"]
+    merged = "Labels that differ only in case or blanks are one class: 'Gespannt ' = 'gespannt'."
+    assert report["notes"] == [f"{path} is not in UTF-8: it is read as Windows-1252, the usual encoding of Western "
+                               "spreadsheets.", merged]  # fmt: skip
+    assert report["explanation"].endswith(merged)
+    assert "Windows-1252" in printed.err
 
 
 def test_adapt_to_clips_names_the_taught_classes(head_file, recognizer):
