@@ -92,12 +92,21 @@ _SQLITE_REASONS = {
 }
 
 
-def error_message(path: Path, error: sqlite3.Error) -> Message:
+def error_message(path: Path, error: Exception) -> Message:
     """Describe a failure of SQLite in one sentence, by its primary result code."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _primary_code(error)
     if code in _SQLITE_REASONS:
         return replace(_SQLITE_REASONS[code], values={"store": str(path)})
     return Message("{store} cannot be used: {reason}.", {"store": str(path), "reason": str(error)})
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether another program's lock is the reason, so that waiting helps."""
+    return _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def _primary_code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def user_error(path: Path, error: sqlite3.Error) -> UserError:

@@ -1,9 +1,11 @@
 """Writing to the store: one thread that never drops a change."""
 
 import json
+import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -17,9 +19,11 @@ import numpy as np
 from merau.engine.errors import Message, UserError
 from merau.stream.events import BLOBS, FIELDS, IMAGES, Consent, Event, event_fields, to_json
 from merau.stream.store.models import MotionCurve
-from merau.stream.store.schema import error_message, open_for_writing
+from merau.stream.store.schema import error_message, is_locked, open_for_writing
 
 RETRY_S = 1.0  # wait after a failed try; nothing is dropped in between
+ANSWER_LIMIT_S = 60.0  # a caller waits no longer, should the disk hang
+GIVE_UP_LIMIT_S = 5.0  # for the last try after Ctrl-C
 BATCH = 256  # changes that one transaction takes up, until the store is closed
 
 _COLUMNS = ("session", *FIELDS, *BLOBS)
@@ -75,17 +79,24 @@ class _Write:
     values: tuple[Any, ...] = ()
     result: Future[int] | None = None  # set where a caller waits: it gets the error, and the write is not tried again
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether nobody waits for the result, or somebody still does."""
+        return self.result is None or self.result.set_running_or_notify_cancel()
+
 
 class Store:
     """Sessions, events and labels in one SQLite file, written by one thread.
 
     Only `start_session`, `delete_all`, `flush` and `close` wait for the disk. A write that fails (full disk, lock of
-    another program) is kept and tried again every second; meanwhile `last_error` holds the reason.
+    another program) is kept and tried again every second; meanwhile `last_error` holds the reason. A change that
+    SQLite can never hold (text that is not Unicode, say) is logged and left out, and does not keep others from being
+    written; `close` says how many there were.
 
     Attributes:
         path: The SQLite file.
         keep_pictures: Whether the events' images are stored.
-        last_error: Why the last try to write failed; None where it did not.
+        last_error: Why the last try to write failed, or a change was left out; None where neither happened.
     """
 
     def __init__(self, path: Path, *, keep_pictures: bool = False) -> None:
@@ -94,8 +105,11 @@ class Store:
         self.keep_pictures = keep_pictures
         self.last_error: Message | None = None
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._unwritten = 0
-        self._closing = threading.Event()
+        self._unwritten: list[_Write] = []
+        self._is_locked = False  # the last try met the lock of another program
+        self._left_out = 0
+        self._left_out_error: Message | None = None
+        self._closing, self._given_up = threading.Event(), threading.Event()
         self._writer = threading.Thread(target=self._run, args=(open_for_writing(path),), name="store", daemon=True)
         self._writer.start()
         # Ends the sessions of a killed process. A running process restores its own within seconds (`update_session`).
@@ -210,20 +224,33 @@ class Store:
         self._execute("SELECT 1")
 
     def close(self) -> None:
-        """Write what is left and close the file.
+        """Write what is left and close the file. Waits as long as another program locks it, until Ctrl-C.
 
         Raises:
             UserError: Some of it cannot be written. What was written before stays.
         """
-        self._queue.put(None)
-        self._closing.set()
-        self._writer.join()
-        if self._unwritten:
+        if not self._closing.is_set():
+            self._queue.put(None)
+            self._closing.set()
+        interruption = self._await_end()
+        if lost := len(self._unwritten) + self._left_out:
             raise UserError(
                 "{reason} Everything recorded before is safe; {count} changes are lost.",
                 reason=self.last_error,
-                count=self._unwritten,
+                count=lost,
             )
+        if interruption:
+            raise interruption
+
+    def _await_end(self) -> BaseException | None:
+        """Wait for the writer; returns what interrupted that."""
+        try:
+            self._writer.join()
+        except (KeyboardInterrupt, SystemExit) as error:
+            self._given_up.set()
+            self._writer.join(GIVE_UP_LIMIT_S)
+            return error
+        return None
 
     def __enter__(self) -> "Store":
         return self
@@ -232,24 +259,42 @@ class Store:
         self.close()
 
     def _put(self, sql: str, *values: Any) -> None:
-        self._queue.put(_Write(sql, values))
+        self._enqueue(_Write(sql, values))
+
+    def _enqueue(self, write: _Write) -> None:
+        if self._closing.is_set():
+            raise UserError("{store} is closed.", store=str(self.path))
+        self._queue.put(write)
 
     def _execute(self, sql: str, *values: Any) -> int:
         """Wait for one statement; returns the first column of its row."""
         result: Future[int] = Future()
-        self._queue.put(_Write(sql, values, result))
-        return result.result()
+        self._enqueue(_Write(sql, values, result))
+        deadline_s = time.monotonic() + ANSWER_LIMIT_S
+        while time.monotonic() < deadline_s and (self._writer.is_alive() or result.done()):
+            with suppress(TimeoutError):
+                return result.result(timeout=RETRY_S)
+        result.cancel()
+        raise UserError("{store} does not answer: its disk hangs, or it is being closed.", store=str(self.path))
 
     def _run(self, connection: sqlite3.Connection) -> None:
-        pending: list[_Write] = []
         stopping = False
         with closing(connection):
-            while not stopping:
-                if pending:
-                    self._closing.wait(RETRY_S)
-                taken, stopping = self._take(wait=not pending)
-                pending = self._commit(connection, pending + taken)
-        self._unwritten = len(pending)
+            while not stopping or self._waits_for_lock():
+                if self._unwritten:
+                    (self._given_up if stopping else self._closing).wait(RETRY_S)
+                taken, ends = self._take(wait=not self._unwritten)
+                self._unwritten = self._commit(connection, self._unwritten + taken)
+                if ends and self._waits_for_lock():
+                    logging.getLogger(__name__).warning(
+                        "%s Waiting for it with %d changes; Ctrl-C gives them up.",
+                        self.last_error,
+                        len(self._unwritten),
+                    )
+                stopping = stopping or ends
+
+    def _waits_for_lock(self) -> bool:
+        return bool(self._unwritten) and self._is_locked and not self._given_up.is_set()
 
     def _take(self, *, wait: bool) -> tuple[list[_Write], bool]:
         """Return what is in the queue now, and whether the store is being closed."""
@@ -261,19 +306,34 @@ class Store:
 
     def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[_Write]:
         """Write all in one transaction, or none; returns what must be tried again."""
+        writes = [write for write in writes if write.is_wanted]
         try:
             with connection:
-                rows = [connection.execute(write.sql, write.values).fetchone() for write in writes]
-        except sqlite3.Error as error:
+                answers = [_answer(connection, write) for write in writes]
+        except Exception as error:  # whatever it is, the thread goes on
+            self._is_locked = is_locked(error)
             return self._keep(writes, error_message(self.path, error))
-        self.last_error = None
         if any(write.sql.startswith("DELETE") for write in writes):
             with suppress(sqlite3.Error):  # else the write-ahead log holds what was deleted until the next checkpoint
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        for write, row in zip(writes, rows, strict=True):
-            if write.result:
-                write.result.set_result(row[0])
+        answered = list(zip(writes, answers, strict=True))
+        for write, answer in answered:
+            if isinstance(answer, Exception):
+                self._leave_out(write, answer)
+        self.last_error = self._left_out_error
+        for write, answer in answered:
+            if write.result and not isinstance(answer, Exception):
+                write.result.set_result(answer)
         return []
+
+    def _leave_out(self, write: _Write, error: Exception) -> None:
+        """Report a change that SQLite cannot hold to the caller that waits, or say it loudly."""
+        message = Message("A change cannot be stored in {store}: {reason}.", {"store": self.path, "reason": error})
+        if write.result:
+            write.result.set_exception(UserError.from_message(message))
+            return
+        self._left_out, self._left_out_error = self._left_out + 1, message
+        logging.getLogger(__name__).error("%s It is lost; all others are kept.", message)
 
     def _keep(self, writes: list[_Write], message: Message) -> list[_Write]:
         """Report a failure to the callers that wait; returns the writes for which nobody waits."""
@@ -282,6 +342,22 @@ class Store:
             if write.result:
                 write.result.set_exception(UserError.from_message(message))
         return [write for write in writes if not write.result]
+
+
+def _answer(connection: sqlite3.Connection, write: _Write) -> Any:
+    """Run one statement; returns the first column of its row, or the error of a statement that can never succeed.
+
+    An error of the file is raised: all of the transaction is tried again. Others leave the transaction as it was.
+    """
+    try:
+        row = connection.execute(write.sql, write.values).fetchone()
+    except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+        return error
+    except (sqlite3.Error, MemoryError):
+        raise
+    except Exception as error:
+        return error
+    return row[0] if row else None
 
 
 def now() -> str:

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -78,16 +79,73 @@ def test_lock_delays_events_and_loses_none(tmp_path, make_event):
     other.close()
 
 
-def test_lock_until_close_raises(tmp_path, make_event):
+def test_close_waits_for_a_lock(tmp_path, make_event, caplog):
     path = tmp_path / "events.db"
     store = Store(path)
     session = store.start_session("camera", **SESSION)
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
     store.put(session, make_event())
-    with pytest.raises(UserError, match="locked by another program. .* 1 changes are lost"):
-        store.close()
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    said = wait_for(lambda: [record.getMessage() for record in caplog.records])
+    assert said == [f"{path} is locked by another program. Waiting for it with 1 changes; Ctrl-C gives them up."]
+    other.rollback()
     other.close()
+    closing.join(20)
+    assert len(list(read_events(path))) == 1
+
+
+LOCKED = """
+import logging, sqlite3, sys
+from pathlib import Path
+from merau.stream.store import Store
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+store = Store(Path(sys.argv[1]))
+session = store.start_session("camera", settings={}, bundle="b", bundle_sha256="s")
+other = sqlite3.connect(sys.argv[1])
+other.execute("BEGIN IMMEDIATE")
+store.put_clip(session, "1-1", b"clip")
+try:
+    store.close()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_a_lock(tmp_path):
+    path = tmp_path / "events.db"
+    process = subprocess.Popen([sys.executable, "-u", "-c", LOCKED, path], stdout=subprocess.PIPE, text=True)
+    assert "Waiting for it" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert re.match("UserError .* locked by another program. .* 1 changes are lost", out)
+
+
+def test_impossible_change_costs_only_itself(tmp_path, make_event, caplog):
+    path = tmp_path / "events.db"
+    store = Store(path)
+    session = store.start_session("camera", **SESSION)
+    for event in (make_event(1.0), make_event(2.0, track=2**70), make_event(3.0)):
+        store.put(session, event)
+    store.flush()
+    with pytest.raises(UserError, match="cannot be stored"):
+        store.start_session("\udcff", **SESSION)
+    assert "too large" in str(store.last_error)
+    store.put(session, make_event(4.0))
+    with pytest.raises(UserError, match="too large .* 1 changes are lost"):
+        store.close()
+    assert [event.apex_s for event in read_events(path)] == [1.0, 3.0, 4.0]
+    assert "It is lost; all others are kept." in caplog.text
+
+
+def test_closed_store_refuses_changes(tmp_path):
+    store = Store(tmp_path / "events.db")
+    store.close()
+    for change in (store.flush, lambda: store.put_clip(1, "1-1", b"clip")):
+        with pytest.raises(UserError, match="is closed"):
+            change()
+    store.close()
 
 
 FILL = """
