@@ -7,9 +7,9 @@ Test (2012). It is 0 for samples of one distribution, and at most 2. MERAU compa
 from dataclasses import dataclass
 
 import numpy as np
-from safetensors.numpy import load as deserialize
 
-from merau.engine.bundle import DOMAIN, Bundle
+from merau.engine.bundle import Bundle
+from merau.engine.bundle_arrays import read_domain
 from merau.engine.errors import UserError
 
 MIN_SAMPLES = 10  # fewer give no usable estimate
@@ -37,9 +37,10 @@ def domain_embeddings(bundle: Bundle) -> np.ndarray:
     Raises:
         UserError: The bundle has none.
     """
-    if DOMAIN not in bundle.content:
+    known = read_domain(bundle)
+    if known is None:
         raise UserError(f"Bundle {bundle.name} has no samples of its domain to compare with.")
-    return deserialize(bundle.content[DOMAIN])["embedding"]
+    return known
 
 
 def domain_distance(

@@ -12,12 +12,18 @@
 
 import hashlib
 import json
+import lzma
+import struct
 import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from merau.engine.bounded import read_bounded, too_large
+from merau.engine.card import check_card
 from merau.engine.errors import UserError
 
 SHIPPED = Path(__file__).with_name("bundles")  # default, farneback (for flow on a GPU), source
@@ -27,6 +33,14 @@ TRUNKS = {"fp32": "trunk.fp32.onnx", "int8": "trunk.int8.onnx"}
 HEAD = "head.safetensors"
 DOMAIN = "domain.safetensors"
 EXTRA_TRUNKS = {"fp8": "trunk.fp8.onnx"}
+MAX_CARD_BYTES = 1_000_000
+MAX_BUNDLE_BYTES = 128_000_000  # of all files, unpacked; the shipped bundles have 3 MB
+MAX_DIFFERENCES = 12  # in a message
+READ_ERRORS = (  # RuntimeError: a zip with a password, or of a packing that Python does not know
+    *(OSError, KeyError, ValueError, RecursionError, RuntimeError, EOFError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+Read = Callable[[str, int], bytes]  # name of a file and limit of its size to content
 
 
 @dataclass(frozen=True)
@@ -55,21 +69,24 @@ def load(path: Path | None = None) -> Bundle:
     Raises:
         UserError: The bundle is missing, incomplete, damaged, or of another format.
     """
-    root, where = open_root(path)
+    read, where = open_reader(path)
     try:
-        raw = (root / "model.json").read_bytes()
+        raw = read("model.json", MAX_CARD_BYTES)
         card = json.loads(raw)
-    except (OSError, KeyError, ValueError) as error:
+    except READ_ERRORS as error:
         raise UserError(f"{where} is not a recognizer bundle: its model.json cannot be read ({error}).") from error
     missing = [name for name in FIELDS if name not in card] if isinstance(card, dict) else list(FIELDS)
     if missing:
         raise UserError(f"{where} is not a recognizer bundle: its model.json lacks {', '.join(missing)}.")
     if card["format"] != FORMAT:
-        raise UserError(f"{where} has bundle format {card['format']}; this version reads format {FORMAT}.")
+        raise UserError(f"{where} has bundle format {card['format']!s:.20}; this version reads format {FORMAT}.")
+    check_card(card, where)
     absent = {HEAD, *TRUNKS.values()} - set(card["sha256"])
     if absent:
         raise UserError(f"{where} is incomplete: its model.json lists no {', '.join(sorted(absent))}.")
-    content = {name: read_checked(root, name, digest, where) for name, digest in card["sha256"].items()}
+    content: dict[str, bytes] = {}
+    for name, digest in card["sha256"].items():
+        content[name] = read_checked(read, name, digest, where, MAX_BUNDLE_BYTES - sum(map(len, content.values())))
     return Bundle(card["name"], card, content, hashlib.sha256(raw).hexdigest())
 
 
@@ -92,25 +109,42 @@ def find_shipped(sha256: str) -> Path | None:
     return next((card.parent for card in cards if hashlib.sha256(card.read_bytes()).hexdigest() == sha256), None)
 
 
-def open_root(path: Path | None) -> tuple[Traversable, str]:
-    """Return the folder that contains model.json, and the bundle's name for messages."""
+def open_reader(path: Path | None) -> tuple[Read, str]:
+    """Return what reads a file of the bundle at `path`, and the bundle's name for messages."""
     if path is None:
-        return SHIPPED / "default", "The default bundle"
+        return partial(read_from_folder, SHIPPED / "default"), "The default bundle"
     if path.is_dir():
-        return path, str(path)
+        return partial(read_from_folder, path), str(path)
     if not path.exists():
         names = ", ".join(shipped_names())
         raise UserError(f"There is no bundle at {path}: choose {names}, or the path of a folder or zip.")
-    if not zipfile.is_zipfile(path):
+    if not (path.is_file() and zipfile.is_zipfile(path)):
         raise UserError(f"{path} is not a recognizer bundle: expected a folder or a zip file.")
-    return zipfile.Path(path), str(path)
+    return partial(read_from_zip, path), str(path)
 
 
-def read_checked(root: Traversable, name: str, digest: str, where: str) -> bytes:
+def read_from_folder(folder: Path, name: str, limit: int) -> bytes:
+    """Read the file `name` of a folder; a link out of the folder is not followed."""
+    path = (folder / name).resolve()
+    if path.parent != folder.resolve():
+        raise OSError("it lies outside the bundle")
+    return read_bounded(path, limit)
+
+
+def read_from_zip(path: Path, name: str, limit: int) -> bytes:
+    """Read the file `name` of a zip, of which no more than `limit` bytes are unpacked."""
+    with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise too_large(limit)
+    return data
+
+
+def read_checked(read: Read, name: str, digest: str, where: str, limit: int) -> bytes:
     """Read the file `name` and compare its sha256 with `digest`."""
     try:
-        data = (root / name).read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        data = read(name, limit)
+    except READ_ERRORS as error:
         raise UserError(f"{where} is incomplete or damaged: {name} cannot be read ({error}).") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise UserError(f"{where} is damaged: {name} does not have the sha256 that model.json states.")
@@ -121,17 +155,18 @@ def check_input(bundle: Bundle, given_input: dict[str, Any]) -> None:
     """Check that `bundle` was made for this input, which is nested like the card's "input".
 
     Raises:
-        UserError: It was made for another input; the message lists every difference.
+        UserError: It was made for another input; the message lists the first differences.
     """
     wanted, given = flatten(bundle.card["input"]), flatten(given_input)
     names = sorted(wanted.keys() | given.keys())
     differing = [
-        f"{name} is {wanted.get(name, 'absent')} in the bundle and {given.get(name, 'absent')} in the pipeline"
+        f"{name:.40} is {wanted.get(name, 'absent')!s:.40} in the bundle"
+        f" and {given.get(name, 'absent')!s:.40} in the pipeline"
         for name in names
         if wanted.get(name) != given.get(name)
     ]
     if differing:
-        raise UserError(f"Bundle {bundle.name} was made for another input: {'; '.join(differing)}.")
+        raise UserError(f"Bundle {bundle.name} was made for another input: {'; '.join(differing[:MAX_DIFFERENCES])}.")
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

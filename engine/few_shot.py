@@ -17,17 +17,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load as deserialize
 
 from merau.engine import heads
-from merau.engine.bundle import DOMAIN, Bundle
+from merau.engine.bundle import Bundle
+from merau.engine.bundle_arrays import read_domain, read_head
 from merau.engine.errors import Message, UserError
 from merau.engine.few_shot_file import HeadFile, not_a_head, other_bundle
 
 AUTO = "auto"
 CANDIDATE_KINDS = ("cosine", "prototypes", "linear")  # the first is the best choice without cross-validation
 MIN_KIND_GAIN = 0.1  # log-likelihood by which another kind must beat the first one: few samples are a noisy estimate
-MAX_FOLDS = 30  # keeps the fit under a second
+MAX_FOLDS = 30  # keeps the fit of a few hundred samples under a second
+MIN_FOLDS = 3
+FOLD_WORK = 45_000  # samples times classes, of all folds together
+MAX_SAMPLES, MAX_CLASSES = 2000, 50
+MAX_WORK = 20_000  # samples times classes; keeps every fit under ten seconds
 HEAD_WEIGHTS = np.linspace(0, 1, 21)
 STANDARD_ERRORS = 1.5  # of the cross-validated gain, which are subtracted from it when the head's weight is selected
 COMPLEXITY_PENALTY = 0.5  # in log-likelihood, for a weight of 1; proportionally less for a smaller one
@@ -140,7 +144,7 @@ class FewShotHead:
             if (sha256 := file.metadata["bundle_sha256"]) == bundle.sha256:
                 samples = [Sample(*row) for row in file.rows(bundle)]
                 return fit_few_shot(samples, bundle, kind=file.metadata["kind"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise not_a_head(path) from error
         raise other_bundle(path, sha256, bundle)
 
@@ -178,7 +182,8 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
             the bundle where the bundle knows all classes.
 
     Raises:
-        UserError: There are fewer than two classes, an embedding is not finite, or the kind is unknown.
+        UserError: There are fewer than two classes, or too many, the samples are not of the bundle, or the kind is
+            unknown.
     """
     if kind not in (AUTO, *heads.KINDS):
         raise UserError(f"The kind of head is {kind!r}: choose one of {', '.join((AUTO, *heads.KINDS))}.")
@@ -187,6 +192,8 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
     classes = tuple(sorted({sample.label for sample in samples}))
     if len(classes) < 2:
         raise too_few_classes(classes)
+    check_limits(len(samples), len(classes))
+    check_few_shot_samples(samples, bundle)
     centre, scale = embedding_scale(bundle)
     problem = _SampleArrays(
         (np.stack([sample.embedding for sample in samples]) - centre) / scale,
@@ -248,11 +255,46 @@ def too_few_classes(classes: tuple[str, ...]) -> UserError:
     return UserError("A head needs samples of at least two classes; none were given.")
 
 
+def check_limits(samples: int, classes: int) -> None:
+    """Raise UserError for more samples or classes than can be fitted in seconds."""
+    if samples > MAX_SAMPLES or classes > MAX_CLASSES or samples * classes > MAX_WORK:
+        raise UserError(
+            "A head takes at most {samples} samples and {classes} classes, and both together up to {work}, such as 2000"
+            " samples of 10 classes; {given} samples of {given_classes} classes were given.",
+            samples=MAX_SAMPLES,
+            classes=MAX_CLASSES,
+            work=MAX_WORK,
+            given=samples,
+            given_classes=classes,
+        )
+
+
+def check_few_shot_samples(samples: Sequence[Sample], bundle: Bundle) -> None:
+    """Raise UserError unless the bundle can have made the samples: a head learns from their every number."""
+    known, units = set(bundle.card["classes"]), set(bundle.card["aus"])
+    shape = (read_head(bundle).dimension,)
+    for sample in samples:
+        values = [*sample.probabilities.values(), *sample.aus.values()]
+        if (
+            sample.embedding.shape != shape
+            or not heads.is_sound(sample.embedding)
+            or set(sample.probabilities) != known
+            or not set(sample.aus) <= units
+            or not all(0 <= value <= 1 for value in values)
+            or not 0.9 <= sum(sample.probabilities.values()) <= 1.1
+        ):
+            raise UserError(
+                "A sample of class '{name}' holds values that {bundle} cannot have given: leave it out.",
+                name=sample.label,
+                bundle=bundle.name,
+            )
+
+
 def embedding_scale(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
     """Mean and spread (d,) of embeddings in the bundle's own domain; 0 and 1 where it has no such samples."""
-    if DOMAIN not in bundle.content:
+    known = read_domain(bundle)
+    if known is None:
         return np.zeros(1, np.float32), np.ones(1, np.float32)
-    known = deserialize(bundle.content[DOMAIN])["embedding"]
     return known.mean(0), known.std(0) + 0.05 * known.std()
 
 
@@ -260,11 +302,13 @@ def cross_validation_folds(labels: np.ndarray) -> list[np.ndarray]:
     """Indices of the samples that each fold leaves out.
 
     A sample that is the only one of its class is never left out. Up to MAX_FOLDS samples are left out one by one; more
-    are spread over MAX_FOLDS folds, each class evenly.
+    are spread over that many folds, each class evenly. Many samples of many classes have fewer folds.
     """
-    repeated = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    counts = np.bincount(labels)
+    repeated = np.flatnonzero(counts[labels] > 1)
     by_class = repeated[np.argsort(labels[repeated], kind="stable")]
-    return [by_class[fold::MAX_FOLDS] for fold in range(min(MAX_FOLDS, len(by_class)))]
+    folds = max(MIN_FOLDS, min(MAX_FOLDS, FOLD_WORK // (len(labels) * len(counts))))
+    return [by_class[fold::folds] for fold in range(min(folds, len(by_class)))]
 
 
 def left_out_indices(labels: np.ndarray) -> np.ndarray:

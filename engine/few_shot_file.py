@@ -16,9 +16,13 @@ from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
 from merau.engine import heads
+from merau.engine.bounded import read_bounded
 from merau.engine.bundle import HEAD, Bundle, find_shipped
+from merau.engine.card import is_name
 from merau.engine.errors import UserError
 from merau.engine.files import atomic_write
+
+MAX_BYTES = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -77,36 +81,38 @@ class HeadFile:
             UserError: There is no such file, or it is not safetensors.
         """
         try:
-            data = path.read_bytes()
-            size = int.from_bytes(data[:8], "little")
-            return cls(json.loads(data[8 : 8 + size]).get("__metadata__") or {}, deserialize(data))
+            data = read_bounded(path, MAX_BYTES)
+            arrays = deserialize(data)  # first, as it checks the size of the metadata
+            return cls(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}, arrays)
         except OSError as error:
-            raise UserError("The head {file} cannot be read: {reason}.", file=path, reason=error.strerror) from error
-        except (SafetensorError, ValueError, AttributeError, KeyError, TypeError) as error:
+            reason = error.strerror or error
+            raise UserError("The head {file} cannot be read: {reason}.", file=path, reason=reason) from error
+        except (SafetensorError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             raise not_a_head(path) from error
 
     def rows(self, bundle: Bundle) -> list[tuple[str, np.ndarray, dict[str, float], dict[str, float]]]:
         """Label, embedding, probabilities and Action Units of each sample.
 
         Raises:
-            ValueError, KeyError, TypeError: The content cannot be that of a head fitted to `bundle`.
+            ValueError, KeyError, TypeError, RecursionError: The content cannot be that of a head fitted to `bundle`.
         """
         labels, known, units = (json.loads(self.metadata[name]) for name in ("labels", "known", "aus"))
+        if not all(isinstance(names, list) for names in (labels, known, units)):
+            raise ValueError
         embeddings, probabilities, aus = (self.arrays[name] for name in ("embedding", "probabilities", "aus"))
         if (
             self.metadata["kind"] not in heads.KINDS
-            or not all(isinstance(label, str) and label for label in labels)
+            or not all(is_name(label) for label in labels)
             or set(known) != set(bundle.card["classes"])
             or not set(units) <= set(bundle.card["aus"])
             or embeddings.shape != (len(labels), heads.load(bundle.content[HEAD]).dimension)
+            or not all(array.dtype == np.float32 for array in (embeddings, probabilities, aus))
             or not all(((values >= 0) & (values <= 1)).all() for values in (probabilities, aus))
         ):
             raise ValueError
         return [
             (label, embedding, dict(zip(known, p, strict=True)), dict(zip(units, u, strict=True)))
-            for label, embedding, p, u in zip(
-                labels, embeddings.astype(np.float32), probabilities.tolist(), aus.tolist(), strict=True
-            )
+            for label, embedding, p, u in zip(labels, embeddings, probabilities.tolist(), aus.tolist(), strict=True)
         ]
 
 

@@ -16,6 +16,9 @@ from safetensors.numpy import save as serialize
 
 from merau.engine.errors import UserError
 
+MAX_DIMENSION = 4096  # of an embedding
+MAX_VALUE = 1e6  # of an embedding or a weight; real ones are below 100
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Turn logits into probabilities over the last axis."""
@@ -211,14 +214,29 @@ def load(data: bytes) -> Head:
         UserError: They are not a head.
     """
     try:
-        size = int.from_bytes(data[:8], "little")
-        metadata, arrays = json.loads(data[8 : 8 + size]).get("__metadata__", {}), deserialize(data)
-    except (SafetensorError, ValueError, AttributeError) as error:
+        arrays = deserialize(data)  # first, as it checks the size of the metadata
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
+    except (SafetensorError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"The head is not readable safetensors: {error}.") from error
     kind, classes = metadata.get("kind", ""), tuple(metadata.get("classes", "").split("\n"))
     if kind not in KINDS or set(arrays) != {f.name for f in fields(KINDS[kind])} - {"classes"}:
         raise UserError(f"The file is not a head: expected one of {', '.join(KINDS)}.")
-    head = KINDS[kind](classes, **arrays)
-    if head.logits(np.zeros((1, head.dimension), np.float32)).shape != (1, len(classes)):
+    if len(set(classes)) != len(classes) or not all(classes):
+        raise UserError("The head's classes need different names.")
+    rows = arrays["centres" if kind == "prototypes" else "weight"]
+    shapes = {"weight": rows.shape, "centres": rows.shape, "bias": (len(classes),), "scale": (1,)}
+    if (
+        rows.ndim != 2
+        or len(rows) != len(classes)
+        or not 1 <= rows.shape[1] <= MAX_DIMENSION
+        or any(array.shape != shapes[name] for name, array in arrays.items())
+    ):
         raise UserError("The head's arrays do not match its classes.")
-    return head
+    if not all(array.dtype == np.float32 and is_sound(array) for array in arrays.values()):
+        raise UserError("The head has values that are not finite float32 numbers.")
+    return KINDS[kind](classes, **arrays)
+
+
+def is_sound(values: np.ndarray) -> bool:
+    """Whether all values are finite, and small enough to be computed with."""
+    return bool((np.abs(values) <= MAX_VALUE).all())

@@ -9,13 +9,14 @@ import numpy as np
 
 from merau.engine import bundle as bundles
 from merau.engine import heads
+from merau.engine.bundle_arrays import read_domain, read_head
 from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver
 from merau.engine.errors import DeviceError, UserError
 from merau.engine.few_shot import FewShotHead, Sample
 from merau.engine.few_shot_file import bundle_of_head
 from merau.engine.flow import pair_flow
-from merau.engine.preprocess import apex_image, downsample, input_spec, split_pattern_and_magnitude
+from merau.engine.preprocess import GRID, apex_image, downsample, input_spec, split_pattern_and_magnitude
 from merau.engine.runtimes.batching import TrunkOutput
 from merau.engine.runtimes.select import on_cpu, select_runtime, takes_crops
 
@@ -95,6 +96,9 @@ class Recognizer:
         )
         self._au_scaling = np.array(au_scaling(bundle)).T
         self.few_shot_head: FewShotHead | None = None
+        read_domain(bundle)
+        if self.runtime.device == "cpu":
+            self._embed_flow(np.zeros((1, 2, GRID, GRID), np.float32), np.zeros(self.spec.full, np.uint8))
 
     @classmethod
     def load(
@@ -196,13 +200,25 @@ class Recognizer:
     def _embed(self, onset: np.ndarray, apex: np.ndarray) -> TrunkOutput:
         """Run the trunk: embedding (1, d) and Action Unit logits (1, 17)."""
         if self.flow_device == "cuda":
-            return self.trunk.embed(onset=onset[None], apex=apex[None])
-        pattern, magnitude = split_pattern_and_magnitude(downsample(self.facial_flow(onset, apex))[None])
+            return self._check_output(self.trunk.embed(onset=onset[None], apex=apex[None]))
+        return self._embed_flow(downsample(self.facial_flow(onset, apex))[None], apex)
+
+    def _embed_flow(self, flow: np.ndarray, apex: np.ndarray) -> TrunkOutput:
+        """Run the trunk on a flow (1, 2, 32, 32) px and, where it takes one, the apex image."""
+        pattern, magnitude = split_pattern_and_magnitude(flow)
         inputs = {"flow": pattern, "magnitude": magnitude}
         if self.apex_px:
             image = apex_image(apex, self.spec, self.apex_px)
             inputs |= {"apex": image[None], "has_apex": np.ones((1, 1), np.float32)}
-        return self.trunk.embed(**inputs)
+        return self._check_output(self.trunk.embed(**inputs))
+
+    def _check_output(self, output: TrunkOutput) -> TrunkOutput:
+        """Raise UserError unless the trunk's output fits the bundle's head and Action Units."""
+        embedding, au_logits = output
+        fits = embedding.shape == (1, self.head.dimension) and au_logits.shape == (1, len(self.bundle.card["aus"]))
+        if not (fits and heads.is_sound(embedding) and heads.is_sound(au_logits)):
+            raise UserError(f"Bundle {self.bundle.name} is damaged: its trunk does not fit its head and Action Units.")
+        return output
 
     def use_head(self, head: FewShotHead | None) -> None:
         """Classify with `head` from the next prediction on; None restores the bundle's own head.
@@ -224,15 +240,3 @@ def au_scaling(bundle: bundles.Bundle) -> list[tuple[float, float]]:
 def by_name(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
     """Pair each name with its value as a Python float."""
     return {name: float(value) for name, value in zip(names, values, strict=True)}
-
-
-def read_head(bundle: bundles.Bundle) -> heads.Head:
-    """Read the bundle's own head.
-
-    Raises:
-        UserError: Its classes are not those of the card.
-    """
-    head = heads.load(bundle.content[bundles.HEAD])
-    if list(head.classes) != bundle.card["classes"]:
-        raise UserError(f"Bundle {bundle.name} has the classes {bundle.card['classes']}, but its head {head.classes}.")
-    return head

@@ -39,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from merau.calib.quantize import quantization_error, run_trunk
 from merau.engine import bundle as bundles
+from merau.engine.bundle_arrays import read_head
 from merau.engine.crop import CropSpec
 from merau.engine.cuda import driver, nvrtc
 from merau.engine.cuda.device import Memory, device
@@ -49,7 +50,7 @@ from merau.engine.errors import UserError
 from merau.engine.flow import face_cells, pair_flow
 from merau.engine.patch_flow import FULL, SIDE, STEPS, STRIDE, build_pyramid, patch_flow
 from merau.engine.preprocess import GRID, downsample, split_pattern_and_magnitude
-from merau.engine.recognizer import Recognizer, read_head
+from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
 from scripts.support.flow_cases import CROP_SPECS, FLOW_CASES, face_pair, opencv_farneback

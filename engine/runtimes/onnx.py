@@ -6,6 +6,7 @@ import onnxruntime as ort
 from merau.engine.errors import UserError
 
 OUTPUTS = ["embedding", "au_logits"]
+EXTERNAL_DATA = b"\x0a\x08location"  # the key by which a tensor of an ONNX model names a file
 
 
 class OnnxTrunk:
@@ -20,6 +21,8 @@ class OnnxTrunk:
     """
 
     def __init__(self, model: bytes, *, allow_fusions: bool = True) -> None:
+        if EXTERNAL_DATA in model:
+            raise UserError("The bundle's trunk takes weights from other files, which a bundle must not do.")
         try:
             self.session = create_session(model, allow_fusions=allow_fusions)
         except Exception as error:  # onnxruntime raises its own types, none of them public
@@ -33,8 +36,14 @@ class OnnxTrunk:
 
         Returns:
             Embeddings (N, d) and Action Unit logits (N, 17), float32.
+
+        Raises:
+            UserError: The model takes other inputs, or has other outputs.
         """
-        embedding, au_logits = self.session.run(OUTPUTS, inputs)
+        try:
+            embedding, au_logits = self.session.run(OUTPUTS, inputs)
+        except Exception as error:
+            raise UserError(f"onnxruntime {ort.__version__} cannot run the bundle's trunk: {error}") from error
         return embedding, au_logits
 
 

@@ -24,6 +24,7 @@ from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
 MAX_EVENTS = 1000  # of a session, on the page
 ENOUGH_SAMPLES = 5  # of a class
+FITS_AT_ONCE = 4  # a large head takes seconds, and must not keep all others waiting
 PROGRESS_EVERY_S = 0.2
 
 
@@ -69,9 +70,10 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     review.refresh(handlers.show, [token, session], shown, **private_endpoint())
     review.set_label(handlers.label, [token, session], shown, **private_endpoint())
     review.undo_label(handlers.undo_label, [token, session], shown, **private_endpoint())
-    teach.click(handlers.teach, [token, session], shown, **private_endpoint())
+    fitting = private_endpoint(concurrency_limit=FITS_AT_ONCE)
+    teach.click(handlers.teach, [token, session], shown, **fitting)
     undo_teaching.click(handlers.undo_head, [token, session], shown, **private_endpoint())
-    load.upload(handlers.load_head, [token, session, load], shown, **private_endpoint())
+    load.upload(handlers.load_head, [token, session, load], shown, **fitting)
     slow_endpoint = private_endpoint(show_progress="full", show_progress_on=progress, concurrency_limit=1)
     upload.upload(handlers.analyse_upload, [token, upload], [progress, *shown], **slow_endpoint)
     folder.input(handlers.analyse_recording, [token, folder], [progress, *shown], **slow_endpoint)

@@ -1,5 +1,6 @@
 """Teaching in a workspace: labels, few-shot heads, and the reclassification of stored events."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ class Teaching:
 
     def __init__(self, store: Store, load: Load, cameras: dict[int, Camera]) -> None:
         self._store, self._load, self._cameras = store, load, cameras
+        self._changing = threading.Lock()  # pages of one workspace may teach at the same time
         self.recognizer = load(None)
         self._default_bundle = self.recognizer.bundle
         head = self.recognizer.few_shot_head
@@ -93,7 +95,8 @@ class Teaching:
 
     def teach(self) -> FewShotHead:
         """Fit a head to all samples and use it."""
-        return self._use(fit_few_shot(self.samples(), self.bundle))
+        with self._changing:
+            return self._use(fit_few_shot(self.samples(), self.bundle))
 
     def load_head(self, path: Path) -> FewShotHead:
         """Use the head of a file, with the bundle it belongs to.
@@ -104,23 +107,26 @@ class Teaching:
         sha256 = bundle_of_head(path)
         shipped = None if sha256 == self._default_bundle.sha256 else bundles.find_shipped(sha256)
         head = FewShotHead.load(path, bundles.load(shipped) if shipped else self._default_bundle)
-        self._loaded_heads.append(head)
-        return self._use(head)
+        with self._changing:
+            self._loaded_heads.append(head)
+            return self._use(head)
 
     def undo_head(self) -> None:
         """Go back to the head before, or to the bundle's own classes."""
-        if not self.heads:
-            raise UserError("There is no teaching to undo.")
-        undone = self.heads.pop()
-        if self._loaded_heads and undone is self._loaded_heads[-1]:
-            self._loaded_heads.pop()
-        self._apply_head()
+        with self._changing:
+            if not self.heads:
+                raise UserError("There is no teaching to undo.")
+            undone = self.heads.pop()
+            if self._loaded_heads and undone is self._loaded_heads[-1]:
+                self._loaded_heads.pop()
+            self._apply_head()
 
     def clear(self) -> None:
         """Forget all heads."""
-        self.heads.clear()
-        self._loaded_heads.clear()
-        self._apply_head()
+        with self._changing:
+            self.heads.clear()
+            self._loaded_heads.clear()
+            self._apply_head()
 
     def _use(self, head: FewShotHead) -> FewShotHead:
         self.heads.append(head)

@@ -25,6 +25,29 @@ def test_new_classes_are_learned_from_five_samples(recognizer, kind):
     assert "Estimated accuracy: 100%" in str(head.explanation)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"embedding": np.full(128, 1e30, np.float32)},
+        {"embedding": np.zeros(7, np.float32)},
+        {"probabilities": {}},
+        {"probabilities": dict.fromkeys(("positive", "surprise", "negative", "no expression"), 0.0)},
+        {"aus": {"4": float("nan")}},
+        {"aus": {"99": 0.5}},
+    ],
+    ids=str,
+)
+def test_sample_that_the_bundle_cannot_have_given_is_refused(recognizer, wrong):
+    samples = clustered_samples(recognizer, ("tense", "positive"), 2)
+    with pytest.raises(UserError, match="holds values that merau-default cannot have given"):
+        fit_few_shot([*samples, replace(samples[0], **wrong)], recognizer.bundle)
+
+
+def test_many_samples_have_fewer_folds():
+    assert len(cross_validation_folds(np.arange(300) % 5)) == 30
+    assert len(cross_validation_folds(np.arange(2000) % 10)) == 3
+
+
 def test_uninformative_samples_leave_the_prior(recognizer):
     same = [replace(s, embedding=0 * s.embedding) for s in clustered_samples(recognizer, ("positive", "surprise"), 5)]
     head = fit_few_shot(same, recognizer.bundle)

@@ -1,4 +1,6 @@
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,8 +8,8 @@ from safetensors.numpy import save_file
 
 from merau.engine.bundle import SHIPPED
 from merau.engine.errors import UserError
-from merau.engine.few_shot import FewShotHead, fit_few_shot
-from merau.engine.few_shot_file import HeadFile
+from merau.engine.few_shot import FewShotHead, check_limits, fit_few_shot
+from merau.engine.few_shot_file import MAX_BYTES, HeadFile
 from merau.engine.recognizer import Recognizer
 from tests.support import clustered_samples
 
@@ -37,6 +39,10 @@ def test_saved_head_loads_for_its_own_bundle_only(recognizer, tmp_path):
         {"labels": "[1, 2]"},
         {"labels": "null"},
         {"labels": '["tense"]'},
+        {"labels": '{"tense": 1, "positive": 2}'},
+        {"labels": '["tense", "lone \\ud800"]'},
+        {"labels": "[" * 100_000},
+        {"embedding": np.zeros((2, 128), np.float64)},
         {"known": '["something"]'},
         {"aus": "[" + ", ".join('"99"' for _ in range(17)) + "]"},
         {"embedding": np.zeros((2, 7), np.float32)},
@@ -56,6 +62,33 @@ def test_file_with_other_content_is_refused(recognizer, tmp_path, wrong):
     save_file(arrays, path, {name: v for name, v in metadata.items() if v is not None})
     with pytest.raises(UserError, match=r"^head.safetensors is not a head file of merau\.$"):
         FewShotHead.load(path, recognizer.bundle)
+
+
+def test_head_is_read_from_a_file_of_bounded_size_only(recognizer, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (Path("/dev/zero"), tmp_path / "fifo"):
+        with pytest.raises(UserError, match="cannot be read: it is not a file"):
+            FewShotHead.load(path, recognizer.bundle)
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(UserError, match="cannot be read: it is larger than 32 MB"):
+        FewShotHead.load(tmp_path / "large", recognizer.bundle)
+
+
+def test_head_with_too_many_samples_or_classes_is_refused_at_once(recognizer, tmp_path):
+    samples = clustered_samples(recognizer, ("tense", "positive"), 2)
+    HeadFile.of(
+        recognizer.bundle.sha256,
+        "linear",
+        [f"class {i % 60}" for i in range(120)],
+        [samples[0].embedding] * 120,
+        [samples[0].probabilities] * 120,
+        [samples[0].aus] * 120,
+    ).write(tmp_path / "head")
+    with pytest.raises(UserError, match="at most 2000 samples and 50 classes"):
+        FewShotHead.load(tmp_path / "head", recognizer.bundle)
+    with pytest.raises(UserError, match="up to 20000, such as 2000 samples of 10 classes; 2000 samples of 11 classes"):
+        check_limits(2000, 11)
 
 
 def test_head_of_an_older_bundle_says_what_to_do(recognizer, tmp_path):
