@@ -8,6 +8,7 @@ import random
 import re
 import socket
 import stat
+import sys
 import time
 from abc import abstractmethod
 from dataclasses import replace
@@ -37,7 +38,9 @@ from merau.stream.sources.source import (
 )
 
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first
-CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours in one step was set, not slow
+CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours was set, not slow
+CLOCK_STEP_S = 1.0  # and one that steps this much further than ours: cameras with two tracks tell time by their clock
+WALL_STEP_S = 0.05  # smaller corrections of the wall clock are left
 CLOCK_TRUST_S = 10.0  # a camera whose wall clock is further than this from ours has no time server
 
 
@@ -59,7 +62,8 @@ class Camera(Source):
     If the first connection fails, UserError is raised, unless `settings.wait_for_camera` says to wait for a camera that
     merely does not answer. After the first frame, only `stop()` or `settings.give_up_after_s` end the iteration.
 
-    `wall_zero` is the arrival of the first frame. An RTSP camera may correct it some seconds later by its own clock.
+    `wall_zero` is the arrival of the first frame. An RTSP camera corrects it by its own clock, as long as that is near
+    ours; frames that were given before keep their wall-clock times.
     """
 
     live = True
@@ -67,7 +71,6 @@ class Camera(Source):
     def __init__(self, name: str, settings: SourceSettings) -> None:
         super().__init__(name, settings, settings.queue_frames)
         self._zero_arrived_s = self._arrived_s = time.monotonic()  # of the first and of the newest frame
-        self._wall_zero_corrected = False
         self._expected_decoder: Message | None = None
 
     @abstractmethod
@@ -147,7 +150,7 @@ class Camera(Source):
                 self._decoder = actual_decoder(stream.codec_context, self._expected_decoder)
                 if not first or picture.pts is not None:  # RTSP: the first of a connection carries no time
                     self._emit(picture, stream, decoded_s)
-                    self._set_wall_zero(container)
+                    self._set_wall_zero(packet)
                 first = False
             if self._stopped.is_set():
                 return Failure("stopped")
@@ -165,7 +168,7 @@ class Camera(Source):
         if before_s is None:
             self._zero_arrived_s = arrived_s
         expected_s = arrived_s - self._zero_arrived_s
-        t_s = self._clock.place(time_of(picture), expected_s, latest_s=max(expected_s, before_s or 0.0) + CLOCK_JUMP_S)
+        t_s = self._clock.place(time_of(picture), expected_s, self._latest_s(expected_s, arrived_s))
         self._arrived_s = arrived_s
         frame = Frame(upright(picture, stream, self._converter), t_s, self._frames, arrived_s)
         was_lost = self._phase == "lost"
@@ -177,15 +180,26 @@ class Camera(Source):
             self._frames += 1
             self._dropped += self._queue.put_now(frame)
 
-    def _set_wall_zero(self, container: InputContainer) -> None:
-        if self.wall_zero is None and self._frames:
+    def _latest_s(self, expected_s: float, arrived_s: float) -> float:
+        """Return the latest plausible time of a frame."""
+        before_s = self._clock.t_s
+        if before_s is None:
+            return expected_s + CLOCK_JUMP_S
+        step_s = before_s + (arrived_s - self._arrived_s) + CLOCK_STEP_S
+        return min(max(expected_s, before_s) + CLOCK_JUMP_S, step_s)
+
+    def _set_wall_zero(self, packet: av.Packet[VideoStream]) -> None:
+        """Follow the camera's clock while it is near ours; it may be set at any time."""
+        if self.wall_zero is None:
             self.wall_zero = datetime.now(UTC)
-        if self.wall_zero is None or self._wall_zero_corrected or not container.start_time_realtime:
+        captured, t_s = captured_at(packet), self._clock.t_s
+        if captured is None or t_s is None:
             return
-        self._wall_zero_corrected = True
-        zero_s = container.start_time_realtime / 1e6 + (self._clock.zero_s or 0.0)
-        if abs(zero_s - self.wall_zero.timestamp()) < CLOCK_TRUST_S:
-            self.wall_zero = datetime.fromtimestamp(zero_s, UTC)
+        zero = captured - timedelta(seconds=t_s)
+        ours = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._zero_arrived_s)
+        is_near = abs((zero - ours).total_seconds()) < CLOCK_TRUST_S
+        if is_near and abs((zero - self.wall_zero).total_seconds()) > WALL_STEP_S:
+            self.wall_zero = zero
 
 
 class Rtsp(Camera):
@@ -292,6 +306,17 @@ def _decode_or_skip(packet: av.Packet[VideoStream]) -> list[VideoFrame]:
         return packet.decode()
     except av.FFmpegError:
         return []
+
+
+def captured_at(packet: av.Packet[VideoStream]) -> datetime | None:
+    """Return when a packet was captured, as the sender's reports state it; None if it sent none."""
+    if not packet.has_sidedata("prft"):
+        return None
+    microseconds = int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], sys.byteorder, signed=True)
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 def _resolves(host: str) -> bool:

@@ -3,6 +3,7 @@
 import itertools
 import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from merau.stream.sources import Rtsp, SourceSettings, Webcam, open_source, redact
 from scripts.support.rtsp_server import RtspServer, free_port
+from tests.stream.sources.scripted_camera import ScriptedCamera
 from tests.stream.sources.support import PASSWORD, QUICK, error_of, wait_until, write_clip
 
 
@@ -150,3 +152,26 @@ def test_missing_webcam_raises():
     assert isinstance(open_source("97"), Webcam)
     assert "There is no camera /dev/video97" in error_of("97")
     assert "There is no camera /dev/video98" in error_of("/dev/video98")
+
+
+def scripted(reports: list[tuple[int, float]]) -> tuple[list[float], datetime]:
+    """Times of 60 frames of a camera with these sender reports, and the wall-clock time of 0 s after them."""
+    with ScriptedCamera(reports) as camera, open_source(camera.url, SourceSettings(queue_frames=60)) as source:
+        wait_until(lambda: source.state().frames >= 58)  # the first has no time, the last comes with the next
+        return [frame.t_s for frame in itertools.islice(source, 58)], source.wall_zero
+
+
+@pytest.mark.parametrize("set_by_s", [-7200.0, -3.0, 3.0, 7200.0])
+def test_camera_with_two_tracks_whose_clock_is_set_goes_on(set_by_s):
+    now_s = time.time()
+    times_s, zero = scripted([(0, now_s), (30, now_s + 1 + set_by_s)])
+    np.testing.assert_allclose(np.diff(times_s), 1 / 30, atol=0.04)
+    assert (np.diff(times_s) > 0).all()
+    assert abs(zero.timestamp() - now_s) < 5
+
+
+def test_wall_clock_follows_the_cameras_while_it_is_near():
+    now_s = time.time()
+    for wrong_s in (8.0, 7200.0, -7200.0):
+        _, zero = scripted([(0, now_s + wrong_s), (30, now_s + 1)])
+        assert zero.timestamp() == pytest.approx(now_s, abs=0.1)
