@@ -51,9 +51,9 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Analyse each file; a file that fails does not stop the others."""
+    from merau.stream.guard import internal_error
     from merau.stream.output_folder import OutputFolder
     from merau.stream.sources import SourceSettings
-    from merau.stream.sources.source import internal_error
 
     settings = options.pipeline_settings(arguments)
     recognizer = options.warm_up(options.load_recognizer(arguments))

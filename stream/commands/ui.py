@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from merau.engine.errors import UserError
 from merau.stream.commands import options
 from merau.stream.formatting import pluralize
-
-MAX_RETENTION_H = 1e6  # longer ones are beyond the calendar
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -86,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
             public = f" and publicly at {app.public}" if app.public else ""
             print(f"The page is served at {app.address}{public}. Press Ctrl-C to stop.", flush=True)
         stopped.wait()
+    if app.state.failed:
+        raise UserError("Some of the analysis ended by an internal error: see above. Everything else is safe.")
     return 0
 
 
@@ -98,7 +99,7 @@ def describe_retention(store: Path, retention_h: float) -> str:
     ]
     sessions = read_sessions(store) if store.exists() else []
     ends = [(session.retention_h, datetime.fromisoformat(session.ended or _now())) for session in sessions]
-    until = [end + timedelta(hours=min(hours, MAX_RETENTION_H)) for hours, end in ends if hours is not None]
+    until = [end + timedelta(hours=hours) for hours, end in ends if hours is not None]
     if kept := len(sessions) - len(until):
         lines.append(f"{store} holds {pluralize(kept, 'session')} without a retention: they stay.")
     if until:

@@ -3,19 +3,19 @@
 import argparse
 import json
 import shutil
-import signal
 import sys
 import threading
 import time
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
+from merau.engine.errors import UserError
 from merau.stream.commands import options
 from merau.stream.events import event_fields
 from merau.stream.formatting import event_line, pluralize
+from merau.stream.guard import Guard
+from merau.stream.signals import on_stop_signal
 
 if TYPE_CHECKING:
     from merau.stream.pipeline import FrameResult, Pipeline
@@ -57,6 +57,7 @@ def add_parser(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch the source until it ends, or until Ctrl-C or SIGTERM."""
     from merau.stream.pipeline import Pipeline
+    from merau.stream.session import start_session
     from merau.stream.sources import SourceSettings, open_source
     from merau.stream.store import Store
 
@@ -72,42 +73,51 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.pipeline_settings(arguments)
     recognizer = options.warm_up(options.load_recognizer(arguments))
     pipeline = Pipeline(source.name, recognizer, settings, keep_pictures=arguments.keep_pictures)
-    stop_on_signals(source)
-    with Store(arguments.store, keep_pictures=arguments.keep_pictures) as store, source:
-        watch(source, pipeline, store, as_json=arguments.json)
+    session = None
+
+    def stop() -> None:
+        threading.Thread(target=source.stop).start()  # in a thread: the handler may have interrupted the source itself
+
+    try:
+        with (
+            Store(arguments.store, keep_pictures=arguments.keep_pictures) as store,
+            on_stop_signal(stop),
+            source,
+        ):
+            session = start_session(source, pipeline, store)
+            watch(source, pipeline, store, session, as_json=arguments.json)
+    finally:  # also when some of it could not be saved
+        if session is not None:
+            print_summary(source, arguments.store, session)
     return 0
 
 
-def watch(source: "Source", pipeline: "Pipeline", store: "Store", *, as_json: bool) -> None:
-    """Watch an opened source until it ends; then print on standard error what was saved."""
+def watch(source: "Source", pipeline: "Pipeline", store: "Store", session: int, *, as_json: bool) -> None:
+    """Watch an opened source until it ends."""
     from merau.stream.session import run_session
 
-    kinds: Counter[str] = Counter()
     runtime = pipeline.describe_runtime()
-    results = run_session(source, pipeline, store)
+    results = run_session(source, pipeline, store, session)
     with LiveDisplay(source, store, as_json=as_json) as display, closing(results):
         for result in results:
-            kinds.update(event.kind for event in result.events if event.final)
             display.show(result)
-    state = source.state()
-    frames = f"{pluralize(state.frames, 'frame')}, {state.dropped} dropped, {pluralize(len(state.gaps), 'gap')}"
-    for note in state.notes:
-        print(f"Note: {note}", file=sys.stderr)
-    events = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common()) or "none"
-    print(f"Ended: {state.reason}. {frames}. Events saved to {store.path}: {events}.", file=sys.stderr)
     if (changed := pipeline.describe_runtime()) != runtime:
         print(changed, file=sys.stderr)
 
 
-def stop_on_signals(source: "Source") -> None:
-    """End the source at the first Ctrl-C or SIGTERM, so that all is saved and closed; a second one kills."""
+def print_summary(source: "Source", store: Path, session: int) -> None:
+    """Print on standard error how the source ended, and which events the closed store holds of it."""
+    from merau.stream.store import count_events
 
-    def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        threading.Thread(target=source.stop).start()  # in a thread: the handler may have interrupted the source itself
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    state = source.state()
+    frames = f"{pluralize(state.frames, 'frame')}, {state.dropped} dropped, {pluralize(len(state.gaps), 'gap')}"
+    for note in state.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    try:
+        events = ", ".join(f"{number} {kind}" for kind, number in count_events(store, session).items()) or "none"
+    except UserError as error:
+        events = f"unknown ({str(error).rstrip('.')})"
+    print(f"Ended: {state.reason}. {frames}. Events saved to {store}: {events}.", file=sys.stderr)
 
 
 class LiveDisplay:
@@ -152,9 +162,10 @@ class LiveDisplay:
                 print(text, flush=True)
 
     def _refresh(self) -> None:
+        guard = Guard("status")
         while not self._ended.wait(STATUS_EVERY_S):
-            state = self._source.state()
-            with self._lock:
+            with guard.item(), self._lock:
+                state = self._source.state()
                 if self._terminal:
                     self._draw_status(state)
                 else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from abc import ABC, abstractmethod
@@ -22,6 +21,7 @@ from av.video.stream import VideoStream
 
 from merau.engine.errors import Message, UserError
 from merau.engine.validation import check, check_choice, check_range
+from merau.stream.guard import internal_error
 from merau.stream.sources.limits import MAX_PX, plausible_aspect
 
 Phase = Literal["connecting", "live", "lost", "ended"]
@@ -364,13 +364,6 @@ class Source(ABC):
         Raises:
             UserError: No frame ever came.
         """
-
-
-def internal_error(name: str, error: Exception) -> UserError:
-    """Return the sentence for an error that nobody expected, and log where it happened."""
-    logging.getLogger(__name__).debug("An internal error ended %s.", name, exc_info=error)
-    reason = f"{type(error).__name__}: {error}"
-    return UserError("{name}: an internal error ended the analysis ({reason}).", name=name, reason=reason)
 
 
 def system_reason(error: Exception) -> Message:

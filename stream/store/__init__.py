@@ -2,6 +2,7 @@
 
 from merau.stream.store.models import Label, MotionCurve, Session
 from merau.stream.store.reader import (
+    count_events,
     read_clip,
     read_clip_ids,
     read_curves,
@@ -17,6 +18,7 @@ __all__ = [
     "MotionCurve",
     "Session",
     "Store",
+    "count_events",
     "read_clip",
     "read_clip_ids",
     "read_curves",

@@ -51,6 +51,13 @@ def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
             yield _event(row)
 
 
+def count_events(path: Path, session: int) -> dict[str, int]:
+    """Count the final events of a session by kind, the most frequent first."""
+    query = "SELECT kind, count(*) FROM events WHERE session = ? AND final GROUP BY kind ORDER BY count(*) DESC, kind"
+    with open_for_reading(path) as connection:
+        return dict(connection.execute(query, (session,)).fetchall())
+
+
 def read_original_predictions(path: Path, session: int) -> dict[str, dict[str, Any]]:
     """Read the original predictions of the session's reclassified events.
 

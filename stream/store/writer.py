@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from merau.engine.errors import Message, UserError
+from merau.engine.text import plain
 from merau.stream.events import BLOBS, FIELDS, IMAGES, Consent, Event, event_fields, to_json
 from merau.stream.store.models import MotionCurve
 from merau.stream.store.schema import error_message, is_locked, open_for_writing
@@ -133,7 +134,7 @@ class Store:
             UserError: The session cannot be written.
         """
         agreed = (consent.purpose, consent.given) if consent else (None, None)
-        values = (source, now(), json.dumps(settings), bundle, bundle_sha256, *agreed)
+        values = (plain(source), now(), json.dumps(settings), bundle, bundle_sha256, *agreed)
         return self._execute(_INSERT_SESSION, *values, retention_h, content_sha256, partial)
 
     def update_session(

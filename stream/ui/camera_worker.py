@@ -1,5 +1,6 @@
 """One source analysed in a thread of its own; it reports its status and can be started again."""
 
+import logging
 import threading
 import time
 from collections import deque
@@ -12,10 +13,10 @@ from typing import Any
 from merau.engine.errors import Message, UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Consent, Event, event_fields
+from merau.stream.guard import internal_error, is_internal
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.session import run_session, start_session
 from merau.stream.sources import Browser, Source
-from merau.stream.sources.source import internal_error
 from merau.stream.store import Store
 from merau.stream.summary import MotionTrace
 from merau.stream.ui.broadcast import Broadcast
@@ -27,6 +28,7 @@ HISTORY_EVENTS = 20  # event messages that a page gets when it connects later
 HISTORY_POINTS = 1500  # of motion, for the chart of such a page
 MAX_TRACES = 20  # faces of one session whose motion is kept for the timeline
 SAVE_TRACES_EVERY_S = 10.0  # a killed server loses at most this much of them
+STOP_LIMIT_S = 60.0  # within which a camera's results must be stored
 
 
 def consent_required() -> UserError:
@@ -70,6 +72,7 @@ class Camera:
         is_live: Whether the live page shows it; False for a recording that is analysed for review.
         session: The newest session, once one has started.
         error: Why the analysis ended, if it failed.
+        failed: Whether an internal error ended the analysis, now or before.
         last_frame: The newest frame that was sent to pages.
         points: Motion in recent frames, as in `LiveFrame.points`.
         event_messages: The newest messages about events.
@@ -85,6 +88,7 @@ class Camera:
     is_live: bool = True
     session: int | None = None
     error: Message | None = None
+    failed: bool = False
     last_frame: LiveFrame | None = None
     points: deque[tuple[float, int, float, float]] = field(default_factory=lambda: deque(maxlen=HISTORY_POINTS))
     event_messages: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=HISTORY_EVENTS))
@@ -121,12 +125,18 @@ class Camera:
             self._thread.start()
 
     def stop(self) -> None:
-        """Release the source and wait until its results are stored."""
+        """Release the source and wait until its results are stored.
+
+        Raises:
+            UserError: The analysis does not end.
+        """
         self._stopped = True
         if self._source:
             self._source.stop()
         if self._thread and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(STOP_LIMIT_S)
+            if self._thread.is_alive():
+                raise UserError("{name} does not stop within {seconds} s.", name=self.name, seconds=f"{STOP_LIMIT_S:g}")
 
     def send_history(self, viewer: ClientOutbox) -> None:
         """Send recent events and the newest frame to a page that has just connected."""
@@ -141,10 +151,12 @@ class Camera:
             with source:
                 if not self._stopped:
                     self._analyse(source, consent)
-        except UserError as error:
-            self.error = error.message
-        except Exception as error:  # else the page would call the recording analysed
-            self.error = internal_error(self.name, error).message
+        except Exception as error:  # whatever it is, the page must not call the recording analysed
+            told = error if isinstance(error, UserError) else internal_error(self.name, error)
+            self.error = told.message
+            if is_internal(error):
+                self.failed = True
+                logging.getLogger(__name__).error("%s", told)
 
     def _analyse(self, source: Source, consent: Consent | None) -> None:
         context = self.context
@@ -256,12 +268,13 @@ class Camera:
         source = self._source
         state = source.state() if source else None
         self._measure_rates(state.frames if state else 0, state.dropped if state else 0)
-        phase = "waiting" if not (self.running or self.session or self.error) else "connecting"
+        phase = "connecting" if self.running or self.session else "waiting"
+        phase = "ended" if self.error else phase
         if source is None or state is None:
             nothing = {"frames": 0, "frames_total": None, "dropped": 0, "gaps": 0, "reconnects": 0, "decoder": ""}
             return {"phase": phase, "since": None, "reason": self.error or "", **nothing}
         return {
-            "phase": phase if phase == "waiting" else state.phase,
+            "phase": state.phase if phase == "connecting" else phase,
             "since": state.since.isoformat(),
             "reason": self.error or state.reason or "",
             "frames": state.frames,

@@ -8,6 +8,7 @@ from typing import Literal
 from merau.engine.errors import UserError
 from merau.engine.validation import check, check_choice, check_range
 
+MAX_RETENTION_H = 1_000_000  # longer ones are beyond the calendar
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -78,7 +79,8 @@ class UiSettings:
         check_range(self, "port", low=0, high=65535)
         check_range(self, "visitors", "upload_mb", low=1)
         check_range(self, "waiting", low=0)
-        check_range(self, "visit_s", "retention_h", above=0)
+        check_range(self, "visit_s", above=0)
+        check_range(self, "retention_h", above=0, high=MAX_RETENTION_H)
         check_choice(self, "decode", ("cpu", "cuda"))
         folder = self.recordings
         is_readable = folder is None or (folder.is_dir() and os.access(folder, os.R_OK))

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from merau.stream.events import Event
+from merau.stream.guard import Guard
 from merau.stream.pipeline import FrameResult
 from merau.stream.sources import Frame
 from merau.stream.ui import event_clip
@@ -80,11 +81,15 @@ class FrameEncoder:
         self._thread.join()
 
     def _run(self) -> None:
+        guard = Guard(self._thread.name)
         while (result := self._results.get()) is not None:
             if result.frame is not None:
-                self._encode(result, result.frame)
-                self._submit_clips(result.frame.t_s)
-        self._submit_clips(float("inf"))
+                with guard.item():
+                    self._encode(result, result.frame)
+                with guard.item():
+                    self._submit_clips(result.frame.t_s)
+        with guard.item():
+            self._submit_clips(float("inf"))
 
     def _encode(self, result: FrameResult, frame: Frame) -> None:
         boxes = {face.track_id: _bounding_box(face.landmarks) for face in result.faces}

@@ -11,7 +11,7 @@ from merau.stream.ui.fallback_webcam import fallback_webcam
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t
 from merau.stream.ui.server_state import ServerState
-from merau.stream.ui.workspace import SHARED, Workspace
+from merau.stream.ui.workspace import MAX_PURPOSE, SHARED, Workspace
 
 
 def add_source(workspace: Workspace, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:
@@ -48,7 +48,7 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
             placeholder=t("for example: training, research study 12, testing on myself"),
             elem_id="purpose",
             max_lines=1,
-            max_length=200,
+            max_length=MAX_PURPOSE,
         )
         agreed = gr.Checkbox(label=t("Everyone in view has been informed and agrees"), elem_id="agreed")
         begin = gr.Button(t("Start the analysis"), variant="primary", elem_id="begin")

@@ -1,14 +1,12 @@
 """The page as one Gradio application, and its server."""
 
 import hmac
-import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.resources import files
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
@@ -19,6 +17,7 @@ from starlette.middleware import Middleware
 from merau.engine.errors import Message, UserError
 from merau.stream.events import event_fields
 from merau.stream.pipeline import PipelineSettings
+from merau.stream.signals import on_stop_signal
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
@@ -124,20 +123,11 @@ class App:
 
 @contextmanager
 def until_stopped(app: App) -> Iterator[threading.Event]:
-    """Close the page at the end of a `with` block.
-
-    The first Ctrl-C or SIGTERM sets the event; a second one kills the process.
-    """
+    """Close the page at the end of a `with` block. The first Ctrl-C or SIGTERM sets the event."""
     stopped = threading.Event()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stopped.set()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
     try:
-        yield stopped
+        with on_stop_signal(stopped.set):
+            yield stopped
     finally:
         app.close()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from merau.engine.errors import UserError
 from merau.stream.events import Consent
+from merau.stream.guard import Guard
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.ui.camera_worker import consent_required
 from merau.stream.ui.config import UiSettings
@@ -163,8 +164,14 @@ class ServerState:
         self.admission = AdmissionQueue(settings.visitors, settings.waiting)
         self.clients: dict[str, ClientSession] = {}
         self._closing = threading.Event()
+        self._guard = Guard("periodic jobs")
         self._ticker = threading.Thread(target=self._run_periodic_jobs, name="periodic jobs", daemon=True)
         self._ticker.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether an internal error cost something: periodic jobs, or the analysis of a camera of this server."""
+        return self._guard.failed or any(camera.failed for camera in list(self.shared.cameras.values()))
 
     def open_session(self) -> ClientSession:
         """Register a page that was opened. Raises UserError when too many are open."""
@@ -197,19 +204,23 @@ class ServerState:
     def _run_periodic_jobs(self) -> None:
         last_purge_s = -PURGE_EVERY_S
         while not self._closing.wait(TICK_S):
-            self.shared.send_status()
-            self._update_clients()
+            with self._guard.item():
+                self.shared.send_status()
+            for token in list(self.clients):
+                with self._guard.item():
+                    self._update_client(token)
             if time.monotonic() - last_purge_s > PURGE_EVERY_S:
                 last_purge_s = time.monotonic()
-                self.shared.purge()
+                with self._guard.item():
+                    self.shared.purge()
 
-    def _update_clients(self) -> None:
+    def _update_client(self, token: str) -> None:
         # A method of its own: a loop variable of the periodic thread would keep the last client alive between ticks.
-        for client in list(self.clients.values()):
-            client.send_status()
-            if client.expired:
-                del self.clients[client.token]
-                client.close()
+        client = self.clients[token]
+        client.send_status()
+        if client.expired:
+            del self.clients[token]
+            client.close()
 
     def close(self) -> None:
         """Close all workspaces and delete the private ones.
@@ -219,8 +230,9 @@ class ServerState:
         """
         self._closing.set()
         self._ticker.join()
-        for client in self.clients.values():
-            client.close()
+        for client in list(self.clients.values()):
+            with self._guard.item():
+                client.close()
         try:
             self.shared.close()
         finally:

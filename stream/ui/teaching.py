@@ -13,6 +13,7 @@ from merau.engine.errors import UserError
 from merau.engine.few_shot import FewShotHead, Sample, fit_few_shot
 from merau.engine.few_shot_file import bundle_of_head
 from merau.engine.recognizer import Classification, Recognizer
+from merau.engine.text import is_label
 from merau.stream.events import Event
 from merau.stream.store import Label, Store, read_events, read_labels, read_sessions
 from merau.stream.ui.camera_worker import Camera
@@ -64,8 +65,8 @@ class Teaching:
     def label(self, session: int, event: Event, name: str) -> None:
         """Store the class that a person gives an event. Raises UserError when the name does not fit."""
         name = name.strip()
-        if not name or len(name) > 40:
-            raise UserError("A class needs a name of 1 to 40 characters.")
+        if not is_label(name):
+            raise UserError("A class needs a name of 1 to 40 characters, on one line.")
         classification = self._classify(event)
         self._store.label(session, event, name, classification.prior if classification else {})
         self._store.flush()

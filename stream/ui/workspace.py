@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from merau.engine.errors import Message, UserError
+from merau.engine.text import plain
 from merau.stream.events import Consent, Event
+from merau.stream.guard import Guard
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import Source
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
@@ -21,6 +23,8 @@ from merau.stream.ui.outbox import ClientOutbox
 from merau.stream.ui.teaching import Load, Teaching
 
 SHARED, PRIVATE = "server", "mine"  # names of workspaces in messages and addresses
+CLIPS_LIMIT_S = 60  # within which the clips that wait must be encoded
+MAX_PURPOSE = 200  # characters
 _CAMERA_NUMBERS = itertools.count(1)  # unique over all workspaces: one page shows two of them
 
 
@@ -96,9 +100,10 @@ class Workspace:
 
     def record_consent(self, purpose: str) -> None:
         """Record the purpose and that everyone in view agreed; cameras that waited for it start."""
-        if not purpose.strip():
+        purpose = plain(purpose).strip()
+        if not 0 < len(purpose) <= MAX_PURPOSE:
             raise UserError("Please state the purpose of the analysis in a few words.")
-        self.consent = Consent(purpose.strip(), now())
+        self.consent = Consent(purpose, now())
         for camera in self.cameras.values():
             if camera.session is None:
                 camera.start(self.consent)
@@ -160,11 +165,23 @@ class Workspace:
 
     def close(self) -> None:
         """Stop the cameras and close the store. Raises UserError when it cannot be written."""
-        for camera in list(self.cameras.values()):
-            camera.stop()
-        self._finish_clips()
-        self.store.close()
+        guard = Guard("closing")
+        try:
+            for camera in list(self.cameras.values()):
+                with guard.item():
+                    camera.stop()
+            with guard.item():
+                self._finish_clips()
+        finally:
+            self.store.close()
 
     def _finish_clips(self) -> None:
-        """Wait until all clips so far are stored: the encoder does one job after the other."""
-        self._clip_encoder.submit(lambda: None).result()
+        """Wait until all clips so far are stored: the encoder does one job after the other.
+
+        Raises:
+            UserError: They are not stored in time.
+        """
+        try:
+            self._clip_encoder.submit(lambda: None).result(CLIPS_LIMIT_S)
+        except TimeoutError:
+            raise UserError("The clips of events are not stored within {seconds} s.", seconds=CLIPS_LIMIT_S) from None

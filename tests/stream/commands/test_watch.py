@@ -1,7 +1,10 @@
 import json
 import re
 import signal
+import sqlite3
 import time
+from collections import Counter
+from contextlib import closing
 
 import pytest
 
@@ -24,6 +27,24 @@ def test_watch_saves_everything_when_a_signal_ends_it(tmp_path, number):
     printed = {first["id"]: first} | {event["id"]: event for event in map(json.loads, out.splitlines())}
     assert sorted(printed) == sorted(event.id for event in read_events(store))
     assert read_sessions(store)[0].ended
+
+
+def test_watch_waits_for_a_locked_store_until_stopped(tmp_path):
+    store = tmp_path / "events.db"
+    process = start_merau("watch", CLIP, "--store", store)
+    process.stdout.readline()
+    with closing(sqlite3.connect(store)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        process.send_signal(signal.SIGTERM)
+        await_line(process.stderr, "Waiting for it")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    kinds = Counter(event.kind for event in read_events(store, 1) if event.final)
+    saved = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items(), key=lambda one: (-one[1], one[0]))) or "none"
+    ended, lost = messages(err)[-2:]
+    assert ended.endswith(f"Events saved to {store}: {saved}.")
+    assert re.match(r"merau: .* is locked by another program\. .* \d+ changes are lost\.$", lost)
+    assert process.returncode == 1
 
 
 def test_watch_goes_on_when_a_lost_camera_comes_back(tmp_path):

@@ -130,7 +130,9 @@ def test_impossible_change_costs_only_itself(tmp_path, make_event, caplog):
         store.put(session, event)
     store.flush()
     with pytest.raises(UserError, match="cannot be stored"):
-        store.start_session("\udcff", **SESSION)
+        store.start_session("camera", **(SESSION | {"bundle": 2**70}))
+    store.start_session("\udcff.mp4", **SESSION)
+    assert read_sessions(path)[-1].source == "\N{REPLACEMENT CHARACTER}.mp4"
     assert "too large" in str(store.last_error)
     store.put(session, make_event(4.0))
     with pytest.raises(UserError, match="too large .* 1 changes are lost"):

@@ -21,7 +21,8 @@ def test_status_failed_source_gives_its_error(workspace):
     wait_for(lambda: camera.error, "the error")
     status = camera.status()
     assert str(status["reason"]) == "There is no file 'gone.mp4'."
-    assert status["phase"] == "connecting"
+    assert status["phase"] == "ended"
+    assert not camera.failed
     assert not camera.running
 
 
@@ -32,6 +33,8 @@ def test_status_internal_error_is_no_success(workspace):
     camera = workspace.add_camera("a.mp4", fail, replay=True)
     wait_for(lambda: camera.error, "the error")
     assert str(camera.error) == "a.mp4: an internal error ended the analysis (ZeroDivisionError: a fault of our own)."
+    assert camera.status()["phase"] == "ended"
+    assert camera.failed
 
 
 def test_add_source_missing_file_raises_at_once(workspace):

@@ -29,7 +29,15 @@ def test_login_malformed_or_unreadable_raises(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("port", 70000), ("visitors", 0), ("waiting", -1), ("visit_s", 0), ("retention_h", float("nan")), ("decode", "x")],
+    [
+        ("port", 70000),
+        ("visitors", 0),
+        ("waiting", -1),
+        ("visit_s", 0),
+        ("retention_h", float("nan")),
+        ("retention_h", float("inf")),
+        ("decode", "x"),
+    ],
 )
 def test_ui_settings_out_of_range_raises(name, value):
     with pytest.raises(UserError, match=rf"UiSettings\.{name} is .*: choose"):

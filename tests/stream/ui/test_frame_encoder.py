@@ -44,6 +44,25 @@ def test_push_slow_clip_encoder_drops_clips_or_holds_up(results, drops):
     assert len(clips) <= MAX_PENDING_CLIPS if drops else len(clips) == EVENTS
 
 
+def test_push_goes_on_after_an_error(results):
+    frames = []
+
+    def send(frame):
+        frames.append(frame)
+        if len(frames) == 1:
+            raise ZeroDivisionError("a fault of our own")
+
+    with ThreadPoolExecutor(1) as clip_encoder:
+        outputs = EncoderOutputs(send, lambda: True, lambda event, mp4: None, clip_encoder)
+        encoder = FrameEncoder(0, outputs, sends_images=False, drops=False)
+        pushing = threading.Thread(
+            target=lambda: [encoder.push(r) for r in results[:40]] and encoder.end(), daemon=True
+        )
+        pushing.start()
+        pushing.join(60)
+    assert len(frames) == 40
+
+
 @pytest.mark.parametrize("sends_images", [True, False])
 def test_push_sends_frames_with_frame_coordinates(sends_images):
     frames = []

@@ -4,7 +4,7 @@ import pytest
 
 from merau.engine.errors import UserError
 from merau.stream.ui.server_state import CONNECT_S, RECONNECT_S, AdmissionQueue, ClientSession
-from tests.stream.ui.waiting import run_async
+from tests.stream.ui.waiting import run_async, wait_for
 
 
 @pytest.fixture
@@ -36,6 +36,19 @@ def test_workspace_of_server_needs_trust(serve):
     assert state.workspace(token, "mine") is state.client(token).workspace
     with pytest.raises(UserError, match="expired"):
         state.workspace("guessed", "mine")
+
+
+def test_periodic_jobs_outlive_a_visitor_who_cannot_be_closed(serve, caplog):
+    state = serve().state
+    client = state.open_session()
+    client.workspace.store.put_clip(1, "\udcff", b"clip")  # cannot be written
+    client.last_seen_s -= CONNECT_S + 1
+    wait_for(lambda: "are lost" in caplog.text, "the visitor to leave")
+    other = state.open_session()
+    other.last_seen_s -= CONNECT_S + 1
+    wait_for(lambda: not state.clients, "the next visitor to leave")
+    assert not client.folder.exists()
+    assert not state.failed
 
 
 def test_admission_queue_serves_in_order_and_refuses_when_full():

@@ -24,10 +24,12 @@ def test_record_consent_starts_waiting_cameras(workspace):
         camera.start(None)
     with pytest.raises(UserError, match="state the purpose"):
         workspace.record_consent("  ")
-    workspace.record_consent(" a test ")
+    with pytest.raises(UserError, match="state the purpose"):
+        workspace.record_consent("x" * 201)
+    workspace.record_consent(" a\ntest \udcff ")
     wait_for(lambda: camera.session, "the session")
     (session,) = read_sessions(workspace.store.path)
-    assert session.purpose == "a test"
+    assert session.purpose == "a test \N{REPLACEMENT CHARACTER}"
 
 
 def test_remove_camera_twice_raises(workspace):
