@@ -1,6 +1,7 @@
 """Helpers for the page's event handlers."""
 
 import functools
+import html
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,7 +25,8 @@ def show_user_errors(handler: Callable[P, T]) -> Callable[P, T]:
         except UserError as error:
             request = LocalContext.request.get(None)
             language = request_language(request.headers) if request else ENGLISH
-            raise gr.Error(translate(error.message, language), print_exception=False) from None
+            text = html.escape(translate(error.message, language))  # Gradio shows it as HTML
+            raise gr.Error(text, print_exception=False) from None
 
     return run
 

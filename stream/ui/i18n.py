@@ -92,9 +92,8 @@ def translate(message: Message | str, language: str) -> str:
     if isinstance(message, str):
         return catalogue(language).get(message, message)
     template = catalogue(language).get(message.template, message.template)
-    values = {
-        name: translate(value, language) if isinstance(value, Message) else str(value)
-        for name, value in message.values.items()
+    values = message.plain_values() | {
+        name: translate(value, language) for name, value in message.values.items() if isinstance(value, Message)
     }
     return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
@@ -111,7 +110,7 @@ def to_json(message: Message | str) -> Any:
     """
     if isinstance(message, str):
         return message
-    values = {
-        name: to_json(value if isinstance(value, Message) else str(value)) for name, value in message.values.items()
+    values: dict[str, Any] = message.plain_values() | {
+        name: to_json(value) for name, value in message.values.items() if isinstance(value, Message)
     }
     return {"id": message.template, "values": values}

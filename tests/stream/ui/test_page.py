@@ -65,3 +65,16 @@ def test_layout_fits_a_phone_and_labels_every_control(showing, browser, width, s
     page.locator("#delete").click()
     expect(page.locator(".toast-message-text")).to_contain_text(sure)
     page.close()
+
+
+def test_name_in_an_error_loads_and_formats_nothing(showing, page):
+    name = "<img src=loaded.png><b>x</b> ![x](loaded.png) **x** &lt;.mp4"
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(showing.address)
+    page.get_by_label("Camera or video file").fill(name)
+    page.get_by_role("button", name="Add", exact=True).click()
+    text = page.get_by_test_id("toast-text")
+    expect(text).to_have_text(f"There is no file '{name}'.")
+    assert text.locator("*").count() == 0
+    assert not [url for url in requests if "loaded.png" in url]
