@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from merau.engine.errors import UserError
+from merau.engine.text import plain_lines
 from merau.stream.commands import adapt, analyse, bench, demo, doctor, export, ui, watch
 
 DESCRIPTION = "merau: recognize micro-expressions live and in recordings."
@@ -30,14 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.run is None:
         parser.print_help()
         return 0
-    logging.basicConfig(format="merau: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("merau: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except UserError as error:
-        print(f"merau: {error}", file=sys.stderr)
+        print(plain_lines(f"merau: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output has ended: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,6 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nmerau: interrupted; events saved before are kept.", file=sys.stderr)
         return 130
+
+
+class PlainFormatter(logging.Formatter):
+    """Log lines that command no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text without control characters."""
+        return plain_lines(super().format(record))
 
 
 def make_parser() -> argparse.ArgumentParser:

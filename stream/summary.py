@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from merau.engine.errors import Message
+from merau.engine.text import plain
 from merau.stream.events import Event, event_fields, sort_key
 from merau.stream.formatting import format_timestamp
 from merau.stream.pipeline import FrameResult
@@ -152,7 +153,7 @@ class Summary:
     def document(self, elapsed_s: float) -> dict[str, Any]:
         """Return the JSON document that `merau analyse FILE --json` prints."""
         return {
-            "source": self.source,
+            "source": plain(self.source),
             "frames": self.frames,
             "duration_s": round(self.duration_s, 4),
             "elapsed_s": round(elapsed_s, 4),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from merau.engine.errors import UserError
+from merau.engine.text import plain_lines
 from merau.trainers.commands import build, evaluate, leaderboard, predict, prepare, quantize, synth, train
 
 EXIT_CODES = """\
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except UserError as error:
-        print(f"merau-lab: {error}", file=sys.stderr)
+        print(plain_lines(f"merau-lab: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         print(f"merau-lab: {interrupt or 'Stopped.'}", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merau.engine.errors import Message, UserError
+from merau.engine.text import plain
 from merau.stream.commands import options
 from merau.stream.formatting import event_line, format_timestamp, pluralize
 
@@ -126,13 +127,13 @@ class Batch:
 
         if self.as_json:
             events = [event_fields(event) for event in read_events(store, session.id)]
-            fields = {"source": path, "skipped": True, "session": session.id, "partial": False, "events": events}
+            fields = {"source": plain(path), "skipped": True, "session": session.id, "partial": False, "events": events}
             print(json.dumps(fields), flush=True)
             return
         values = {"name": path, "session": session.id, "store": store}
         print(Message(SKIPPED, values), flush=True)
         if report:
-            print(f"Report: {report}", flush=True)
+            print(plain(f"Report: {report}"), flush=True)
 
 
 def format_analysis(analysis: "Analysis", written: list[Path]) -> str:
@@ -151,4 +152,4 @@ def format_analysis(analysis: "Analysis", written: list[Path]) -> str:
         *(event_line(event, with_state=False) for event in by_apex),
         *([f"Report: {written[-1]}"] if written else []),
     ]
-    return "\n".join(lines)
+    return "\n".join(plain(line) for line in lines)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merau.engine.errors import UserError
+from merau.engine.text import plain
 from merau.stream.commands import options
 from merau.stream.events import event_fields
 from merau.stream.formatting import event_line, pluralize
@@ -117,7 +118,7 @@ def print_summary(source: "Source", store: Path, session: int) -> None:
         events = ", ".join(f"{number} {kind}" for kind, number in count_events(store, session).items()) or "none"
     except UserError as error:
         events = f"unknown ({str(error).rstrip('.')})"
-    print(f"Ended: {state.reason}. {frames}. Events saved to {store}: {events}.", file=sys.stderr)
+    print(plain(f"Ended: {state.reason}. {frames}. Events saved to {store}: {events}."), file=sys.stderr)
 
 
 class LiveDisplay:

@@ -1,10 +1,12 @@
 import csv
 import html
 import json
+import os
 import re
 import resource
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import av
@@ -21,8 +23,8 @@ from merau.stream.output_folder import OutputFolder
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import File, SourceSettings
 from merau.stream.store import Store, read_events, read_labels, read_sessions
-from tests.clips import encode_demo_start
-from tests.stream.commands.process import messages, run_merau, start_merau
+from tests.clips import demo_start, encode_demo_start
+from tests.stream.commands.process import command, messages, run_merau, start_merau
 from tests.stream.ui.waiting import wait_for
 
 FRAMES, DURATION_S = 135, 4.5
@@ -256,3 +258,18 @@ def test_analyse_on_a_full_disk_prints_one_error(clip, tmp_path):
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob(".*.part"))
     assert not Path(tmp_path, "short.html").exists()
+
+
+def test_analyse_takes_a_name_that_no_format_can_hold(tmp_path):
+    clip = os.fsencode(tmp_path) + b"/=1\x1b[2J\n--> <b>caf\xe9.mp4"
+    demo_start(tmp_path / "plain.mp4", 1.0).rename(os.fsdecode(clip))
+    out = tmp_path / "out"
+    done = subprocess.run([*command("analyse"), clip, "--out", out], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert done.stdout.count(b"\n") == 2  # what was found, and where the report is
+    written = {path.suffix: path for path in out.iterdir() if path.name.startswith("=1")}
+    assert set(written) == {".csv", ".eaf", ".html", ".jsonl", ".parquet", ".vtt"}
+    assert "<b>caf" not in written[".html"].read_text()
+    (session,) = read_sessions(out / "merau.db")
+    assert session.source.endswith("=1\ufffd[2J --> <b>caf\ufffd.mp4")

@@ -51,7 +51,7 @@ def head_of_other_bundle(path):
 
 def test_label_empty_or_long_name_raises(workspace, make_event):
     (event_id,) = put_events(workspace, make_event, ["smirk"])
-    for name in (" ", "x" * 41, "half \udcff", "two\nlines"):
+    for name in (" ", "x" * 41, "half \udcff", "two\nlines", "\x1b[2J"):
         with pytest.raises(UserError, match="1 to 40 characters"):
             label(workspace, event_id, name)
 
