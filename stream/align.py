@@ -5,7 +5,7 @@ raw mesh is fitted to the person's own mean shape by the least-squares similarit
 remains is removed from the flow afterwards (`engine.flow.remove_global_motion`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,10 @@ import numpy as np
 from merau.engine.crop import CropSpec, apply, compose, crop_face, layout_transform, similarity
 from merau.engine.validation import check_range
 from merau.stream.faces import Face, Quality
+from merau.stream.light import LightEvener
 from merau.stream.sources import Frame
+
+WORST_FLICKER = 0.2  # from here on bright skin is cut off at white, which no evening restores
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,11 @@ class Crop:
         t_s: Time of the frame on the source's clock.
         index: Index of the frame.
         image: (H, W, 3) uint8 BGR, of size `CropSpec.full`.
-        grey: (H, W) uint8, the same in grey.
+        grey: (H, W) uint8, the same in grey, with flickering light evened out.
         matrix: (2, 3) float64, maps frame px to full-crop px.
         landmarks: (468, 2) float32, full-crop px.
-        quality: Quality of the face.
+        quality: Quality of the face, lower where the light flickers.
+        flicker: 0 to 1, amplitude of the light's flicker, which `grey` is free of; 0 while the light is steady.
     """
 
     track_id: int
@@ -39,6 +43,7 @@ class Crop:
     matrix: np.ndarray
     landmarks: np.ndarray
     quality: Quality
+    flicker: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Aligner:
         self._shape: np.ndarray | None = None  # (468, 2) float64, px of the first frame
         self._age_s = 0.0
         self._last_s = 0.0
+        self._light = LightEvener()
 
     def crop(self, frame: Frame, face: Face) -> Crop:
         """Cut the crop of `face` in `frame`. Call it once for each analysed frame, in order of time."""
@@ -76,12 +82,18 @@ class Aligner:
         spec = self.settings.crop
         matrix = compose(layout_transform(self._shape, spec), to_shape)
         image = crop_face(frame.image, matrix, spec)
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        grey = self._light.even(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), matrix, frame.t_s)
         landmarks = apply(matrix, points).astype(np.float32)
-        return Crop(face.track_id, frame.t_s, frame.index, image, grey, matrix, landmarks, face.quality)
+        flicker = self._light.flicker
+        quality = _under_flicker(face.quality, flicker) if flicker else face.quality
+        return Crop(face.track_id, frame.t_s, frame.index, image, grey, matrix, landmarks, quality, flicker)
 
     def _update_shape(self, aligned: np.ndarray, t_s: float) -> None:
         step_s = t_s - self._last_s
         self._age_s, self._last_s = self._age_s + step_s, t_s
         weight = step_s / max(min(self._age_s, self.settings.shape_memory_s), 1e-3)
         self._shape += min(weight, 0.5) * (aligned - self._shape)
+
+
+def _under_flicker(quality: Quality, flicker: float) -> Quality:
+    return replace(quality, score=min(quality.score, max(1 - flicker / WORST_FLICKER, 0.0)))

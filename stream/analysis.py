@@ -143,4 +143,5 @@ def analyse_file(
         earlier = [s.id for s in read_sessions(store.path) if key.matches(s) and s.id != session]
         store.replace_sessions(earlier, session)
     summary.notes += source.state().notes
+    summary.note_light()
     return Analysis(summary, time.monotonic() - started_s, key, session, interruption)

@@ -70,6 +70,11 @@ class FrameResult:
     compute_ms: float
     state: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def flicker(self) -> float:
+        """Amplitude of the light's flicker as a share of the light, 0 to 1; 0 while it is steady."""
+        return max((crop.flicker for crop in self.crops), default=0.0)
+
 
 @dataclass(frozen=True)
 class FaceStageResult:

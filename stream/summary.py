@@ -106,6 +106,7 @@ class Summary:
         self.partial = False
         self.frames = 0
         self.end_s = 0.0
+        self._flicker_s = self._flicker_sum = 0.0
         self.tracks: dict[int, TrackSummary] = {}
         self.notes: list[Message] = []
         self._events: dict[str, Event] = {}
@@ -124,6 +125,7 @@ class Summary:
         """Add one frame's faces, motion and events."""
         if result.frame is not None:
             self.frames += 1
+            self._add_flicker(result.flicker, result.frame.t_s - self.end_s)
             self.end_s = result.frame.t_s
             self._add_faces(result, result.frame.t_s)
         for event in result.events:
@@ -137,6 +139,23 @@ class Summary:
         end, whole = format_timestamp(self.end_s), format_timestamp(self.duration_s)
         values: dict[str, object] = {"end": end, "whole": whole}
         self.notes.append(Message("Partial: the analysis was interrupted at {end} of {whole}.", values))
+
+    def note_light(self) -> None:
+        """Note light that flickered; call it once, at the end."""
+        if self._flicker_s:
+            values = {"percent": f"{self._flicker_sum / self._flicker_s:.0%}", "seconds": f"{self._flicker_s:.1f}"}
+            self.notes.append(
+                Message(
+                    "'{name}' was taken in light that flickers by {percent} for {seconds} s, as mains light does:"
+                    " it was evened out. Steady light shows smaller movements.",
+                    {"name": self.source, **values},
+                )
+            )
+
+    def _add_flicker(self, flicker: float, step_s: float) -> None:
+        if flicker:
+            self._flicker_s += step_s
+            self._flicker_sum += step_s * flicker
 
     def _add_faces(self, result: FrameResult, t_s: float) -> None:
         for face in result.faces:

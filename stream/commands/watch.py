@@ -135,6 +135,7 @@ class LiveDisplay:
         self._analysed = 0
         self._delay_ms = 0.0
         self._faces = "no face"
+        self._flickers = False
         self._last_counts = (time.monotonic(), 0, 0)
         self._last_status = ""
         self._thread = threading.Thread(target=self._refresh, name="status", daemon=True)
@@ -153,6 +154,7 @@ class LiveDisplay:
         """Print the result's events, and keep the rest for the status."""
         if result.frame is not None:
             self._analysed += 1
+            self._flickers = result.flicker > 0
             self._delay_ms = 1000 * (time.monotonic() - result.frame.arrived_s)
             reasons = [f"face {face.track_id}: {face.quality.reason}" for face in result.faces if face.quality.reason]
             self._faces = "; ".join([pluralize(len(result.faces), "face") if result.faces else "no face", *reasons])
@@ -185,13 +187,17 @@ class LiveDisplay:
         analysed_hz = (self._analysed - analysed) / (now_s - then_s)
         rates = f"{captured_hz:.0f} frames/s, {analysed_hz:.0f} analysed, {state.dropped} dropped"
         delay = f"{self._delay_ms:.0f} ms behind"
-        return _join(_phase(state), rates, delay, self._faces, str(state.decoder or ""), self._store_error())
+        return _join(_phase(state), rates, delay, *self._conditions(state))
 
     def _print_change(self, state: "SourceState") -> None:
-        status = _join(_phase(state), self._faces, str(state.decoder or ""), self._store_error())
+        status = _join(_phase(state), *self._conditions(state))
         if status != self._last_status:
             self._last_status = status
             print(status, file=sys.stderr, flush=True)
+
+    def _conditions(self, state: "SourceState") -> tuple[str, ...]:
+        light = "light flickers" if self._flickers else ""
+        return self._faces, light, str(state.decoder or ""), self._store_error()
 
     def _clear_status(self) -> None:
         if self._terminal:

@@ -78,6 +78,7 @@ class Camera:
         event_messages: The newest messages about events.
         analysed: Frames analysed since the start.
         delay_ms: From the arrival of the newest analysed frame to its result.
+        flickers: Whether the light flickers in the newest analysed frame.
     """
 
     number: int
@@ -94,6 +95,7 @@ class Camera:
     event_messages: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=HISTORY_EVENTS))
     analysed: int = 0
     delay_ms: float = 0.0
+    flickers: bool = False
     _source: Source | None = None
     _pipeline: Pipeline | None = None
     _thread: threading.Thread | None = None
@@ -117,7 +119,7 @@ class Camera:
         if not (self.replay or consent):
             raise consent_required()
         if not self.running:
-            self.error, self.analysed, self._stopped = None, 0, False
+            self.error, self.analysed, self.flickers, self._stopped = None, 0, False, False
             self.event_messages.clear()
             self.points.clear()
             name = f"camera {self.number}"
@@ -214,6 +216,7 @@ class Camera:
         if result.frame is None:
             return
         self.analysed += 1
+        self.flickers = result.flicker > 0
         self.delay_ms = 1000 * (time.monotonic() - result.frame.arrived_s)
         for track, motion_px in result.motion.items():
             if track in traces or len(traces) < MAX_TRACES:
@@ -258,6 +261,7 @@ class Camera:
             "captured_hz": self._rates_hz[0],
             "analysed_hz": self._rates_hz[1],
             "delay_ms": round(self.delay_ms, 1),
+            "flickers": self.flickers,
             "bundle": recognizer.bundle.name,
             "device": "GPU" if recognizer.runtime.device == "cuda" else "CPU",
             "taught": recognizer.few_shot_head is not None,

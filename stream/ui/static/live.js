@@ -194,6 +194,7 @@
         ...(median_ms === null ? [] : [[b(Math.round(median_ms)), ` ms ${m.t("camera to screen")}`]]),
         [`${status.bundle}${status.taught ? ` + ${m.t("your classes")}` : ""}`],
         [status.device],
+        ...(phase === "live" && status.flickers ? [[m.element("b.bad", {}, m.t("light flickers"))]] : []),
         ...(status.decoder ? [[m.text(status.decoder)]] : []),
         ...(status.store_error ? [[m.element("b.bad", {}, m.text(status.store_error))]] : []),
       ];
