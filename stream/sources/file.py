@@ -173,6 +173,8 @@ class File(Source):
         before_s = self._clock.t_s
         expected_s = 0.0 if before_s is None else before_s + self._spacing_s
         stream_s = film_s / self.slowdown if film_s is not None and self._has_times else None
+        if before_s is None and stream_s is not None and self._clock.zero_s is not None:
+            self._clock.zero_s = min(self._clock.zero_s, stream_s)  # nothing is before the zero
         t_s = self._clock.place(stream_s, expected_s, latest_s=MAX_LENGTH_S)
         if t_s - (before_s or 0.0) > max(HOLE_S, 3 * self._spacing_s):
             with self._lock:

@@ -13,6 +13,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 REORDERED = 16  # pictures that a codec may hold back at most to bring them in order
+ONLY_DTS = ("avi", "asf")  # containers that keep the times of decoding only
+LATE_PACKETS = 4
 SEAM_PACKETS = 4  # where another recording begins, packets up to this far before it seem to be cut in two
 RESTART_S = 0.5  # times that go back further belong to another recording
 UNREAD_SHARE = 0.2  # an index behind the pictures is smaller than this share of the file,
@@ -37,7 +39,7 @@ class PictureReader:
         self.end_s: float | None = None
         self.read_to = self.damages = self.joins = self.discarded = 0
         self._container, self._stream = container, stream
-        self._first_dts: int | None = None  # of the packets
+        self._first_dts: list[int] = []  # of the first packets
         self._last_dts: int | None = None
         self._highest_pts: int | None = None
         self._delay: int | None = None  # from a picture's packet to its place in the order of display, in ticks
@@ -60,17 +62,34 @@ class PictureReader:
             if self._settled(held):
                 yield from ((waiting, self._time(waiting)) for waiting in held)
                 held = None
+        if held and not self._settled(held):
+            self._reordered = True  # too few to tell: trust them
         yield from ((waiting, self._time(waiting)) for waiting in held or ())
 
     def _settled(self, held: list[VideoFrame]) -> bool:
         """Whether the pictures in `held` tell which of their times to use."""
-        if self._delay is None and held[0].dts is not None:
-            self._delay = held[0].dts - (held[0].dts if self._first_dts is None else self._first_dts)
         known = [picture.pts for picture in held if picture.pts is not None]
-        self._by_dts = not self._reordered and known != sorted(known)
-        if known and self._first_dts is not None and self._container.format.name == "avi":
-            self._lead = known[0] - self._first_dts
-        return self._by_dts or self._reordered or len(held) >= REORDERED or not self._stream.codec_context.has_b_frames
+        goes_back = known != sorted(known)
+        may_reorder = bool(self._stream.codec_context.has_b_frames)
+        if not (goes_back or self._reordered or not may_reorder or len(held) >= REORDERED):
+            return False
+        has_only_dts = self._container.format.name in ONLY_DTS
+        self._by_dts = not self._reordered and (goes_back or (may_reorder and has_only_dts))
+        begin = self._begin(may_reorder and has_only_dts)
+        if held[0].dts is not None and begin is not None:
+            self._delay = held[0].dts - begin
+        if known and begin is not None and self._container.format.name == "avi":
+            self._lead = known[0] - begin
+        return True
+
+    def _begin(self, is_invented: bool) -> int | None:
+        """Return the time of the first packet; FFmpeg may invent it, and then it lies far before the second."""
+        match self._first_dts:
+            case [first, second, third] if is_invented and second - first > LATE_PACKETS * (third - second):
+                return 2 * second - third
+            case [first, *_]:
+                return first
+        return None
 
     def _time(self, picture: VideoFrame) -> float | None:
         """Return the time of display of a picture, in seconds."""
@@ -143,8 +162,8 @@ class PictureReader:
         """Keep account of the times of a packet."""
         dts, pts = packet.dts, packet.pts
         if dts is not None:
-            if self._first_dts is None:
-                self._first_dts = dts
+            if len(self._first_dts) < 3:
+                self._first_dts.append(dts)
             if self._last_dts is not None and dts < self._last_dts - self._ticks(RESTART_S):
                 self.joins += 1
                 self._highest_pts = None
@@ -158,28 +177,27 @@ class PictureReader:
 def unread_bytes(path: str, read_to: int, is_mp4: bool) -> int:
     """Return how many bytes behind the last packet hold pictures that were not read, as far as can be told.
 
-    Behind the pictures there is an index at most, which is small, except in MP4. Another recording is recognised.
+    Behind the pictures there is an index at most, which is small, except in MP4. Another recording is recognised. Zeros
+    are what a camera left that reserved room.
     """
     size = Path(path).stat().st_size
-    rest = size - read_to
-    if not read_to or rest <= 0:
+    if not read_to or read_to >= size:
         return 0
-    if not is_mp4 and rest > max(UNREAD_SHARE * size, UNREAD_BYTES):
-        return rest
-    return rest if _begins_recording(path, read_to) else 0
+    unread, begins_recording = _scan(path, read_to)
+    is_large = not is_mp4 and unread > max(UNREAD_SHARE * size, UNREAD_BYTES)
+    return size - read_to if begins_recording or is_large else 0
 
 
-def _begins_recording(path: str, start: int) -> bool:
-    """Whether the file's own signature occurs again from the byte `start` on."""
+def _scan(path: str, start: int) -> tuple[int, bool]:
+    """Count the bytes from `start` on that are not zero, and tell whether the file's own signature is among them."""
     with Path(path).open("rb") as file:
         head = file.read(16)
         signature = next((mark for at, mark in SIGNATURES if head[at : at + len(mark)] == mark), None)
-        if signature is None:
-            return False
         file.seek(start)
-        before = b""
+        count, before = 0, b""
         while block := file.read(BLOCK):
-            if signature in before + block:
-                return True
-            before = block[-len(signature) :]
-    return False
+            if signature is not None and signature in before + block:
+                return count, True
+            count += len(block) - block.count(0)
+            before = block[-16:]
+    return count, False

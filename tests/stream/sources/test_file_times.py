@@ -58,6 +58,14 @@ def test_b_frames_are_shown_in_time(tmp_path, name):
     assert (state.reason, state.notes) == (END_OF_FILE, ())
 
 
+def test_hole_among_b_frames_of_avi_is_in_its_place(tmp_path):
+    times_ms = [*STEPS_MS[:20], *(step + 500 for step in STEPS_MS[20:])]
+    times_s, grey, state = read(write_clip(tmp_path / "hole.avi", times_ms=times_ms, rate=30))
+    np.testing.assert_allclose(times_s, np.array(times_ms) / 1000, atol=0.002)
+    assert (np.diff(grey) > 0).all()
+    assert state.notes == ()
+
+
 def test_equal_times_are_nudged_and_shift_nothing(tmp_path):
     path, stamps_ms = tmp_path / "bursts.mkv", [120 * (k // 4) for k in range(16)]
     with av.open(str(path), "w") as container:
@@ -178,6 +186,14 @@ def test_joined_transport_streams_are_whole(tmp_path):
     assert [str(note).partition("is ")[2] for note in state.notes] == [
         "joined from 3 recordings: the times of each go on from the one before."
     ]
+
+
+def test_room_that_a_camera_reserved_is_not_told(tmp_path):
+    clip = write_clip(tmp_path / "dashcam.mkv")
+    clip.write_bytes(clip.read_bytes() + bytes(200_000))
+    assert read(clip)[2].notes == ()
+    clip.write_bytes(clip.read_bytes() + bytes(range(1, 256)) * 1000)
+    assert "its last 455" in notes_of(clip)
 
 
 def test_hole_of_two_seconds_is_told(tmp_path):
