@@ -1,14 +1,11 @@
-"""Queries of the store. All of them raise UserError when the file is not a store."""
+"""Queries of the store. All of them raise UserError when the file is not a store; damaged rows are left out."""
 
-import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from merau.stream.events import BLOBS, FIELDS, Event
+from merau.stream.store import rows
 from merau.stream.store.models import Label, MotionCurve, Session
 from merau.stream.store.schema import open_for_reading
 
@@ -28,11 +25,7 @@ _USER_LABEL = (
 def read_sessions(path: Path) -> list[Session]:
     """Read all sessions, the oldest first."""
     with open_for_reading(path) as connection:
-        rows = [dict(row) for row in connection.execute("SELECT * FROM sessions ORDER BY id")]
-    for row in rows:
-        row["settings"], row["partial"] = json.loads(row["settings"]), bool(row["partial"])
-        row["gaps"] = [(start_s, end_s) for start_s, end_s in json.loads(row["gaps"])]
-    return [Session(**row) for row in rows]
+        return [rows.session(path, row) for row in connection.execute("SELECT * FROM sessions ORDER BY id")]
 
 
 def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
@@ -47,8 +40,8 @@ def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
         "WHERE ?1 IS NULL OR events.session = ?1 ORDER BY events.session, onset_s, events.id"
     )
     with open_for_reading(path) as connection:
-        for row in connection.execute(query, (session,)):
-            yield _event(row)
+        found = connection.execute(query, (session,))
+        yield from rows.intact(path, "event {id} of session {session}", found, rows.event)
 
 
 def count_events(path: Path, session: int) -> dict[str, int]:
@@ -69,23 +62,15 @@ def read_original_predictions(path: Path, session: int) -> dict[str, dict[str, A
         f"JOIN reclassifications {_BY_EVENT} WHERE events.session = ?"
     )
     with open_for_reading(path) as connection:
-        rows = connection.execute(query, (session,)).fetchall()
-    return {
-        row["event"]: {
-            "probabilities": json.loads(row["probabilities"]),
-            "label": row["label"],
-            "uncertain": bool(row["uncertain"]),
-        }
-        for row in rows
-    }
+        found = connection.execute(query, (session,))
+        return dict(rows.intact(path, f"event {{event}} of session {session}", found, rows.prediction))
 
 
 def read_curves(path: Path, session: int) -> list[MotionCurve]:
     """Read the motion of each face of a session, as far as it was stored."""
     with open_for_reading(path) as connection:
-        rows = connection.execute("SELECT * FROM curves WHERE session = ? ORDER BY track", (session,)).fetchall()
-    values = [[np.frombuffer(row[name], np.float16).astype(np.float32) for name in ("motion", "noise")] for row in rows]
-    return [MotionCurve(row["track"], row["bin_s"], *pair) for row, pair in zip(rows, values, strict=True)]
+        found = connection.execute("SELECT * FROM curves WHERE session = ? ORDER BY track", (session,))
+        return list(rows.intact(path, "motion of face {track} in session {session}", found, rows.curve))
 
 
 def read_clip(path: Path, session: int, event_id: str) -> bytes | None:
@@ -106,12 +91,4 @@ def read_labels(path: Path) -> list[Label]:
     """Read the newest label of each event, the oldest first."""
     query = "SELECT * FROM labels WHERE id IN (SELECT max(id) FROM labels GROUP BY session, event) ORDER BY id"
     with open_for_reading(path) as connection:
-        rows = [dict(row) for row in connection.execute(query)]
-    return [Label(**(row | {name: json.loads(row[name]) for name in ("probabilities", "aus")})) for row in rows]
-
-
-def _event(row: sqlite3.Row) -> Event:
-    fields = dict(row)
-    fields |= {name: json.loads(fields[name]) for name in ("aus", "probabilities")}
-    fields |= {name: bool(fields[name]) for name in ("uncertain", "final", "partial")}
-    return Event(**fields)
+        return list(rows.intact(path, "label {id}", connection.execute(query), rows.label))

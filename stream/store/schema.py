@@ -1,10 +1,13 @@
 """The store's schema: migrations, connections, and SQLite's errors as sentences."""
 
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from merau.engine.errors import Message, UserError
 
@@ -123,19 +126,23 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         UserError: The file cannot be opened or is not a store.
     """
     try:
-        connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
-        try:
-            if not _is_new(connection):
-                _check_store(path, connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
-            migrate(connection, MIGRATIONS)
-        except BaseException:
-            connection.close()
-            raise
+        return _open_for_writing(path)
     except sqlite3.Error as error:
         raise user_error(path, error) from error
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
+    try:
+        if not _is_new(connection):
+            _check_store(path, connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
+        migrate(connection, MIGRATIONS)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -143,21 +150,64 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a store read-only; an older schema is migrated first.
 
+    A store that was never finished, because its program was killed while it made the file, reads as empty.
+
     Raises:
         UserError: There is no such file, it cannot be read or it is not a store.
     """
     if not path.is_file():
         raise UserError("There is no store at {path}.", path=str(path))
+    if not os.access(path, os.R_OK):
+        raise UserError("You may not read {path}.", path=str(path))
     try:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_S)) as connection:
+        with ExitStack() as opened:
+            connection = _open_for_reading(path, opened)
             connection.row_factory = sqlite3.Row
-            _check_store(path, connection)
-            if _schema(connection) < len(MIGRATIONS):
-                open_for_writing(path).close()
+            connection.text_factory = lambda text: text.decode("utf-8", "replace")
             yield connection
     except sqlite3.Error as error:
         raise user_error(path, error) from error
+
+
+def _open_for_reading(path: Path, opened: ExitStack) -> sqlite3.Connection:
+    try:
+        connection = opened.enter_context(closing(_connect(path, "mode=ro")))
+        if _is_new(connection):
+            connection = opened.enter_context(closing(sqlite3.connect(":memory:")))
+            migrate(connection, MIGRATIONS)
+            return connection
+        _check_store(path, connection)
+        if _schema(connection) < len(MIGRATIONS):
+            _open_for_writing(path).close()
+        return connection
+    except sqlite3.Error as error:
+        if _primary_code(error) not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise
+    return _open_protected(path, opened)
+
+
+def _open_protected(path: Path, opened: ExitStack) -> sqlite3.Connection:
+    """Open a store where nothing may be written: SQLite wants to write beside the file, even to read it."""
+    log = Path(f"{path}-wal")
+    has_log = log.is_file() and log.stat().st_size > 0
+    if not has_log:
+        connection = opened.enter_context(closing(_connect(path, "immutable=1")))
+        _check_store(path, connection)
+        if _schema(connection) == len(MIGRATIONS):
+            return connection
+    copy = Path(opened.enter_context(TemporaryDirectory(prefix="merau-")), "store.db")
+    try:
+        shutil.copyfile(path, copy)
+        if has_log:
+            shutil.copyfile(log, f"{copy}-wal")
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError("{path} cannot be copied in order to read it: {reason}.", path=path, reason=reason) from error
+    return opened.enter_context(closing(_open_for_writing(copy)))
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=LOCK_WAIT_S)
 
 
 def migrate(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:

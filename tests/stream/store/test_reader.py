@@ -1,5 +1,6 @@
 """What was put can be read."""
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -87,6 +88,37 @@ def test_reclassified_event_keeps_original_prediction(tmp_path, make_event):
         store.replace_reclassifications([(session, reclassified)])
         store.replace_reclassifications([])
     assert [event_fields(event) for event in read_events(path)] == [event_fields(first), event_fields(other)]
+
+
+DAMAGES = {
+    "1-1": "UPDATE events SET aus = '{bad' WHERE id = ?",
+    "1-2": "UPDATE events SET probabilities = 'null' WHERE id = ?",
+    "1-3": "UPDATE events SET probabilities = '{\"positive\": null}' WHERE id = ?",
+    "1-4": "UPDATE events SET label = CAST(x'ff' AS TEXT) WHERE id = ?",
+    "1-5": "UPDATE events SET kind = 'wink' WHERE id = ?",
+    "1-6": "UPDATE events SET onset_s = NULL WHERE id = ?",
+}
+
+
+def test_damaged_row_costs_only_itself_and_is_named(tmp_path, make_event, caplog):
+    path, ids = tmp_path / "events.db", ["1-0", *DAMAGES]
+    with Store(path) as store:
+        session = store.start_session("camera", **SESSION)
+        for n, event_id in enumerate(ids):
+            store.put(session, make_event(float(n), id=event_id))
+            store.label(session, make_event(id=event_id), "smirk", {})
+    with sqlite3.connect(path) as connection:
+        for event_id, damage in DAMAGES.items():
+            connection.execute(damage, (event_id,))
+        connection.execute("UPDATE sessions SET gaps = 'x', settings = '[]'")
+        connection.execute("UPDATE labels SET aus = 'x' WHERE event <> '1-0'")
+    connection.close()
+    assert [event.id for event in read_events(path)] == ["1-0"]
+    assert [label.event for label in read_labels(path)] == ["1-0"]
+    (found,) = read_sessions(path)
+    assert (found.source, found.settings, found.gaps) == ("camera", {}, [])
+    for name in (*(f"event {event_id} of session 1" for event_id in DAMAGES), "the settings of session 1", "label 2"):
+        assert f"{name} is damaged and left out" in caplog.text
 
 
 def test_curves_live_as_long_as_their_session(tmp_path):

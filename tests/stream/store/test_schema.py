@@ -1,6 +1,10 @@
 """Old stores are migrated, other files are refused."""
 
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,6 +37,55 @@ def test_foreign_files_are_refused_and_untouched(tmp_path):
         with pytest.raises(UserError, match=reason):
             list(read_events(path))
         assert path.read_bytes() == before[path]
+
+
+@pytest.mark.parametrize("journal_mode", ["DELETE", "WAL"])
+def test_half_made_store_is_empty_and_goes_on(tmp_path, journal_mode):
+    path = tmp_path / "events.db"
+    with sqlite3.connect(path) as connection:  # as the program leaves it that is killed before the first table
+        connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+    connection.close()
+    assert read_sessions(path) == []
+    with Store(path) as store:
+        store.start_session("camera", **SESSION)
+    assert len(read_sessions(path)) == 1
+
+
+READ = """
+import os, sys
+from pathlib import Path
+from merau.stream.store import read_events, read_sessions
+for path in map(Path, sys.argv[1:]):
+    assert not os.access(path.parent, os.W_OK)
+    print(len(read_sessions(path)), len(list(read_events(path))))
+"""
+
+
+def test_store_that_may_not_be_written_is_read(tmp_path, make_event):
+    folders = [tmp_path / name for name in ("whole", "killed", "old")]
+    for folder in folders:
+        folder.mkdir()
+    whole, killed, old = (folder / "events.db" for folder in folders)
+    with Store(whole) as store:
+        store.put(store.start_session("camera", **SESSION), make_event())
+        store.flush()
+        for suffix in ("", "-wal"):  # the log holds everything
+            shutil.copyfile(f"{whole}{suffix}", f"{killed}{suffix}")
+    with sqlite3.connect(old) as connection:
+        migrate(connection, MIGRATIONS[:1])
+        connection.execute("INSERT INTO sessions VALUES (1, 'a', 'now', NULL, NULL, '{}', 'b', 's', 0, 0, '[]')")
+    connection.close()
+    for folder in folders:
+        for file in folder.iterdir():
+            file.chmod(0o444)
+        folder.chmod(0o555)
+    unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*unprivileged, sys.executable, "-c", READ, whole, killed, old]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    for folder in folders:
+        folder.chmod(0o755)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["1 1", "1 1", "1 0"]
 
 
 def test_missing_file_or_folder_raises(tmp_path):

@@ -220,7 +220,11 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
         old, new, recorded = (
             make_event(i, onset_wall=wall.isoformat(timespec="milliseconds"), apex_jpeg=image, label=label)
             for i, (wall, label) in enumerate(
-                [(today + timedelta(hours=1), ""), (today + timedelta(hours=9), "b"), (today - timedelta(days=900), "")]
+                [
+                    (today + timedelta(hours=1), "surprise"),
+                    (today + timedelta(hours=9), "positive"),
+                    (today - timedelta(days=900), "surprise"),
+                ]
             )
         )
         for event in (old, new):
@@ -228,7 +232,7 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
         recording = store.start_session("a recording of long ago", **RETAINED)
         store.put(recording, recorded)
         store.put_clip(session, old.id, b"clip")
-        store.replace_reclassifications([(session, replace(old, label="smirk"))])
+        store.replace_reclassifications([(session, replace(old, label="negative"))])
         store.purge_expired(today - timedelta(hours=23))
         store.flush()
         assert len(list(read_events(path))) == 3

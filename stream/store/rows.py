@@ -1,0 +1,110 @@
+"""Rows of the store as objects. A damaged row costs itself: it is named and left out."""
+
+import json
+import logging
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from merau.stream.events import KINDS, Event
+from merau.stream.store.models import Label, MotionCurve, Session
+
+T = TypeVar("T")
+
+_TEXTS = ("id", "source", "kind", "label", "bundle", "bundle_sha256")
+_NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
+
+
+def intact(path: Path, name: str, rows: Iterable[sqlite3.Row], convert: Callable[[sqlite3.Row], T]) -> Iterator[T]:
+    """Yield what `convert` makes of each row, and log those for which it raises.
+
+    Args:
+        path: The store.
+        name: What a row is, with its columns: "event {id} of session {session}".
+        rows: What a query found.
+        convert: Raises ValueError or TypeError for a damaged row.
+    """
+    for row in rows:
+        try:
+            converted = convert(row)
+        except (ValueError, TypeError, RecursionError) as error:
+            _log_damage(path, name.format(**dict(row)), f"{error}")
+        else:
+            yield converted
+
+
+@lru_cache(1024)  # a page reads the same rows again and again
+def _log_damage(path: Path, row: str, reason: str) -> None:
+    logging.getLogger(__name__).error("%s: %s is damaged and left out (%s).", path, row, reason)
+
+
+def event(row: sqlite3.Row) -> Event:
+    """Convert a row of an event with its reclassification, session and label."""
+    fields = dict(row)
+    _require(all(isinstance(fields[name], str) for name in _TEXTS), "a text is missing")
+    _require(all(_is_number(fields[name]) for name in _NUMBERS), "a number is missing")
+    _require(isinstance(fields["track"], int), "the face has no number")
+    _require(fields["kind"] in KINDS, f"unknown kind {fields['kind']!r}")
+    fields |= {name: _probabilities(fields[name]) for name in ("aus", "probabilities")}
+    _require(all(unit.isdigit() for unit in fields["aus"]), "an Action Unit has no number")
+    named = fields["label"] in fields["probabilities"] or not fields["probabilities"]
+    _require(named, f"unknown label {fields['label']!r}")
+    fields |= {name: bool(fields[name]) for name in ("uncertain", "final", "partial")}
+    return Event(**fields)
+
+
+def session(path: Path, row: sqlite3.Row) -> Session:
+    """Convert a row of a session; damaged settings or gaps are left out, and the session stays."""
+    settings = next(intact(path, "the settings of session {id}", [row], _settings), {})
+    gaps = next(intact(path, "the list of gaps of session {id}", [row], _gaps), [])
+    return Session(**(dict(row) | {"settings": settings, "gaps": gaps, "partial": bool(row["partial"])}))
+
+
+def _settings(row: sqlite3.Row) -> dict[str, Any]:
+    settings = json.loads(row["settings"])
+    _require(isinstance(settings, dict), "they have no names")
+    return dict(settings)
+
+
+def _gaps(row: sqlite3.Row) -> list[tuple[float, float]]:
+    return [(float(start_s), float(end_s)) for start_s, end_s in json.loads(row["gaps"])]
+
+
+def label(row: sqlite3.Row) -> Label:
+    """Convert a row of a label."""
+    _require(isinstance(row["label"], str), "a text is missing")
+    return Label(**(dict(row) | {name: _probabilities(row[name]) for name in ("probabilities", "aus")}))
+
+
+def curve(row: sqlite3.Row) -> MotionCurve:
+    """Convert a row of a face's motion."""
+    motion_px, noise_px = (np.frombuffer(row[name], np.float16).astype(np.float32) for name in ("motion", "noise"))
+    _require(len(motion_px) == len(noise_px) and _is_number(row["bin_s"]), "lengths differ")
+    return MotionCurve(row["track"], row["bin_s"], motion_px, noise_px)
+
+
+def prediction(row: sqlite3.Row) -> tuple[str, dict[str, Any]]:
+    """Convert an event's id and its prediction."""
+    fields = {"probabilities": _probabilities(row["probabilities"]), "label": row["label"]}
+    return row["event"], fields | {"uncertain": bool(row["uncertain"])}
+
+
+def _probabilities(text: str) -> dict[str, float]:
+    found = json.loads(text)
+    valid = isinstance(found, dict) and all(_is_number(value) for value in found.values())
+    _require(valid, "a probability is missing")
+    return dict(found)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _require(valid: bool, reason: str) -> None:
+    if not valid:
+        raise ValueError(reason)
