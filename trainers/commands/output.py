@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def print_warnings(data: "FlowSet") -> dict[str, list[str]]:
-    """Print warnings about the set's images to stderr.
+    """Print warnings about the set's images, subjects and durations to stderr.
 
     They are returned as a field of a document.
     """
-    from merau.trainers.data import channels
+    from merau.trainers.data import channels, flow_set
 
-    warnings = channels.warnings(data)
+    warnings = [*channels.warnings(data), *flow_set.warnings(data)]
     for sentence in warnings:
         print(f"merau-lab: warning: {sentence}", file=sys.stderr)
     return {"warnings": warnings} if warnings else {}

@@ -14,8 +14,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from merau.engine.csv_table import read_csv
 from merau.engine.errors import UserError
-from merau.trainers.data.flow_set import CLASSES, UNLABELLED, csv_lines, read_label
+from merau.trainers.data.flow_set import CLASSES, UNLABELLED, read_label
 from merau.trainers.data.releases.release import Release, digits
 
 DATABASES = {"casme2": "casme2", "smic-hs": "smic", "samm": "samm"}  # release: its name in the list
@@ -53,15 +54,12 @@ def select(release: Release, path: Path) -> Release:
 def read_list(path: Path, database: str) -> dict[Key, tuple[str, str, str]]:
     """Return subject, clip and class of each line for `database`."""
     named = {}
-    with csv_lines(path, f"The list {path}") as lines:
-        for line, cells in enumerate(lines, start=1):
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                continue
-            if len(cells) < 4 or (label := read_label(cells[3], path, line)) == UNLABELLED:
-                raise UserError(f"{path}, line {line}: expected a line like {LINE}.")
-            if cells[0].lower() == database:
-                named[key(*cells[1:3])] = (cells[1], cells[2], CLASSES[label])
+    for line, row in read_csv(path).lines:
+        cells = [cell.strip() for cell in row]
+        if len(cells) < 4 or (label := read_label(cells[3], path, line)) == UNLABELLED:
+            raise UserError(f"{path}, line {line}: expected a line like {LINE}.")
+        if cells[0].lower() == database:
+            named[key(*cells[1:3])] = (cells[1], cells[2], CLASSES[label])
     if not named:
         raise UserError(f"{path} lists no clip of {database}: expected lines like {LINE}.")
     return named

@@ -9,6 +9,7 @@ each channel, the size of the motion, and the ratio of u to v; `read_flow` recov
 mixes both.
 
 Further columns are optional: `emotion` as the release names it; `aus` ("1+2") as certified coders saw them;
+`duration_s` from onset to offset;
 `frames_png`, a strip of grey crops from onset to apex for recognizers that see the face itself; and `crops_png`, a
 strip of full crops for MERAU's training: onset, apex, and the apex's neighbours, the nearest first.
 """
@@ -16,8 +17,7 @@ strip of full crops for MERAU's training: onset, apex, and the apex's neighbours
 import csv
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -27,8 +27,10 @@ from tqdm import tqdm
 
 from merau.engine import flow as engine_flow
 from merau.engine.crop import CropSpec
+from merau.engine.csv_table import parse_decimal, read_csv
 from merau.engine.errors import UserError
 from merau.engine.preprocess import GRID
+from merau.trainers.data.facs import find_error
 
 CLASSES = ("negative", "positive", "surprise")
 UNLABELLED = -1
@@ -37,8 +39,9 @@ SIDE_PX = 28
 EXTRA = ("emotion", "aus", "frames_png", "crops_png")
 LOG_RATIOS = np.linspace(-3, 3, 61)  # candidates for the log ratio of u to v
 USUAL_RATIO = (-0.3, 0.7)  # mean and standard deviation of log ratios in drawn flow and animated portraits
+SUBJECT = re.compile(r"(?:s|sub|subject|spno)?[._-]?0*(\d+)(?:\.0+)?")
+MICRO_S = 0.5  # a micro-expression lasts at most this long
 FREE_CELLS = 100  # independent cells that the smooth strain of an image is worth
-UNIT, UNDECIDED = re.compile(r"\d+"), re.compile(r"[/?]")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class FlowSet:
         aus: (N,) str codes, empty where unknown.
         frames: (N,) str paths of strips, or empty.
         crops: (N,) str paths of strips, or empty.
+        duration_s: (N,) float from onset to offset, NaN where unknown.
     """
 
     dataset: np.ndarray
@@ -66,6 +70,7 @@ class FlowSet:
     aus: np.ndarray
     frames: np.ndarray
     crops: np.ndarray
+    duration_s: np.ndarray
 
     def __len__(self) -> int:
         return len(self.label)
@@ -78,10 +83,41 @@ class FlowSet:
     def person(self) -> np.ndarray:
         """(N,) integers, one for each subject.
 
-        Subjects of the same name in two data sets are two people.
+        Subjects of the same name in two data sets are two people. "01", "sub01" and "Sub1" in one are the same person.
         """
-        names = [f"{d}\n{s}" for d, s in zip(self.dataset, self.subject, strict=True)]
+        names = [f"{d}\n{subject_key(s)}" for d, s in zip(self.dataset, self.subject.tolist(), strict=True)]
         return np.unique(names, return_inverse=True)[1]
+
+
+def subject_key(name: str) -> str:
+    """Return what the spellings of one subject have in common: "01", "sub01" and "Sub1 " give "1"."""
+    plain = "".join(name.casefold().split())
+    matched = SUBJECT.fullmatch(plain)
+    return matched[1] if matched else plain
+
+
+def warnings(data: FlowSet) -> list[str]:
+    """Return what a reader of scores should know about the samples of each database."""
+    sentences = []
+    for name in np.unique(data.dataset).tolist():
+        rows = data.take(data.dataset == name)
+        if merged := merged_subjects(rows.subject.tolist()):
+            sentences.append(f"{name}: subjects that are spelled in several ways are one person: {merged}.")
+        if long := int((rows.duration_s > MICRO_S).sum()):
+            known = int(np.isfinite(rows.duration_s).sum())
+            sentences.append(
+                f"{name}: {long} of {known} samples of known length last more than {MICRO_S} s from onset to offset. "
+                "They count as the release codes them; models see onset to apex only."
+            )
+    return sentences
+
+
+def merged_subjects(names: Sequence[str]) -> str:
+    """Return "01 = sub01, 2 = sub02" for the subjects that `names` spell in several ways."""
+    spellings: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        spellings.setdefault(subject_key(name), []).append(name)
+    return ", ".join(" = ".join(found) for found in spellings.values() if len(found) > 1)
 
 
 def read(*indices: Path) -> FlowSet:
@@ -97,7 +133,7 @@ def read(*indices: Path) -> FlowSet:
         lines, part = read_one(index)
         names = [spelling.setdefault(name.lower(), name) for name in part.dataset.tolist()]
         for line, image, *who in zip(lines, part.image, names, part.subject, part.sample, strict=True):
-            where, key = f"{index}, line {line}", (*who, image.tobytes())
+            where, key = f"{index}, line {line}", (who[0], subject_key(who[1]), who[2], image.tobytes())
             if key in seen:
                 raise UserError(f"{where} repeats the sample {'/'.join(who)} of {seen[key]}.")
             seen[key] = where
@@ -122,9 +158,10 @@ def read_one(index: Path) -> tuple[list[int], FlowSet]:
         np.array([read_label(row.get("label", ""), index, line) for line, row in rows]),
         np.stack(images),
         np.char.lower(text["emotion"]),
-        text["aus"],
+        np.array([read_codes(row.get("aus", ""), index, line) for line, row in rows]),
         strips["frames_png"],
         strips["crops_png"],
+        np.array([read_duration(row.get("duration_s", ""), index, line) for line, row in rows]),
     )
 
 
@@ -133,35 +170,28 @@ def read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
 
     Raises UserError as `read` does.
     """
-    with csv_lines(index, f"The flow set {index}") as lines:
-        rows = list(read_rows(lines, index))
+    table = read_csv(index)
+    missing = [name for name in COLUMNS if name not in table.header]
+    if missing:
+        raise UserError(
+            f"The flow set {index} lacks the column {', '.join(missing)}: its first line must name "
+            "dataset,subject,sample,label,flow_png."
+        )
+    rows = table.rows([name for name in (*COLUMNS, "label") if name in table.header])
     if not rows:
         raise UserError(f"The flow set {index} holds no sample.")
     return rows
 
 
-@contextmanager
-def csv_lines(path: Path, what: str) -> Iterator[Iterator[list[str]]]:
-    """Open a CSV and give its lines as cells.
-
-    Raises UserError about `what` where they cannot be read.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield csv.reader(file, skipinitialspace=True)
-    except OSError as error:
-        raise UserError(f"{what} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{what} is not a CSV in UTF-8: {error}.") from error
-
-
 def digest(data: FlowSet) -> str:
     """Return the sha256 of the samples, their images and strips.
 
-    It does not depend on where these lie.
+    It does not depend on where these lie, nor on durations, which no model sees.
     """
     total = hashlib.sha256()
     for field in fields(data):
+        if field.name == "duration_s":
+            continue
         column = getattr(data, field.name)
         if field.name in ("frames", "crops"):
             column = [Path(path).read_bytes() if Path(path).is_file() else b"" for path in column]
@@ -208,25 +238,6 @@ def make_folder(folder: Path) -> None:
         raise UserError(f"The folder {folder} cannot be made: {error.strerror}.") from error
 
 
-def read_rows(lines: Iterator[list[str]], index: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and cells of each sample; empty lines are skipped."""
-    header = [name.strip().lower() for name in next(lines, [])]
-    missing = [name for name in COLUMNS if name not in header]
-    if missing and any(";" in name for name in header):
-        raise UserError(f"The flow set {index} seems to be separated by semicolons: save it with commas.")
-    if missing:
-        raise UserError(
-            f"The flow set {index} lacks the column {', '.join(missing)}: its first line must name "
-            "dataset,subject,sample,label,flow_png."
-        )
-    for line, cells in enumerate(lines, start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) < len(header):
-            raise UserError(f"{index}, line {line} has {len(cells)} cells, its first line names {len(header)}.")
-        yield line, dict(zip(header, (cell.strip() for cell in cells), strict=False))
-
-
 def read_label(text: str, index: Path, line: int) -> int:
     """Return 0, 1 or 2, given by number or name; UNLABELLED where `text` is empty."""
     if not text:
@@ -234,10 +245,25 @@ def read_label(text: str, index: Path, line: int) -> int:
     if text.lower() in CLASSES:
         return CLASSES.index(text.lower())
     numbers = {str(form(i)): i for i in range(len(CLASSES)) for form in (int, float)}  # some tools write "1.0"
-    if text not in numbers:
+    if (plain := text.replace(",", ".")) not in numbers:
         wanted = "write 0 (negative), 1 (positive), 2 (surprise) or nothing"
         raise UserError(f"{index}, line {line}: label is {text!r}; {wanted}.")
-    return numbers[text]
+    return numbers[plain]
+
+
+def read_codes(codes: str, index: Path, line: int) -> str:
+    """Return the Action Units `codes`. Raises UserError where they are none of FACS."""
+    if error := find_error(codes):
+        raise UserError(f"{index}, line {line}: aus: {error}.")
+    return codes
+
+
+def read_duration(text: str, index: Path, line: int) -> float:
+    """Return a duration in seconds; NaN where `text` is empty."""
+    try:
+        return parse_decimal(text) if text else float("nan")
+    except ValueError:
+        raise UserError(f"{index}, line {line}: duration_s is {text!r}; write seconds or nothing.") from None
 
 
 def read_image(index: Path, name: str, line: int) -> np.ndarray:
@@ -259,30 +285,6 @@ def read_image(index: Path, name: str, line: int) -> np.ndarray:
             f"{SIDE_PX} x {SIDE_PX} x 3 uint8."
         )
     return np.asarray(image)
-
-
-def unit_numbers(codes: str) -> list[str]:
-    """Return the coded units: "4+L10+AU12" gives ["4", "10", "12"].
-
-    Sides and other letters are dropped, and units that the coders left open are left out.
-    """
-    return [unit for term in split_codes(codes) if not UNDECIDED.search(term) for unit in UNIT.findall(term)]
-
-
-def undecided_units(codes: str) -> list[str]:
-    """Return the units that the coders left open.
-
-    "4+12 or 14" gives ["12", "14"], and so do "12/14" and "12?+14?".
-    """
-    sure = unit_numbers(codes)
-    units = [unit for term in split_codes(codes) if UNDECIDED.search(term) for unit in UNIT.findall(term)]
-    return [unit for unit in units if unit not in sure]
-
-
-def split_codes(codes: str) -> list[str]:
-    """Split codes into terms: "4 + 12 or 14" gives ["4", "12/14"]."""
-    joined = re.sub(r"\s+(?=[?])", "", re.sub(r"\s*(?:/|(?<![a-z])or(?![a-z]))\s*", "/", codes.lower()))
-    return re.split(r"[+,\uff0c;&\s]+", joined)
 
 
 def read_crops(path: str) -> list[np.ndarray]:

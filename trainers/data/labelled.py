@@ -8,6 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from merau.engine.csv_table import is_csv
 from merau.engine.errors import UserError
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.action_units import AUS
@@ -22,7 +23,7 @@ def read(path: Path, *, method: str = "dis") -> Flows:
 
     Raises UserError where `path` is none of these.
     """
-    if path.suffix == ".csv":
+    if is_csv(path):
         return read_set(path)
     try:
         with np.load(path) as stored:

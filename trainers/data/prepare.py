@@ -60,7 +60,7 @@ CORRECTIONS = {  # by release; the others have none
     },
     "4dme": (fourdme.TENTATIVE, fourdme.SWAPPED),
 }
-READINGS = {"mmew": (mmew.OTHERS,)}
+READINGS = {"mmew": (mmew.OTHERS,), "casme^3": (casme_cubed.SHORT,)}
 STEPS = 8  # frames of a strip, evenly from onset to apex
 STRIP_PX = 96  # side of a strip's frames
 NEIGHBOURS = 2  # frames on either side of the apex that training may use as apex; MERAU's eq. 11 needs four at most
@@ -191,6 +191,7 @@ def index_row(sample: Sample, image: str) -> dict[str, object]:
         "aus": sample.aus,
         "frames_png": f"frames/{image}",
         "crops_png": f"crops/{image}",
+        "duration_s": "" if sample.duration_s is None else f"{sample.duration_s:.3f}",
     }
 
 

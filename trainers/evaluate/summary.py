@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from merau.calib import probability
-from merau.trainers.data.flow_set import undecided_units, unit_numbers
+from merau.trainers.data.facs import undecided_units, unit_numbers
 from merau.trainers.evaluate.metrics import auc, intervals, scores_of_counts
 from merau.trainers.evaluate.protocols import Trial
 from merau.trainers.evaluate.task import Task

@@ -21,6 +21,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from merau.engine.csv_table import read_csv
 from merau.engine.errors import UserError
 
 LOG = "losses.csv"
@@ -139,8 +140,7 @@ def write_log(path: Path, stage: str, losses: list[float]) -> None:
     """Write the columns stage, epoch and loss; lines of other stages stay."""
     rows: list[dict[str, Any]] = []
     if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["stage"] != stage]
+        rows = [dict(row) for _, row in read_csv(path).rows(("stage",)) if row["stage"] != stage]
     rows += [{"stage": stage, "epoch": epoch, "loss": f"{loss:.6f}"} for epoch, loss in enumerate(losses, 1)]
     new = path.with_suffix(".new")
     with new.open("w", encoding="utf-8", newline="") as file:

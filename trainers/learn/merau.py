@@ -20,7 +20,8 @@ from merau.engine.errors import UserError
 from merau.engine.flow import pair_flow
 from merau.engine.preprocess import apex_image, downsample
 from merau.trainers.baselines.frames import read_strips
-from merau.trainers.data.flow_set import UNLABELLED, FlowSet, read_crops, undecided_units, unit_numbers
+from merau.trainers.data.facs import undecided_units, unit_numbers
+from merau.trainers.data.flow_set import UNLABELLED, FlowSet, read_crops
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import Flows
 from merau.trainers.evaluate.task import TASKS, task_labels

@@ -15,7 +15,8 @@ from tests.trainers.data.releases.layouts import LAYOUTS, MAKE, casme2, one
 )
 def test_select_ignores_padding_of_numbers(name, line, tmp_path):
     LAYOUTS[name][0](tmp_path)
-    (tmp_path / "list.csv").write_text(f"{line},2\nother,sub01,EP02_01f,0\n")
+    text = f"{line},2\n,,,\nother,sub01,EP02_01f,0\n".replace(",", ";")
+    (tmp_path / "list.csv").write_text(text, encoding="utf-16")  # as a spreadsheet may save it
     sample = one(cde.select(load(name, tmp_path, MAKE), tmp_path / "list.csv"))
     assert ",".join((sample.dataset, sample.subject, sample.name)) == line
     assert sample.label == "surprise"

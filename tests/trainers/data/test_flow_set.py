@@ -96,31 +96,15 @@ def test_read_malformed_set_is_explained(tmp_path):
         ("d,s,c,0,\n", "flow_png is empty"),
         ("d,s,c,7,a.png\n", "label is '7'; write 0 \\(negative\\), 1"),
         ("d,s\n", "line 2 has 2 cells"),
+        ("d,s,c,0,a.png,b\n", "line 2 has 6 cells"),
         ("", "holds no sample"),
     ):
         with pytest.raises(UserError, match=sentence):
             flow_set.read(write_set(tmp_path, rows))
     with pytest.raises(UserError, match="lacks the column subject, flow_png"):
         flow_set.read(write_set(tmp_path, "", header="dataset,sample,label\n"))
-    with pytest.raises(UserError, match="seems to be separated by semicolons: save it with commas"):
-        flow_set.read(write_set(tmp_path, "d;s;c;0;a.png\n", header=HEADER.replace(",", ";")))
     with pytest.raises(UserError, match="cannot be read"):
         flow_set.read(tmp_path / "none.csv")
-
-
-@pytest.mark.parametrize(
-    ("codes", "sure", "undecided"),
-    [
-        ("4+L10, AU12 + R14A", ["4", "10", "12", "14"], []),
-        ("12 or 14", [], ["12", "14"]),
-        ("7/4", [], ["7", "4"]),
-        ("4+4/7+17 ?", ["4"], ["7", "17"]),
-        ("?", [], []),
-        ("4 (corrugator)+12or14", ["4"], ["12", "14"]),
-    ],
-)
-def test_unit_numbers_leave_out_undecided_units(codes, sure, undecided):
-    assert (flow_set.unit_numbers(codes), flow_set.undecided_units(codes)) == (sure, undecided)
 
 
 def test_read_several_indices_refuses_duplicates(tmp_path):
@@ -140,6 +124,42 @@ def test_read_several_indices_refuses_duplicates(tmp_path):
     assert str(error.value) == twice
     cv2.imwrite(str(folders[1] / "b .png"), flow_set.encode_flow(-smooth_flow()))
     assert len(flow_set.read(one, two)) == 5  # another picture is another sample, whatever its name
+
+
+def test_read_set_as_a_spreadsheet_saves_it(tmp_path):
+    header = "dataset;subject;sample;label;flow_png;aus;duration_s\r\n"
+    rows = (
+        "casme2;01;c1;2,0;a.png;4+L10;0,6\r\n;;;;;;\r\ncasme2;sub01;c2;;b .png;;\r\ncasme2;Sub1;c3;0;a.png;12;0,5\r\n"
+    )
+    index = write_set(tmp_path, rows, header=header)
+    plain = flow_set.read(index)
+    index.write_text((header + rows).replace(";", "\t"), encoding="utf-16")
+    for data in (plain, flow_set.read(index)):
+        assert data.label.tolist() == [2, flow_set.UNLABELLED, 0]
+        assert np.array_equal(data.duration_s, [0.6, np.nan, 0.5], equal_nan=True)
+        assert len(set(data.person)) == 1
+        assert data.aus.tolist() == ["4+L10", "", "12"]
+    assert flow_set.warnings(plain) == [
+        "casme2: subjects that are spelled in several ways are one person: 01 = Sub1 = sub01.",
+        "casme2: 1 of 2 samples of known length last more than 0.5 s from onset to offset. They count as the release "
+        "codes them; models see onset to apex only.",
+    ]
+
+
+def test_read_set_with_dates_for_units_is_refused(tmp_path):
+    header = HEADER.replace("\n", ",aus,duration_s\n")
+    for cells, sentence in (
+        ("07. Apr,", "line 2: aus: '07. Apr' is a date, a time or a number"),
+        ("4+712,", "line 2: aus: .* 712, which FACS does not have"),
+        ("4,long", "line 2: duration_s is 'long'"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            flow_set.read(write_set(tmp_path, f"d,s,c,0,a.png,{cells}\n", header=header))
+
+
+def test_subjects_with_other_letters_are_other_people():
+    names = ("C1", "1", "006", "6_1", "S011", "anna", " Anna")
+    assert [flow_set.subject_key(name) for name in names] == ["c1", "1", "6", "6_1", "11", "anna", "anna"]
 
 
 def test_transform_flow_moves_and_enlarges():

@@ -19,7 +19,9 @@ def drawn():
 def flow_set_of(drawn) -> flow_set.FlowSet:
     text, none = np.full(HOW_MANY, "one"), np.full(HOW_MANY, "")
     pictures = np.zeros((HOW_MANY, 28, 28, 3), np.uint8)
-    return flow_set.FlowSet(text, text, text, drawn.label, pictures, none, none, none, none)
+    return flow_set.FlowSet(
+        text, text, text, drawn.label, pictures, none, none, none, none, np.full(len(drawn.label), np.nan)
+    )
 
 
 @pytest.mark.parametrize(("place", "gain"), [((0.8, 0.8, 0.0), 0.05), ((1.0, 1.0, 0.0), -0.02)])

@@ -25,4 +25,4 @@ def load(root: Path, corrections: Corrections) -> Release:
     """
     published = read_sheet(root, ("casme.xls*", "CASME*.xls*"), COLUMNS)
     rows, notes = correct(published, CORRECTIONS, corrections, published=PUBLISHED_ROWS)
-    return gather("casme", entries(rows, root), notes)
+    return gather("casme", entries(rows, root, rate_hz=60), notes)

@@ -5,7 +5,15 @@
 
 from pathlib import Path
 
-from merau.trainers.data.releases.release import Corrections, Release, folders_by_name, gather, make_entry, read_sheet
+from merau.trainers.data.releases.release import (
+    Corrections,
+    Release,
+    folders_by_name,
+    gather,
+    make_entry,
+    read_sheet,
+    subject_name,
+)
 
 SHEETS = ("CAS(ME)*code_final.xls*", "code_final.xls*", "*code_final*.xls*")
 COLUMNS = {"subject": 0, "name": 1, "onset": 2, "apex": 3, "offset": 4, "aus": 5, "emotion": 6, "kind": 7}
@@ -18,7 +26,7 @@ def load(root: Path, corrections: Corrections) -> Release:
     """
     rows = read_sheet(root, SHEETS, COLUMNS, sheet="CASFEcode_final")
     folder_of = {
-        row["subject"]: row["folder"].lower()
+        subject_name(row["subject"], "{:02d}"): row["folder"].lower()
         for row in read_sheet(root, SHEETS, {"folder": 1, "subject": 2}, sheet="naming rule1")
     }
     code_of = {
@@ -26,10 +34,14 @@ def load(root: Path, corrections: Corrections) -> Release:
         for row in read_sheet(root, SHEETS, {"code": 0, "video": 1}, sheet="naming rule2")
     }
     found = [folder for folders in folders_by_name(root).values() for folder in folders]
-    clips = []
+    clips, notes = [], []
     for row in rows:
+        who = subject_name(row["subject"], "{:02d}")
+        if row["offset"] == "0":
+            row["offset"] = row["apex"]
+            notes.append(f"{who}/{row['name']}: the offset is unknown (0), the apex is used as the end.")
         code = code_of.get(row["name"].rsplit("_", 1)[0].lower())
-        mine = [f for f in found if f.parent.name.lower() == folder_of.get(row["subject"]) and f"_{code}" in f.name]
+        mine = [f for f in found if f.parent.name.lower() == folder_of.get(who) and f"_{code}" in f.name]
         kind = "macro" if row["kind"].lower().startswith("macro") else "micro"
-        clips.append(make_entry(row, row["subject"].zfill(2), min(mine, default=None), kind=kind))
-    return gather("casme^2", clips)
+        clips.append(make_entry(row, who, min(mine, default=None), kind=kind, rate_hz=30))
+    return gather("casme^2", clips, notes)

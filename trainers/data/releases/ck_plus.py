@@ -6,7 +6,7 @@ Posed macro-expressions from neutral (first frame) to peak (last).
 from pathlib import Path
 
 from merau.engine.errors import UserError
-from merau.trainers.data.releases.release import Corrections, Entry, Release, folders_by_name, frames_in, gather
+from merau.trainers.data.releases.release import Corrections, Entry, Release, files, folders_by_name, frames_in, gather
 
 EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
@@ -33,5 +33,5 @@ def load(root: Path, corrections: Corrections) -> Release:
 
 def lines_of(root: Path, subject: str, name: str, what: str) -> list[str]:
     """Return the lines of the sequence's *_emotion.txt or *_facs.txt."""
-    files = sorted(root.rglob(f"{subject}_{name}_*_{what}.txt"))
-    return [line for line in files[0].read_text(encoding="utf-8").splitlines() if line.strip()] if files else []
+    found = files(root, f"{subject}_{name}_*_{what}.txt")
+    return [line for line in found[0].read_text(encoding="utf-8").splitlines() if line.strip()] if found else []

@@ -5,9 +5,9 @@ Macro-expressions from movies, one emotion each, without onset or subject.
 The first frame is used as onset and the middle one as apex; each clip counts as a subject of its own.
 """
 
-import csv
 from pathlib import Path
 
+from merau.engine.csv_table import read_csv
 from merau.trainers.data.releases.release import Corrections, Entry, Release, find, folders_by_name, gather
 
 EMOTIONS = {
@@ -23,8 +23,8 @@ def load(root: Path, corrections: Corrections) -> Release:
     found = folders_by_name(root)
     clips = []
     for pattern in ("single_trainset_1.csv", "single_testset_1.csv"):
-        with find(root, (pattern,)).open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if len(row) >= 2 and row[1].strip() in EMOTIONS]
+        lines = read_csv(find(root, (pattern,))).lines
+        rows = [cells for _, cells in lines if len(cells) >= 2 and cells[1].strip() in EMOTIONS]
         for name, label, *_ in rows:
             name = Path(name.strip()).stem.zfill(5)
             folder = found.get(name, [None])[0]

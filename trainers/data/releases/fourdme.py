@@ -6,7 +6,15 @@ Micro-expressions of the grey camera at 60 frames/s, with one or more emotions.
 import re
 from pathlib import Path
 
-from merau.trainers.data.releases.release import Corrections, Release, folders_by_name, gather, make_entry, read_sheet
+from merau.trainers.data.releases.release import (
+    Corrections,
+    Release,
+    folders_by_name,
+    gather,
+    make_entry,
+    read_sheet,
+    subject_name,
+)
 
 COLUMNS = {
     "subject": "sub_ID", "name": "fold_name", "onset": "Onset", "apex": "Apex", "offset": "Offset", "aus": "AUs",
@@ -36,6 +44,7 @@ def load(root: Path, corrections: Corrections) -> Release:
         rows = [row | {"aus": re.sub(r"[^+,]*\(k\)[+,]?", "", row["aus"]).strip("+, ")} for row in rows]
     clips = []
     for row in rows:
-        mine = [f for f in found.get(row["name"].lower(), []) if f.parent.name == row["subject"]]
-        clips.append(make_entry(row, row["subject"], min(mine, default=None)))
+        who = subject_name(row["subject"], "s{:02d}")
+        mine = [f for f in found.get(row["name"].lower(), []) if subject_name(f.parent.name, "s{:02d}") == who]
+        clips.append(make_entry(row, who, min(mine, default=None), rate_hz=60))
     return gather("4dme", clips, notes)

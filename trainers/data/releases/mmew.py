@@ -7,7 +7,15 @@ their values are published nowhere else.
 from pathlib import Path
 
 from merau.trainers.data.emotions import emotion
-from merau.trainers.data.releases.release import Corrections, Release, folders_by_name, gather, make_entry, read_sheet
+from merau.trainers.data.releases.release import (
+    Corrections,
+    Release,
+    folders_by_name,
+    gather,
+    make_entry,
+    read_sheet,
+    subject_name,
+)
 
 COLUMNS = {
     "subject": "Subject", "name": "Filename", "onset": "OnsetFrame", "apex": "ApexFrame", "offset": "OffsetFrame",
@@ -32,5 +40,5 @@ def load(root: Path, corrections: Corrections) -> Release:
     clips = []
     for row in rows:
         folder = found.get(row["name"].lower(), [None])[0]
-        clips.append(make_entry(row, row["subject"].zfill(2), folder))
+        clips.append(make_entry(row, subject_name(row["subject"], "{:02d}"), folder, rate_hz=90))
     return gather("mmew", clips, notes)

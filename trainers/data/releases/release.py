@@ -6,6 +6,7 @@ A loader says where its sheet is, what its columns mean and where a clip's frame
 the frames on disk.
 """
 
+import datetime
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +15,17 @@ from pathlib import Path
 import numpy as np
 from python_calamine import CalamineError, CalamineWorkbook
 
+from merau.engine.csv_table import parse_decimal
 from merau.engine.errors import UserError
+from merau.trainers.data import facs
 from merau.trainers.data.emotions import coarse, emotion
+from merau.trainers.data.flow_set import MICRO_S
 
+NOT_ANNOTATED = ("", "/", "-", "-1", "?", "n/a", "na", "nan")  # how sheets leave an apex open
+FRAME = re.compile(r"\d+(?:\.\d*)?|\d+,\d{0,2}|\d{4,},\d+", re.ASCII)  # "1,234" may be a thousand or one
+DATE = "Excel's date "  # what a cell that Excel took for a date or a time reads as
+MEANINGS = {"subject": "subject", "name": "name", "aus": "Action Units"}
+PASSED_OVER = ("__macosx", "@eadir")  # folders of copies that macOS and network drives add
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png"}
 Row = dict[str, str]
 
@@ -25,13 +34,15 @@ Row = dict[str, str]
 class Correction:
     """A cell of a published sheet that is known to be wrong.
 
-    It has the right value and its source; `row` counts from 0.
+    It has the right value and its source; `row` counts from 0. One `if_unusable` applies only where the cell holds no
+    frame number, because another edition of the sheet has good values.
     """
 
     row: int
     column: str
     value: str
     why: str
+    if_unusable: bool = False
 
     @property
     def name(self) -> str:
@@ -63,6 +74,11 @@ class Entry:
     """A clip as the release annotates it.
 
     Frames are numbers in file names, None where not annotated.
+
+    Attributes:
+        error: Why the row of the sheet cannot be used, or "".
+        written: The subject as the sheet writes it.
+        rate_hz: Frames per second, None where unknown.
     """
 
     subject: str
@@ -74,6 +90,9 @@ class Entry:
     aus: str
     emotion: str
     kind: str = "micro"
+    error: str = ""
+    written: str = ""
+    rate_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,7 @@ class Sample:
         emotion: Emotion in one spelling.
         label: negative, positive, surprise or None.
         kind: micro or macro.
+        duration_s: From onset to offset, None where unknown.
     """
 
     dataset: str
@@ -101,6 +121,7 @@ class Sample:
     emotion: str
     label: str | None
     kind: str
+    duration_s: float | None = None
 
 
 @dataclass
@@ -116,7 +137,7 @@ class Release:
 def read_sheet(
     root: Path, patterns: Sequence[str], columns: Mapping[str, str | int], *, sheet: str | None = None, skip: int = 0
 ) -> list[Row]:
-    """Return the data rows of a sheet, by our column names.
+    """Return the data rows of a sheet, by our column names, each with its number in `row`.
 
     Args:
         root: Folder of the release.
@@ -140,10 +161,12 @@ def read_sheet(
     has_header = any(isinstance(where, str) for where in columns.values())
     header = [normalize_header(cell) for cell in lines[0]] if has_header and lines else []
     at = {name: column_index(where, header, path) for name, where in columns.items()}
+    first = 1 + skip + has_header
     rows = [
-        {name: cell_text(line[i]) if i < len(line) else "" for name, i in at.items()} for line in lines[has_header:]
+        (number, {name: cell_text(line[i]) if i < len(line) else "" for name, i in at.items()})
+        for number, line in enumerate(lines[has_header:], start=first)
     ]
-    return [row for row in rows if any(row.values())]
+    return [row | {"row": str(number)} for number, row in rows if any(row.values())]
 
 
 def find(root: Path, patterns: Sequence[str]) -> Path:
@@ -151,10 +174,19 @@ def find(root: Path, patterns: Sequence[str]) -> Path:
     if not root.is_dir():
         raise UserError(f"There is no folder {root}.")
     for pattern in patterns:
-        for path in sorted(root.rglob(pattern)):
-            if not path.name.startswith("~"):  # a lock file of Excel
-                return path
+        if found := files(root, pattern):
+            return found[0]
     raise UserError(f"{root} holds no sheet {' or '.join(patterns)}: is this the release's folder?")
+
+
+def files(root: Path, pattern: str) -> list[Path]:
+    """Return what matches below `root`, in order; hidden files, lock files and copies of macOS are passed over."""
+    return sorted(path for path in root.rglob(pattern) if not is_passed_over(path.relative_to(root)))
+
+
+def is_passed_over(path: Path) -> bool:
+    """Return whether `path` is no part of a release: macOS writes `._NAME` beside each file, Excel `~$NAME`."""
+    return any(part.startswith((".", "~")) or part.lower() in PASSED_OVER for part in path.parts)
 
 
 def column_index(where: str | int, header: Sequence[str], path: Path) -> int:
@@ -176,7 +208,9 @@ def normalize_header(cell: object) -> str:
 
 
 def cell_text(cell: object) -> str:
-    """Return a cell as text, whole numbers without a fraction."""
+    """Return a cell as text, whole numbers without a fraction; a date or a time begins with DATE."""
+    if isinstance(cell, datetime.date | datetime.time | datetime.timedelta):
+        return f"{DATE}{cell}"
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()
@@ -185,13 +219,9 @@ def cell_text(cell: object) -> str:
 def number(cell: str) -> int | None:
     """Return a frame number, rounded.
 
-    None for anything else ("/", "?", empty, below 0).
+    None for anything else ("/", "57?", "ca. 46", empty, below 0).
     """
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return round(value) if value >= 0 else None
+    return round(parse_decimal(cell)) if FRAME.fullmatch(cell) else None
 
 
 def correct(
@@ -204,15 +234,23 @@ def correct(
     Corrections refer to rows of the sheet as published, which has `published` rows; a sheet of another length is not
     corrected.
     """
-    corrected, notes = [dict(row) for row in rows], []
+    corrected, notes, kept = [dict(row) for row in rows], list[str](), list[str]()
     wanted = [c for c in corrections if chosen.includes(c.name)]
     if wanted and len(rows) != published:
         return corrected, [f"The sheet has {len(rows)} rows, the published one {published}: no correction was applied."]
     for c in wanted:
         was = corrected[c.row][c.column]
-        if was != c.value:
-            notes.append(f"Correction {c.name}: {was or 'nothing'} -> {c.value} ({c.why}).")
-            corrected[c.row][c.column] = c.value
+        if was == c.value:
+            continue
+        if c.if_unusable and number(was) is not None:
+            kept.append(f"{c.name} ({was})")
+            continue
+        notes.append(f"Correction {c.name}: {was or 'nothing'} -> {c.value} ({c.why}).")
+        corrected[c.row][c.column] = c.value
+    if kept:
+        notes.append(
+            f"Corrections that this sheet does not need or that do not fit it, not applied: {', '.join(kept)}."
+        )
     return corrected, notes
 
 
@@ -221,7 +259,7 @@ def folders_by_name(root: Path) -> dict[str, list[Path]]:
     if not root.is_dir():
         raise UserError(f"There is no folder {root}.")
     found: dict[str, list[Path]] = {}
-    for folder in sorted({path.parent for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES}):
+    for folder in sorted({path.parent for path in files(root, "*") if path.suffix.lower() in IMAGE_SUFFIXES}):
         found.setdefault(folder.name.lower(), []).append(folder)
     return found
 
@@ -237,23 +275,51 @@ def clip_folder(found: Mapping[str, Sequence[Path]], name: str, subject: str) ->
     return next(mine, None)
 
 
-def entries(rows: Iterable[Row], root: Path) -> Iterator[Entry]:
+def entries(
+    rows: Iterable[Row], root: Path, *, subject: str = "{:02d}", rate_hz: float | None = None
+) -> Iterator[Entry]:
     """Yield the clips of `rows`, for a release with frames in folders SUBJECT/CLIP.
 
-    The rows have subject, name, onset, apex, offset, aus and emotion.
+    The rows have subject, name, onset, apex, offset, aus and emotion; `subject` is how a subject's number is written.
     """
     found = folders_by_name(root)
     for row in rows:
-        yield make_entry(row, row["subject"].zfill(2), clip_folder(found, row["name"], row["subject"]))
+        who = subject_name(row["subject"], subject)
+        yield make_entry(row, who, clip_folder(found, row["name"], who), rate_hz=rate_hz)
 
 
-def make_entry(row: Row, subject: str, folder: Path | None, *, kind: str = "micro") -> Entry:
+def make_entry(
+    row: Row, subject: str, folder: Path | None, *, kind: str = "micro", rate_hz: float | None = None
+) -> Entry:
     """Return the clip of `row`.
 
-    The row has name and aus, and onset, apex, offset and emotion where the sheet has them.
+    The row has row, name, aus, onset and offset, and subject, apex and emotion where the sheet has them.
     """
     onset, apex, offset = (number(row.get(key, "")) for key in ("onset", "apex", "offset"))
-    return Entry(subject, row["name"], folder, onset, apex, offset, row["aus"], row.get("emotion", ""), kind)
+    name, emotion_name, written = row["name"], row.get("emotion", ""), row.get("subject", subject)
+    error = find_error(row)
+    return Entry(subject, name, folder, onset, apex, offset, row["aus"], emotion_name, kind, error, written, rate_hz)
+
+
+def find_error(row: Row) -> str:
+    """Return why a row of a sheet cannot be used, or ""."""
+    for key, cell in row.items():
+        if cell.startswith(DATE):
+            return f"row {row['row']} of the sheet holds {cell} as its {MEANINGS.get(key, key)}"
+    for key in ("subject", "name"):
+        if not row.get(key, "given"):
+            return f"row {row['row']} of the sheet has no {MEANINGS[key]}"
+    for key in ("onset", "offset", "apex"):
+        cell = row.get(key, "")
+        if number(cell) is None and not (key == "apex" and cell.lower() in NOT_ANNOTATED):
+            return f"its {key} is {cell!r}, which is no frame number" if cell else f"it has no {key}"
+    return ""
+
+
+def subject_name(cell: str, form: str) -> str:
+    """Return a subject's name by its number, so that 1, 01, sub01 and "Sub1 " are one: `form` is "{:02d}" or alike."""
+    who = digits(re.sub(r"[.,]0+$", "", cell))
+    return cell if who is None else form.format(who)
 
 
 def digits(name: str) -> int | None:
@@ -264,7 +330,8 @@ def digits(name: str) -> int | None:
 
 def frames_in(folder: Path) -> dict[int, Path]:
     """Return the images of `folder` by the number in their names, in order."""
-    numbered = {digits(p.stem): p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES}
+    images = (path for path in folder.iterdir() if not is_passed_over(Path(path.name)))
+    numbered = {digits(path.stem): path for path in images if path.suffix.lower() in IMAGE_SUFFIXES}
     return {n: numbered[n] for n in sorted(n for n in numbered if n is not None)}
 
 
@@ -274,6 +341,7 @@ def gather(dataset: str, entries: Iterable[Entry], notes: Sequence[str] = ()) ->
     The release also says why the others are left out.
     """
     release, names = Release(dataset, notes=list(notes)), dict[str, int]()
+    written: dict[str, dict[str, None]] = {}  # spellings of each subject, in order
     for entry in entries:
         key = f"{entry.subject}/{entry.name}"
         names[key] = names.get(key, 0) + 1
@@ -286,11 +354,28 @@ def gather(dataset: str, entries: Iterable[Entry], notes: Sequence[str] = ()) ->
             release.samples.append(checked)
             if entry.apex is None:
                 release.notes.append(f"{entry.subject}/{entry.name}: no apex annotated, the middle frame is used.")
+        written.setdefault(entry.subject, {})[entry.written or entry.subject] = None
+    for subject, spellings in written.items():
+        if len(spellings) > 1:
+            release.notes.append(f"Subject {subject} is one person, written {', '.join(spellings)}.")
+    release.notes += note_long(release)
     return release
+
+
+def note_long(release: Release) -> list[str]:
+    """Say how micro-expressions that last too long by the definition are treated."""
+    known = [s.duration_s for s in release.samples if s.kind == "micro" and s.duration_s is not None]
+    long = sum(duration_s > MICRO_S for duration_s in known)
+    treated = "they stay micro-expressions, as coded, and are measured from onset to apex"
+    return [f"{long} of {len(known)} micro-expressions last longer than {MICRO_S} s: {treated}."] if long else []
 
 
 def check_entry(dataset: str, entry: Entry) -> Sample | str:
     """Return the sample of `entry`, or why there is none."""
+    if entry.error:
+        return entry.error
+    if error := facs.find_error(entry.aus):
+        return f"its Action Units are wrong: {error}"
     if entry.folder is None:
         return "its frames are missing"
     frames = frames_in(entry.folder)
@@ -298,7 +383,7 @@ def check_entry(dataset: str, entry: Entry) -> Sample | str:
         return "its folder holds no numbered frames"
     onset, offset = entry.onset, entry.offset
     onset = min(frames) if onset is None else onset
-    offset = offset if offset else entry.apex or max(frames)  # 0 means unknown in CAS(ME)^2
+    offset = max(frames) if offset is None else offset
     apex = (onset + offset) // 2 if entry.apex is None else entry.apex
     if not onset <= apex <= offset:
         return f"onset {onset}, apex {apex}, offset {offset} are not in this order"
@@ -313,4 +398,6 @@ def check_entry(dataset: str, entry: Entry) -> Sample | str:
     nearest = int(np.abs(np.array(numbers) - apex).argmin())
     name = emotion(entry.emotion)
     paths = tuple(frames[n] for n in numbers)
-    return Sample(dataset, entry.subject, entry.name, paths, max(nearest, 1), entry.aus, name, coarse(name), entry.kind)
+    apex_at, duration_s = max(nearest, 1), (offset - onset) / entry.rate_hz if entry.rate_hz else None
+    who, label = (dataset, entry.subject, entry.name), coarse(name)
+    return Sample(*who, paths, apex_at, entry.aus, name, label, entry.kind, duration_s)

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from merau.trainers.data.flow_set import undecided_units
+from merau.trainers.data.facs import undecided_units
 from merau.trainers.data.releases.release import Correction, Corrections, Release, correct, entries, gather, read_sheet
 
 PUBLISHED_ROWS = 159
@@ -35,5 +35,4 @@ def load(root: Path, corrections: Corrections) -> Release:
     undecided = sum(bool(undecided_units(row["aus"])) for row in rows)
     if undecided:
         notes.append(f"Action Units joined by 'or' count neither as coded nor as absent, in {undecided} clips.")
-    padded = [row | {"subject": row["subject"].zfill(3)} for row in rows]
-    return gather("samm", entries(padded, root), notes)
+    return gather("samm", entries(rows, root, subject="{:03d}", rate_hz=200), notes)

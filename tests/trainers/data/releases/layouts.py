@@ -154,7 +154,7 @@ def dfew(root):
     for split, line in (("train", "00001,1"), ("test", "2,3")):
         path = root / f"label/single_{split}set_1.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"video_name,label\n{line}\n")
+        path.write_text(f"video_name;label\n{line.replace(',', ';')}\n", encoding="utf-16")
     frames(root / "data_affine/single_label/data/00001", range(1, 17), "00001_{:05d}.jpg")
 
 
