@@ -126,6 +126,7 @@ def analyse_file(
     started_s = time.monotonic()
     pipeline = Pipeline(source.name, recognizer, settings, wall_zero=source.wall_zero, keep_pictures=pictures)
     summary = Summary(source.name, source.duration_s)
+    summary.slowdown = source.slowdown
     if store and not key:
         key = RunKey.of(source, recognizer, settings, store)
     session = start_session(source, pipeline, store, content_sha256=key.content_sha256) if store and key else None

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -156,3 +157,23 @@ FORMATS: dict[str, Callable[[Sequence[Event], IO[bytes]], None]] = {
     "parquet": write_parquet,
 }
 SINGLE_RECORDING = ("eaf", "vtt")  # formats whose time line belongs to one recording
+
+
+def write_events(suffix: str, events: Sequence[Event], file: IO[bytes], slowdown: float = 1.0) -> None:
+    """Write events in one of `FORMATS`.
+
+    Args:
+        suffix: The format.
+        events: The events.
+        file: Where they go.
+        slowdown: Film seconds for each second of captured time; formats that lie beside a film count film seconds.
+    """
+    if suffix in SINGLE_RECORDING and slowdown != 1:
+        events = [_on_film(event, slowdown) for event in events]
+    FORMATS[suffix](events, file)
+
+
+def _on_film(event: Event, slowdown: float) -> Event:
+    captured_s = (event.onset_s, event.apex_s, event.offset_s)
+    onset_s, apex_s, offset_s = (slowdown * round(t_s, 4) for t_s in captured_s)  # rounded as in the store
+    return replace(event, onset_s=onset_s, apex_s=apex_s, offset_s=offset_s)

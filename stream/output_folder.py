@@ -9,7 +9,7 @@ from merau.engine.bundle import Bundle
 from merau.engine.errors import Message, UserError
 from merau.engine.files import atomic_write
 from merau.stream.analysis import Analysis, RunKey
-from merau.stream.export import FORMATS
+from merau.stream.export import FORMATS, write_events
 from merau.stream.export_record import ExportRecord, Exports
 from merau.stream.report import render_report
 from merau.stream.store import Session, Store, read_sessions
@@ -90,7 +90,7 @@ class OutputFolder:
             for suffix in SUFFIXES:
                 with atomic_write(record.path(name, suffix)) as file:
                     if suffix in FORMATS:
-                        FORMATS[suffix](analysis.events, file)
+                        write_events(suffix, analysis.events, file, analysis.summary.slowdown)
                     else:
                         report = render_report(
                             analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth

@@ -84,13 +84,15 @@ def session_settings(
 ) -> dict[str, Any]:
     """Return what decides, beside source and bundle, which events a session finds and what is stored of them."""
     head = recognizer.few_shot_head
-    others = {
+    others: dict[str, Any] = {
         "source": asdict(source.settings),
         "precision": recognizer.runtime.precision,
         "head_sha256": head.sha256 if head else None,
         "keep_pictures": store.keep_pictures,
         "version": version("merau-live"),
     }
+    if source.slowdown != 1:
+        others["slowdown"] = source.slowdown
     as_json: dict[str, Any] = json.loads(json.dumps(asdict(settings) | others, default=str))
     return as_json
 

@@ -97,6 +97,7 @@ class Summary:
 
     Attributes:
         notes: What is missing, odd or assumed; in the JSON document, on standard error and in the report alike.
+        slowdown: Seconds of the film for each second of captured time.
         partial: Whether the analysis was interrupted before the end of the recording.
     """
 
@@ -109,6 +110,7 @@ class Summary:
         self._flicker_s = self._flicker_sum = 0.0
         self.tracks: dict[int, TrackSummary] = {}
         self.notes: list[Message] = []
+        self.slowdown = 1.0
         self._events: dict[str, Event] = {}
 
     @property

@@ -29,8 +29,7 @@ def add_parser(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the events to a file or to standard output."""
     from merau.engine.files import atomic_write
-    from merau.stream.export import FORMATS as WRITERS
-    from merau.stream.export import SINGLE_RECORDING
+    from merau.stream.export import SINGLE_RECORDING, write_events
     from merau.stream.store import read_events
 
     sessions = _read_sessions(arguments.store, arguments.session)
@@ -43,12 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
             format=arguments.format,
             sessions=", ".join(f"{s.id} ({s.source}, {s.started[:16]})" for s in sessions),
         )
-    events, write = list(read_events(arguments.store, arguments.session)), WRITERS[arguments.format]
+    events = list(read_events(arguments.store, arguments.session))
+    slowdown = sessions[0].slowdown if len(sessions) == 1 else 1.0
     if not arguments.out:
-        write(events, sys.stdout.buffer)
+        write_events(arguments.format, events, sys.stdout.buffer, slowdown)
         return 0
     with atomic_write(arguments.out) as file:
-        write(events, file)
+        write_events(arguments.format, events, file, slowdown)
     fields = {"written": str(arguments.out), "events": len(events)}
     print(json.dumps(fields) if arguments.json else f"{pluralize(len(events), 'event')} written to {arguments.out}.")
     return 0

@@ -56,9 +56,6 @@ class File(Source):
     player, also where sound begins before the picture. A damaged or cut-off file gives the frames that can be decoded.
     What is missing, odd or assumed is in `state().notes`.
 
-    Attributes:
-        slowdown: Seconds of the film for each second of captured time: 1, but for slow motion and time lapse.
-
     Raises:
         UserError: The file cannot be read as a video.
     """

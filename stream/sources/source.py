@@ -255,11 +255,13 @@ class Source(ABC):
         duration_s: Length of a recording, if known.
         frames_total: Number of frames of a recording, if known.
         wall_zero: Wall-clock time of 0 s, if known.
+        slowdown: Seconds of the film for each second of captured time: 1, but for slow motion and time lapse.
     """
 
     live: bool
     duration_s: float | None = None
     frames_total: int | None = None
+    slowdown: float = 1.0
 
     def __init__(self, name: str, settings: SourceSettings, queue_frames: int) -> None:
         self.name = name

@@ -46,6 +46,11 @@ class Session:
     content_sha256: str | None
     partial: bool
 
+    @property
+    def slowdown(self) -> float:
+        """Seconds of the film for each second of captured time: 1, but for slow motion and time lapse."""
+        return float(self.settings.get("slowdown", 1.0))
+
 
 @dataclass(frozen=True)
 class Label:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from merau.engine.errors import UserError
 from merau.stream.events import IMAGES, Event
-from merau.stream.export import FORMATS
+from merau.stream.export import FORMATS, write_events
 from merau.stream.store import read_clip, read_events, read_sessions
 from merau.stream.ui.event_clip import blur
 from merau.stream.ui.server_state import ServerState
@@ -54,7 +54,9 @@ def _events(workspace: Workspace, query: Query) -> Response:
     if suffix not in FORMATS:
         raise UserError("Unknown format: choose one of {formats}.", formats=", ".join(FORMATS))
     file = io.BytesIO()
-    FORMATS[suffix](list(read_events(workspace.store.path, session)), file)
+    path = workspace.store.path
+    slowdown = next((s.slowdown for s in read_sessions(path) if s.id == session), 1.0)
+    write_events(suffix, list(read_events(path, session)), file, slowdown)
     return _attachment(file.getvalue(), f"{_file_stem(workspace, session)}.{suffix}")
 
 

@@ -99,6 +99,30 @@ def test_analyse_tells_what_is_missing_everywhere(clip, tmp_path):
     assert f"Note: {note}" in html.unescape((tmp_path / "out/cut.html").read_text())
 
 
+def test_slow_motion_is_in_captured_time_and_subtitles_in_the_films(clip, tmp_path, capsysbinary):
+    slow = tmp_path / "slow.mp4"
+    with (
+        av.open(str(clip)) as read,
+        av.open(str(slow), "w", options={"movflags": "use_metadata_tags"}) as written,
+    ):
+        written.metadata["com.android.capture.fps"] = "30"
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(video=0):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.duration = 4 * packet.pts, 4 * packet.dts, 4 * packet.duration
+                packet.stream = stream
+                written.mux(packet)
+    out = tmp_path / "out"
+    assert main(["analyse", str(slow), "--out", str(out)]) == 0
+    (micro,) = (event for event in read_events(out / "merau.db") if event.kind == "micro")
+    assert 3.1 < micro.onset_s < micro.offset_s < 3.8
+    subtitles = (out / "slow.vtt").read_text()
+    assert f"{micro.id}\n00:00:{4 * micro.onset_s:06.3f} --> " in subtitles
+    capsysbinary.readouterr()
+    assert main(["export", str(out / "merau.db"), "--format", "vtt"]) == 0
+    assert capsysbinary.readouterr().out.decode() == subtitles
+
+
 def test_analyse_goes_on_after_a_bad_file(tmp_path, capsys):
     text = tmp_path / "short.txt"
     text.write_text("no video")
