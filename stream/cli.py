@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import FrameType
+from typing import NoReturn
 
 from merau.engine.errors import UserError
 from merau.engine.text import plain_lines
@@ -34,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("merau: %(message)s"))
     logging.basicConfig(handlers=[handler])
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _exit)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; nohup ignores it
+        signal.signal(signal.SIGHUP, _exit)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -56,6 +60,10 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text without control characters."""
         return plain_lines(super().format(record))
+
+
+def _exit(number: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -68,7 +68,7 @@ def start_session(
     """
     bundle = pipeline.recognizer.bundle
     return store.start_session(
-        source.name,
+        source.name if source.live else pipeline.source_name,  # an upload has its name, not where it lay
         settings=session_settings(source, pipeline.recognizer, pipeline.settings, store),
         bundle=bundle.name,
         bundle_sha256=bundle.sha256,

@@ -15,7 +15,14 @@ from merau.engine.recognizer import NO_EXPRESSION
 from merau.stream.events import event_fields
 from merau.stream.export import FORMATS
 from merau.stream.sources import File, SourceSettings
-from merau.stream.store import MotionCurve, read_clip_ids, read_events, read_original_predictions, read_sessions
+from merau.stream.store import (
+    MotionCurve,
+    Session,
+    read_clip_ids,
+    read_events,
+    read_original_predictions,
+    read_sessions,
+)
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t, to_json
 from merau.stream.ui.middleware import HEAD_SUFFIXES, VIDEO_SUFFIXES
@@ -149,13 +156,16 @@ class ReviewHandlers:
     ) -> tuple[Any, ...]:
         """Analyse an uploaded recording and show its session."""
         client = self._state.client(token)
-        workspace = client.workspace
+        workspace = self._state.shared if self._state.settings.is_trusted else client.workspace
         recording = client.folder / Path(file).name
-        shutil.move(file, recording)
-        try:
-            session = _analyse(workspace, recording, progress)
-        finally:
-            recording.unlink(missing_ok=True)
+        with client.connected():  # the session lasts as long as the analysis, whether or not the page stays
+            client.folder.mkdir(mode=0o700, exist_ok=True)
+            shutil.move(file, recording)
+            try:
+                recording.chmod(0o600)
+                session = _analyse(workspace, recording, progress)
+            finally:
+                recording.unlink(missing_ok=True)
         return "", *self.show(token, f"{workspace.name}:{session}")
 
     @show_user_errors
@@ -180,10 +190,7 @@ class ReviewHandlers:
             workspaces.append(self._state.shared)
         found = [(session, workspace) for workspace in workspaces for session in read_sessions(workspace.store.path)]
         found.sort(key=lambda pair: pair[0].started, reverse=True)
-        return [
-            (f"{Path(session.source).name} · {_local_time(session.started)}", f"{workspace.name}:{session.id}")
-            for session, workspace in found
-        ]
+        return [(_session_title(session), f"{workspace.name}:{session.id}") for session, workspace in found]
 
     def _open(self, token: str, chosen: str | None) -> tuple[Workspace, int]:
         name, _, session = (chosen or "").partition(":")
@@ -230,6 +237,13 @@ def _hide_folder(value: object, path: Path) -> object:
 
 def _recordings(folder: Path | None) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES) if folder else []
+
+
+def _session_title(session: Session) -> str:
+    """Name a session by its source and start."""
+    is_interrupted = session.partial and session.ended is not None
+    title = f"{Path(session.source).name} · {_local_time(session.started)}"
+    return f"{title} · partial" if is_interrupted else title
 
 
 def _local_time(iso_time: str) -> str:

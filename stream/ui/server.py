@@ -123,7 +123,7 @@ class App:
 
 @contextmanager
 def until_stopped(app: App) -> Iterator[threading.Event]:
-    """Close the page at the end of a `with` block. The first Ctrl-C or SIGTERM sets the event."""
+    """Close the page at the end of a `with` block. The first Ctrl-C, SIGTERM or SIGHUP sets the event."""
     stopped = threading.Event()
     try:
         with on_stop_signal(stopped.set):
@@ -137,6 +137,7 @@ def build_page(state: ServerState) -> gr.Blocks:
     blocks = gr.Blocks(title="merau-live", analytics_enabled=False, fill_width=True, delete_cache=(600, 600))
     with blocks:
         token = gr.State("")
+        earlier = gr.Textbox(visible=False)  # the token that the page had before it was reloaded
         entry = gr.HTML(
             html_template="<span></span>",
             js_on_load="watch('value', () => merau.enter(props.value)); merau.enter(props.value)",
@@ -152,9 +153,9 @@ def build_page(state: ServerState) -> gr.Blocks:
                 settings_page(state, token, tab)
 
         @show_user_errors
-        def open_session(request: gr.Request) -> tuple[Any, ...]:
+        def open_session(earlier: str, request: gr.Request) -> tuple[Any, ...]:
             language = request_language(request.headers)
-            client = state.open_session()
+            client = state.open_session(earlier or "")
             entered = {
                 "token": client.token,
                 "trusted": state.settings.is_trusted,
@@ -182,7 +183,8 @@ def build_page(state: ServerState) -> gr.Blocks:
 
         gr.api(cameras, api_name="cameras")
         gr.api(events, api_name="events")
-        blocks.load(open_session, None, [token, entry, *consent_form.outputs], **private_endpoint())
+        outputs = [token, entry, *consent_form.outputs]
+        blocks.load(open_session, earlier, outputs, js="() => merau.earlierToken()", **private_endpoint())
     return blocks
 
 

@@ -4,21 +4,23 @@ import asyncio
 import os
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from merau.engine.errors import UserError
 from merau.stream.events import Consent
 from merau.stream.guard import Guard
 from merau.stream.pipeline import PipelineSettings
+from merau.stream.store import Store, read_labels, read_sessions
 from merau.stream.ui.camera_worker import consent_required
 from merau.stream.ui.config import UiSettings
+from merau.stream.ui.server_folder import ServerFolder
 from merau.stream.ui.teaching import Load
 from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
@@ -35,7 +37,7 @@ class ClientSession:
 
     Attributes:
         token: The secret that gives access to the page's private workspace.
-        folder: Holds the private workspace; deleted with the session.
+        folder: Holds the private workspace.
         connections: Sockets and event streams that the page holds open.
         last_seen_s: When the last of them was closed, on the monotonic clock.
         was_connected: Whether the page has opened a connection at least once.
@@ -55,7 +57,7 @@ class ClientSession:
         """The page's private workspace, created at the first access."""
         with self._lock:
             if self._workspace is None:
-                self.folder.mkdir(mode=0o700)
+                self.folder.mkdir(mode=0o700, exist_ok=True)  # it is there when the page comes back
                 self._workspace = self.make_workspace(self.folder)
             return self._workspace
 
@@ -90,6 +92,24 @@ class ClientSession:
         if self._workspace:
             self._workspace.send_status()
 
+    def purge(self) -> None:
+        """Delete what is older than its retention."""
+        if self._workspace:
+            self._workspace.purge()
+
+    def leave(self) -> None:
+        """Close the private workspace of a page that went, and delete it unless it holds an upload or a label.
+
+        Those are kept for their retention: the page may have been reloaded, or its computer may be asleep.
+        """
+        with self._lock:
+            try:
+                if self._workspace:
+                    self._workspace.close()
+            finally:
+                if not (self._workspace and holds_work(self._workspace.store.path)):
+                    shutil.rmtree(self.folder, ignore_errors=True)
+
     def close(self) -> None:
         """Delete the private workspace."""
         with self._lock:
@@ -98,6 +118,13 @@ class ClientSession:
                     self._workspace.close()
             finally:
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def holds_work(store: Path) -> bool:
+    """Whether a private store holds what a visitor made: an analysed recording, or a label in a session."""
+    sessions = {session.id: session for session in read_sessions(store)}
+    labelled = any(label.session in sessions for label in read_labels(store))
+    return labelled or any(session.consented is None for session in sessions.values())
 
 
 class AdmissionQueue:
@@ -152,17 +179,21 @@ class ServerState:
         shared: The workspace of the server's own cameras; only trusted clients may use it.
         clients: The open pages by token.
         admission: The queue for webcams of clients.
-        folder: Holds the private workspaces; deleted by `close`.
+        folder: Holds the private workspaces and uploads; deleted by `close`.
     """
 
     def __init__(self, settings: UiSettings, store: Path, load: Load, pipeline: PipelineSettings) -> None:
         self.settings, self._load, self._pipeline = settings, load, pipeline
-        self.folder = Path(tempfile.mkdtemp(prefix="merau-"))
+        self._folder = ServerFolder()
+        self.folder = self._folder.path
+        os.environ["GRADIO_TEMP_DIR"] = str(self._folder.uploads)  # read when the page is built
         # One encoder thread of low priority: the analysis goes first.
         self._clip_encoder = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))
         self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h)
         self.admission = AdmissionQueue(settings.visitors, settings.waiting)
         self.clients: dict[str, ClientSession] = {}
+        self._absent: set[str] = set()  # tokens of pages that went, and whose folders are kept
+        self._clients_lock = threading.Lock()
         self._closing = threading.Event()
         self._guard = Guard("periodic jobs")
         self._ticker = threading.Thread(target=self._run_periodic_jobs, name="periodic jobs", daemon=True)
@@ -173,14 +204,25 @@ class ServerState:
         """Whether an internal error cost something: periodic jobs, or the analysis of a camera of this server."""
         return self._guard.failed or any(camera.failed for camera in list(self.shared.cameras.values()))
 
-    def open_session(self) -> ClientSession:
-        """Register a page that was opened. Raises UserError when too many are open."""
-        if len(self.clients) >= MAX_SESSIONS:
-            raise UserError("Too many pages are open on this server. Please come back in a few minutes.")
-        token = secrets.token_urlsafe(24)
-        client = ClientSession(token, self.folder / token, self._make_workspace)
-        self.clients[token] = client
-        return client
+    def open_session(self, earlier: str = "") -> ClientSession:
+        """Register a page that was opened. Raises UserError when too many are open.
+
+        Args:
+            earlier: The token that the page had before it was reloaded; its private workspace is opened again.
+        """
+        with self._clients_lock:
+            if earlier in self.clients:
+                client = self.clients[earlier]
+                client.last_seen_s = time.monotonic()
+                client.was_connected = False
+                return client
+            if len(self.clients) >= MAX_SESSIONS:
+                raise UserError("Too many pages are open on this server. Please come back in a few minutes.")
+            token = earlier if earlier in self._absent else secrets.token_urlsafe(24)
+            self._absent.discard(token)
+            client = ClientSession(token, self.folder / token, self._make_workspace)
+            self.clients[token] = client
+            return client
 
     def client(self, token: str) -> ClientSession:
         """Return the session of a page. Raises UserError when the token is unknown or expired."""
@@ -212,15 +254,41 @@ class ServerState:
             if time.monotonic() - last_purge_s > PURGE_EVERY_S:
                 last_purge_s = time.monotonic()
                 with self._guard.item():
-                    self.shared.purge()
+                    self.purge()
 
     def _update_client(self, token: str) -> None:
         # A method of its own: a loop variable of the periodic thread would keep the last client alive between ticks.
         client = self.clients[token]
         client.send_status()
-        if client.expired:
-            del self.clients[token]
-            client.close()
+        with self._clients_lock:
+            if client.expired:
+                del self.clients[token]
+                try:
+                    client.leave()
+                finally:
+                    if client.folder.exists():
+                        self._absent.add(token)
+
+    def purge(self) -> None:
+        """Delete what is older than its retention, and what is left of broken uploads."""
+        self.shared.purge()
+        self._folder.delete_broken_uploads()
+        for client in list(self.clients.values()):
+            client.purge()
+        with self._clients_lock:
+            for token in list(self._absent):
+                if not self._purge_absent(self.folder / token):
+                    self._absent.discard(token)
+
+    def _purge_absent(self, folder: Path) -> bool:
+        """Purge the store of a page that went; returns whether anything is left."""
+        path = folder / "merau.db"
+        with Store(path) as store:
+            store.purge_expired(datetime.now(UTC))
+        if holds_work(path):
+            return True
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
 
     def close(self) -> None:
         """Close all workspaces and delete the private ones.
@@ -237,4 +305,4 @@ class ServerState:
             self.shared.close()
         finally:
             self._clip_encoder.shutdown()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._folder.close()

@@ -64,10 +64,12 @@ def _stored(workspace: Workspace) -> dict[str, Any]:
     """Return what a workspace holds, as settings.js shows it."""
     path = workspace.store.path
     is_private = workspace.name == PRIVATE
+    sessions = read_sessions(path)
     return {
         "is_private": is_private,
         "where": "" if is_private else str(path),
-        "sessions": len(read_sessions(path)),
+        "sessions": len(sessions),
+        "unlimited": sum(session.retention_h is None for session in sessions),
         "events": sum(1 for _ in read_events(path)),
         "labels": len(read_labels(path)),
         "purpose": workspace.consent.purpose if workspace.consent else "",

@@ -42,8 +42,13 @@ window.merau = (() => {
   m.enter = (session) => {
     if (!session || session.token === m.token) return;
     Object.assign(m, session);
+    try { sessionStorage.setItem("merau-token", m.token); } catch { /* the browser forbids it: a reload starts anew */ }
     document.documentElement.lang = m.language;
     m.listeners.splice(0).forEach((listener) => listener());
+  };
+  // The session that this tab had before it was reloaded: what was made in it is still there.
+  m.earlierToken = () => {
+    try { return sessionStorage.getItem("merau-token") ?? ""; } catch { return ""; }
   };
   m.whenEntered = (listener) => (m.token ? listener() : m.listeners.push(listener));
 

@@ -9,6 +9,9 @@
   const SCORES = { accuracy: m.id("accuracy") };
   const figure = (name, value) => (name === "samples" ? m.t("{number} samples", { number: m.number(value, 0) })
     : `${translated(SCORES, name)} ${m.number(value, 3)}`);
+  const kept = (store, hours) => [m.t("{hours} hours after recording", { hours }),
+    store.unlimited ? m.t("sessions of other commands, kept: {count}", { count: store.unlimited }) : "",
+    store.deletion_pending ? m.t("a deletion is pending until another program closes the file") : ""].filter(Boolean).join(" · ");
   const translated = (names, name) => (names[name] ? m.t(names[name]) : name);
 
   m.factsView = (element, props, watch) => watch("value", () => {
@@ -20,7 +23,7 @@
     const stores = stored.map((store) => section(store.is_private ? m.t("Your session") : m.t("Cameras of this server"), [
       [m.t("Stored data"), m.t("Sessions: {sessions}, events: {events}, labels: {labels}", store)],
       [m.t("Purpose"), store.purpose],
-      [m.t("Deleted"), store.is_private ? m.t("when you close this page") : m.t("{hours} hours after recording", { hours: retention_h })],
+      [m.t("Deleted"), store.is_private ? m.t("when you close this page; recordings and labelled sessions {hours} hours after recording", { hours: retention_h }) : kept(store, retention_h)],
       ...(store.where ? [[m.t("File"), store.where]] : []), ...(store.store_error ? [[m.t("Error"), m.text(store.store_error)]] : []),
     ]));
     element.querySelector(".m").replaceChildren(e("div", { style: "display:grid;gap:16px" }, ...stores,

@@ -19,7 +19,7 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _signals():
     """main() sets signal handlers for its process, which is the tests' process here."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

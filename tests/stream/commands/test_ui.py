@@ -1,6 +1,7 @@
 """`merau ui` from the command line."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -16,15 +17,20 @@ from tests.stream.ui.waiting import wait_for
 UI = [sys.executable, "-m", "merau", "ui", "--json"]
 
 
-def test_ui_serves_until_ctrl_c(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ui_serves_until_stopped_and_leaves_nothing(tmp_path, number):
     command = [*UI, "--port", "0", "--store", str(tmp_path / "page.db")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    (temporary := tmp_path / "tmp").mkdir()
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     address = json.loads(process.stdout.readline())["address"]
     with build_opener(ProxyHandler({})).open(address, timeout=20) as answer:
         assert "merau-live" in answer.read().decode()
-    process.send_signal(signal.SIGINT)
+    assert list(temporary.glob("merau-live-*"))
+    process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 0
+    assert not list(temporary.glob("merau-live-*"))
 
 
 def test_ui_deletes_only_what_it_recorded_and_says_so(tmp_path, make_event):

@@ -25,7 +25,7 @@ def test_german_page_shows_errors_in_german(serve, browser, tmp_path):
             "Aufnahme analysieren",
             "brief.mp4",
             ".toast-message-text",
-            r"^„brief\.mp4“ ist kein Video, oder es ist beschädigt\.$",
+            r"^„brief\.mp4“ ist kein Video in einem Format, das merau liest, oder es ist beschädigt\.$",
         ),
         ("Gespeicherte Klassen laden", "lektion.safetensors", ".toast-message-text", r"^lektion\.safetensors enthält"),
     ):
@@ -78,3 +78,14 @@ def test_name_in_an_error_loads_and_formats_nothing(showing, page):
     expect(text).to_have_text(f"There is no file '{name}'.")
     assert text.locator("*").count() == 0
     assert not [url for url in requests if "loaded.png" in url]
+
+
+def test_reloaded_page_keeps_its_private_session(serve, page):
+    app = serve(host="0.0.0.0")
+    page.goto(app.address.replace("0.0.0.0", "localhost"))
+    page.wait_for_function("window.merau?.token")
+    token = page.evaluate("merau.token")
+    page.reload()
+    page.wait_for_function("window.merau?.token")
+    assert page.evaluate("merau.token") == token
+    assert list(app.state.clients) == [token]

@@ -26,7 +26,7 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     expect(page.get_by_label("Session")).to_have_value(re.compile(r"short\.mp4"))
     choose(page, "Analyse a recording", clip)
     page.locator(".review tbody tr").first.wait_for()
-    client = next(iter(app.state.clients.values()))
+    client, shared = next(iter(app.state.clients.values())), app.state.shared
     assert not list(client.folder.glob("*.mp4"))  # the upload itself is not kept
     wait_for(lambda: page.locator(".detail video").count(), "a film")
     page.wait_for_function("document.querySelector('.detail video').videoWidth > 0")
@@ -54,15 +54,18 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     page.get_by_label("Other label").fill("smirk")
     page.get_by_label("Other label").press("Enter")
     wait_for(lambda: "smirk" in shown_labels(page), "my own class")
-    labels = read_labels(client.workspace.store.path)
+    labels = read_labels(shared.store.path)
     assert {label.label for label in labels} == set(shown_labels(page))
     assert all(label.embedding for label in labels)
 
+    page.reload()
+    page.get_by_role("tab", name="Review").click()
+    wait_for(lambda: "smirk" in shown_labels(page), "the labels after a reload")
     page.get_by_role("button", name="Teach your classes").click()
     expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
-    assert set(client.workspace.teaching.heads[-1].classes) == set(shown_labels(page))
+    assert set(shared.teaching.heads[-1].classes) == set(shown_labels(page))
     expect(page.locator(".review p.reclassified").first).to_contain_text("Your classes are in use")
-    taught = {event.label for event in read_events(client.workspace.store.path) if event.label}
+    taught = {event.label for event in read_events(shared.store.path) if event.label}
     assert taught <= set(shown_labels(page))
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save your classes").click()
@@ -74,7 +77,7 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     choose(page, "Load saved classes", head)
     expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
 
-    events = list(read_events(client.workspace.store.path))
+    events = list(read_events(shared.store.path))
     for form in FORMATS:
         with page.expect_download() as download:
             page.get_by_role("link", name=form.upper(), exact=True).click()
@@ -94,6 +97,6 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     page.get_by_label("I am sure").check()
     page.get_by_role("button", name="Delete everything").click()
     expect(page.get_by_label("I am sure")).not_to_be_checked()  # the page confirms the deletion
-    assert not read_sessions(client.workspace.store.path)
-    assert not read_labels(client.workspace.store.path)
-    assert not client.workspace.teaching.heads
+    assert not read_sessions(shared.store.path)
+    assert not read_labels(shared.store.path)
+    assert not shared.teaching.heads

@@ -3,6 +3,8 @@ import asyncio
 import pytest
 
 from merau.engine.errors import UserError
+from merau.stream.events import Consent
+from merau.stream.store import read_sessions
 from merau.stream.ui.server_state import CONNECT_S, RECONNECT_S, AdmissionQueue, ClientSession
 from tests.stream.ui.waiting import run_async, wait_for
 
@@ -49,6 +51,54 @@ def test_periodic_jobs_outlive_a_visitor_who_cannot_be_closed(serve, caplog):
     wait_for(lambda: not state.clients, "the next visitor to leave")
     assert not client.folder.exists()
     assert not state.failed
+
+
+def leave(client):
+    """Let a page go for longer than it may be away."""
+    client.last_seen_s -= CONNECT_S + 1
+
+
+@pytest.mark.parametrize("made", ["upload", "label", "webcam"])
+def test_visitor_who_comes_back_finds_work_and_no_more(serve, make_event, made):
+    state = serve(host="0.0.0.0").state
+    client = state.open_session()
+    consent = None if made == "upload" else Consent("a test", "2026-03-01T09:00:00.000+00:00")
+    with client.connected():
+        store = client.workspace.store
+        session = store.start_session("clip.mp4", settings={}, bundle="", bundle_sha256="", consent=consent)
+        store.put(session, make_event())
+        if made == "label":
+            store.label(session, make_event(), "smirk", {})
+        store.flush()
+    leave(client)
+    wait_for(lambda: client.token not in state.clients, "the session to expire")
+    wait_for(lambda: client.folder.exists() == (made != "webcam"), "the decision")
+    again = state.open_session(client.token)
+    assert (again.token == client.token) == (made != "webcam")
+    assert again is not client
+    assert len(read_sessions(again.workspace.store.path)) == (made != "webcam")
+
+
+def test_work_of_an_absent_visitor_is_deleted_in_time(serve):
+    state = serve(host="0.0.0.0", retention_h=1e-9).state
+    client = state.open_session()
+    with client.connected():
+        store, retention_h = client.workspace.store, state.settings.retention_h
+        session = store.start_session("a", settings={}, bundle="", bundle_sha256="", retention_h=retention_h)
+        store.update_session(session, wall_zero=None, frames=1, dropped=0, gaps=[], ended=True)
+        store.flush()
+    leave(client)
+    wait_for(lambda: client.token not in state.clients, "the session to expire")
+    state.purge()
+    assert not client.folder.exists()
+    assert state.open_session(client.token).token != client.token
+
+
+def test_page_reloaded_at_once_keeps_its_session(serve):
+    state = serve().state
+    client = state.open_session()
+    assert state.open_session(client.token) is client
+    assert state.open_session("../elsewhere").token not in (client.token, "../elsewhere")
 
 
 def test_admission_queue_serves_in_order_and_refuses_when_full():
