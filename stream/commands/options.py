@@ -1,8 +1,10 @@
 """Options that several commands share, and what they stand for."""
 
 import argparse
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from merau.stream.pipeline import PipelineSettings
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+PASSWORD_VARIABLE = "MERAU_CAMERA_PASSWORD"
 
 
 def add_command(
@@ -85,6 +89,40 @@ def add_rate_options(parser: argparse.ArgumentParser) -> None:
         help="frames per second before the camera, for slow motion and high-speed recordings that play slower "
         "(default: as the file's tags state)",
     )
+
+
+def add_source_file_option(parser: "argparse.ArgumentParser | argparse._MutuallyExclusiveGroup") -> None:
+    """Add --source-file."""
+    parser.add_argument(
+        "--source-file",
+        type=Path,
+        metavar="FILE",
+        help="text file with sources, one on each line: a camera's password in it is not in the process list "
+        "(default: none)",
+    )
+
+
+def complete_source(source: str) -> str:
+    """Return a source with its password: that of the environment, or what is typed on a terminal.
+
+    An address with a user and a password, or without a user, stays as it is.
+    """
+    from merau.stream.sources.address import lacks_password, redact, with_password
+
+    if not lacks_password(source):
+        return source
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None and sys.stdin is not None and sys.stdin.isatty():
+        password = getpass(f"Password of {redact(source)}: ")
+    return source if password is None else with_password(source, password)
+
+
+def read_sources(arguments: argparse.Namespace, given: Sequence[str]) -> list[str]:
+    """Return the sources that were given, then those of --source-file, with their passwords."""
+    from merau.stream.sources.address import read_addresses
+
+    listed = read_addresses(arguments.source_file) if arguments.source_file else []
+    return [complete_source(source) for source in (*given, *listed)]
 
 
 def add_decode_option(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "sources", metavar="SOURCE", nargs="*", help="cameras and recordings to start with, as for `merau watch`"
     )
+    options.add_source_file_option(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to serve on (default: %(default)s, this machine only)"
     )
@@ -72,12 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
         purpose=arguments.purpose,
     )
     print(describe_retention(arguments.store, settings.retention_h), file=sys.stderr, flush=True)
+    sources = options.read_sources(arguments, arguments.sources)
     pipeline = options.pipeline_settings(arguments)
     options.warm_up(options.load_recognizer(arguments))
     from merau.stream.ui.server import App, until_stopped
 
     load = partial(options.load_recognizer, arguments)
-    app = App(arguments.sources, load, settings, store=arguments.store, pipeline=pipeline)
+    app = App(sources, load, settings, store=arguments.store, pipeline=pipeline)
     with until_stopped(app) as stopped:
         if arguments.json:
             print(json.dumps({"address": app.address, "public": app.public}), flush=True)

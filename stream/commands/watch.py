@@ -30,9 +30,15 @@ def add_parser(commands: options.Commands) -> None:
     """Add the command."""
     summary = "analyse a webcam, an RTSP camera or a recording while it runs: one line per event"
     parser = options.add_command(commands, "watch", summary, run)
-    parser.add_argument(
-        "source", metavar="SOURCE", help="0 or /dev/video0, rtsp://USER:PASSWORD@HOST/PATH, or a video file"
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        help="0 or /dev/video0, rtsp://USER:PASSWORD@HOST/PATH, or a video file; without :PASSWORD it is taken from "
+        f"{options.PASSWORD_VARIABLE} or asked for",
     )
+    options.add_source_file_option(which)
     parser.add_argument(
         "--store",
         type=Path,
@@ -70,7 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
         rate_hz=arguments.rate,
         captured_rate_hz=arguments.captured_rate,
     )
-    source = open_source(arguments.source, source_settings)
+    given = options.read_sources(arguments, [arguments.source] if arguments.source else [])
+    if len(given) > 1:
+        raise UserError("{file} names {count} sources: watch takes one.", file=arguments.source_file, count=len(given))
+    source = open_source(given[0], source_settings)
     settings = options.pipeline_settings(arguments)
     recognizer = options.warm_up(options.load_recognizer(arguments))
     pipeline = Pipeline(source.name, recognizer, settings, keep_pictures=arguments.keep_pictures)

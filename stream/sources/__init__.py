@@ -15,8 +15,9 @@ import os
 import re
 
 from merau.engine.errors import UserError
+from merau.stream.sources.address import redact
 from merau.stream.sources.browser import Browser
-from merau.stream.sources.camera import Rtsp, Webcam, redact
+from merau.stream.sources.camera import Rtsp, Webcam
 from merau.stream.sources.file import File
 from merau.stream.sources.source import DEFAULT_SETTINGS, Frame, Source, SourceSettings, SourceState
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import re
 import socket
 import stat
 import sys
@@ -24,6 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from merau.engine.errors import Message, UserError
+from merau.stream.sources.address import redact
 from merau.stream.sources.hwaccel import actual_decoder, open_accelerator
 from merau.stream.sources.limits import MAX_PX
 from merau.stream.sources.source import (
@@ -324,15 +324,3 @@ def _resolves(host: str) -> bool:
         return bool(socket.getaddrinfo(host, None))
     except OSError:
         return False
-
-
-def redact(url: str) -> str:
-    """Remove user name and password from a URL, for a screen, a log and a store.
-
-    Passwords may contain any character, '@' and '/' too, so everything up to the last '@' is removed. Secrets in a
-    query become ***.
-    """
-    scheme, slashes, rest = url.partition("://")
-    if re.match(r"[^/]*[:@]", rest):
-        rest = rest.rpartition("@")[2]
-    return re.sub(r"(?i)((?:pass|pwd|token|secret|key|auth)\w*=)[^&;\s]*", r"\1***", scheme + slashes + rest)

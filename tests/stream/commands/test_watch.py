@@ -1,13 +1,18 @@
+import io
 import json
+import os
 import re
 import signal
 import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from merau.stream.cli import main
+from merau.stream.commands import options
 from merau.stream.demo import CLIP
 from merau.stream.store import read_events, read_sessions
 from scripts.support.rtsp_server import RtspServer
@@ -71,6 +76,48 @@ def test_watch_goes_on_when_a_lost_camera_comes_back(tmp_path):
     assert session.source == f"rtsp://127.0.0.1:{server.port}/cam"
     assert b"se:cr" not in store.read_bytes()
     assert "cr%40et" not in "".join(printed)
+
+
+def test_watch_keeps_the_password_out_of_the_process_list(tmp_path):
+    store = tmp_path / "events.db"
+    with RtspServer(CLIP, user="ann", password="se:cr@et") as server:
+        process = start_merau(
+            "watch",
+            f"rtsp://ann@127.0.0.1:{server.port}/cam",
+            "--store",
+            store,
+            env=os.environ | {"MERAU_CAMERA_PASSWORD": "se:cr@et"},
+        )
+        live = await_line(process.stderr, "live")
+        listed = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        process.send_signal(signal.SIGINT)
+        printed = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert b"ann@" in listed
+    assert b"se:cr" not in listed
+    assert "se:cr" not in live + "".join(printed)
+
+
+def test_watch_asks_for_a_password_on_a_terminal(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.delenv(options.PASSWORD_VARIABLE, raising=False)
+    monkeypatch.setattr(options, "getpass", lambda text: asked.append(text) or "x y")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert options.complete_source("rtsp://ann@cam/a") == "rtsp://ann@cam/a"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert options.complete_source("rtsp://ann@cam/a") == "rtsp://ann:x%20y@cam/a"
+    assert options.complete_source("rtsp://ann:b@cam/a") == "rtsp://ann:b@cam/a"
+    assert asked == ["Password of rtsp://cam/a: "]
+
+
+def test_watch_takes_one_source_of_a_file(tmp_path, capsys):
+    file = tmp_path / "cameras.txt"
+    file.write_text("gone.mp4\n")
+    assert main(["watch", "--source-file", str(file)]) == 1
+    assert "There is no file 'gone.mp4'." in capsys.readouterr().err
+    file.write_text("0\n1\n")
+    assert main(["watch", "--source-file", str(file)]) == 1
+    assert "names 2 sources: watch takes one" in capsys.readouterr().err
 
 
 def await_line(stream, text: str) -> str:
