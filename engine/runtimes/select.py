@@ -74,13 +74,20 @@ def select_runtime(bundle: Bundle, wanted: str, precision: str) -> tuple[Trunk, 
         raise UserError(f"Precision {precision} needs a GPU: on the CPU choose one of {', '.join(TRUNKS)}.")
     if wanted == "cpu":
         return on_cpu(bundle, precision, Message("as requested"))
-    if wanted == "auto" and not (probe := driver.probe()).gpus:
+    if wanted == "auto" and precision in TRUNKS and not (probe := driver.probe()).gpus:
         return on_cpu(bundle, precision, probe.reason)
     try:
         return on_gpu(bundle, precision)
     except UserError as error:  # also if there is no engine for this GPU, or no such trunk in the bundle
         if wanted == "cuda":
             raise
+        if precision not in TRUNKS:  # it was asked for, and the CPU would give other numbers
+            raise UserError(
+                "Precision {precision} needs a GPU: on the CPU choose one of {choices}. {reason}",
+                precision=precision,
+                choices=", ".join(TRUNKS),
+                reason=error.message,
+            ) from error
         return on_cpu(bundle, precision, error.message)
 
 

@@ -125,6 +125,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     Raises:
         UserError: The file cannot be opened or is not a store.
     """
+    if str(path) == ":memory:":
+        raise UserError("':memory:' is no file, and its events would be lost at the end: name a file for the store.")
     try:
         return _open_for_writing(path)
     except sqlite3.Error as error:

@@ -1,6 +1,7 @@
 """The page as one Gradio application, and its server."""
 
 import hmac
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,7 @@ class App:
                 "The cameras of this server would be open to everyone who knows the address: set --auth USER:FILE, "
                 "or give no SOURCE, so that visitors use their own webcams."
             )
+        check_host(settings.host)
         self.state = ServerState(settings, store, load, pipeline or PipelineSettings())
         self.blocks = build_page(self.state)
         try:
@@ -82,12 +84,13 @@ class App:
 
     def _serve(self, settings: UiSettings) -> tuple[str, str | None]:
         """Start the server; returns the page's address and its public link."""
+        host = settings.host.strip("[]")  # around an IPv6 address
         try:
             with redirect_stdout(sys.stderr):  # Gradio prints the link; standard output is ours
                 app, local, public = self.blocks.launch(
                     **launch_options(settings),
                     prevent_thread_lock=True,
-                    server_name=settings.host,
+                    server_name=f"[{host}]" if ":" in host else host,
                     server_port=settings.port or None,
                 )
         except OSError as error:
@@ -119,6 +122,26 @@ class App:
                 tunnel.kill()  # type: ignore[no-untyped-call]  # Gradio ends them only when Python exits
         self.blocks.close(verbose=False)
         self.state.close()
+
+
+def check_host(host: str) -> None:
+    """Raise UserError unless `host` is an address of this machine: Gradio would try a hundred ports there.
+
+    Raises:
+        UserError: The page cannot be served there.
+    """
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise UserError("--host '{host}' is neither an address nor a known name.", host=host) from None
+    try:
+        with socket.socket(found[0][0]) as trial:
+            trial.bind(found[0][4])
+    except OSError:
+        raise UserError(
+            "--host {host} is no address of this machine: choose 127.0.0.1, or 0.0.0.0 for all its addresses.",
+            host=host,
+        ) from None
 
 
 @contextmanager

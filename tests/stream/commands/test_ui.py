@@ -63,8 +63,12 @@ def test_ui_deletes_only_what_it_recorded_and_says_so(tmp_path, make_event):
         (["0", "--share"], "set --auth USER:FILE"),
         (["--auth", "anna:/nowhere/password"], "The password file /nowhere/password cannot be read"),
         (["--retention", "0"], "choose more than 0"),
+        (["--host", "192.0.2.1"], "--host 192.0.2.1 is no address of this machine"),
+        (["--host", "a..b"], "--host 'a..b' is neither an address nor a known name"),
+        (["--precision", "fp8", "--device", "cpu"], "Precision fp8 needs a GPU"),
+        (["--store", ":memory:"], "':memory:' is no file"),
     ],
 )
 def test_ui_that_cannot_serve_prints_one_error(arguments, reason, tmp_path, capsys):
-    assert main(["ui", *arguments, "--port", "0", "--store", str(tmp_path / "page.db")]) == 1
+    assert main(["ui", "--port", "0", "--store", str(tmp_path / "page.db"), *arguments]) == 1
     assert reason in capsys.readouterr().err.splitlines()[-1]
