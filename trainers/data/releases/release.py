@@ -20,10 +20,12 @@ from merau.engine.errors import UserError
 from merau.trainers.data import facs
 from merau.trainers.data.emotions import coarse, emotion
 from merau.trainers.data.flow_set import MICRO_S
+from merau.trainers.data.releases.workbook import cells_without_value
 
 NOT_ANNOTATED = ("", "/", "-", "-1", "?", "n/a", "na", "nan")  # how sheets leave an apex open
 FRAME = re.compile(r"\d+(?:\.\d*)?|\d+,\d{0,2}|\d{4,},\d+", re.ASCII)  # "1,234" may be a thousand or one
 DATE = "Excel's date "  # what a cell that Excel took for a date or a time reads as
+NO_VALUE = "an error, or a formula without a value,"
 MEANINGS = {"subject": "subject", "name": "name", "aus": "Action Units"}
 PASSED_OVER = ("__macosx", "@eadir")  # folders of copies that macOS and network drives add
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png"}
@@ -157,7 +159,12 @@ def read_sheet(
         raise UserError(f"{path} is not an Excel workbook that can be read: {error}.") from error
     if sheet is not None and sheet not in book.sheet_names:
         raise UserError(f"{path} has no sheet {sheet!r}: its sheets are {', '.join(book.sheet_names)}.")
-    lines = book.get_sheet_by_name(sheet or book.sheet_names[0]).to_python(skip_empty_area=False)[skip:]
+    name = sheet or book.sheet_names[0]
+    lines = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+    for i, j in cells_without_value(path, name):
+        if i < len(lines) and j < len(lines[i]):
+            lines[i][j] = NO_VALUE
+    lines = lines[skip:]
     has_header = any(isinstance(where, str) for where in columns.values())
     header = [normalize_header(cell) for cell in lines[0]] if has_header and lines else []
     at = {name: column_index(where, header, path) for name, where in columns.items()}
@@ -304,7 +311,7 @@ def make_entry(
 def find_error(row: Row) -> str:
     """Return why a row of a sheet cannot be used, or ""."""
     for key, cell in row.items():
-        if cell.startswith(DATE):
+        if cell.startswith((DATE, NO_VALUE)):
             return f"row {row['row']} of the sheet holds {cell} as its {MEANINGS.get(key, key)}"
     for key in ("subject", "name"):
         if not row.get(key, "given"):
