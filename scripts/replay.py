@@ -71,7 +71,7 @@ def record(clips: Path, out: Path, checkout: Path) -> None:
 
 def compare(before: Path, after: Path) -> int:
     """Print how the recorded results differ; returns the exit code."""
-    names = {path.name for folder in (before, after) for path in folder.iterdir() if path.suffix in COMPARED}
+    names = {path.name for folder in (before, after) for path in folder.glob("[!.]*") if path.suffix in COMPARED}
     different = 0
     for name in sorted(names):
         old, new = (_lines(folder / name) for folder in (before, after))

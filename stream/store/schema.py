@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -134,6 +134,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
+    with suppress(OSError):  # a new store is for this user only; SQLite's log takes over its mode
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
     try:
         if not _is_new(connection):

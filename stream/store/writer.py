@@ -20,11 +20,12 @@ from merau.engine.errors import Message, UserError
 from merau.engine.text import plain
 from merau.stream.events import BLOBS, FIELDS, IMAGES, Consent, Event, event_fields, to_json
 from merau.stream.store.models import MotionCurve
-from merau.stream.store.schema import error_message, is_locked, open_for_writing
+from merau.stream.store.schema import LOCK_WAIT_S, error_message, is_locked, open_for_writing
 
 RETRY_S = 1.0  # wait after a failed try; nothing is dropped in between
 ANSWER_LIMIT_S = 60.0  # a caller waits no longer, should the disk hang
 GIVE_UP_LIMIT_S = 5.0  # for the last try after Ctrl-C
+LOG_WAIT_MS = 100  # for readers, before another try to empty the log
 BATCH = 256  # changes that one transaction takes up, until the store is closed
 
 _COLUMNS = ("session", *FIELDS, *BLOBS)
@@ -97,6 +98,8 @@ class Store:
     Attributes:
         path: The SQLite file.
         keep_pictures: Whether the events' images are stored.
+        deletion_pending: Whether what was deleted is still in the file's log, because another program reads the file.
+            It leaves the log when that program is done.
         last_error: Why the last try to write failed, or a change was left out; None where neither happened.
     """
 
@@ -105,6 +108,7 @@ class Store:
         self.path = path
         self.keep_pictures = keep_pictures
         self.last_error: Message | None = None
+        self.deletion_pending = True  # a program that was killed may have left a log
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._unwritten: list[_Write] = []
         self._is_locked = False  # the last try met the lock of another program
@@ -207,7 +211,7 @@ class Store:
             self._put(sql)
 
     def delete_all(self) -> None:
-        """Delete all sessions, events and labels, and wait until the file holds none of them.
+        """Delete all sessions, events and labels, and wait until they are gone, or `deletion_pending` says otherwise.
 
         Raises:
             UserError: They cannot be deleted.
@@ -299,7 +303,9 @@ class Store:
 
     def _take(self, *, wait: bool) -> tuple[list[_Write], bool]:
         """Return what is in the queue now, and whether the store is being closed."""
-        items = [self._queue.get()] if wait else []
+        items: list[_Write | None] = []
+        with suppress(queue.Empty):
+            items += [self._queue.get(timeout=RETRY_S if self.deletion_pending else None)] if wait else []
         # The limit keeps a caller that is faster than the disk from delaying the commit without end.
         most = self._queue.qsize() if self._closing.is_set() else min(self._queue.qsize(), BATCH)
         items += [self._queue.get() for _ in range(most)]
@@ -314,9 +320,8 @@ class Store:
         except Exception as error:  # whatever it is, the thread goes on
             self._is_locked = is_locked(error)
             return self._keep(writes, error_message(self.path, error))
-        if any(write.sql.startswith("DELETE") for write in writes):
-            with suppress(sqlite3.Error):  # else the write-ahead log holds what was deleted until the next checkpoint
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if self.deletion_pending or any(write.sql.startswith("DELETE") for write in writes):
+            self.deletion_pending = not _empty_log(connection)
         answered = list(zip(writes, answers, strict=True))
         for write, answer in answered:
             if isinstance(answer, Exception):
@@ -343,6 +348,17 @@ class Store:
             if write.result:
                 write.result.set_exception(UserError.from_message(message))
         return [write for write in writes if not write.result]
+
+
+def _empty_log(connection: sqlite3.Connection) -> bool:
+    """Empty the write-ahead log, which holds what was deleted; returns whether no reader prevents it."""
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {LOG_WAIT_MS}")
+        is_busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        connection.execute(f"PRAGMA busy_timeout = {round(1000 * LOCK_WAIT_S)}")
+    except sqlite3.Error:
+        return False
+    return not is_busy
 
 
 def _answer(connection: sqlite3.Connection, write: _Write) -> Any:

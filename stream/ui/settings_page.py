@@ -73,6 +73,7 @@ def _stored(workspace: Workspace) -> dict[str, Any]:
         "events": sum(1 for _ in read_events(path)),
         "labels": len(read_labels(path)),
         "purpose": workspace.consent.purpose if workspace.consent else "",
+        "deletion_pending": workspace.store.deletion_pending,
         "store_error": to_json(workspace.store.last_error or ""),
     }
 

@@ -273,3 +273,31 @@ def test_purge_spares_sessions_without_a_retention(tmp_path, make_event):
         store.flush()
         assert [session.retention_h for session in read_sessions(path)] == [None, 1e12]
         assert len(list(read_events(path))) == 2
+
+
+def test_deletion_is_pending_while_another_program_reads(tmp_path, make_event):
+    path, image = tmp_path / "events.db", b"an image of someone" * 99
+    with Store(path, keep_pictures=True) as store:
+        session = store.start_session("camera", **SESSION)
+        store.put(session, make_event(apex_jpeg=image))
+        store.flush()
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,)
+        store.delete_all()
+        assert store.deletion_pending
+        assert any(image in file.read_bytes() for file in tmp_path.iterdir())
+        reader.close()
+        wait_for(lambda: not store.deletion_pending)
+        assert not any(image in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_new_store_is_for_its_user_only(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        store.put(store.start_session("camera", **SESSION), make_event())
+        store.flush()
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    path.chmod(0o640)  # as somebody wants it
+    Store(path).close()
+    assert path.stat().st_mode & 0o777 == 0o640
