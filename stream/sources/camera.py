@@ -41,6 +41,7 @@ KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing
 CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours was set, not slow
 CLOCK_STEP_S = 1.0  # and one that steps this much further than ours: cameras with two tracks tell time by their clock
 WALL_STEP_S = 0.05  # smaller corrections of the wall clock are left
+OUR_STEP_S = 2.0  # by which our clock was set, or has drifted
 CLOCK_TRUST_S = 10.0  # a camera whose wall clock is further than this from ours has no time server
 
 
@@ -63,7 +64,7 @@ class Camera(Source):
     merely does not answer. After the first frame, only `stop()` or `settings.give_up_after_s` end the iteration.
 
     `wall_zero` is the arrival of the first frame. An RTSP camera corrects it by its own clock, as long as that is near
-    ours; frames that were given before keep their wall-clock times.
+    ours, and it moves when our clock is set; frames that were given before keep their wall-clock times.
     """
 
     live = True
@@ -71,6 +72,7 @@ class Camera(Source):
     def __init__(self, name: str, settings: SourceSettings) -> None:
         super().__init__(name, settings, settings.queue_frames)
         self._zero_arrived_s = self._arrived_s = time.monotonic()  # of the first and of the newest frame
+        self._our_zero = datetime.now(UTC)  # what our clock shows, less the time since the first frame
         self._expected_decoder: Message | None = None
 
     @abstractmethod
@@ -189,14 +191,16 @@ class Camera(Source):
         return min(max(expected_s, before_s) + CLOCK_JUMP_S, step_s)
 
     def _set_wall_zero(self, packet: av.Packet[VideoStream]) -> None:
-        """Follow the camera's clock while it is near ours; it may be set at any time."""
+        """Follow our clock, and the camera's while it is near ours; both may be set at any time."""
+        ours = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._zero_arrived_s)
         if self.wall_zero is None:
-            self.wall_zero = datetime.now(UTC)
+            self.wall_zero = self._our_zero = ours
+        if abs((ours - self._our_zero).total_seconds()) > OUR_STEP_S:
+            self.wall_zero, self._our_zero = self.wall_zero + (ours - self._our_zero), ours
         captured, t_s = captured_at(packet), self._clock.t_s
         if captured is None or t_s is None:
             return
         zero = captured - timedelta(seconds=t_s)
-        ours = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self._zero_arrived_s)
         is_near = abs((zero - ours).total_seconds()) < CLOCK_TRUST_S
         if is_near and abs((zero - self.wall_zero).total_seconds()) > WALL_STEP_S:
             self.wall_zero = zero

@@ -157,6 +157,23 @@ def test_camera_with_two_tracks_whose_clock_is_set_goes_on(set_by_s):
     assert abs(zero.timestamp() - now_s) < 5
 
 
+def test_wall_clock_moves_when_ours_is_set(monkeypatch):
+    class SteppedDatetime(datetime):
+        step = timedelta(0)
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + cls.step
+
+    monkeypatch.setattr("merau.stream.sources.camera.datetime", SteppedDatetime)
+    with RtspServer() as server, open_source(server.url) as source:
+        wait_until(lambda: source.state().frames > 5)
+        zero = source.wall_zero
+        SteppedDatetime.step = timedelta(hours=48)
+        wait_until(lambda: source.wall_zero - zero > timedelta(hours=47))
+        assert abs(source.wall_zero - zero - SteppedDatetime.step) < timedelta(seconds=2)
+
+
 def test_wall_clock_follows_the_cameras_while_it_is_near():
     now_s = time.time()
     for wrong_s in (8.0, 7200.0, -7200.0):
