@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Python's csv.reader: one quote that is not closed takes all following rows into its cell, up to the next quote or the
 # end of the file, and nothing is raised. csv.DictReader then drops the cells that it has no names for.
-# Seen with CPython 3.11 and 3.12; `strict=True`, which is not the default, raises. A label like "12 o'clock" in inches or
+# Seen with CPython 3.11; `strict=True`, which is not the default, raises. A label like "12 o'clock" in inches or
 # a quotation that begins a cell is enough to lose half of a list.
 set -euo pipefail
 python3 - <<'PYTHON'
