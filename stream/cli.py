@@ -20,6 +20,7 @@ exit codes:
   0    done; for watch and ui also: ended by Ctrl-C or SIGTERM
   1    an error that you can fix, explained on standard error
   2    invalid command line
+  129  the terminal was closed
   130  interrupted by Ctrl-C
   143  ended by SIGTERM
 """
