@@ -1,5 +1,6 @@
 """The folder that `merau analyse` and `merau demo` write their results to."""
 
+import io
 import itertools
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from merau.engine.files import atomic_write
 from merau.stream.analysis import Analysis, RunKey
 from merau.stream.export import FORMATS, write_events
 from merau.stream.export_record import ExportRecord, Exports
+from merau.stream.guard import internal_error
 from merau.stream.report import render_report
 from merau.stream.store import Session, Store, read_sessions
 
@@ -31,6 +33,7 @@ class OutputFolder:
 
     Attributes:
         store: The store; None if no events are saved.
+        failures: Why some of the last results were not written.
         notes: What was there before the last results: other runs over their recording, and files that must stay.
 
     Raises:
@@ -45,6 +48,7 @@ class OutputFolder:
             _make(folder)
         self.store = Store(store, keep_pictures=keep_pictures) if store else None
         self.notes: list[Message] = []
+        self.failures: list[UserError] = []
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +71,7 @@ class OutputFolder:
         return self._folder / f"{name}.html" if self._folder and name else None
 
     def write(self, analysis: Analysis, bundle: Bundle, *, truth: list[dict[str, Any]] | None = None) -> list[Path]:
-        """Write every export and the report, named after the recording.
+        """Write every export and the report, named after the recording. `check` tells which could not be written.
 
         Args:
             analysis: What was found.
@@ -75,8 +79,9 @@ class OutputFolder:
             truth: Ground truth that the report shows beside the events.
 
         Returns:
-            The paths of the files; the report is the last.
+            The paths of the files that were written; the report is the last.
         """
+        self.failures = []
         self.notes = self._note_other_runs(analysis)
         if not self._folder:
             return []
@@ -86,21 +91,33 @@ class OutputFolder:
         run.files |= record.exports[name].files if name in record.exports else {}
         run.partial = True  # until the last file is written
         record.exports[name] = run
+        written = []
         try:
             for suffix in SUFFIXES:
-                with atomic_write(record.path(name, suffix)) as file:
-                    if suffix in FORMATS:
-                        write_events(suffix, analysis.events, file, analysis.summary.slowdown)
-                    else:
-                        report = render_report(
-                            analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth
-                        )
-                        file.write(report.encode())
-                record.add(name, suffix)
-            run.partial = analysis.summary.partial
+                path = record.path(name, suffix)
+                try:
+                    with atomic_write(path) as file:
+                        file.write(_content(suffix, analysis, bundle, truth))
+                except Exception as error:  # whatever one format cannot hold must not cost the others
+                    self.failures.append(error if isinstance(error, UserError) else internal_error(str(path), error))
+                else:
+                    record.add(name, suffix)
+                    written.append(path)
+            run.partial = analysis.summary.partial or bool(self.failures)
         finally:
             record.save()
-        return [record.path(name, suffix) for suffix in SUFFIXES]
+        return written
+
+    def check(self) -> None:
+        """Raise UserError if some of the last results were not written."""
+        if len(self.failures) > 1:
+            raise UserError(
+                "{reason} Files that are missing: {count}.",
+                reason=self.failures[0].message,
+                count=len(self.failures),
+            )
+        if self.failures:
+            raise self.failures[0]
 
     def _note_other_runs(self, analysis: Analysis) -> list[Message]:
         """Name the sessions of the same recording that other settings or another bundle made."""
@@ -148,6 +165,15 @@ class OutputFolder:
         if changed:
             return Message("{name} was there before.", {"name": changed[0].name})
         return None
+
+
+def _content(suffix: str, analysis: Analysis, bundle: Bundle, truth: list[dict[str, Any]] | None) -> bytes:
+    """Return the content of an export or of the report."""
+    if suffix not in FORMATS:
+        return render_report(analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth).encode()
+    file = io.BytesIO()
+    write_events(suffix, analysis.events, file, analysis.summary.slowdown)
+    return file.getvalue()
 
 
 def _make(folder: Path) -> None:

@@ -117,6 +117,7 @@ class Batch:
         for note in (*analysis.summary.notes, *self.output.notes):
             print(f"Note: {note}", file=sys.stderr)
         print(json.dumps(analysis.document) if self.as_json else format_analysis(analysis, written), flush=True)
+        self.output.check()
         if analysis.interruption:
             raise analysis.interruption
 
@@ -150,6 +151,6 @@ def format_analysis(analysis: "Analysis", written: list[Path]) -> str:
     lines = [
         f"{summary.source}: {', '.join(facts)}.",
         *(event_line(event, with_state=False) for event in by_apex),
-        *([f"Report: {written[-1]}"] if written else []),
+        *(f"Report: {path}" for path in written if path.suffix == ".html"),
     ]
     return "\n".join(plain(line) for line in lines)

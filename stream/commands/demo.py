@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         File(str(CLIP), SourceSettings(paced=True)) as source,
     ):
         analysis = analyse_file(source, recognizer, PipelineSettings(), store=output.store, on_event=on_event)
-        *_, report = output.write(analysis, recognizer.bundle, truth=truth)
+        written = output.write(analysis, recognizer.bundle, truth=truth)
+    output.check()
     if analysis.interruption:
         raise analysis.interruption
     for note in output.notes:
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(analysis.document | {"truth": [match.fields() for match in matches if match.span]}))
     else:
-        print(f"\n{comparison_table(matches)}\n\nReport: {report}", flush=True)
+        print(f"\n{comparison_table(matches)}\n\nReport: {written[-1]}", flush=True)
         if not arguments.no_ui:
             _serve_page(arguments.out / "page.db", arguments.bundle)
     return 0
