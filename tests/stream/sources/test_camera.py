@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from merau.stream.sources import Rtsp, SourceSettings, Webcam, open_source
+from merau.stream.sources import camera as camera_module
 from scripts.support.rtsp_server import RtspServer, free_port
 from tests.stream.sources.scripted_camera import ScriptedCamera
 from tests.stream.sources.support import PASSWORD, QUICK, error_of, wait_until, write_clip
@@ -165,7 +166,7 @@ def test_wall_clock_moves_when_ours_is_set(monkeypatch):
         def now(cls, tz=None):
             return datetime.now(tz) + cls.step
 
-    monkeypatch.setattr("merau.stream.sources.camera.datetime", SteppedDatetime)
+    monkeypatch.setattr(camera_module, "datetime", SteppedDatetime)
     with RtspServer() as server, open_source(server.url) as source:
         wait_until(lambda: source.state().frames > 5)
         zero = source.wall_zero
