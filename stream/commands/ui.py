@@ -27,6 +27,20 @@ def add_parser(commands: options.Commands) -> None:
         "--port", type=int, default=7860, metavar="N", help="port to serve on; 0 for a free one (default: 7860)"
     )
     parser.add_argument("--auth", metavar="USER:FILE", help="require a login; the first line of FILE is the password")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="a name under which the page may be opened, besides this machine's; may be repeated",
+    )
+    parser.add_argument(
+        "--trusted-proxy",
+        action="append",
+        metavar="ADDRESS",
+        default=[],
+        help="address or network of a reverse proxy whose forwarded headers are believed; may be repeated",
+    )
     parser.add_argument("--share", action="store_true", help="make a public link; this machine's cameras need --auth")
     parser.add_argument(
         "--store",
@@ -66,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         login=Login.read(arguments.auth) if arguments.auth else None,
         share=arguments.share,
+        allowed_hosts=tuple(arguments.allowed_host),
+        trusted_proxies=tuple(arguments.trusted_proxy),
         visitors=arguments.visitors,
         retention_h=arguments.retention,
         recordings=arguments.recordings,

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -56,6 +57,8 @@ class UiSettings:
         visit_s: A visitor's webcam is stopped after this time.
         retention_h: Events are deleted this long after they were recorded, sessions this long after their end.
         upload_mb: Largest file that may be uploaded.
+        allowed_hosts: Names by which the page may be addressed, besides those of this machine and any IP address.
+        trusted_proxies: Addresses or networks of proxies whose forwarded headers are believed.
         recordings: Folder of videos that may be chosen for analysis.
         decode: Where RTSP cameras and watched files are decoded.
         purpose: Recorded as the purpose of the server's cameras; giving it states that everyone in view has consented.
@@ -71,6 +74,8 @@ class UiSettings:
     visit_s: float = 1800.0
     retention_h: float = 24.0
     upload_mb: int = 500
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     recordings: Path | None = None
     decode: Literal["cpu", "cuda"] = "cpu"
     purpose: str | None = None
@@ -82,6 +87,8 @@ class UiSettings:
         check_range(self, "visit_s", above=0)
         check_range(self, "retention_h", above=0, high=MAX_RETENTION_H)
         check_choice(self, "decode", ("cpu", "cuda"))
+        check(self, "allowed_hosts", all(map(_is_host, self.allowed_hosts)), "names without scheme, port and path")
+        check(self, "trusted_proxies", all(map(_is_network, self.trusted_proxies)), "IP addresses or networks")
         folder = self.recordings
         is_readable = folder is None or (folder.is_dir() and os.access(folder, os.R_OK))
         check(self, "recordings", is_readable, "a folder that exists and may be read")
@@ -89,9 +96,22 @@ class UiSettings:
     @property
     def is_local(self) -> bool:
         """Whether the page is for this machine only, and therefore needs no login."""
-        return self.login is None and self.host in LOOPBACK and not self.share
+        is_remote = self.share or self.allowed_hosts or self.trusted_proxies
+        return self.login is None and self.host in LOOPBACK and not is_remote
 
     @property
     def is_trusted(self) -> bool:
         """Whether everyone who reaches the page may see and control the server's own cameras."""
         return self.login is not None or self.is_local
+
+
+def _is_host(name: str) -> bool:
+    return bool(name) and all(part.replace("-", "").replace("_", "").isalnum() for part in name.split("."))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

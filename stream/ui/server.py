@@ -1,19 +1,24 @@
-"""The page as one Gradio application, and its server."""
+"""The page: one application with Gradio's page in it, and its server."""
 
-import hmac
+import errno
+import secrets
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from gradio.networking import setup_tunnel
 from gradio.tunneling import CURRENT_TUNNELS
-from starlette.middleware import Middleware
 
 from merau.engine.errors import Message, UserError
 from merau.stream.events import event_fields
@@ -21,10 +26,12 @@ from merau.stream.pipeline import PipelineSettings
 from merau.stream.signals import on_stop_signal
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
+from merau.stream.ui.guard import Guard, known_hosts
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import catalogue, request_language, t, translations
 from merau.stream.ui.live_page import add_source, live_page
-from merau.stream.ui.middleware import AccessMiddleware, UploadMiddleware
+from merau.stream.ui.login import Logins
+from merau.stream.ui.middleware import UploadMiddleware
 from merau.stream.ui.review_page import review_page
 from merau.stream.ui.routes import register_routes
 from merau.stream.ui.server_state import ServerState
@@ -32,7 +39,52 @@ from merau.stream.ui.settings_page import settings_page
 from merau.stream.ui.teaching import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
+START_S, STOP_S = 20.0, 10.0  # the server's thread may take so long
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
+
+
+class PageServer:
+    """A thread that serves an application until `close`.
+
+    Attributes:
+        host: Address that it listens on.
+        port: Port that it listens on.
+
+    Raises:
+        UserError: The address or the port is not available.
+    """
+
+    def __init__(self, application: FastAPI, settings: UiSettings) -> None:
+        self.host = settings.host.strip("[]")  # around an IPv6 address
+        listener = _listen(self.host, settings.port)
+        self.port = int(listener.getsockname()[1])
+        config = uvicorn.Config(
+            application,
+            log_level="warning",
+            proxy_headers=False,  # the guard decides whom to believe
+            server_header=False,
+            ws_per_message_deflate=False,  # frames are compressed already
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="server", daemon=True)
+        self._thread.start()
+        deadline_s = time.monotonic() + START_S
+        while not self._server.started:
+            self._thread.join(0.01)
+            if not self._thread.is_alive() or time.monotonic() > deadline_s:
+                raise UserError("The page could not be started.")
+
+    @property
+    def address(self) -> str:
+        """Where this machine reaches the page."""
+        name = "localhost" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{name}]' if ':' in name else name}:{self.port}/"
+
+    def close(self) -> None:
+        """Close all connections and stop."""
+        self._server.should_exit = True
+        self._thread.join(STOP_S)
 
 
 class App:
@@ -47,6 +99,7 @@ class App:
 
     Attributes:
         state: The state behind the page.
+        application: What the server serves.
         address: Where this machine reaches the page.
         public: The public link, if one was asked for.
 
@@ -70,6 +123,7 @@ class App:
                 "or give no SOURCE, so that visitors use their own webcams."
             )
         check_host(settings.host)
+        self._server: PageServer | None = None
         self.state = ServerState(settings, store, load, pipeline or PipelineSettings())
         self.blocks = build_page(self.state)
         try:
@@ -84,25 +138,15 @@ class App:
 
     def _serve(self, settings: UiSettings) -> tuple[str, str | None]:
         """Start the server; returns the page's address and its public link."""
-        host = settings.host.strip("[]")  # around an IPv6 address
-        try:
-            with redirect_stdout(sys.stderr):  # Gradio prints the link; standard output is ours
-                app, local, public = self.blocks.launch(
-                    **launch_options(settings),
-                    prevent_thread_lock=True,
-                    server_name=f"[{host}]" if ":" in host else host,
-                    server_port=settings.port or None,
-                )
-        except OSError as error:
-            raise UserError("The port {port} is in use: choose another with --port.", port=settings.port) from error
-        if settings.share and not public:
-            raise UserError(
-                "The public link could not be made: it needs internet access with HTTPS to api.gradio.app and, the "
-                "first time, to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
-            )
-        self.blocks.server.config.ws_per_message_deflate = False  # frames are compressed already
-        register_routes(app, self.state)
-        return local, public
+        logins, hosts = Logins(settings.login), known_hosts(settings)
+        self.application = build_application(self.blocks, self.state, logins, hosts)
+        self._server = PageServer(self.application, settings)
+        public = None
+        if settings.share:
+            with redirect_stdout(sys.stderr):  # Gradio writes about the link; standard output is ours
+                public = open_link(self._server)
+            hosts.add(urlsplit(public).hostname or "")
+        return self._server.address, public
 
     def check(self) -> None:
         """Raise UserError unless the page answers at its address."""
@@ -120,12 +164,14 @@ class App:
         with redirect_stdout(sys.stderr):
             for tunnel in CURRENT_TUNNELS:
                 tunnel.kill()  # type: ignore[no-untyped-call]  # Gradio ends them only when Python exits
+        if self._server:
+            self._server.close()
         self.blocks.close(verbose=False)
         self.state.close()
 
 
 def check_host(host: str) -> None:
-    """Raise UserError unless `host` is an address of this machine: Gradio would try a hundred ports there.
+    """Raise UserError unless `host` is an address of this machine.
 
     Raises:
         UserError: The page cannot be served there.
@@ -211,38 +257,58 @@ def build_page(state: ServerState) -> gr.Blocks:
     return blocks
 
 
-def launch_options(settings: UiSettings) -> dict[str, Any]:
-    """Return Gradio's launch options."""
-    login = settings.login
-
-    def check_login(user: str, password: str) -> bool:
-        assert login is not None
-        is_user = hmac.compare_digest(user.encode(), login.user.encode())
-        return hmac.compare_digest(password.encode(), login.password.encode()) and is_user
-
+def build_application(blocks: gr.Blocks, state: ServerState, logins: Logins, hosts: set[str]) -> FastAPI:
+    """Build the application: a guard around our own routes and Gradio's page."""
+    settings = state.settings
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(UploadMiddleware, limit_mb=settings.upload_mb)
+    app.add_middleware(Guard, settings=settings, logins=logins, hosts=hosts)  # the last one is the outermost
+    register_routes(app, state, logins)
     scripts = "\n".join(_text(name) for name in SCRIPTS)
-    return {
-        "auth": check_login if login else None,
-        "share": settings.share,
-        "run_history": False,
-        "quiet": True,
-        "footer_links": [],
-        "max_file_size": f"{settings.upload_mb}mb",
-        "enable_monitoring": False,
-        "ssr_mode": False,
-        "mcp_server": False,
-        "i18n": translations,
-        "app_kwargs": {
-            "openapi_url": None,
-            "middleware": [
-                Middleware(AccessMiddleware, settings=settings),
-                Middleware(UploadMiddleware, limit_mb=settings.upload_mb),
-            ],
-        },
-        "theme": gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
-        "css": _text("page.css"),
-        "head": f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',
-    }
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        "/",
+        app_kwargs={"openapi_url": None},
+        run_history=False,
+        footer_links=[],
+        show_error=False,
+        max_file_size=f"{settings.upload_mb}mb",
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        i18n=translations,
+        theme=gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
+        css=_text("page.css"),
+        head=f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',
+    )
+    return app
+
+
+def open_link(server: PageServer) -> str:
+    """Make a public link to a server; it lasts as long as the tunnel. Raises UserError when that fails."""
+    try:
+        link = setup_tunnel(server.host, server.port, secrets.token_urlsafe(32), None, None)
+    except Exception as error:  # Gradio raises errors of many libraries
+        raise UserError(
+            "The public link could not be made: it needs internet access with HTTPS to api.gradio.app and, the "
+            "first time, to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
+        ) from error
+    return urlsplit(link)._replace(scheme="https").geturl()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError("The port {port} is in use: choose another with --port.", port=port) from error
+        raise
+    return listener
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
-// The top of the page: whether cameras are analysed, the theme, and the link to log out.
+// The top of the page: whether cameras are analysed, the theme, and the button to log out.
 const notice = element.querySelector(".notice");
 const theme = element.querySelector(".theme");
 const logout = element.querySelector(".out");
@@ -20,6 +20,6 @@ document.addEventListener("merau-analysed", (event) => showNotice(event.detail))
 merau.whenEntered(() => {
   showNotice("nothing");
   for (const name of ["aria-label", "title"]) theme.setAttribute(name, merau.t("Dark or light"));
-  logout.textContent = merau.t("Log out");
+  logout.querySelector("button").textContent = merau.t("Log out");
   logout.hidden = !merau.login;
 });

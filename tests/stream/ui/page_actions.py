@@ -37,9 +37,9 @@ def shown_labels(page: Page) -> list[str]:
 
 
 def log_in(page: Page, password: str) -> None:
-    page.get_by_label("username").fill("anna")
-    page.get_by_label("password").fill(password)
-    page.get_by_role("button", name="Login").click()
+    page.get_by_label("User").fill("anna")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
 
 
 def start_webcam(page: Page) -> str:

@@ -38,7 +38,7 @@ def test_cameras_are_added_and_removed_behind_a_login(serve, page, clip):
     app = serve(login=Login("anna", "geheim"))
     page.goto(app.address)
     log_in(page, "wrong")
-    expect(page.get_by_text("Incorrect Credentials")).to_be_visible()
+    expect(page.get_by_text("Wrong user or password")).to_be_visible()
     log_in(page, "geheim")
     expect(page.locator(".empty h2").first).to_have_text("No camera yet")
     page.get_by_label("Camera or video file").fill("/nowhere/film.mp4")
@@ -67,7 +67,7 @@ def test_cameras_are_added_and_removed_behind_a_login(serve, page, clip):
         page.get_by_role("button", name="Remove this camera").first.click()
         expect(page.locator(".tile")).to_have_count(left)
     assert not app.state.shared.cameras
-    page.get_by_role("link", name="Log out").click()
+    page.get_by_role("button", name="Log out").click()
     expect(page.get_by_label("password")).to_be_visible()
 
 

