@@ -314,13 +314,15 @@ class Store:
     def _commit(self, connection: sqlite3.Connection, writes: list[_Write]) -> list[_Write]:
         """Write all in one transaction, or none; returns what must be tried again."""
         writes = [write for write in writes if write.is_wanted]
+        changes = connection.total_changes
         try:
             with connection:
                 answers = [_answer(connection, write) for write in writes]
         except Exception as error:  # whatever it is, the thread goes on
             self._is_locked = is_locked(error)
             return self._keep(writes, error_message(self.path, error))
-        if self.deletion_pending or any(write.sql.startswith("DELETE") for write in writes):
+        has_deleted = connection.total_changes > changes and any(write.sql.startswith("DELETE") for write in writes)
+        if self.deletion_pending or has_deleted:
             self.deletion_pending = not _empty_log(connection)
         answered = list(zip(writes, answers, strict=True))
         for write, answer in answered:

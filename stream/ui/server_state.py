@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from merau.engine.errors import UserError
@@ -20,6 +20,7 @@ from merau.stream.pipeline import PipelineSettings
 from merau.stream.store import Store, read_labels, read_sessions
 from merau.stream.ui.camera_worker import consent_required
 from merau.stream.ui.config import UiSettings
+from merau.stream.ui.retention_clock import RetentionClock
 from merau.stream.ui.server_folder import ServerFolder
 from merau.stream.ui.teaching import Load
 from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
@@ -189,13 +190,18 @@ class ServerState:
         os.environ["GRADIO_TEMP_DIR"] = str(self._folder.uploads)  # read when the page is built
         # One encoder thread of low priority: the analysis goes first.
         self._clip_encoder = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))
-        self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h)
+        try:
+            self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h)
+        except BaseException:
+            self._folder.close()
+            raise
         self.admission = AdmissionQueue(settings.visitors, settings.waiting)
         self.clients: dict[str, ClientSession] = {}
         self._absent: set[str] = set()  # tokens of pages that went, and whose folders are kept
         self._clients_lock = threading.Lock()
         self._closing = threading.Event()
         self._guard = Guard("periodic jobs")
+        self._retention_clock = RetentionClock(settings.retention_h)
         self._ticker = threading.Thread(target=self._run_periodic_jobs, name="periodic jobs", daemon=True)
         self._ticker.start()
 
@@ -275,17 +281,22 @@ class ServerState:
         self._folder.delete_broken_uploads()
         for client in list(self.clients.values()):
             client.purge()
+        now = self._retention_clock.now()
         with self._clients_lock:
             for token in list(self._absent):
-                if not self._purge_absent(self.folder / token):
+                if not self._purge_absent(self.folder / token, now):
                     self._absent.discard(token)
 
-    def _purge_absent(self, folder: Path) -> bool:
+    def _purge_absent(self, folder: Path, now: datetime) -> bool:
         """Purge the store of a page that went; returns whether anything is left."""
         path = folder / "merau.db"
-        with Store(path) as store:
-            store.purge_expired(datetime.now(UTC))
-        if holds_work(path):
+        try:
+            with Store(path) as store:
+                store.purge_expired(now)
+            is_left = holds_work(path)
+        except UserError:  # a damaged store goes as a whole
+            is_left = time.time() - path.stat().st_mtime < 3600 * self.settings.retention_h
+        if is_left:
             return True
         shutil.rmtree(folder, ignore_errors=True)
         return False
