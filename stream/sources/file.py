@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -319,7 +319,9 @@ def _check_readable(path: str) -> None:
 
 
 def _creation_time(tags: dict[str, str]) -> datetime | None:
+    """Return when the recording began by its camera's clock; None for a clock that is not right."""
     try:
-        return plausible_time(datetime.fromisoformat(tags["creation_time"]))
+        created = plausible_time(datetime.fromisoformat(tags["creation_time"]))
     except (KeyError, ValueError):
         return None
+    return None if created and created > datetime.now(UTC) + timedelta(days=1) else created  # or it were kept for years

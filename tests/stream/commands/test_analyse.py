@@ -262,6 +262,7 @@ def test_whole_run_replaces_a_partial_one(clip, tmp_path, make_event):
             File(str(clip), SourceSettings()) as source,
         ):
             analysis = analyse_file(source, recognizer, PipelineSettings(), store=output.store, on_event=on_event)
+            output.store.flush()
             assert bool(analysis.interruption) == read_sessions(output.store.path)[-1].partial
             output.write(analysis, recognizer.bundle)
             output.store.label(analysis.session, make_event(), "smirk", {})

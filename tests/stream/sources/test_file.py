@@ -123,6 +123,12 @@ def test_file_has_its_length_and_wall_clock_time(tmp_path):
     assert (state.phase, state.reason, state.frames, state.dropped) == ("ended", END_OF_FILE, 30, 0)
 
 
+def test_file_from_the_future_has_no_wall_clock_time(tmp_path):
+    clip = write_clip(tmp_path / "f.mp4", tags={"creation_time": "2036-05-06T07:08:09Z"})
+    with open_source(str(clip)) as source:
+        assert source.wall_zero is None
+
+
 def test_truncated_file_gives_its_decodable_frames(tmp_path):
     noise = write_clip(tmp_path / "t.mkv", "mjpeg", pix_fmt="yuvj420p", times_ms=[100 * k for k in range(40)])
     data = noise.read_bytes()
