@@ -155,8 +155,8 @@ class PictureReader:
             if packet.pts is not None and packet.time_base is not None:
                 end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 self.end_s = max(end_s, end_s if self.end_s is None else self.end_s)
-            if packet.stream_index == self._stream.index:
-                yield packet  # type: ignore[misc]  # the index tells that it is one of this stream
+            if packet.stream.index == self._stream.index:  # the last packets of all streams have the stream_index 0
+                yield packet  # type: ignore[misc]  # so its stream is this one
 
     def _follow(self, packet: Packet[VideoStream]) -> None:
         """Keep account of the times of a packet."""

@@ -100,6 +100,15 @@ def test_unknown_codec_is_one_sentence(tmp_path, name):
     assert "is coded in a way that this version cannot decode" in error_of(str(clip))
 
 
+def test_stream_of_unknown_content_is_left_out(tmp_path):
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    packets = [bytearray(data[at : at + 188]) for at in range(0, len(data), 188)]
+    for packet in packets[3:]:
+        packet[2] = 0x77  # the number of a stream that no table names
+    (tmp_path / "b.ts").write_bytes(data + b"".join(packets[3:]))
+    assert len(frames_of(tmp_path / "b.ts")) == 30
+
+
 def _error_of_webcam(packet: Packet) -> str:
     source = Browser("webcam", SourceSettings(), datetime(2026, 1, 1, tzinfo=UTC))
     source.push(packet)
