@@ -14,6 +14,7 @@ from tqdm import tqdm
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Event
+from merau.stream.outcome import explain_outcome
 from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.session import run_session, session_settings, start_session
 from merau.stream.sources import File
@@ -145,4 +146,6 @@ def analyse_file(
         store.replace_sessions(earlier, session)
     summary.notes += source.state().notes
     summary.note_light()
+    if not interruption:
+        summary.notes += explain_outcome(summary, settings.faces.detector)
     return Analysis(summary, time.monotonic() - started_s, key, session, interruption)

@@ -1,5 +1,6 @@
 """What one run over a source adds up to: the JSON document of `merau analyse`, and the curves of the report."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,8 @@ from merau.stream.store import MotionCurve
 
 BINS = 2400
 FIRST_BIN_S = 0.02
+REASON_NUMBERS = re.compile(r":? *\{.*")  # what follows the words of a reason: ": {size} px ..."
+BRIGHTNESS_STEP = 16  # every such pixel is enough to tell a dark picture
 EXPRESSIONS = ("micro", "macro")  # the kinds that the recognizer classifies, and whose images the report shows
 
 
@@ -64,7 +67,8 @@ class TrackSummary:
         to_s: When it was last seen.
         frames: Frames in which it was seen.
         analysed: Frames in which its motion was measured.
-        not_analysed: Frames that were left out, by reason.
+        not_analysed: Frames that were left out, by reason, without the reason's numbers: "too small".
+        ranges: The least and the largest of each number of a reason.
         trace: Its motion.
     """
 
@@ -74,6 +78,7 @@ class TrackSummary:
     frames: int = 0
     analysed: int = 0
     not_analysed: Counter[str] = field(default_factory=Counter)
+    ranges: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     trace: MotionTrace = field(default_factory=MotionTrace)
 
     def fields(self) -> dict[str, Any]:
@@ -85,7 +90,22 @@ class TrackSummary:
             "frames": self.frames,
             "analysed": self.analysed,
             "not_analysed": dict(self.not_analysed),
+            "not_analysed_ranges": {
+                reason: {name: list(ends) for name, ends in ranges.items()}
+                for reason, ranges in self.ranges.items()
+                if ranges
+            },
         }
+
+    def add_reason(self, message: Message) -> None:
+        """Count a frame in which the face was not analysed."""
+        reason = REASON_NUMBERS.sub("", message.template)
+        self.not_analysed[reason] += 1
+        ranges = self.ranges.setdefault(reason, {})
+        for name, value in message.values.items():
+            number = float(str(value))
+            low, high = ranges.get(name, (number, number))
+            ranges[name] = (min(low, number), max(high, number))
 
 
 class Summary:
@@ -108,6 +128,7 @@ class Summary:
         self.frames = 0
         self.end_s = 0.0
         self._flicker_s = self._flicker_sum = 0.0
+        self._grey_sum = 0.0
         self.tracks: dict[int, TrackSummary] = {}
         self.notes: list[Message] = []
         self.slowdown = 1.0
@@ -123,12 +144,18 @@ class Summary:
         """Duration of the recording: as stated by the file, or up to the last frame, whichever is longer."""
         return max(self._stated_s or 0.0, self.end_s)
 
+    @property
+    def brightness(self) -> float:
+        """Mean grey of the pictures, 0 to 1."""
+        return self._grey_sum / max(self.frames, 1)
+
     def add(self, result: FrameResult) -> None:
         """Add one frame's faces, motion and events."""
         if result.frame is not None:
             self.frames += 1
             self._add_flicker(result.flicker, result.frame.t_s - self.end_s)
             self.end_s = result.frame.t_s
+            self._grey_sum += float(result.frame.image[::BRIGHTNESS_STEP, ::BRIGHTNESS_STEP].mean()) / 255
             self._add_faces(result, result.frame.t_s)
         for event in result.events:
             if event.kind not in EXPRESSIONS:
@@ -165,7 +192,7 @@ class Summary:
             track.to_s = t_s
             track.frames += 1
             if face.quality.reason:
-                track.not_analysed[str(face.quality.reason)] += 1
+                track.add_reason(face.quality.reason)
         for track_id, motion_px in result.motion.items():
             track = self.tracks[track_id]
             track.analysed += 1

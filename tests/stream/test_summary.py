@@ -15,6 +15,7 @@ def test_document_counts_and_rounds(summary):
             "frames": 90,
             "analysed": 81,
             "not_analysed": {"the face is turned away": 9},
+            "not_analysed_ranges": {},
         }
     ]
     assert [(event["id"], event["final"]) for event in document["events"]] == [(f"1-{n}", True) for n in range(3)]

@@ -129,7 +129,9 @@ def test_analyse_goes_on_after_a_bad_file(tmp_path, capsys):
     first, last = (encode_demo_start(tmp_path / name, 0.5) for name in ("short.mp4", "short.mov"))
     files = [str(path) for path in (first, text, tmp_path / "gone.mp4", last)]
     assert main(["analyse", *files, "--out", str(tmp_path / "out")]) == 1
-    not_a_video, missing, note = messages(capsys.readouterr().err)
+    told = messages(capsys.readouterr().err)
+    assert sum("lasts 0.50 s, which is too short" in line for line in told) == 2
+    not_a_video, missing, note = (line for line in told if "too short" not in line)
     assert "short.txt' is not a video" in not_a_video
     assert "no file" in missing
     assert note.startswith("Note: short.html was written for another recording")
