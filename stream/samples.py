@@ -15,6 +15,7 @@ from merau.engine.csv_table import CsvTable, is_csv, parse_decimal, read_csv
 from merau.engine.errors import Message, UserError
 from merau.engine.few_shot import Sample, label_key
 from merau.engine.recognizer import Recognizer
+from merau.engine.text import is_label
 from merau.stream.align import Aligner, Crop
 from merau.stream.faces import FaceTracker
 from merau.stream.sources import File, Frame, SourceSettings
@@ -125,6 +126,8 @@ def _read_rows(table: CsvTable) -> list[tuple[str, dict[str, str]]]:
     for place, row in rows:
         if empty := [name for name in required if not row[name].strip()]:
             raise UserError("{place}: the {column} is empty.", place=place, column=empty[0])
+        if not is_label(row["label"].strip()):
+            raise UserError("{place}: a class needs a name of 1 to 40 characters, on one line.", place=place)
     return rows
 
 

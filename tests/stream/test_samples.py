@@ -28,6 +28,8 @@ def recognizer() -> Recognizer:
         ([CLIPS], "holds no sample"),
         ([CLIPS, ("tense", "x.mp4", 3, 2)], "line 2: onset_s and apex_s must be seconds"),
         ([CLIPS, (" ", "x.mp4", 1, 2)], "line 2: the label is empty"),
+        ([CLIPS, ("two\nlines", "x.mp4", 1, 2)], "line [23]: a class needs a name of 1 to 40 characters, on one line"),
+        ([CLIPS, ("\x1b[2J", "x.mp4", 1, 2)], "line 2: a class needs a name"),
         ([PICTURES, ("tense", "none.png", "b")], "line 2: .*none.png is not a picture"),
         ([PICTURES, ("tense", "wall.png", "dark.png")], "No face is found at both onset and apex .*line 2"),
         ([PICTURES, ("tense", "wall.png", "wall.png")], "line 2: onset and apex are the same picture"),
