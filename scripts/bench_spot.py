@@ -4,6 +4,7 @@
     python scripts/bench_spot.py --split tuning       # the faces that thresholds may be chosen on
     python scripts/bench_spot.py --clips 1 --rates 30 # a quick look
     python scripts/bench_spot.py --sets neutral       # heads that only move
+    python scripts/bench_spot.py --flicker 0.1        # the same clips in mains light of 50 Hz, in bands of 10%
 
 scripts/support/clips.py plans and renders the clips, once, into --cache; trainers/evaluate/spotting.py scores them.
 Sets: micro (only micro-expressions, blinks and glances), neutral (head turns and nods, blinks, glances), macro and
@@ -52,6 +53,7 @@ def report(results: Results, options: argparse.Namespace) -> dict[str, Any]:
         "bundle": {"name": bundle.name, "sha256": bundle.sha256},
         "split": options.split,
         "seed": options.seed,
+        "flicker": options.flicker,
         "clips": len(results),
         "faces": faces,
         "iou": IOU,
@@ -84,6 +86,9 @@ def main() -> int:
     parser.add_argument("--split", choices=list(PORTRAITS), default="test", help="faces (default: test)")
     parser.add_argument("--bundle", type=Path, help="recognizer bundle (default: the shipped one)")
     parser.add_argument(
+        "--flicker", type=float, default=0.0, help="amplitude of mains light, as a share of the light (default: 0)"
+    )
+    parser.add_argument(
         "--cache",
         type=Path,
         default=Path(".cache/bench_spot"),
@@ -97,7 +102,7 @@ def main() -> int:
     for name in sorted({clip.file for clip in clips}):
         footage(name)  # fetched once, before several processes ask for it
     with ProcessPoolExecutor(options.jobs) as pool:
-        jobs = [pool.submit(evaluate_clip, clip, options.cache, options.bundle) for clip in clips]
+        jobs = [pool.submit(evaluate_clip, clip, options.cache, options.bundle, options.flicker) for clip in clips]
         try:
             results = [job.result() for job in tqdm(jobs, unit="clip", file=sys.stderr)]
         except KeyboardInterrupt:

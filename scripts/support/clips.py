@@ -7,7 +7,7 @@ micro-expressions rendered into it.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 
 from merau.engine.recognizer import Recognizer
-from merau.stream.pipeline import Pipeline
-from merau.stream.sources import open_source
+from merau.stream.pipeline import FrameResult, Pipeline
+from merau.stream.sources import Frame, open_source
 from merau.trainers.data.synth.clips import STILL, ClipPlan, make_clip, random_plan
 from merau.trainers.evaluate.spotting import ClipResult, Detection
 from scripts.support.footage import footage
+from scripts.support.mains_light import flickering
 
 PEAKS_PX = (0.5, 1.0, 2.0)
 SETS = ("micro", "neutral", "macro", "speech", "mixed", "real")
@@ -187,20 +188,27 @@ def render(clip: Clip, cache: Path) -> Path:
     return path
 
 
-def evaluate_clip(clip: Clip, cache: Path, bundle: Path | None = None) -> ClipResult:
+def evaluate_clip(clip: Clip, cache: Path, bundle: Path | None = None, flicker: float = 0.0) -> ClipResult:
     """Render a clip and return its ground truth with the pipeline's detections."""
     path = render(clip, cache)
     spans = json.loads(path.with_suffix(".truth.json").read_text())["spans"]
-    return ClipResult(tuple(spans), detect(path, bundle), clip.plan.duration_s)
+    return ClipResult(tuple(spans), detect(path, bundle, flicker), clip.plan.duration_s)
 
 
-def detect(path: Path, bundle: Path | None = None) -> tuple[Detection, ...]:
-    """Return every final event of a video by onset; `bundle` None is the shipped one."""
+def detect(path: Path, bundle: Path | None = None, flicker: float = 0.0) -> tuple[Detection, ...]:
+    """Return every final event of a video by onset.
+
+    Args:
+        path: The video.
+        bundle: The recognizer's bundle; None is the shipped one.
+        flicker: Amplitude of 50-Hz mains light, as a share of the light.
+    """
     first_s: dict[str, float] = {}
     detections: dict[str, Detection] = {}
     now_s = 0.0
     with open_source(str(path)) as source:
-        for result in Pipeline(str(path), Recognizer.load(bundle)).run(source):
+        frames = flickering(source, flicker) if flicker else source
+        for result in _results(Pipeline(str(path), Recognizer.load(bundle)), frames):
             now_s = result.frame.t_s if result.frame else now_s
             for event in result.events:
                 first_s.setdefault(event.id, now_s)
@@ -216,3 +224,8 @@ def detect(path: Path, bundle: Path | None = None) -> tuple[Detection, ...]:
                         event.uncertain,
                     )
     return tuple(sorted(detections.values(), key=lambda detection: detection.onset_s))
+
+
+def _results(pipeline: Pipeline, frames: Iterable[Frame]) -> Iterator[FrameResult]:
+    yield from map(pipeline.process, frames)
+    yield pipeline.finish()
