@@ -228,12 +228,17 @@ class Store:
         """
         self._execute("SELECT 1")
 
-    def close(self) -> None:
+    def close(self, *, waits: bool = True) -> None:
         """Write what is left and close the file. Waits as long as another program locks it, until Ctrl-C.
+
+        Args:
+            waits: False tries once, and waits for no lock.
 
         Raises:
             UserError: Some of it cannot be written. What was written before stays.
         """
+        if not waits:
+            self._given_up.set()
         if not self._closing.is_set():
             self._queue.put(None)
             self._closing.set()

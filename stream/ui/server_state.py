@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from merau.stream.events import Consent
 from merau.stream.guard import Guard
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.store import Store, read_labels, read_sessions
-from merau.stream.ui.camera_worker import consent_required
+from merau.stream.ui.camera_worker import STOP_LIMIT_S, consent_required
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.retention_clock import RetentionClock
 from merau.stream.ui.server_folder import ServerFolder
@@ -58,7 +58,7 @@ class ClientSession:
         """The page's private workspace, created at the first access."""
         with self._lock:
             if self._workspace is None:
-                self.folder.mkdir(mode=0o700, exist_ok=True)  # it is there when the page comes back
+                _make_folder(self.folder)
                 self._workspace = self.make_workspace(self.folder)
             return self._workspace
 
@@ -126,6 +126,14 @@ def holds_work(store: Path) -> bool:
     sessions = {session.id: session for session in read_sessions(store)}
     labelled = any(label.session in sessions for label in read_labels(store))
     return labelled or any(session.consented is None for session in sessions.values())
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a private workspace; it is there already when the page comes back."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UserError("This server has no room for another page: {reason}.", reason=error.strerror) from error
 
 
 class AdmissionQueue:
@@ -259,8 +267,7 @@ class ServerState:
                     self._update_client(token)
             if time.monotonic() - last_purge_s > PURGE_EVERY_S:
                 last_purge_s = time.monotonic()
-                with self._guard.item():
-                    self.purge()
+                self.purge()
 
     def _update_client(self, token: str) -> None:
         # A method of its own: a loop variable of the periodic thread would keep the last client alive between ticks.
@@ -276,23 +283,28 @@ class ServerState:
                         self._absent.add(token)
 
     def purge(self) -> None:
-        """Delete what is older than its retention, and what is left of broken uploads."""
-        self.shared.purge()
-        self._folder.delete_broken_uploads()
-        for client in list(self.clients.values()):
-            client.purge()
+        """Delete what is older than its retention, and what is left of broken uploads. A failure costs one store."""
         now = self._retention_clock.now()
+        with self._guard.item():
+            self.shared.purge()
+        with self._guard.item():
+            self._folder.delete_broken_uploads()
+        for client in list(self.clients.values()):
+            with self._guard.item():
+                client.purge()
         with self._clients_lock:
             for token in list(self._absent):
-                if not self._purge_absent(self.folder / token, now):
-                    self._absent.discard(token)
+                with self._guard.item():
+                    if not self._purge_absent(self.folder / token, now):
+                        self._absent.discard(token)
 
     def _purge_absent(self, folder: Path, now: datetime) -> bool:
         """Purge the store of a page that went; returns whether anything is left."""
         path = folder / "merau.db"
         try:
-            with Store(path) as store:
-                store.purge_expired(now)
+            store = Store(path)
+            store.purge_expired(now)
+            store.close(waits=False)
             is_left = holds_work(path)
         except UserError:  # a damaged store goes as a whole
             is_left = time.time() - path.stat().st_mtime < 3600 * self.settings.retention_h
@@ -308,12 +320,11 @@ class ServerState:
             UserError: The shared store cannot be written.
         """
         self._closing.set()
-        self._ticker.join()
-        for client in list(self.clients.values()):
-            with self._guard.item():
-                client.close()
-        try:
-            self.shared.close()
-        finally:
-            self._clip_encoder.shutdown()
-            self._folder.close()
+        with ExitStack() as closing:  # each is closed, whatever happens to another
+            closing.callback(self._folder.close)
+            closing.callback(self._clip_encoder.shutdown)
+            closing.callback(self.shared.close)
+            self._ticker.join(STOP_LIMIT_S)
+            for client in list(self.clients.values()):
+                with self._guard.item():
+                    client.close()

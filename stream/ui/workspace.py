@@ -173,8 +173,8 @@ class Workspace:
                     camera.stop()
             with guard.item():
                 self._finish_clips()
-        finally:
-            self.store.close()
+        finally:  # the store of a visitor is not worth a wait that would hold up others
+            self.store.close(waits=self.name == SHARED)
 
     def _finish_clips(self) -> None:
         """Wait until all clips so far are stored: the encoder does one job after the other.

@@ -122,6 +122,18 @@ def test_ctrl_c_ends_the_wait_for_a_lock(tmp_path):
     assert re.match("UserError .* locked by another program. .* 1 changes are lost", out)
 
 
+def test_close_without_waiting_gives_a_lock_up(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    store = Store(path)
+    session = store.start_session("camera", **SESSION)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    store.put(session, make_event())
+    with pytest.raises(UserError, match="locked by another program. .* 1 changes are lost"):
+        store.close(waits=False)
+    other.close()
+
+
 def test_impossible_change_costs_only_itself(tmp_path, make_event, caplog):
     path = tmp_path / "events.db"
     store = Store(path)

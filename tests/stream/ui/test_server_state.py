@@ -53,6 +53,22 @@ def test_periodic_jobs_outlive_a_visitor_who_cannot_be_closed(serve, caplog):
     assert not state.failed
 
 
+def test_internal_error_of_a_camera_is_a_failure_of_the_server(serve):
+    def fail():
+        raise ZeroDivisionError("a fault of our own")
+
+    state = serve().state
+    state.shared.add_camera("a.mp4", fail, replay=True)
+    wait_for(lambda: state.failed, "the failure")
+
+
+def test_workspace_without_room_is_refused_with_a_sentence(tmp_path):
+    (tmp_path / "full").touch()
+    client = ClientSession("token", tmp_path / "full" / "token", lambda folder: None)
+    with pytest.raises(UserError, match="no room for another page"):
+        _ = client.workspace
+
+
 def leave(client):
     """Let a page go for longer than it may be away."""
     client.last_seen_s -= CONNECT_S + 1
