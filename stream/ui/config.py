@@ -57,6 +57,7 @@ class UiSettings:
         visit_s: A visitor's webcam is stopped after this time.
         retention_h: Events are deleted this long after they were recorded, sessions this long after their end.
         upload_mb: Largest file that may be uploaded.
+        reserve_mb: Uploads leave so much of the disk free.
         allowed_hosts: Names by which the page may be addressed, besides those of this machine and any IP address.
         trusted_proxies: Addresses or networks of proxies whose forwarded headers are believed.
         recordings: Folder of videos that may be chosen for analysis.
@@ -74,6 +75,7 @@ class UiSettings:
     visit_s: float = 1800.0
     retention_h: float = 24.0
     upload_mb: int = 500
+    reserve_mb: int = 1000
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     recordings: Path | None = None
@@ -83,7 +85,7 @@ class UiSettings:
     def __post_init__(self) -> None:
         check_range(self, "port", low=0, high=65535)
         check_range(self, "visitors", "upload_mb", low=1)
-        check_range(self, "waiting", low=0)
+        check_range(self, "waiting", "reserve_mb", low=0)
         check_range(self, "visit_s", above=0)
         check_range(self, "retention_h", above=0, high=MAX_RETENTION_H)
         check_choice(self, "decode", ("cpu", "cuda"))

@@ -41,7 +41,7 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
         session = gr.Dropdown(label=t("Session"), choices=[], elem_id="session", scale=3)
         folder = gr.Dropdown(
             label=t("Recording from folder"),
-            choices=_recordings(state.settings.recordings),
+            choices=_recordings(state.settings.recordings) if state.settings.is_trusted else [],
             value=None,
             visible=state.settings.recordings is not None and state.settings.is_trusted,
             elem_id="folder",

@@ -17,6 +17,7 @@ from merau.stream.ui.login import Logins
 from merau.stream.ui.server_state import ClientSession, ServerState
 from merau.stream.ui.sockets import CLOSE_REFUSED, Serve, event_stream, live_socket, webcam_socket
 
+MAX_CONNECTIONS = 8  # sockets and event streams of one page
 LOGIN_CHECK_S = 1.0  # after a logout an open socket is closed within this time
 
 
@@ -58,7 +59,7 @@ def register_routes(app: FastAPI, state: ServerState, logins: Logins) -> None:
 async def require_auth(logins: Logins, state: ServerState, socket: WebSocket, serve: Serve) -> None:
     """Serve a socket while its page is logged in; refuse it otherwise."""
     token = socket.query_params.get("token", "")
-    if token not in state.clients:
+    if token not in state.clients or state.clients[token].connections >= MAX_CONNECTIONS:
         await socket.close(CLOSE_REFUSED)  # before accept: the browser gets 403
         return
     await socket.accept()

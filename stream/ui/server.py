@@ -26,6 +26,7 @@ from merau.stream.pipeline import PipelineSettings
 from merau.stream.signals import on_stop_signal
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
+from merau.stream.ui.connection_limits import BoundedProtocol
 from merau.stream.ui.guard import Guard, known_hosts
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import catalogue, request_language, t, translations
@@ -36,6 +37,7 @@ from merau.stream.ui.review_page import review_page
 from merau.stream.ui.routes import register_routes
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.settings_page import settings_page
+from merau.stream.ui.sockets import MAX_PACKET_BYTES
 from merau.stream.ui.teaching import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
@@ -61,6 +63,8 @@ class PageServer:
         config = uvicorn.Config(
             application,
             log_level="warning",
+            http=BoundedProtocol,
+            ws_max_size=MAX_PACKET_BYTES,
             proxy_headers=False,  # the guard decides whom to believe
             server_header=False,
             ws_per_message_deflate=False,  # frames are compressed already
@@ -224,7 +228,7 @@ def build_page(state: ServerState) -> gr.Blocks:
         @show_user_errors
         def open_session(earlier: str, request: gr.Request) -> tuple[Any, ...]:
             language = request_language(request.headers)
-            client = state.open_session(earlier or "")
+            client = state.open_session(earlier or "", request.client.host if request.client else "")
             entered = {
                 "token": client.token,
                 "trusted": state.settings.is_trusted,
@@ -261,7 +265,7 @@ def build_application(blocks: gr.Blocks, state: ServerState, logins: Logins, hos
     """Build the application: a guard around our own routes and Gradio's page."""
     settings = state.settings
     app = FastAPI(openapi_url=None)
-    app.add_middleware(UploadMiddleware, limit_mb=settings.upload_mb)
+    app.add_middleware(UploadMiddleware, limit_mb=settings.upload_mb, reserve_mb=settings.reserve_mb)
     app.add_middleware(Guard, settings=settings, logins=logins, hosts=hosts)  # the last one is the outermost
     register_routes(app, state, logins)
     scripts = "\n".join(_text(name) for name in SCRIPTS)

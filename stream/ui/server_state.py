@@ -26,6 +26,7 @@ from merau.stream.ui.teaching import Load
 from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
 MAX_SESSIONS = 100  # open pages
+MAX_OF_ADDRESS = 25  # open pages of one address, where there is no login
 TICK_S = 1.0  # between two status messages
 PURGE_EVERY_S = 60.0
 RECONNECT_S = 5.0  # a page that lost its connection may come back within this time
@@ -39,6 +40,7 @@ class ClientSession:
     Attributes:
         token: The secret that gives access to the page's private workspace.
         folder: Holds the private workspace.
+        address: Where the page was opened.
         connections: Sockets and event streams that the page holds open.
         last_seen_s: When the last of them was closed, on the monotonic clock.
         was_connected: Whether the page has opened a connection at least once.
@@ -47,6 +49,7 @@ class ClientSession:
     token: str
     folder: Path
     make_workspace: Callable[[Path], Workspace]
+    address: str = ""
     connections: int = 0
     last_seen_s: float = field(default_factory=time.monotonic)
     was_connected: bool = False
@@ -218,11 +221,12 @@ class ServerState:
         """Whether an internal error cost something: periodic jobs, or the analysis of a camera of this server."""
         return self._guard.failed or any(camera.failed for camera in list(self.shared.cameras.values()))
 
-    def open_session(self, earlier: str = "") -> ClientSession:
+    def open_session(self, earlier: str = "", address: str = "") -> ClientSession:
         """Register a page that was opened. Raises UserError when too many are open.
 
         Args:
             earlier: The token that the page had before it was reloaded; its private workspace is opened again.
+            address: Where the page is; one address may not keep everybody else out.
         """
         with self._clients_lock:
             if earlier in self.clients:
@@ -230,11 +234,13 @@ class ServerState:
                 client.last_seen_s = time.monotonic()
                 client.was_connected = False
                 return client
-            if len(self.clients) >= MAX_SESSIONS:
+            of_address = sum(client.address == address for client in self.clients.values())
+            is_crowded = not self.settings.is_trusted and bool(address) and of_address >= MAX_OF_ADDRESS
+            if len(self.clients) >= MAX_SESSIONS or is_crowded:
                 raise UserError("Too many pages are open on this server. Please come back in a few minutes.")
             token = earlier if earlier in self._absent else secrets.token_urlsafe(24)
             self._absent.discard(token)
-            client = ClientSession(token, self.folder / token, self._make_workspace)
+            client = ClientSession(token, self.folder / token, self._make_workspace, address)
             self.clients[token] = client
             return client
 

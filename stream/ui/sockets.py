@@ -82,7 +82,7 @@ async def webcam_socket(state: ServerState, socket: WebSocket, client: ClientSes
     except UserError as error:
         await _close_with_error(socket, error)
         return
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         await socket.close(CLOSE_ENDED)
         return
     try:
@@ -162,7 +162,7 @@ async def _read_options(socket: WebSocket, outbox: ClientOutbox) -> None:
     try:
         async for text in socket.iter_text():
             outbox.sends_mesh = bool(json.loads(text).get("mesh"))
-    except (json.JSONDecodeError, AttributeError, KeyError):
+    except (json.JSONDecodeError, AttributeError, KeyError, RecursionError):
         await socket.close(CLOSE_ENDED)
 
 

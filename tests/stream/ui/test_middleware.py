@@ -9,7 +9,7 @@ from urllib.request import Request
 import pytest
 from gradio.utils import get_upload_folder
 
-from merau.stream.ui.middleware import names_address
+from merau.stream.ui.middleware import MAX_BODY_BYTES, MAX_KEPT_OF_ADDRESS, is_deep, names_address
 from merau.stream.ui.server import App
 from tests.stream.ui.connections import opener, status
 
@@ -59,3 +59,38 @@ def test_address_in_place_of_a_file_is_refused(serve, path, code):
 def test_names_address_ignores_what_is_not_json():
     assert not names_address(b"no json")
     assert names_address(b'{"data": [{"path": "https://example.org/x.mp4"}]}')
+
+
+def test_upload_that_would_fill_the_disk_is_refused(serve):
+    app = serve(reserve_mb=10**9)
+    assert status(opener(), upload(app, "clip.mp4", b"no video")) == 507
+
+
+def test_one_address_keeps_few_uploads(serve):
+    app = serve()
+    sent = [upload(app, f"clip{number}.mp4", b"%d" % number) for number in range(MAX_KEPT_OF_ADDRESS + 1)]
+    assert [status(opener(), request) for request in sent] == [200] * MAX_KEPT_OF_ADDRESS + [429]
+
+
+def test_large_or_deep_request_is_refused_before_it_is_read(serve):
+    app = serve()
+    address = urlsplit(app.address).netloc
+    for headers, body in (
+        ({"Content-Length": "800000000"}, b""),
+        ({"Transfer-Encoding": "chunked"}, b"%x\r\n" % (MAX_BODY_BYTES + 1) + b"x" * (MAX_BODY_BYTES + 1) + b"\r\n"),
+        ({"Content-Length": "200000"}, b"[" * 100_000 + b"]" * 100_000),
+    ):
+        with closing(HTTPConnection(address, timeout=20)) as connection:
+            connection.putrequest("POST", "/gradio_api/queue/join")
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            connection.send(body)
+            assert connection.getresponse().status == 413
+
+
+def test_is_deep_counts_brackets_outside_texts():
+    assert is_deep(b"[" * 51)
+    assert not is_deep(b"[]" * 100)
+    assert not is_deep(b'["' + b"[" * 100 + b'\\"[", "[" ]')
+    assert not is_deep(b'"' + b'\\"' * 500_000)  # at once, although the text has no end
