@@ -148,6 +148,9 @@ class PictureReader:
             except av.FFmpegError:
                 self.damages += 1
                 continue
+            except IndexError:  # by PyAV 18, for a stream that began after the file was opened: go on without it
+                packets = self._container.demux()
+                continue
             if packet is None:
                 return
             if packet.pos is not None:

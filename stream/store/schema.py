@@ -94,6 +94,8 @@ _SQLITE_REASONS = {
     ),
 }
 
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+
 
 def error_message(path: Path, error: Exception) -> Message:
     """Describe a failure of SQLite in one sentence, by its primary result code."""
@@ -109,10 +111,12 @@ def is_locked(error: Exception) -> bool:
 
 
 def _primary_code(error: Exception) -> int:
+    if isinstance(error, UnicodeDecodeError):  # SQLite quotes what is damaged in its messages
+        return sqlite3.SQLITE_CORRUPT
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def user_error(path: Path, error: sqlite3.Error) -> UserError:
+def user_error(path: Path, error: Exception) -> UserError:
     """Convert a failure of SQLite to a UserError."""
     return UserError.from_message(error_message(path, error))
 
@@ -129,7 +133,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         raise UserError("':memory:' is no file, and its events would be lost at the end: name a file for the store.")
     try:
         return _open_for_writing(path)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise user_error(path, error) from error
 
 
@@ -169,7 +173,7 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
             connection.row_factory = sqlite3.Row
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
             yield connection
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise user_error(path, error) from error
 
 

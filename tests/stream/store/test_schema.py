@@ -144,3 +144,12 @@ def test_reading_an_old_store_migrates_it(tmp_path, make_event):
     (session,) = read_sessions(path)
     assert (session.purpose, session.retention_h, session.partial) == (None, None, False)
     assert not list(read_events(path))
+
+
+def test_damage_that_sqlite_quotes_is_one_sentence(tmp_path):
+    path = tmp_path / "events.db"
+    Store(path).close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE events", b"CREATE \xeaABLE events"))
+    for read in (read_sessions, Store):
+        with pytest.raises(UserError, match="is damaged and cannot be read"):
+            read(path)
