@@ -10,7 +10,9 @@ import subprocess
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+import webvtt
 
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
@@ -300,3 +302,26 @@ def test_analyse_takes_a_name_that_no_format_can_hold(tmp_path):
     assert "<b>caf" not in written[".html"].read_text()
     (session,) = read_sessions(out / "merau.db")
     assert session.source.endswith("=1\ufffd[2J --> <b>caf\ufffd.mp4")
+
+
+def test_exports_of_a_late_picture_lie_where_a_player_shows_it(clip, analysed, tmp_path):
+    late = tmp_path / "late.mkv"
+    with av.open(str(clip)) as source, av.open(str(late), "w") as target:
+        picture = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("pcm_s16le", rate=8000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        silence.sample_rate, silence.pts = 8000, 0
+        target.mux(sound.encode(silence))
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.pts += round(1.5 / packet.time_base)
+                packet.dts += round(1.5 / packet.time_base)
+                packet.stream = picture
+                target.mux(packet)
+    assert main(["analyse", str(late), "--out", str(tmp_path / "out")]) == 0
+    expected_s = [1.5 + t_s for t_s in starts_s(analysed[0] / "short.vtt")]
+    assert starts_s(tmp_path / "out/late.vtt") == pytest.approx(expected_s, abs=0.002)  # Matroska counts milliseconds
+
+
+def starts_s(vtt: Path) -> list[float]:
+    return [float(cue.start.rpartition(":")[2]) for cue in webvtt.read(vtt)]  # webvtt's own are whole seconds
