@@ -59,7 +59,11 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     assert all(label.embedding for label in labels)
 
     page.reload()
+    page.wait_for_function("window.merau?.token")
     page.get_by_role("tab", name="Review").click()
+    expect(page.get_by_label("Session")).not_to_have_value("")
+    page.get_by_label("Session").click()
+    page.get_by_role("option", name=re.compile(r"interview\.mp4")).click()
     wait_for(lambda: "smirk" in shown_labels(page), "the labels after a reload")
     page.get_by_role("button", name="Teach your classes").click()
     expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
