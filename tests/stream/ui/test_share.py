@@ -66,7 +66,7 @@ class SharedPage:
         """Open the page as its scripts do; returns what they receive."""
         config = json.loads(self.ask("config"))
         number = next(one["id"] for one in config["dependencies"] if any(how == "load" for _, how in one["targets"]))
-        self.ask("gradio_api/queue/join", {"data": [], "fn_index": number, "session_hash": "guest"})
+        self.ask("gradio_api/queue/join", {"data": [""], "fn_index": number, "session_hash": "guest"})
         for line in self.ask("gradio_api/queue/data?session_hash=guest").decode().splitlines():
             message = json.loads(line.removeprefix("data:")) if line else {}
             if message.get("msg") == "process_completed":
