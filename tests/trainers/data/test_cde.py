@@ -14,7 +14,7 @@ from tests.trainers.data.releases.layouts import LAYOUTS, MAKE, casme2, one
     ("name", "line"), [("casme2", "casme2,sub01,EP02_01f"), ("smic-hs", "smic,s03,s03_po_05"), ("samm", "samm,6,6_1_2")]
 )
 def test_select_ignores_padding_of_numbers(name, line, tmp_path):
-    LAYOUTS[name][0](tmp_path)
+    LAYOUTS[name](tmp_path)
     text = f"{line},2\n,,,\nother,sub01,EP02_01f,0\n".replace(",", ";")
     (tmp_path / "list.csv").write_text(text, encoding="utf-16")  # as a spreadsheet may save it
     sample = one(cde.select(load(name, tmp_path, MAKE), tmp_path / "list.csv"))

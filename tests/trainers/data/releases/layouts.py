@@ -37,6 +37,15 @@ def one(release):
     return release.samples[0]
 
 
+def described(sample):
+    """Data set, subject, name, number of frames, apex, AUs, emotion and label."""
+    assert all(path.is_file() for path in sample.frames)
+    return (
+        sample.dataset, sample.subject, sample.name, len(sample.frames), sample.apex, sample.aus, sample.emotion,
+        sample.label,
+    )  # fmt: skip
+
+
 def casme(root):
     head = ["Subject", "Filename", None, "OnsetF", "ApexF1", "ApexF2", "OffsetF", None, "AU", "Emotion"]
     sheets(root / "casme.xlsx", Sheet1=[head, [1, "EP01_12", None, 3, 6, 0, 9, None, "4+7", "Tense"]])
@@ -158,19 +167,19 @@ def dfew(root):
     frames(root / "data_affine/single_label/data/00001", range(1, 17), "00001_{:05d}.jpg")
 
 
-LAYOUTS = {  # release: (made by, subject, name, frames from onset to offset, apex, AUs, emotion, label)
-    "casme": (casme, "01", "EP01_12", 7, 3, "4+7", "tense", None),
-    "casme2": (casme2, "01", "EP02_01f", 41, 13, "12", "happiness", "positive"),
-    "smic-hs": (smic("HS"), "s03", "s3_po_05", 20, 9, "", "positive", "positive"),
-    "smic-vis": (smic("VIS"), "s03", "s3_po_05", 20, 9, "", "positive", "positive"),
-    "smic-nir": (smic("NIR"), "s03", "s3_po_05", 20, 9, "", "positive", "positive"),
-    "samm": (samm, "006", "006_1_2", 71, 26, "4+7", "anger", "negative"),
-    "samm-lv": (samm_lv, "006", "006_1_2", 71, 35, "4+7", "anger", "negative"),
-    "casme^2": (casme_squared, "01", "anger1_1", 16, 15, "4", "negative", "negative"),
-    "casme^3": (casme_cubed, "1", "a", 8, 3, "4", "disgust", "negative"),
-    "mmew": (mmew, "03", "S03-01-002", 20, 12, "12", "happiness", "positive"),
-    "4dme": (fourdme, "s01", "clip_1", 13, 7, "AU12", "positive", "positive"),
-    "dfme": (dfme, "sub0003", "sub0003_01", 60, 29, "L12", "happiness", "positive"),
-    "ck+": (ck_plus, "S011", "001", 16, 15, "1+2", "surprise", "surprise"),
-    "dfew": (dfew, "00001", "00001", 16, 7, "", "happiness", "positive"),
+LAYOUTS = {  # release: made by
+    "casme": casme,
+    "casme2": casme2,
+    "smic-hs": smic("HS"),
+    "smic-vis": smic("VIS"),
+    "smic-nir": smic("NIR"),
+    "samm": samm,
+    "samm-lv": samm_lv,
+    "casme^2": casme_squared,
+    "casme^3": casme_cubed,
+    "mmew": mmew,
+    "4dme": fourdme,
+    "dfme": dfme,
+    "ck+": ck_plus,
+    "dfew": dfew,
 }
