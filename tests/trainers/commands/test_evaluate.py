@@ -56,6 +56,12 @@ def test_evaluate_baseline_uses_no_bundle(index, capsys):
     assert main(["evaluate", "--flows", str(index), "--protocol", "zero-shot", "--model", "logistic"]) == 1
 
 
+def test_evaluate_best_epoch_is_marked(frames_index, capsys):
+    arguments = ["evaluate", "--flows", str(frames_index), "--protocol", "lodo", "--model", "liu", "--best-epoch"]
+    assert main(arguments) == 0
+    assert "TEST" in json.loads(capsys.readouterr().out)["warning"]
+
+
 def test_evaluate_impossible_options_are_explained(index, capsys):
     flows = ["evaluate", "--flows", str(index)]
     for arguments, sentence in (
