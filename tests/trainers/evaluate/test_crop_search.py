@@ -31,8 +31,3 @@ def test_crop_search_improves_shifted_crops(drawn, place, gain):
     first = (to_coarse(as_it_lies, recognizer.head.classes).argmax(1) == drawn.label).mean()
     predicted = predict(recognizer, flow_set_of(drawn), flow)
     assert (predicted.classes.argmax(1) == drawn.label).mean() >= first + gain
-
-
-def test_predict_single_sample_is_finite(drawn):
-    one = flow_set_of(drawn).take(np.arange(1))
-    assert np.isfinite(predict(Recognizer.load(device="cpu"), one, drawn.flow[:1]).embedding).all()
