@@ -8,37 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from merau.calib.probability import binned_calibration_error
-from merau.engine import bundle, heads
+from merau.engine import heads
 from merau.engine.errors import UserError
-from merau.engine.recognizer import Recognizer
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth.action_units import AUS
-from merau.trainers.data.synth.flow_fields import FlowSettings, flows
-from merau.trainers.export.bundle import load_model, trunk_inputs
+from merau.trainers.export.bundle import trunk_inputs
 from merau.trainers.learn import settings
-from merau.trainers.learn.bundle import make_head, write_bundle
+from merau.trainers.learn.bundle import make_head
 from merau.trainers.learn.loop import LOG
-from merau.trainers.learn.merau import TrainingPairs, coded_units, neighbours_wanted, train_merau
-from merau.trainers.learn.settings import DetectorSettings, FusionSettings, Setting, TcaeSettings
-
-SMALL = Setting(
-    TcaeSettings(size_px=32, base=4, epochs=4, batch=8),
-    DetectorSettings(aus=(1, 2, 4, 12), epochs=3, batch=8),
-    FusionSettings(epochs=4, batch=8, shots=2, queries=3, episodes=5),
-    kept_back=0.3,
-)
-
-
-@pytest.fixture(scope="module")
-def data(prepared_index):
-    torch.set_num_threads(1)
-    return flow_set.read(prepared_index)
-
-
-@pytest.fixture(scope="module")
-def start():
-    return load_model(Path(bundle.__file__).parent / "bundles" / "default").flow
+from merau.trainers.learn.merau import coded_units, neighbours_wanted, train_merau
+from merau.trainers.learn.settings import Setting
+from tests.trainers.learn.small import SMALL
 
 
 def stop_when(monkeypatch, log, line):
@@ -110,26 +90,6 @@ def test_coded_units_undecided_are_nan(data):
     assert units[0, AUS.index(4)] == 1
     assert units[1].sum() == 1
     assert np.isnan(units[2]).all()
-
-
-def test_write_bundle_calibrates_aus_on_held_out_subjects(data, start, tmp_path):
-    without_au = replace(SMALL, tcae=None, detector=None, fusion=replace(SMALL.fusion, epochs=1))
-    trained = train_merau(data, without_au, start)
-    held, asked = (flows(np.random.default_rng(seed), 600, FlowSettings(no_expression=0)) for seed in (1, 2))
-    held.aus[:, AUS.index(26)] = 0
-    held.aus[500:] = np.nan  # not coded
-    write_bundle(
-        replace(trained, held_out=TrainingPairs(held, None)), tmp_path, name="units", flow="dis", trained_on={}
-    )
-    recognizer = Recognizer.load(tmp_path, device="cpu")
-    assert "12" in (fitted := recognizer.bundle.card["calibration"]["units"])
-    assert "26" not in fitted
-    logits = recognizer.trunk.embed(**trunk_inputs(0, asked.flow))[1]
-    raw, calibrated = (
-        binned_calibration_error(predicted.ravel(), asked.aus.ravel())
-        for predicted in (1 / (1 + np.exp(-logits)), recognizer.au_probabilities(logits))
-    )
-    assert calibrated < raw / 2
 
 
 def test_train_merau_without_crops_is_refused(data):
