@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as deserialize
-from safetensors.numpy import save as serialize
 
 from merau.engine import heads
+from merau.engine.arrays_file import serialize
 from merau.engine.bounded import read_bounded
 from merau.engine.bundle import HEAD, Bundle, find_shipped
 from merau.engine.card import is_name
@@ -60,9 +60,8 @@ class HeadFile:
 
     @property
     def content(self) -> bytes:
-        """The bytes of the file."""
-        data: bytes = serialize(self.arrays, metadata=self.metadata)
-        return data
+        """The bytes of the file; equal samples give equal bytes."""
+        return serialize(self.arrays, self.metadata)
 
     def write(self, path: Path) -> None:
         """Write the file.

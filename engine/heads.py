@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as deserialize
-from safetensors.numpy import save as serialize
 
+from merau.engine.arrays_file import serialize
 from merau.engine.errors import UserError
 
 MAX_DIMENSION = 4096  # of an embedding
@@ -204,7 +204,7 @@ def save(head: Head, path: Path) -> None:
     """Write `head` as safetensors, with its kind and class names as metadata."""
     kind = next(name for name, cls in KINDS.items() if isinstance(head, cls))
     arrays = {f.name: getattr(head, f.name) for f in fields(head) if f.name != "classes"}
-    path.write_bytes(serialize(arrays, metadata={"kind": kind, "classes": "\n".join(head.classes)}))
+    path.write_bytes(serialize(arrays, {"kind": kind, "classes": "\n".join(head.classes)}))
 
 
 def load(data: bytes) -> Head:

@@ -9,8 +9,13 @@ import sys
 
 import merau
 
-path, table = sys.argv[1:3]
-events = merau.analyse(path)
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
+path, table = sys.argv[1:]
+try:
+    events = merau.analyse(path)
+except merau.UserError as error:  # its text is a sentence for the user, here: no such file, or not a video
+    sys.exit(str(error))
 for event in events:
     label = "uncertain" if event.uncertain else event.label
     print(f"face {event.track}: {event.kind} from {event.onset_s:.2f} s to {event.offset_s:.2f} s {label}")

@@ -27,6 +27,8 @@ trunk (float[N, 2, 32, 32] flow, float[N, 1] magnitude) => (float[N, 4] embeddin
     au_logits = MatMul (embedding, units)
 }"""
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 folder, recording = Path(sys.argv[1]), sys.argv[2]
 folder.mkdir(exist_ok=True)
 trunk = onnx.parser.parse_model(TRUNK)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import merau
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 table = merau.to_dataframe(merau.read_events(Path(sys.argv[1])))
 expressions = table[table["final"] & table["kind"].isin(["micro", "macro"])]
 print(f"{len(table)} events, {len(expressions)} expressions")

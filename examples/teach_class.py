@@ -12,12 +12,16 @@ import numpy as np
 
 import merau
 
+if len(sys.argv) < 4:
+    sys.exit(__doc__)
 recognizer = merau.Recognizer.load()
 events = [event for event in merau.analyse(sys.argv[1], recognizer=recognizer) if event.embedding]
 samples = []
 for argument in sys.argv[2:]:
     time, label = argument.split("=")
-    event = next(event for event in events if event.onset_s <= float(time) <= event.offset_s)
+    event = next((event for event in events if event.onset_s <= float(time) <= event.offset_s), None)
+    if event is None:
+        sys.exit(f"There is no expression at {time} s.")
     embedding = np.frombuffer(event.embedding, np.float32)
     samples.append(merau.Sample(label, embedding, event.probabilities, event.aus))
 

@@ -125,7 +125,7 @@ class OutputFolder:
             return []
         content = analysis.key.content_sha256
         sessions = [s for s in read_sessions(self.store.path) if s.content_sha256 == content]
-        others = [str(s.id) for s in sessions if not analysis.key.matches(s)]
+        others = [str(s.id) for s in sessions if s.id != analysis.session and not analysis.key.matches(s)]
         if not others:
             return []
         values: dict[str, object] = {

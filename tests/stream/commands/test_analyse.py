@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 import webvtt
 
+from merau.engine import heads
+from merau.engine.bundle import HEAD
 from merau.engine.errors import UserError
+from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.analysis import analyse_file
 from merau.stream.cli import main
@@ -233,6 +236,20 @@ def test_other_settings_are_another_run(short, tmp_path, capsys):
     assert "talk.mp4 was analysed before with other settings (session 1). This run is session 2." in errors
     assert (tmp_path / "out/talk-2.csv").exists()
     assert len(read_sessions(tmp_path / "out/merau.db")) == 2
+
+
+def test_second_run_with_a_head_is_skipped(short, tmp_path, capsys):
+    _, command = short
+    bundle = Recognizer.load(device="cpu").bundle
+    size = heads.load(bundle.content[HEAD]).dimension
+    prior = dict.fromkeys(bundle.card["classes"], 1 / len(bundle.card["classes"]))
+    rng = np.random.default_rng(0)
+    samples = [Sample(label, rng.normal(size=size).astype(np.float32), prior, {}) for label in ("doubt", "anger")]
+    fit_few_shot(samples, bundle).save(tmp_path / "own")
+    for _ in range(2):
+        assert main([*command, "--head", str(tmp_path / "own")]) == 0
+    assert "other settings" not in capsys.readouterr().err
+    assert len(read_sessions(tmp_path / "out/merau.db")) == 1
 
 
 def test_interrupted_run_is_partial_everywhere(tmp_path):
