@@ -460,7 +460,7 @@ def describe_correction(weight: float | None) -> Message:
     if not weight:
         return Message(
             "The recognizer already knows these classes, and the samples do not show that it is wrong: its own "
-            "probabilities stay in use."
+            "probabilities are used, spread over these classes alone."
         )
     return Message(
         "The recognizer already knows these classes; the samples correct it with a weight of {weight}.",

@@ -72,7 +72,7 @@ def test_samples_that_agree_with_the_prior_change_nothing(recognizer):
         strange = replace(seen, probabilities=SURPRISE)
         assert head.probabilities(strange)["surprise"] == pytest.approx(0.94 / 0.96, abs=1e-6)
     assert head.estimate == 1
-    assert "its own probabilities stay in use" in str(head.explanation)
+    assert "its own probabilities are used, spread over these classes alone" in str(head.explanation)
 
 
 def test_one_contradicting_sample_gets_no_weight(recognizer):
