@@ -46,7 +46,7 @@ FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
 
 
 class PageServer:
-    """A thread that serves an application until `close`.
+    """A port, and a thread that serves an application there from `start` until `close`.
 
     Attributes:
         host: Address that it listens on.
@@ -56,10 +56,14 @@ class PageServer:
         UserError: The address or the port is not available.
     """
 
-    def __init__(self, application: FastAPI, settings: UiSettings) -> None:
+    def __init__(self, settings: UiSettings) -> None:
         self.host = settings.host.strip("[]")  # around an IPv6 address
-        listener = _listen(self.host, settings.port)
-        self.port = int(listener.getsockname()[1])
+        self._listener = _listen(self.host, settings.port)
+        self.port = int(self._listener.getsockname()[1])
+        self._server: uvicorn.Server | None = None
+
+    def start(self, application: FastAPI) -> None:
+        """Serve an application. Raises UserError when that fails."""
         config = uvicorn.Config(
             application,
             log_level="warning",
@@ -70,11 +74,11 @@ class PageServer:
             ws_per_message_deflate=False,  # frames are compressed already
             timeout_graceful_shutdown=1,
         )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="server", daemon=True)
+        server = self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=server.run, args=([self._listener],), name="server", daemon=True)
         self._thread.start()
         deadline_s = time.monotonic() + START_S
-        while not self._server.started:
+        while not server.started:
             self._thread.join(0.01)
             if not self._thread.is_alive() or time.monotonic() > deadline_s:
                 raise UserError("The page could not be started.")
@@ -87,8 +91,10 @@ class PageServer:
 
     def close(self) -> None:
         """Close all connections and stop."""
-        self._server.should_exit = True
-        self._thread.join(STOP_S)
+        if self._server:
+            self._server.should_exit = True
+            self._thread.join(STOP_S)
+        self._listener.close()
 
 
 class App:
@@ -127,8 +133,12 @@ class App:
                 "or give no SOURCE, so that visitors use their own webcams."
             )
         check_host(settings.host)
-        self._server: PageServer | None = None
-        self.state = ServerState(settings, store, load, pipeline or PipelineSettings())
+        self._server = PageServer(settings)  # first: a port in use must not leave data of an analysis
+        try:
+            self.state = ServerState(settings, store, load, pipeline or PipelineSettings())
+        except BaseException:
+            self._server.close()
+            raise
         self.blocks = build_page(self.state)
         try:
             if settings.purpose:
@@ -144,7 +154,7 @@ class App:
         """Start the server; returns the page's address and its public link."""
         logins, hosts = Logins(settings.login), known_hosts(settings)
         self.application = build_application(self.blocks, self.state, logins, hosts)
-        self._server = PageServer(self.application, settings)
+        self._server.start(self.application)
         public = None
         if settings.share:
             with redirect_stdout(sys.stderr):  # Gradio writes about the link; standard output is ours
@@ -168,8 +178,7 @@ class App:
         with redirect_stdout(sys.stderr):
             for tunnel in CURRENT_TUNNELS:
                 tunnel.kill()  # type: ignore[no-untyped-call]  # Gradio ends them only when Python exits
-        if self._server:
-            self._server.close()
+        self._server.close()
         self.blocks.close(verbose=False)
         self.state.close()
 
@@ -307,6 +316,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
+        listener.listen()  # only now no other program can listen there
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

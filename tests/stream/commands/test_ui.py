@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -72,3 +73,12 @@ def test_ui_deletes_only_what_it_recorded_and_says_so(tmp_path, make_event):
 def test_ui_that_cannot_serve_prints_one_error(arguments, reason, tmp_path, capsys):
     assert main(["ui", "--port", "0", "--store", str(tmp_path / "page.db"), *arguments]) == 1
     assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_ui_whose_port_is_in_use_analyses_nothing(clip, tmp_path, capsys):
+    store = tmp_path / "page.db"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["ui", str(clip), "--purpose", "test", "--port", str(port), "--store", str(store)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"merau: The port {port} is in use")
+    assert not store.exists()
