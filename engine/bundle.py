@@ -73,6 +73,8 @@ def load(path: Path | None = None) -> Bundle:
     try:
         raw = read("model.json", MAX_CARD_BYTES)
         card = json.loads(raw)
+    except (FileNotFoundError, KeyError) as error:  # of a folder, of a zip
+        raise UserError(f"{where} is not a recognizer bundle: it has no model.json.") from error
     except READ_ERRORS as error:
         raise UserError(f"{where} is not a recognizer bundle: its model.json cannot be read ({error}).") from error
     missing = [name for name in FIELDS if name not in card] if isinstance(card, dict) else list(FIELDS)

@@ -1,6 +1,7 @@
 """Labelled samples for a few-shot head: from stores, and from CSV files of clips or picture pairs."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from merau.engine.text import is_label
 from merau.stream.align import Aligner, Crop
 from merau.stream.faces import FaceTracker
 from merau.stream.sources import File, Frame, SourceSettings
-from merau.stream.store import read_labels
+from merau.stream.store import Label, read_labels
+from merau.stream.store.schema import is_store
 
 CLIP_COLUMNS = ("label", "file", "onset_s", "apex_s")
 PICTURE_COLUMNS = ("label", "onset", "apex")
@@ -90,14 +92,20 @@ def deduplicate(samples: Iterable[Sample]) -> list[Sample]:
 
 def most_used_bundle(paths: Sequence[Path]) -> Path | None:
     """Return the shipped bundle that classified most labelled events of the stores among `paths`; None for none."""
-    labels = (label for path in paths if not is_csv(path) for label in read_labels(path))
+    labels = (label for path in paths if not is_csv(path) for label in _labels_of_store(path))
     uses = Counter(label.bundle_sha256 for label in labels if label.embedding)
     return next((found for sha256, _ in uses.most_common() if (found := find_shipped(sha256))), None)
 
 
+def _labels_of_store(path: Path) -> list[Label]:
+    if path.is_file() and not is_store(path):
+        raise UserError("{path} is neither a CSV nor a store.", path=path)
+    return read_labels(path)
+
+
 def _samples_of_store(path: Path, recognizer: Recognizer) -> list[Sample]:
     """Return every labelled event that the recognizer's bundle classified."""
-    labels = read_labels(path)
+    labels = _labels_of_store(path)
     samples = [
         Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
         for label in labels
@@ -142,16 +150,26 @@ def _clip_rows(path: Path, rows: Sequence[tuple[str, dict[str, str]]]) -> list[C
         marks |= {mark for mark in ".," if mark in "".join(texts)}
         if len(marks) > 1:
             raise UserError("{place}: write all times with a decimal point, or all with a decimal comma.", place=place)
-        try:
-            onset_s, apex_s = map(parse_decimal, texts)
-            if not 0 <= onset_s < apex_s:
-                raise ValueError
-        except ValueError:
+        onset_s, apex_s = (_parse_seconds(place, row, name) for name in ("onset_s", "apex_s"))
+        if not 0 <= onset_s < apex_s:
             raise UserError(
-                "{place}: onset_s and apex_s must be seconds, the onset before the apex.", place=place
-            ) from None
+                "{place}: the onset must come before the apex, but onset_s is {onset} and apex_s is {apex}.",
+                place=place,
+                onset=texts[0],
+                apex=texts[1],
+            )
         parsed.append(ClipRow(place, row["label"], _find_file(path, row["file"]), onset_s, apex_s))
     return parsed
+
+
+def _parse_seconds(place: str, row: dict[str, str], name: str) -> float:
+    """Return the time in the column `name` of a row."""
+    try:
+        return parse_decimal(row[name])
+    except ValueError:
+        raise UserError(
+            "{place}: {name} is '{text}': write seconds, as 5.4, not 0:05.4.", place=place, name=name, text=row[name]
+        ) from None
 
 
 def _find_file(path: Path, name: str) -> Path:
@@ -209,6 +227,12 @@ def _sample_of_pictures(path: Path, place: str, row: dict[str, str], recognizer:
 def _read_picture(file: Path, place: str) -> np.ndarray:
     data = np.fromfile(file, np.uint8) if file.is_file() else np.empty(0, np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None and re.fullmatch("[0-9.,:]+", file.name):
+        raise UserError(
+            "{place}: {text} is a time, not a picture: for moments in clips name the columns onset_s and apex_s.",
+            place=place,
+            text=file.name,
+        )
     if picture is None:
         raise UserError("{place}: {file} is not a picture that can be read.", place=place, file=file)
     return np.asarray(picture)

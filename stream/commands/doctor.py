@@ -43,10 +43,7 @@ def format_findings(findings: dict[str, Any], *, scores: bool = False) -> str:
         "packages": _packages(findings["runtimes"], "missing"),
         "optional": _packages(findings["optional"], "not installed"),
         "gpu": [*findings["gpu"]["devices"], findings["gpu"]["why"]],
-        "device": [
-            "{chosen}, {runtime}, {precision}: {why}".format(**findings["device"]),
-            "optical flow {flow} on {flow_device}, the spotter's on {spotter_device}".format(**findings["device"]),
-        ],
+        "device": _device(findings["device"]),
         "bundle": _bundle(findings["bundle"]),
     }
     if findings["domain"]:
@@ -56,6 +53,17 @@ def format_findings(findings: dict[str, Any], *, scores: bool = False) -> str:
     if scores:
         sections.append(format_card(findings["bundle"]["card"]))
     return "\n\n".join([*sections, "\n".join(verdict(findings))])
+
+
+def _device(device: dict[str, str]) -> list[str]:
+    place = {"cpu": "the CPU", "cuda": "the GPU"}
+    flow, spotter = place[device["flow_device"]], place[device["spotter_device"]]
+    runs = f"The recognizer runs on {place[device['chosen']]} ({device['runtime']}, {device['precision'].upper()})"
+    reason = device["why"].removesuffix(".")
+    return [
+        f"{runs}: {reason}.",
+        f"Its optical flow ({device['flow']}) runs on {flow}. The spotter's runs on {spotter}.",
+    ]
 
 
 def verdict(findings: dict[str, Any]) -> list[str]:

@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
             format=arguments.format,
             sessions=", ".join(f"{s.id} ({s.source}, {s.started[:16]})" for s in sessions),
         )
+    if arguments.format == "parquet" and not arguments.out and sys.stdout.isatty():
+        raise UserError("Parquet is binary and no text for a terminal: name a file by --out.")
     events = list(read_events(arguments.store, arguments.session))
     slowdown = sessions[0].slowdown if len(sessions) == 1 else 1.0
     if not arguments.out:

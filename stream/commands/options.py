@@ -1,6 +1,7 @@
 """Options that several commands share, and what they stand for."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -78,17 +79,28 @@ def add_rate_options(parser: argparse.ArgumentParser) -> None:
     """Add --rate and --captured-rate."""
     parser.add_argument(
         "--rate",
-        type=float,
+        type=_rate,
         metavar="HZ",
         help="true frame rate of raw video (.h264, .hevc, .mjpeg), which has no times (default: as its codec states)",
     )
     parser.add_argument(
         "--captured-rate",
-        type=float,
+        type=_rate,
         metavar="HZ",
         help="frames per second before the camera, for slow motion and high-speed recordings that play slower "
         "(default: as the file's tags state)",
     )
+
+
+def _rate(text: str) -> float:
+    """Return a frame rate within the limits of `SourceSettings`."""
+    try:
+        rate_hz = float(text)
+    except ValueError:
+        rate_hz = math.nan
+    if not 0.01 <= rate_hz <= 100_000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no frame rate: choose 0.01 to 100000")
+    return rate_hz
 
 
 def add_source_file_option(parser: "argparse.ArgumentParser | argparse._MutuallyExclusiveGroup") -> None:

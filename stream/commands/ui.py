@@ -123,8 +123,8 @@ def describe_retention(store: Path, retention_h: float) -> str:
     if until:
         first = min(until)
         when = "now" if first <= datetime.now(UTC) else f"from {first:%Y-%m-%d %H:%M} UTC on"
-        recorded = pluralize(len(until), "session")
-        lines.append(f"{store} holds {recorded} recorded under a retention: deletion begins {when}.")
+        recorded = pluralize(len(until), "earlier session")
+        lines.append(f"{store} holds {recorded} of this page: deletion begins {when}.")
     return "\n".join(lines)
 
 

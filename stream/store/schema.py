@@ -94,6 +94,8 @@ _SQLITE_REASONS = {
     ),
 }
 
+_MAGIC = b"SQLite format 3\0"
+
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
 
@@ -163,6 +165,8 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         UserError: There is no such file, it cannot be read or it is not a store.
     """
+    if path.is_dir():
+        raise UserError("{path} is a folder: give the store in it, such as {file}.", path=path, file=path / "merau.db")
     if not path.is_file():
         raise UserError("There is no store at {path}.", path=str(path))
     if not os.access(path, os.R_OK):
@@ -175,6 +179,15 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except FAILURES as error:
         raise user_error(path, error) from error
+
+
+def is_store(path: Path) -> bool:
+    """Whether the file may be a store: it is an SQLite database, or empty, or nobody may read it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) in (_MAGIC, b"")
+    except OSError:
+        return True
 
 
 def _open_for_reading(path: Path, opened: ExitStack) -> sqlite3.Connection:

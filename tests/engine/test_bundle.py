@@ -1,5 +1,6 @@
 import json
 import shutil
+import zipfile
 from importlib.resources import files
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def test_folder_without_a_bundle_is_refused(copy, text):
     (copy / "model.json").write_text(text)
     with pytest.raises(UserError, match="is not a recognizer bundle"):
         bundle.load(copy)
+
+
+def test_folder_and_zip_without_a_card_are_refused(tmp_path):
+    archive = tmp_path / "a.zip"
+    zipfile.ZipFile(archive, "w").close()
+    for path in (tmp_path, archive):
+        with pytest.raises(UserError, match=f"^{path} is not a recognizer bundle: it has no model.json.$"):
+            bundle.load(path)
 
 
 def test_other_format_version_is_refused(copy):

@@ -56,18 +56,30 @@ def test_help_imports_nothing_heavy():
         ("analyse x.mp4 --device cuda", "No GPU can be used: "),
         ("analyse x.mp4 --out a-file", "The folder a-file cannot be made"),
         ("export gone.db", "There is no store at gone.db."),
+        ("export a-folder", "a-folder is a folder: give the store in it, such as a-folder/merau.db."),
+        ("adapt a-clip.mp4 --out x", "a-clip.mp4 is neither a CSV nor a store."),
         ("doctor --bundle a-file", "a-file is not a recognizer bundle"),
     ],
 )
 def test_wrong_input_prints_one_error(arguments, error, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a-file").touch()
+    Path("a-folder").mkdir()
+    Path("a-clip.mp4").write_bytes(b"no store")
     assert main(arguments.split()) == 1
     out, err = capsys.readouterr()
     (printed,) = messages(err)
     assert printed.startswith("merau: ")
     assert error in printed
     assert out == ""
+
+
+@pytest.mark.parametrize("option", ["--rate", "--captured-rate"])
+@pytest.mark.parametrize("value", ["-3", "0", "nan", "fast"])
+def test_wrong_frame_rate_names_the_option(option, value, capsys):
+    with pytest.raises(SystemExit):
+        main(["analyse", "x.mp4", option, value])
+    assert f"argument {option}: '{value}' is no frame rate: choose 0.01 to 100000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["look"], ["watch"], ["export", "x.db", "--format", "xls"]])

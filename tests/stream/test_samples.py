@@ -26,7 +26,10 @@ def recognizer() -> Recognizer:
     [
         ([("name", "file")], "must name label,file,onset_s,apex_s or label,onset,apex"),
         ([CLIPS], "holds no sample"),
-        ([CLIPS, ("tense", "x.mp4", 3, 2)], "line 2: onset_s and apex_s must be seconds"),
+        (
+            [CLIPS, ("tense", "x.mp4", 3, 2)],
+            "line 2: the onset must come before the apex, but onset_s is 3 and apex_s is 2",
+        ),
         ([CLIPS, (" ", "x.mp4", 1, 2)], "line 2: the label is empty"),
         ([CLIPS, ("two\nlines", "x.mp4", 1, 2)], "line [23]: a class needs a name of 1 to 40 characters, on one line"),
         ([CLIPS, ("\x1b[2J", "x.mp4", 1, 2)], "line 2: a class needs a name"),
@@ -35,7 +38,9 @@ def recognizer() -> Recognizer:
         ([PICTURES, ("tense", "wall.png", "wall.png")], "line 2: onset and apex are the same picture"),
         ([CLIPS, ("tense", "", 1, 2)], "line 2: the file is empty"),
         ([CLIPS, ("tense", "none.mp4", 1, 2)], "line 2: There is no file"),
-        ([CLIPS, ("tense", "x.mp4", 1, "inf")], "line 2: onset_s and apex_s must be seconds"),
+        ([CLIPS, ("tense", "x.mp4", 1, "inf")], "line 2: apex_s is 'inf': write seconds"),
+        ([CLIPS, ("tense", "x.mp4", "0:05.4", 6)], "line 2: onset_s is '0:05.4': write seconds, as 5.4, not 0:05.4"),
+        ([PICTURES, ("tense", "5.4", "5.6")], "line 2: 5.4 is a time, not a picture: .* onset_s and apex_s"),
         ([CLIPS, ("tense", "x.mp4", "0,5", "1,2"), ("b", "x.mp4", 2.5, 3)], "line 3: write all times with a decimal"),
         ([CLIPS, ("tense", "x.mp4", 0, 5, 1, 2)], "line 2 has 6 cells, its first line names 4"),
         ([CLIPS, ("tense", demo.CLIP, 95.4, 95.6)], r"line 2: 95.4 s lies beyond the end of .* 28.00 s long"),

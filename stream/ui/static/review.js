@@ -104,8 +104,8 @@
       const events = this.visible();
       const changed = this.data.events.filter(isReclassified).length;
       const banner = this.data.events.some((event) => event.original) ? e("p.reclassified", { role: "status" },
-        m.plural("Your classes are in use: {count} event changed (↻).", "Your classes are in use: {count} events changed (↻).", changed),
-        " ", m.t("Undo teaching to restore the original predictions.")) : null;
+        ...(changed ? [m.plural("Your classes are in use: {count} event changed (↻).", "Your classes are in use: {count} events changed (↻).", changed),
+          " ", m.t("Undo teaching to restore the original predictions.")] : [m.t("Your classes are in use; no event changed its class.")])) : null;
       const list = e("section.card", { "aria-label": m.t("Events") }, ...this.tools(), banner, this.showsClips ? this.clips(events) : this.table(events));
       this.root.replaceChildren(this.timeline(), e("div.column", {}, list, this.exports()), this.detail());
       if (focus) {

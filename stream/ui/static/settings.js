@@ -36,7 +36,7 @@
         [m.t("Law"), m.t("Inform everyone in view that their faces are analysed (EU AI Act, Art. 50). The Act bans inferring emotions at work and in education (Art. 5).")],
         [m.t("Probabilities"), m.t("They are a model's estimates. They do not show what a person feels.")],
         [m.t("Limits"), m.t("Up to {visitors} webcams at a time; recordings of up to {upload_mb} MB each.", limits)],
-        [m.t("Labels"), m.t("Your labels are kept until you delete everything; they contain no images.")],
+        [m.t("Labels"), m.t("Labels contain no images. Labels of this server's cameras are kept until somebody deletes everything; those of your session are deleted with it.")],
       ])));
   });
 })();

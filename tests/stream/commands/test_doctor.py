@@ -47,7 +47,7 @@ def test_doctor_ends_with_a_verdict(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"^(Ready|Not ready): ", printed, re.MULTILINE)
-    assert "optical flow dis on cpu, the spotter's on cpu\n" in printed
+    assert "Its optical flow (dis) runs on the CPU. The spotter's runs on the CPU.\n" in printed
     assert "uf1" not in printed
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from merau.stream.cli import main
 from merau.stream.commands.export import FORMATS
 from merau.stream.export import FORMATS as WRITERS
 from merau.stream.store import Store
-from tests.stream.commands.process import command
+from tests.stream.commands.process import command, messages
 
 
 @pytest.fixture
@@ -52,6 +53,16 @@ def test_export_for_one_recording_needs_a_session(store, capsys):
     assert "choose one by --session from 1 (camera 1, " in capsys.readouterr().err
     assert main(["export", str(store), "--session", "3"]) == 1
     assert "There is no session 3" in capsys.readouterr().err
+
+
+def test_parquet_is_not_written_to_a_terminal(store):
+    ours, terminal = os.openpty()
+    arguments = command("export", store, "--format", "parquet")
+    done = subprocess.run(arguments, stdout=terminal, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(terminal)
+    os.close(ours)
+    assert done.returncode == 1
+    assert messages(done.stderr) == ["merau: Parquet is binary and no text for a terminal: name a file by --out."]
 
 
 def test_export_to_a_closed_pipe_ends_quietly(store):

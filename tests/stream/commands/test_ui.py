@@ -53,7 +53,7 @@ def test_ui_deletes_only_what_it_recorded_and_says_so(tmp_path, make_event):
     assert len(list(read_events(path))) == 1
     assert "What this page records is deleted 12 h later" in errors
     assert "holds 1 session without a retention: they stay" in errors
-    assert "holds 1 session recorded under a retention: deletion begins now" in errors
+    assert "holds 1 earlier session of this page: deletion begins now" in errors
 
 
 @pytest.mark.parametrize(
