@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -13,6 +15,16 @@ from merau.stream.store import read_events, read_labels, read_sessions
 from tests.clips import demo_start
 from tests.stream.ui.page_actions import choose, shown_labels
 from tests.stream.ui.waiting import wait_for
+
+
+def open_interview(page):
+    """Load the page again and choose the recording."""
+    page.reload()
+    page.wait_for_function("window.merau?.token")
+    page.get_by_role("tab", name="Review").click()
+    expect(page.get_by_label("Session")).not_to_have_value("")
+    page.get_by_label("Session").click()
+    page.get_by_role("option", name=re.compile(r"interview\.mp4")).click()
 
 
 def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, tmp_path):
@@ -58,12 +70,7 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     assert {label.label for label in labels} == set(shown_labels(page))
     assert all(label.embedding for label in labels)
 
-    page.reload()
-    page.wait_for_function("window.merau?.token")
-    page.get_by_role("tab", name="Review").click()
-    expect(page.get_by_label("Session")).not_to_have_value("")
-    page.get_by_label("Session").click()
-    page.get_by_role("option", name=re.compile(r"interview\.mp4")).click()
+    open_interview(page)
     wait_for(lambda: "smirk" in shown_labels(page), "the labels after a reload")
     page.get_by_role("button", name="Teach your classes").click()
     expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
@@ -71,6 +78,13 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     expect(page.locator(".review p.reclassified").first).to_contain_text("Your classes are in use")
     taught = {event.label for event in read_events(shared.store.path) if event.label}
     assert taught <= set(shown_labels(page))
+    with closing(sqlite3.connect(shared.store.path)) as store, store:  # other probabilities, the same classes
+        store.execute(
+            "UPDATE reclassifications SET (label, uncertain) = (SELECT label, uncertain FROM events "
+            "WHERE session = reclassifications.session AND id = reclassifications.event)"
+        )
+    open_interview(page)
+    expect(page.locator(".review p.reclassified")).to_have_text("Your classes are in use; no event changed its class.")
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save your classes").click()
     head = tmp_path / "head.safetensors"
