@@ -32,12 +32,11 @@ class OutputFolder:
         overwrite: Replace changed files, too, and analyse again what was analysed.
 
     Attributes:
-        store: The store; None if no events are saved.
         failures: Why some of the last results were not written.
         notes: What was there before the last results: other runs over their recording, and files that must stay.
 
     Raises:
-        UserError: The folder or the store cannot be written.
+        UserError: The folder cannot be written.
     """
 
     def __init__(
@@ -46,7 +45,8 @@ class OutputFolder:
         self._folder, self._overwrite = folder, overwrite
         if folder:
             _make(folder)
-        self.store = Store(store, keep_pictures=keep_pictures) if store else None
+        self._store_path, self._keep_pictures = store, keep_pictures
+        self._store: Store | None = None
         self.notes: list[Message] = []
         self.failures: list[UserError] = []
 
@@ -54,8 +54,19 @@ class OutputFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.store:
-            self.store.close()
+        if self._store:
+            self._store.close()
+
+    @property
+    def store(self) -> Store | None:
+        """The store; None if no events are saved. It is made when it is first needed, after a source was opened.
+
+        Raises:
+            UserError: The store cannot be written.
+        """
+        if self._store is None and self._store_path:
+            self._store = Store(self._store_path, keep_pictures=self._keep_pictures)
+        return self._store
 
     def find_session(self, key: RunKey) -> Session | None:
         """Return the session of an earlier whole run of this key; None if its results are to be made (again)."""
@@ -121,7 +132,7 @@ class OutputFolder:
 
     def _note_other_runs(self, analysis: Analysis) -> list[Message]:
         """Name the sessions of the same recording that other settings or another bundle made."""
-        if not (self.store and analysis.key):
+        if not (analysis.key and self.store):
             return []
         content = analysis.key.content_sha256
         sessions = [s for s in read_sessions(self.store.path) if s.content_sha256 == content]

@@ -104,8 +104,8 @@ class Batch:
         from merau.stream.analysis import RunKey, analyse_file
         from merau.stream.sources import File
 
-        store = self.output.store
         with File(path, self.source_settings) as source:
+            store = self.output.store  # now that there is something to store
             key = RunKey.of(source, self.recognizer, self.settings, store) if store else None
             if store and key and (session := self.output.find_session(key)):
                 self._print_skipped(path, session, store.path, self.output.report_of(key))

@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,11 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         threading.Thread(target=source.stop).start()  # in a thread: the handler may have interrupted the source itself
 
     try:
-        with (
-            Store(arguments.store, keep_pictures=arguments.keep_pictures) as store,
-            on_stop_signal(stop),
-            source,
-        ):
+        with ExitStack() as last, on_stop_signal(stop), source:
+            # Made after the source was opened, as there is nothing to store before; closed after it.
+            store = last.enter_context(Store(arguments.store, keep_pictures=arguments.keep_pictures))
             session = start_session(source, pipeline, store)
             watch(source, pipeline, store, session, as_json=arguments.json)
     finally:  # also when some of it could not be saved

@@ -52,6 +52,8 @@ def test_help_imports_nothing_heavy():
         ("watch http://x/y", "is not a source"),
         (f"watch {CLIP} --store nowhere/x.db", "nowhere/x.db cannot be opened"),
         (f"watch {CLIP} --faces none", "Unknown face detector 'none'"),
+        ("analyse gone.mp4 --store x.db --json", "There is no file 'gone.mp4'."),
+        ("analyse a-file --store x.db --json", "a-file' is not a video"),
         ("analyse x.mp4 --bundle gone", "There is no bundle at gone: choose default, farneback, source, or"),
         ("analyse x.mp4 --device cuda", "No GPU can be used: "),
         ("analyse x.mp4 --out a-file", "The folder a-file cannot be made"),
@@ -72,6 +74,7 @@ def test_wrong_input_prints_one_error(arguments, error, tmp_path, capsys, monkey
     assert printed.startswith("merau: ")
     assert error in printed
     assert out == ""
+    assert not list(tmp_path.rglob("*.db"))
 
 
 @pytest.mark.parametrize("option", ["--rate", "--captured-rate"])

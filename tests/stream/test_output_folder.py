@@ -39,7 +39,7 @@ def test_failed_export_costs_no_other(tmp_path, make_event):
 def test_without_a_folder_nothing_is_written(tmp_path):
     with OutputFolder(None, tmp_path / "merau.db") as output:
         assert output.write(Analysis(Summary("talk.mp4"), 1.0, ""), BUNDLE) == []
-    assert [path.name for path in tmp_path.iterdir()] == ["merau.db"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_that_cannot_be_made_raises(tmp_path):
