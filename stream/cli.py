@@ -10,6 +10,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
+from merau.engine.command_line import CommandParser
 from merau.engine.errors import UserError
 from merau.engine.text import plain_lines
 from merau.stream.commands import adapt, analyse, bench, demo, doctor, export, ui, watch
@@ -69,7 +70,7 @@ def _exit(number: int, _: FrameType | None) -> NoReturn:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = CommandParser(
         prog="merau",
         description=DESCRIPTION,
         epilog=EXIT_CODES,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from merau.engine.command_line import CommandParser
 from merau.engine.errors import UserError
 from merau.engine.text import plain_lines
 from merau.trainers.commands import build, evaluate, leaderboard, predict, prepare, quantize, synth, train
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = CommandParser(
         prog="merau-lab",
         description="Make data sets, train, evaluate, quantize and build recognizers.",
         epilog=EXIT_CODES,

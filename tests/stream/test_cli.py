@@ -91,3 +91,12 @@ def test_invalid_command_line_exits_with_2(arguments, capsys):
         main(arguments)
     assert ended.value.code == 2
     assert "usage: merau" in capsys.readouterr().err
+
+
+def test_unknown_option_shows_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["analyse", "interview.mp4", "--heads", "x"])
+    assert ended.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("usage: merau analyse ")
+    assert errors.endswith("merau analyse: error: unrecognized arguments: --heads x\n")

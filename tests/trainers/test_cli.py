@@ -38,3 +38,10 @@ def test_help_says_default_of_each_option(command, capsys):
         main([*command.split(), "--help"])
     assert stop.value.code == 0
     assert "default:" in capsys.readouterr().out
+
+
+def test_unknown_option_shows_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["synth", "clips", "--colour", "blue", "--out", "x"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: merau-lab synth clips ")
