@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("\nmerau: interrupted; events saved before are kept.", file=sys.stderr)
+        print("\nmerau: interrupted.", file=sys.stderr)
         return 130
 
 

@@ -140,9 +140,10 @@ class Batch:
 def format_analysis(analysis: "Analysis", written: list[Path]) -> str:
     """Return counts, events by time, and where the report is, as lines of text."""
     summary = analysis.summary
+    whole = format_timestamp(summary.duration_s)
     facts = (
         pluralize(summary.frames, "frame"),
-        f"{format_timestamp(summary.duration_s)} long",
+        f"{format_timestamp(summary.end_s)} of {whole}" if summary.partial else f"{whole} long",
         f"analysed at {summary.frames / max(analysis.elapsed_s, 1e-3):.0f} frames/s",
         pluralize(len(summary.tracks), "face"),
         pluralize(len(summary.events), "event"),

@@ -21,6 +21,7 @@ from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.analysis import analyse_file
 from merau.stream.cli import main
+from merau.stream.commands.analyse import format_analysis
 from merau.stream.demo import CLIP
 from merau.stream.events import FIELDS, event_fields, export_fields
 from merau.stream.export import FORMATS
@@ -257,8 +258,9 @@ def test_interrupted_run_is_partial_everywhere(tmp_path):
     process = start_merau("analyse", CLIP, "--out", tmp_path / "out", "--json")
     wait_for(lambda: stored_events(store), "an event")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.endswith("\nmerau: interrupted.\n")
     document = json.loads(out)
     assert document["partial"]
     assert 0 < document["frames"] < 840
@@ -285,6 +287,7 @@ def test_whole_run_replaces_a_partial_one(clip, tmp_path, make_event):
             analysis = analyse_file(source, recognizer, PipelineSettings(), store=output.store, on_event=on_event)
             output.store.flush()
             assert bool(analysis.interruption) == read_sessions(output.store.path)[-1].partial
+            assert (" of 0:04, analysed at " in format_analysis(analysis, [])) == bool(analysis.interruption)
             output.write(analysis, recognizer.bundle)
             output.store.label(analysis.session, make_event(), "smirk", {})
     assert [(session.id, session.partial) for session in read_sessions(tmp_path / "merau.db")] == [(2, False)]
