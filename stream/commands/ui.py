@@ -100,8 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps({"address": app.address, "public": app.public}), flush=True)
         else:
+            remote = f", for other machines at {app.remote_address}" if app.remote_address else ""
             public = f" and publicly at {app.public}" if app.public else ""
-            print(f"The page is served at {app.address}{public}. Press Ctrl-C to stop.", flush=True)
+            print(f"The page is served at {app.address}{remote}{public}. Press Ctrl-C to stop.", flush=True)
         stopped.wait()
     if app.state.failed:
         raise UserError("Some of the analysis ended by an internal error: see above. Everything else is safe.")

@@ -42,6 +42,7 @@ from merau.stream.ui.teaching import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
 START_S, STOP_S = 20.0, 10.0  # the server's thread may take so long
+EVERYWHERE = ("0.0.0.0", "::")  # hosts that stand for all addresses of this machine
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
 
 
@@ -86,8 +87,13 @@ class PageServer:
     @property
     def address(self) -> str:
         """Where this machine reaches the page."""
-        name = "localhost" if self.host in ("0.0.0.0", "::") else self.host
+        name = "localhost" if self.host in EVERYWHERE else self.host
         return f"http://{f'[{name}]' if ':' in name else name}:{self.port}/"
+
+    @property
+    def remote_address(self) -> str | None:
+        """Where other machines reach the page that is served on all addresses of this one."""
+        return f"http://{_remote_name()}:{self.port}/" if self.host in EVERYWHERE else None
 
     def close(self) -> None:
         """Close all connections and stop."""
@@ -111,6 +117,7 @@ class App:
         state: The state behind the page.
         application: What the server serves.
         address: Where this machine reaches the page.
+        remote_address: Where other machines reach it, if it is served on all addresses of this one.
         public: The public link, if one was asked for.
 
     Raises:
@@ -146,6 +153,7 @@ class App:
             for source in sources:
                 add_source(self.state.shared, source, decode=settings.decode)
             self.address, self.public = self._serve(settings)
+            self.remote_address = self._server.remote_address
         except BaseException:
             self.close()
             raise
@@ -323,6 +331,16 @@ def _listen(host: str, port: int) -> socket.socket:
             raise UserError("The port {port} is in use: choose another with --port.", port=port) from error
         raise
     return listener
+
+
+def _remote_name() -> str:
+    """Return the address under which this machine meets other networks; its name where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.connect(("192.0.2.1", 9))  # sends nothing, and chooses the address to send from
+        except OSError:
+            return socket.gethostname()
+        return str(trial.getsockname()[0])
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,5 @@
 import json
+from urllib.parse import urlsplit
 
 import pytest
 from gradio_client import Client
@@ -31,3 +32,10 @@ def test_port_in_use_raises(serve):
     port = int(app.address.rstrip("/").rpartition(":")[2])
     with pytest.raises(UserError, match=f"The port {port} is in use"):
         serve(port=port)
+
+
+def test_page_on_all_addresses_names_one_that_others_can_open(serve):
+    app = serve(host="0.0.0.0")
+    assert urlsplit(app.remote_address).hostname not in ("localhost", "0.0.0.0", "127.0.0.1")
+    assert status(opener(), app.remote_address) == 200
+    assert serve().remote_address is None
