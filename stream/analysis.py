@@ -17,6 +17,7 @@ from merau.stream.events import Event
 from merau.stream.outcome import explain_outcome
 from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.session import run_session, session_settings, start_session
+from merau.stream.signals import interrupts_between_steps
 from merau.stream.sources import File
 from merau.stream.store import Session, Store, read_sessions
 from merau.stream.summary import Summary
@@ -133,8 +134,9 @@ def analyse_file(
     session = start_session(source, pipeline, store, content_sha256=key.content_sha256) if store and key else None
     interruption: BaseException | None = None
     try:
-        with closing(run_session(source, pipeline, store, session)) as results:
+        with interrupts_between_steps() as check, closing(run_session(source, pipeline, store, session)) as results:
             for result in tqdm(results, total=source.frames_total, unit=" frames", leave=False, disable=None):
+                check()
                 summary.add(result)
                 for event in result.events:
                     on_event(event)

@@ -1,9 +1,11 @@
 """Ctrl-C and SIGTERM, for commands that run until somebody stops them."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -20,6 +22,40 @@ def on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
         stop()
 
+    with _handled(handle):
+        yield
+
+
+@contextmanager
+def interrupts_between_steps() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C, SIGTERM and SIGHUP back until the yielded function is called, or the block ends.
+
+    In a call of compiled code numba turns KeyboardInterrupt into SystemError. A second signal kills. Outside the main
+    thread nothing is held back, as Python delivers no signals there.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: A signal came; raised by the yielded function, or at the end.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        received.append(number)
+
+    def check() -> None:
+        if received:
+            raise KeyboardInterrupt if received[0] == signal.SIGINT else SystemExit(128 + received[0])
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    with _handled(handle):
+        yield check
+    check()
+
+
+@contextmanager
+def _handled(handle: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     caught = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it
     before = {number: signal.signal(number, handle) for number in caught}
     try:

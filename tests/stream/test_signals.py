@@ -1,0 +1,23 @@
+import signal
+
+import pytest
+
+from merau.stream.signals import interrupts_between_steps
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_comes_between_steps(number):
+    handler, steps = signal.getsignal(number), []
+    with pytest.raises((KeyboardInterrupt, SystemExit)) as raised, interrupts_between_steps() as check:
+        signal.raise_signal(number)
+        steps.append("goes on")
+        check()
+        steps.append("not reached")
+    assert steps == ["goes on"]
+    assert getattr(raised.value, "code", 130) == 128 + number
+    assert signal.getsignal(number) is handler
+
+
+def test_interrupt_in_the_last_step_is_not_lost():
+    with pytest.raises(KeyboardInterrupt), interrupts_between_steps():
+        signal.raise_signal(signal.SIGINT)
