@@ -36,7 +36,7 @@ def test_doctor_checks_the_bundle_of_the_cpu_on_an_old_gpu(stub, tmp_path):
     environment = os.environ | {"STUB_ARCH": "60", "XDG_CACHE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "merau", "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert ", int8: TensorRT has no INT8 for sm_60: it begins with sm_75.\n" in done.stdout, done.stderr
+    assert ", INT8): TensorRT has no INT8 for sm_60: it begins with sm_75.\n" in done.stdout, done.stderr
     assert f"sha256 {bundles.load().sha256[:16]}\n" in done.stdout
 
 
