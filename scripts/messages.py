@@ -20,6 +20,7 @@ SOURCES = (
     "engine/few_shot.py",
     "engine/few_shot_file.py",
     "engine/heads.py",
+    "engine/runtimes/batching.py",
     "engine/runtimes/select.py",
     "engine/cuda/device.py",
     "engine/cuda/driver.py",

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from merau.engine.errors import Message, UserError
+from merau.engine.few_shot import FewShotHead
 from merau.engine.flow import flow_picture
 from merau.engine.recognizer import NO_EXPRESSION, Prediction, Recognizer
 from merau.engine.validation import check_range
@@ -19,6 +20,7 @@ from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.events import Event
 from merau.stream.faces import Face, FaceSettings, FaceTracker
 from merau.stream.scheduling import CPU_SLOTS, CpuSlots
+from merau.stream.signals import interrupts_after_step
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
@@ -97,6 +99,7 @@ class FaceStage:
         self._faces = FaceTracker(settings.faces)
         self._aligners: dict[int, tuple[Aligner, float]] = {}  # and when the face was last analysed
 
+    @interrupts_after_step()
     def process(self, frame: Frame) -> FaceStageResult:
         """Find the faces in `frame`, which must be later than the one before."""
         with self._slots:
@@ -152,7 +155,7 @@ class Pipeline:
         self._face_stage = FaceStage(self.settings, slots)
         self._flow = FlowBackend(recognizer, self.settings.spotter.crop, slots)
         self._tracks: dict[int, _TrackState] = {}
-        self._predictions: deque[tuple[Crop, Crop, Prediction]] = deque(maxlen=16)
+        self._predictions: deque[tuple[Crop, Crop, FewShotHead | None, Prediction]] = deque(maxlen=16)
 
     def run(self, source: Source) -> Generator[FrameResult]:
         """Analyse every frame of an opened source; a last result closes what is open.
@@ -177,6 +180,7 @@ class Pipeline:
         """Analyse one frame, which must be later than the one before."""
         return self._spot(self._face_stage.process(frame))
 
+    @interrupts_after_step()
     def finish(self) -> FrameResult:
         """End the stream: close everything that is open."""
         with self._slots:
@@ -195,6 +199,7 @@ class Pipeline:
         """Say for a person what runs on which device at present, and why."""
         return describe_runtime(self.recognizer, self._flow)
 
+    @interrupts_after_step()
     def _spot(self, stage: FaceStageResult) -> FrameResult:
         """The second half of the analysis: what moves in the crops, and what it means."""
         with self._slots:
@@ -263,15 +268,16 @@ class Pipeline:
 
     def _predict(self, onset: Crop, apex: Crop) -> Prediction:
         """The recognizer's prediction; the newest are kept, since the spotter asks before the event does."""
-        for known_onset, known_apex, prediction in self._predictions:
-            if known_onset is onset and known_apex is apex:
+        head = self.recognizer.few_shot_head  # read once: teaching may replace it meanwhile
+        for known_onset, known_apex, known_head, prediction in self._predictions:
+            if known_onset is onset and known_apex is apex and known_head is head:
                 return prediction
         if self.recognizer.runtime.device == "cuda":
             with self._slots.released():
                 prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
         else:
             prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
-        self._predictions.append((onset, apex, prediction))
+        self._predictions.append((onset, apex, head, prediction))
         return prediction
 
     def _no_expression_score(self, onset: Crop, apex: Crop) -> float | None:

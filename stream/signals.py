@@ -55,6 +55,34 @@ def interrupts_between_steps() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
+def interrupts_after_step() -> Iterator[None]:
+    """Let Python's handlers of Ctrl-C, SIGTERM and SIGHUP run after the block, not in it.
+
+    In a call of compiled code numba turns the KeyboardInterrupt of a handler into SystemError. A second signal is
+    handled at once. Outside the main thread nothing changes, as Python delivers no signals there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    handlers = {int(number): found for number in STOP_SIGNALS if callable(found := signal.getsignal(number))}
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, handlers[number])
+        received.append((number, frame))
+
+    try:
+        for number in handlers:
+            signal.signal(number, hold)
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number, frame in received:
+        handlers[number](number, frame)
+
+
+@contextmanager
 def _handled(handle: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     caught = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it
     before = {number: signal.signal(number, handle) for number in caught}

@@ -10,7 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from merau.engine.errors import UserError
+from merau.engine.errors import DeviceError, UserError
+
+ANSWER_LIMIT_S = 60.0  # a run takes milliseconds: after this time the GPU hangs
 
 TrunkOutput = tuple[np.ndarray, np.ndarray]  # embeddings (N, d) and Action Unit logits (N, 17)
 
@@ -60,10 +62,18 @@ class Batcher:
             raised in each thread whose request was part of the run.
         wait_s: How long the first request waits for others.
         max_rows: Number of rows at which a run starts without waiting longer.
+        limit_s: How long a request waits for its output.
     """
 
-    def __init__(self, run: Callable[..., TrunkOutput], *, wait_s: float = 0.002, max_rows: int = 64) -> None:
-        self._run, self._wait_s, self._max_rows = run, wait_s, max_rows
+    def __init__(
+        self,
+        run: Callable[..., TrunkOutput],
+        *,
+        wait_s: float = 0.002,
+        max_rows: int = 64,
+        limit_s: float = ANSWER_LIMIT_S,
+    ) -> None:
+        self._run, self._wait_s, self._max_rows, self._limit_s = run, wait_s, max_rows, limit_s
         self._requests: queue.Queue[_Request | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
@@ -73,10 +83,18 @@ class Batcher:
         return self(**inputs)
 
     def __call__(self, **inputs: np.ndarray) -> TrunkOutput:
-        """Run the request and wait for its output."""
+        """Run the request and wait for its output.
+
+        Raises:
+            DeviceError: There is no output within `limit_s`.
+        """
         request = _Request(inputs)
         self._requests.put(request)
-        return request.output.result()
+        try:
+            return request.output.result(self._limit_s)
+        except TimeoutError:
+            request.output.cancel()  # nobody waits for it any more
+            raise DeviceError("The GPU did not answer within {seconds} s.", seconds=f"{self._limit_s:g}") from None
 
     def close(self) -> None:
         """Answer the pending requests and stop."""
@@ -111,6 +129,8 @@ class Batcher:
                 if batch:
                     self._requests.put(None)  # stop after this batch
                 break
+            if not request.output.set_running_or_notify_cancel():  # its sender has given up
+                continue
             deadline_s = min(deadline_s, time.monotonic() + self._wait_s)
             batch.append(request)
         return batch

@@ -1,13 +1,16 @@
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import merau
 from merau.engine.bundle import SHIPPED
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
-from merau.engine.recognizer import Recognizer
+from merau.engine.few_shot import Sample, fit_few_shot
+from merau.engine.recognizer import Prediction, Recognizer
 from merau.stream.demo import CLIP, match_events, read_ground_truth
 from merau.stream.events import Event
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
@@ -16,6 +19,8 @@ from merau.stream.spotter import SpotterSettings
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
 from merau.trainers.data.synth.timelines import Action, Ramp
 from tests.clips import demo_start
+
+SIGNS = (("smirk", 1), ("frown", -1))
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +173,40 @@ def test_settings_that_contradict_each_other_raise():
         PipelineSettings(spotter=SpotterSettings(crop=CropSpec(size_px=96)))
     with pytest.raises(UserError, match="forget_s is 0"):
         PipelineSettings(forget_s=0)
+
+
+def test_head_taught_meanwhile_classifies_the_final_event(short_clip, recognizer):
+    taught, events = Recognizer.load(device="cpu"), []
+    pipeline = Pipeline("clip", taught)
+    with open_source(str(short_clip)) as source:
+        for result in pipeline.run(source):
+            events += [event for event in result.events if event.kind == "micro"]
+            if events and not taught.few_shot_head:
+                embedding = np.frombuffer(events[0].embedding, np.float32)
+                samples = [Sample(name, s * embedding, events[0].probabilities, events[0].aus) for name, s in SIGNS]
+                taught.use_head(fit_few_shot(samples, taught.bundle))
+    assert set(events[0].probabilities) == set(taught.bundle.card["classes"])
+    assert [set(event.probabilities) >= {"smirk", "frown"} for event in events[1:]] == [True]
+
+
+class Interrupted:
+    """A recognizer that is interrupted in the middle of its first prediction, as by Ctrl-C."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer, self.answers = recognizer, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._recognizer, name)
+
+    def predict(self, *crops: np.ndarray, spotted: bool) -> Prediction:
+        signal.raise_signal(signal.SIGINT)
+        self.answers += 1
+        return self._recognizer.predict(*crops, spotted=spotted)
+
+
+def test_interrupt_in_a_users_own_loop_comes_after_the_frame(short_clip, recognizer):
+    interrupted = Interrupted(recognizer)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in merau.stream(str(short_clip), recognizer=interrupted):
+            pass
+    assert interrupted.answers == 1

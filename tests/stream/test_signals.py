@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from merau.stream.signals import interrupts_between_steps
+from merau.stream.signals import interrupts_after_step, interrupts_between_steps
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -21,3 +21,16 @@ def test_interrupt_comes_between_steps(number):
 def test_interrupt_in_the_last_step_is_not_lost():
     with pytest.raises(KeyboardInterrupt), interrupts_between_steps():
         signal.raise_signal(signal.SIGINT)
+
+
+def test_interrupt_of_a_step_comes_after_it_and_a_second_one_at_once():
+    steps = []
+    with pytest.raises(KeyboardInterrupt), interrupts_after_step():
+        signal.raise_signal(signal.SIGINT)
+        steps.append("goes on")
+    with pytest.raises(KeyboardInterrupt), interrupts_after_step():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        steps.append("not reached")
+    assert steps == ["goes on"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

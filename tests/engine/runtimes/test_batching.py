@@ -71,3 +71,14 @@ def test_error_reaches_every_request_of_its_run_only():
     assert ask(batcher, 3)[0] == 3
     assert trunk.rows == [1, 3, 1]
     batcher.close()
+
+
+def test_request_that_is_not_answered_raises():
+    trunk = Noting()
+    batcher = Batcher(trunk.embed, wait_s=0, limit_s=0.01)
+    with pytest.raises(DeviceError, match=r"did not answer within 0\.01 s"):
+        ask(batcher, 1)
+    trunk.go.set()
+    batcher.close()
+    with pytest.raises(DeviceError):
+        ask(batcher, 2)
