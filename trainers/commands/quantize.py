@@ -5,11 +5,14 @@ import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from merau.engine.bundle import resolve
 from merau.engine.errors import UserError
 from merau.trainers.commands.options import add_command
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def add_parser(commands: Any) -> None:
@@ -48,6 +51,8 @@ def run(options: argparse.Namespace) -> None:
     if not source.is_dir():
         raise UserError(f"{source} is not a folder: unpack the bundle first.")
     data = [labelled.read(path, method=bundle.card["input"]["flow"]) for path in options.data]
+    for path, flows in zip(options.data, data, strict=True):
+        check_classes(path, flows.label, bundle.card["classes"])
     card = {key: value for key, value in bundle.card.items() if key not in ("format", "sha256")}
     folder = options.out or source
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +67,19 @@ def run(options: argparse.Namespace) -> None:
         options.report.write_text(sensitivity_svg(report), encoding="utf-8")
         options.report.with_suffix(".json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(document, indent=2))
+
+
+def check_classes(path: Path, labels: "np.ndarray", known: list[str]) -> None:
+    """Raise UserError unless the labels (N,) of `path` are numbers of the classes that a bundle knows."""
+    from merau.trainers.data.synth.flow_fields import CLASSES
+
+    for label in sorted(set(labels.tolist())):
+        name = CLASSES[label] if label in range(len(CLASSES)) else "unknown"
+        if dict(enumerate(known)).get(label) != name:
+            raise UserError(
+                f"{path} has samples of class {label} ({name}), but the bundle's classes are {', '.join(known)}: "
+                "give data of these classes."
+            )
 
 
 def move(draft: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from merau.engine import bundle as bundles
@@ -46,3 +47,12 @@ def test_quantize_impossible_risk_leaves_bundle_unchanged(flows, tmp_path, capsy
     assert "--risk needs --precision int8" in printed
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     assert list(tmp_path.iterdir()) == [copy]
+
+
+def test_quantize_data_of_other_classes_is_refused(flows, tmp_path, capsys):
+    columns = dict(np.load(flows))
+    np.savez(tmp_path / "other.npz", **columns | {"label": columns["label"] + 1})
+    data = ["--data", str(flows), str(tmp_path / "other.npz")]
+    assert main(["quantize", "default", *data, "--out", str(tmp_path / "copy")]) == 1
+    assert "other.npz has samples of class 4 (unknown), but the bundle's classes are" in capsys.readouterr().err
+    assert not (tmp_path / "copy").exists()
