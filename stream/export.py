@@ -140,7 +140,7 @@ def write_parquet(events: Sequence[Event], file: IO[bytes]) -> None:
 
 
 def _annotation(event: Event) -> str:
-    return event_summary(event, percent=" %")  # as in 0.1: scripts may read annotations
+    return event_summary(event, percent_sign=" %")  # as in 0.1: scripts may read annotations
 
 
 def _span_ms(event: Event) -> tuple[int, int]:

@@ -34,22 +34,27 @@ KIND_NAMES = {
 }
 
 
-def event_summary(event: Event, percent: str = "%") -> str:
+def event_summary(event: Event, percent_sign: str = "%") -> str:
     """Return kind, class with its probability, and likely Action Units: "micro · positive 83% · AU6 AU12".
 
     Args:
         event: The event.
-        percent: What follows a percentage.
+        percent_sign: What follows a percentage.
     """
     units = sorted((unit for unit, probability in event.aus.items() if probability >= LIKELY), key=int)
-    parts = (event.kind, _classification(event, percent), " ".join(f"AU{unit}" for unit in units))
+    parts = (event.kind, _classification(event, percent_sign), " ".join(f"AU{unit}" for unit in units))
     return plain(" · ".join(part for part in parts if part))
 
 
-def _classification(event: Event, percent: str) -> str:
+def percent(probability: float) -> int:
+    """Return whole percent; 100 stands for certainty only, so .996 is 99."""
+    return round(100 * probability) if probability >= 1 else min(round(100 * probability), 99)
+
+
+def _classification(event: Event, percent_sign: str) -> str:
     if not event.probabilities:
         return ""
-    named = f"{event.label} {100 * event.probabilities[event.label]:.0f}{percent}"
+    named = f"{event.label} {percent(event.probabilities[event.label])}{percent_sign}"
     return f"uncertain, perhaps {named}" if event.uncertain else named
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from merau.engine.bundle import Bundle
 from merau.engine.html import render
 from merau.stream.events import KINDS, Event
-from merau.stream.formatting import AU_NAMES, KIND_NAMES, format_timestamp, pluralize
+from merau.stream.formatting import AU_NAMES, KIND_NAMES, format_timestamp, percent, pluralize
 from merau.stream.summary import EXPRESSIONS, MotionTrace, Summary, TrackSummary
 
 PX_PER_S = 1  # a longer timeline than the page has room for scrolls sideways
@@ -165,7 +165,7 @@ def _card(event: Event) -> dict[str, Any]:
         "anchor": _anchor(event),
         "event": event,
         "kind": KIND_NAMES[event.kind],
-        "probability": f"{100 * event.probabilities.get(event.label, 0):.0f}%",
+        "probability": f"{percent(event.probabilities.get(event.label, 0))}%",
         "time": format_timestamp(event.apex_s, exact=True),
         "images": _images(event),
         "rise_share": f"{100 * rise_ms / max(rise_ms + fall_ms, 1):.1f}%",
@@ -194,7 +194,7 @@ def _images(event: Event) -> list[dict[str, str]]:
 
 def _bars(probabilities: dict[str, float]) -> list[dict[str, str]]:
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
-    return [{"name": name, "percent": f"{100 * probability:.0f}%"} for name, probability in ranked]
+    return [{"name": name, "percent": f"{percent(probability)}%"} for name, probability in ranked]
 
 
 def _other(event: Event) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from merau.stream.formatting import event_line, event_summary, format_timestamp,
 def test_event_summary_has_kind_class_and_units(make_event):
     assert event_summary(make_event()) == "micro · positive 83% · AU6 AU12"
     assert event_summary(make_event(uncertain=True, aus={})) == "micro · uncertain, perhaps positive 83%"
+    assert event_summary(make_event(probabilities={"positive": 0.996})) == "micro · positive 99% · AU6 AU12"
     assert event_summary(make_event(kind="blink", aus={}, probabilities={}, label="")) == "blink"
 
 

@@ -29,7 +29,8 @@ window.merau = (() => {
   // The bundle's own classes have a name in each language; a visitor's classes are shown as they were typed.
   m.className = (label) => (CLASSES.includes(label) ? m.t(label) : label);
 
-  m.percent = (p) => p.toLocaleString(m.language, { style: "percent", maximumFractionDigits: 0 });
+  // 100 % stands for certainty only: .996 is 99 %.
+  m.percent = (p) => (p < 1 ? Math.min(p, 0.99) : p).toLocaleString(m.language, { style: "percent", maximumFractionDigits: 0 });
   m.number = (value, digits) => value.toLocaleString(m.language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
   m.timeOfDay = (when, style = "short") => new Date(when).toLocaleTimeString(navigator.language, { timeStyle: style });
   m.streamTime = (t_s, exact = false) => {

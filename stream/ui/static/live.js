@@ -66,8 +66,9 @@
       const listed = message.cameras.map((status) => status.camera);
       for (const [camera, tile] of tiles) if (tile.workspace === message.workspace && !listed.includes(camera)) drop(camera);
       for (const camera of listed) tiles.get(camera).workspace = message.workspace;
-      const running = [...tiles.values()].filter((tile) => ["live", "lost"].includes(tile.phase));
-      const analysed = running.some((tile) => !tile.replay) ? "cameras" : running.length ? "recordings" : "nothing";
+      const sees = (phase) => [...tiles.values()].filter((tile) => tile.phase === phase);
+      const analysed = sees("live").some((tile) => !tile.replay) ? "cameras" : sees("live").length ? "recordings"
+        : sees("lost").length ? "lost" : "nothing";
       document.dispatchEvent(new CustomEvent("merau-analysed", { detail: analysed }));
     };
     const showLost = () => {

@@ -4,7 +4,7 @@ const theme = element.querySelector(".theme");
 const logout = element.querySelector(".out");
 const NOTICES = {
   cameras: merau.id("Camera on: faces in view are analysed"), recordings: merau.id("A recording is being analysed"),
-  nothing: merau.id("No camera is on"),
+  lost: merau.id("Connection to the camera lost: nothing is analysed"), nothing: merau.id("No camera is on"),
 };
 const showNotice = (analysed) => {
   notice.textContent = merau.t(NOTICES[analysed]);
