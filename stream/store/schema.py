@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from merau.engine.errors import Message, UserError
+from merau.stream.temporary import TemporaryFolder
 
 APPLICATION_ID = 0x4D455241  # "MERA" in the file's header: the database of another program is refused
 LOCK_WAIT_S = 1.0  # how long one try waits for another program's lock
@@ -216,7 +216,7 @@ def _open_protected(path: Path, opened: ExitStack) -> sqlite3.Connection:
         _check_store(path, connection)
         if _schema(connection) == len(MIGRATIONS):
             return connection
-    copy = Path(opened.enter_context(TemporaryDirectory(prefix="merau-")), "store.db")
+    copy = opened.enter_context(closing(TemporaryFolder())).path / "store.db"
     try:
         shutil.copyfile(path, copy)
         if has_log:

@@ -14,8 +14,26 @@ from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.workspace import MAX_PURPOSE, SHARED, Workspace
 
 
-def add_source(workspace: Workspace, spec: str, *, decode: Literal["cpu", "cuda"]) -> None:
-    """Add the source that a user typed as a live camera. Raises UserError when it is not a source."""
+class LiveSource(NamedTuple):
+    """A source that a user typed.
+
+    Attributes:
+        name: As the page shows it.
+        open: Opens it, once for every start.
+        replay: Whether it is a recording.
+    """
+
+    name: str
+    open: Callable[[], Source]
+    replay: bool
+
+    def add_to(self, workspace: Workspace) -> None:
+        """Add it as a live camera."""
+        workspace.add_camera(self.name, self.open, replay=self.replay)
+
+
+def read_source(spec: str, *, decode: Literal["cpu", "cuda"]) -> LiveSource:
+    """Read what a user typed. Raises UserError when it is not a source."""
     settings = SourceSettings(paced=True, wait_for_camera=True, decode=decode)
     first = open_source(spec, settings)  # now, so that a file that cannot be read is reported at once
     opened = [first]
@@ -23,7 +41,7 @@ def add_source(workspace: Workspace, spec: str, *, decode: Literal["cpu", "cuda"
     def open_again() -> Source:
         return opened.pop() if opened else open_source(spec, settings)
 
-    workspace.add_camera(redact(spec.strip()), open_again, replay=isinstance(first, File))
+    return LiveSource(redact(spec.strip()), open_again, isinstance(first, File))
 
 
 class ConsentForm(NamedTuple):
@@ -103,7 +121,8 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
 
     @show_user_errors
     def add_camera(page_token: str, typed: str) -> tuple[object, object, object]:
-        add_source(state.workspace(page_token, SHARED), typed, decode=state.settings.decode)
+        workspace = state.workspace(page_token, SHARED)
+        read_source(typed, decode=state.settings.decode).add_to(workspace)
         return "", *show_consent(page_token)
 
     @show_user_errors

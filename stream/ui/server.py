@@ -30,7 +30,7 @@ from merau.stream.ui.connection_limits import BoundedProtocol
 from merau.stream.ui.guard import Guard, known_hosts
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import catalogue, request_language, t, translations
-from merau.stream.ui.live_page import add_source, live_page
+from merau.stream.ui.live_page import live_page, read_source
 from merau.stream.ui.login import Logins
 from merau.stream.ui.middleware import UploadMiddleware
 from merau.stream.ui.review_page import review_page
@@ -142,6 +142,7 @@ class App:
         check_host(settings.host)
         self._server = PageServer(settings)  # first: a port in use must not leave data of an analysis
         try:
+            read = [read_source(source, decode=settings.decode) for source in sources]  # before there is a store
             self.state = ServerState(settings, store, load, pipeline or PipelineSettings())
         except BaseException:
             self._server.close()
@@ -150,8 +151,8 @@ class App:
         try:
             if settings.purpose:
                 self.state.shared.record_consent(settings.purpose)
-            for source in sources:
-                add_source(self.state.shared, source, decode=settings.decode)
+            for source in read:
+                source.add_to(self.state.shared)
             self.address, self.public = self._serve(settings)
             self.remote_address = self._server.remote_address
         except BaseException:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from merau.engine.errors import UserError
@@ -27,8 +28,11 @@ from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
 MAX_SESSIONS = 100  # open pages
 MAX_OF_ADDRESS = 25  # open pages of one address, where there is no login
+HEADS = "heads"  # the folder beside a private store that keeps the heads of a visitor who went
+MAX_CLOSERS = 8  # pages that went and whose workspaces are closed at a time
 TICK_S = 1.0  # between two status messages
 PURGE_EVERY_S = 60.0
+REJOIN_S = 5.0  # a page that comes back waits so long while its workspace is being closed
 RECONNECT_S = 5.0  # a page that lost its connection may come back within this time
 CONNECT_S = 60.0  # a page has this long to open its first connection
 
@@ -104,12 +108,16 @@ class ClientSession:
     def leave(self) -> None:
         """Close the private workspace of a page that went, and delete it unless it holds an upload or a label.
 
-        Those are kept for their retention: the page may have been reloaded, or its computer may be asleep.
+        Those are kept for their retention, with the heads: the page may have been reloaded, or its computer may be
+        asleep.
         """
         with self._lock:
             try:
                 if self._workspace:
-                    self._workspace.close()
+                    try:
+                        self._workspace.teaching.keep(self.folder / HEADS)
+                    finally:
+                        self._workspace.close()
             finally:
                 if not (self._workspace and holds_work(self._workspace.store.path)):
                     shutil.rmtree(self.folder, ignore_errors=True)
@@ -209,6 +217,8 @@ class ServerState:
         self.admission = AdmissionQueue(settings.visitors, settings.waiting)
         self.clients: dict[str, ClientSession] = {}
         self._absent: set[str] = set()  # tokens of pages that went, and whose folders are kept
+        self._leaving: dict[str, threading.Event] = {}  # those whose folders are being closed or purged
+        self._closers = ThreadPoolExecutor(MAX_CLOSERS, "leaving")  # no page waits for that of another
         self._clients_lock = threading.Lock()
         self._closing = threading.Event()
         self._guard = Guard("periodic jobs")
@@ -228,6 +238,8 @@ class ServerState:
             earlier: The token that the page had before it was reloaded; its private workspace is opened again.
             address: Where the page is; one address may not keep everybody else out.
         """
+        if (leaving := self._leaving.get(earlier)) and not leaving.wait(REJOIN_S):
+            raise UserError("Your earlier page is still being closed. Please reload in a minute.")
         with self._clients_lock:
             if earlier in self.clients:
                 client = self.clients[earlier]
@@ -261,7 +273,9 @@ class ServerState:
 
     def _make_workspace(self, folder: Path) -> Workspace:
         store, retention_h = folder / "merau.db", self.settings.retention_h
-        return Workspace(PRIVATE, store, self._load, self._pipeline, self._clip_encoder, retention_h)
+        workspace = Workspace(PRIVATE, store, self._load, self._pipeline, self._clip_encoder, retention_h)
+        workspace.teaching.restore(folder / HEADS)
+        return workspace
 
     def _run_periodic_jobs(self) -> None:
         last_purge_s = -PURGE_EVERY_S
@@ -280,13 +294,22 @@ class ServerState:
         client = self.clients[token]
         client.send_status()
         with self._clients_lock:
-            if client.expired:
-                del self.clients[token]
-                try:
-                    client.leave()
-                finally:
-                    if client.folder.exists():
-                        self._absent.add(token)
+            if not client.expired:
+                return
+            del self.clients[token]
+            self._leaving[token] = threading.Event()
+        self._closers.submit(self._settle, token, client.leave)
+
+    def _settle(self, token: str, work: Callable[[], None]) -> None:
+        """Work on the folder of a page that is leaving or absent, and note whether the folder is kept."""
+        try:
+            with self._guard.item():
+                work()
+        finally:
+            with self._clients_lock:
+                if (self.folder / token).exists():
+                    self._absent.add(token)
+                self._leaving.pop(token).set()
 
     def purge(self) -> None:
         """Delete what is older than its retention, and what is left of broken uploads. A failure costs one store."""
@@ -298,14 +321,16 @@ class ServerState:
         for client in list(self.clients.values()):
             with self._guard.item():
                 client.purge()
-        with self._clients_lock:
-            for token in list(self._absent):
-                with self._guard.item():
-                    if not self._purge_absent(self.folder / token, now):
-                        self._absent.discard(token)
+        for token in list(self._absent):
+            with self._clients_lock:
+                if token not in self._absent:  # the page came back
+                    continue
+                self._absent.remove(token)
+                self._leaving[token] = threading.Event()
+            self._settle(token, partial(self._purge_absent, self.folder / token, now))
 
-    def _purge_absent(self, folder: Path, now: datetime) -> bool:
-        """Purge the store of a page that went; returns whether anything is left."""
+    def _purge_absent(self, folder: Path, now: datetime) -> None:
+        """Purge the store of a page that went, and delete the folder when nothing is left."""
         path = folder / "merau.db"
         try:
             store = Store(path)
@@ -314,10 +339,8 @@ class ServerState:
             is_left = holds_work(path)
         except UserError:  # a damaged store goes as a whole
             is_left = time.time() - path.stat().st_mtime < 3600 * self.settings.retention_h
-        if is_left:
-            return True
-        shutil.rmtree(folder, ignore_errors=True)
-        return False
+        if not is_left:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """Close all workspaces and delete the private ones.
@@ -331,6 +354,7 @@ class ServerState:
             closing.callback(self._clip_encoder.shutdown)
             closing.callback(self.shared.close)
             self._ticker.join(STOP_LIMIT_S)
+            self._closers.shutdown()
             for client in list(self.clients.values()):
                 with self._guard.item():
                     client.close()

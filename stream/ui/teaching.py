@@ -1,5 +1,6 @@
 """Teaching in a workspace: labels, few-shot heads, and the reclassification of stored events."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,12 +16,15 @@ from merau.engine.few_shot_file import bundle_of_head
 from merau.engine.recognizer import Classification, Recognizer
 from merau.engine.text import is_label
 from merau.stream.events import Event
+from merau.stream.guard import Guard
 from merau.stream.store import Label, Store, read_events, read_labels, read_sessions
 from merau.stream.ui.camera_worker import Camera
 
 # Load the bundle at a path, or the default one of this server. Every camera gets a recognizer of its own, because a
 # recognizer makes one prediction at a time.
 Load = Callable[[Path | None], Recognizer]
+MAX_KEPT = 5  # heads of a visitor who went
+LOADED, TAUGHT = ".loaded", ".taught"  # suffixes of their files
 
 
 class Teaching:
@@ -39,8 +43,8 @@ class Teaching:
         self._changing = threading.Lock()  # pages of one workspace may teach at the same time
         self.recognizer = load(None)
         self._default_bundle = self.recognizer.bundle
-        head = self.recognizer.few_shot_head
-        self.heads: list[FewShotHead] = [head] if head else []
+        self._first_head = self.recognizer.few_shot_head
+        self.heads: list[FewShotHead] = [self._first_head] if self._first_head else []
         self._loaded_heads = list(self.heads)  # those that came from files
         store.replace_reclassifications([])  # heads of an earlier run of the server are gone
 
@@ -105,9 +109,7 @@ class Teaching:
         Raises:
             UserError: The file is not a head, or its bundle is neither shipped nor the default one of this server.
         """
-        sha256 = bundle_of_head(path)
-        shipped = None if sha256 == self._default_bundle.sha256 else bundles.find_shipped(sha256)
-        head = FewShotHead.load(path, bundles.load(shipped) if shipped else self._default_bundle)
+        head = self._read(path)
         with self._changing:
             self._loaded_heads.append(head)
             return self._use(head)
@@ -122,12 +124,42 @@ class Teaching:
                 self._loaded_heads.pop()
             self._apply_head()
 
+    def keep(self, folder: Path) -> None:
+        """Write the newest heads that were taught or loaded here to `folder`, for `restore`.
+
+        Raises:
+            UserError: They cannot be written.
+        """
+        with self._changing:
+            for number, head in enumerate([head for head in self.heads if head is not self._first_head][-MAX_KEPT:]):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                is_loaded = any(head is loaded for loaded in self._loaded_heads)
+                head.save(folder / f"{number}{LOADED if is_loaded else TAUGHT}")
+
+    def restore(self, folder: Path) -> None:
+        """Use the heads that `keep` wrote, and delete their files. A file that cannot be read costs its head."""
+        guard = Guard("kept heads")
+        with self._changing:
+            for path in sorted(folder.glob("*")):
+                with guard.item():
+                    self.heads.append(head := self._read(path))
+                    self._loaded_heads += [head] if path.suffix == LOADED else []
+            if folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                self._apply_head()
+
     def clear(self) -> None:
         """Forget all heads."""
         with self._changing:
             self.heads.clear()
             self._loaded_heads.clear()
             self._apply_head()
+
+    def _read(self, path: Path) -> FewShotHead:
+        """Read the head of a file; raises UserError as `load_head`."""
+        sha256 = bundle_of_head(path)
+        shipped = None if sha256 == self._default_bundle.sha256 else bundles.find_shipped(sha256)
+        return FewShotHead.load(path, bundles.load(shipped) if shipped else self._default_bundle)
 
     def _use(self, head: FewShotHead) -> FewShotHead:
         self.heads.append(head)

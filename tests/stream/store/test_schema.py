@@ -88,6 +88,36 @@ def test_store_that_may_not_be_written_is_read(tmp_path, make_event):
     assert done.stdout.splitlines() == ["1 1", "1 1", "1 0"]
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from merau.stream.store import read_events
+for event in read_events(Path(sys.argv[1])):
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_copy_of_a_killed_reader_is_deleted_by_the_next_one(tmp_path, make_event):
+    path, copies = tmp_path / "read-only" / "events.db", tmp_path / "copies"
+    path.parent.mkdir()
+    copies.mkdir()
+    with Store(tmp_path / "events.db") as store:
+        store.put(store.start_session("camera", **SESSION), make_event())
+        store.flush()
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{store.path}{suffix}", f"{path}{suffix}")
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    left = []
+    for script in (KILLED, READ):
+        command = [*unprivileged, sys.executable, "-c", script, path]
+        subprocess.run(command, env=os.environ | {"TMPDIR": str(copies)}, capture_output=True, timeout=60)
+        left.append([file.name for file in copies.glob("*/store.db")])
+    path.parent.chmod(0o755)
+    assert left == [["store.db"], []]
+
+
 def test_missing_file_or_folder_raises(tmp_path):
     with pytest.raises(UserError, match="check that its folder exists"):
         Store(tmp_path / "nowhere" / "events.db")

@@ -2,12 +2,12 @@ import pytest
 
 from merau.engine.errors import UserError
 from merau.stream.demo import CLIP
-from merau.stream.ui.live_page import add_source
+from merau.stream.ui.live_page import read_source
 from tests.stream.ui.waiting import wait_for
 
 
 def test_status_tells_where_a_watched_file_is_decoded(workspace):
-    add_source(workspace, str(CLIP), decode="cuda")
+    read_source(str(CLIP), decode="cuda").add_to(workspace)
     (camera,) = workspace.cameras.values()
     wait_for(lambda: camera.status()["decoder"], "the source to open")
     assert str(camera.status()["decoder"]).startswith("decoded ")
@@ -37,7 +37,6 @@ def test_status_internal_error_is_no_success(workspace):
     assert camera.failed
 
 
-def test_add_source_missing_file_raises_at_once(workspace):
+def test_read_source_missing_file_raises_at_once():
     with pytest.raises(UserError, match="There is no file"):
-        add_source(workspace, "/nowhere/clip.mp4", decode="cpu")
-    assert not workspace.cameras
+        read_source("/nowhere/clip.mp4", decode="cpu")

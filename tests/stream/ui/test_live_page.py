@@ -62,6 +62,7 @@ def test_cameras_are_added_and_removed_behind_a_login(serve, page, clip):
             server.kill()
             expect(camera.locator(".pill").first).to_have_text("lost")
             expect(camera.locator(".overlay")).to_contain_text("Lost since")
+            expect(page.locator(".notice")).to_have_text("Connection to the camera lost: nothing is analysed")
     assert "secret" not in page.content()
     for left in (1, 0):
         page.get_by_role("button", name="Remove this camera").first.click()

@@ -34,6 +34,12 @@ def test_port_in_use_raises(serve):
         serve(port=port)
 
 
+def test_source_that_is_missing_leaves_no_store(serve, tmp_path):
+    with pytest.raises(UserError, match="There is no file"):
+        serve("/nowhere/film.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_page_on_all_addresses_names_one_that_others_can_open(serve):
     app = serve(host="0.0.0.0")
     assert urlsplit(app.remote_address).hostname not in ("localhost", "0.0.0.0", "127.0.0.1")

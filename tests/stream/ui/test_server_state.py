@@ -1,11 +1,14 @@
 import asyncio
+import threading
 
 import pytest
 
 from merau.engine.errors import UserError
 from merau.stream.events import Consent
-from merau.stream.store import read_sessions
-from merau.stream.ui.server_state import CONNECT_S, RECONNECT_S, AdmissionQueue, ClientSession
+from merau.stream.store import read_events, read_sessions
+from merau.stream.ui import server_state
+from merau.stream.ui.server_state import CONNECT_S, HEADS, RECONNECT_S, AdmissionQueue, ClientSession
+from tests.stream.ui.test_teaching import label, put_events
 from tests.stream.ui.waiting import run_async, wait_for
 
 
@@ -105,9 +108,59 @@ def test_work_of_an_absent_visitor_is_deleted_in_time(serve):
         store.flush()
     leave(client)
     wait_for(lambda: client.token not in state.clients, "the session to expire")
-    state.purge()
-    assert not client.folder.exists()
+    wait_for(lambda: state.purge() or not client.folder.exists(), "the deletion")
     assert state.open_session(client.token).token != client.token
+
+
+def test_heads_of_an_absent_visitor_are_kept(serve, make_event):
+    state = serve(host="0.0.0.0").state
+    client = state.open_session()
+    with client.connected():
+        teaching = client.workspace.teaching
+        ids = put_events(client.workspace, make_event, ("smirk", "frown") * 3)
+        for event_id, name in zip(ids[:4], ("smirk", "frown") * 2, strict=True):
+            label(client.workspace, event_id, name)
+        taught = [teaching.teach(), teaching.load_head(saved(teaching.head, state.folder))]
+    leave(client)
+    wait_for(lambda: (client.folder / HEADS).exists() and not state.clients, "the page to go")
+    again = state.open_session(client.token).workspace.teaching
+    assert [head.sha256 for head in again.heads] == [head.sha256 for head in taught]
+    assert {event.label for event in read_events(again._store.path)} == {"smirk", "frown"}
+    again.undo_head()
+    again.undo_head()
+    assert again.head is None
+
+
+def test_camera_that_does_not_stop_holds_up_its_own_page_only(serve, monkeypatch):
+    monkeypatch.setattr(server_state, "REJOIN_S", 0.1)
+    state, goes_on = serve(host="0.0.0.0").state, threading.Event()
+    client = state.open_session()
+    with client.connected():
+        client.workspace.cameras[1] = Hanging(goes_on)
+    leave(client)
+    wait_for(lambda: not state.clients, "the page to go")
+    assert state.open_session().token  # at once
+    with pytest.raises(UserError, match="still being closed"):
+        state.open_session(client.token)
+    goes_on.set()
+    wait_for(lambda: not client.folder.exists(), "the camera to stop")
+
+
+class Hanging:
+    """A camera that does not stop until it `goes_on`."""
+
+    is_live, failed = False, False
+
+    def __init__(self, goes_on: threading.Event) -> None:
+        self._goes_on = goes_on
+
+    def stop(self) -> None:
+        assert self._goes_on.wait(20)
+
+
+def saved(head, folder):
+    head.save(path := folder / "a head")
+    return path
 
 
 def test_page_reloaded_at_once_keeps_its_session(serve):
