@@ -24,6 +24,7 @@ SOURCES = (
     "engine/runtimes/select.py",
     "engine/cuda/device.py",
     "engine/cuda/driver.py",
+    "stream/coding.py",
     "stream/faces/quality.py",
     "stream/sources",
     "stream/spotter/flow_backend.py",

@@ -11,6 +11,47 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
+class Coding:
+    """What one coder says of one event, beside what the machine said. A field of None was not stated.
+
+    A coding is never changed: a later one of the same coder and event replaces it as a whole.
+
+    Attributes:
+        session: The event's session.
+        event: The event's id; that of an event which the machine missed begins with "missed-".
+        coder: Name of the coder; "" for a person who gave none.
+        kind: What sort of movement it is.
+        label: The class.
+        aus: Numbers of the Action Units; () states that there is none.
+        onset_s: Seconds as in `Event`, as for `apex_s` and `offset_s`.
+        apex_s: When the movement is strongest.
+        offset_s: When the movement is over.
+        track: Number of the face, for a missed event.
+        is_false: Whether there is no such movement.
+        is_missed: Whether the coder added the event because the machine missed it.
+        note: A remark.
+        given: When the coding was given, ISO 8601 in UTC; "" before it is stored.
+        id: Number of the coding; 0 before it is stored.
+    """
+
+    session: int
+    event: str
+    coder: str = ""
+    kind: Kind | None = None
+    label: str | None = None
+    aus: tuple[str, ...] | None = None
+    onset_s: float | None = None
+    apex_s: float | None = None
+    offset_s: float | None = None
+    track: int | None = None
+    is_false: bool = False
+    is_missed: bool = False
+    note: str = ""
+    given: str = ""
+    id: int = 0
+
+
+@dataclass(frozen=True)
 class Event:
     """One facial movement of one face.
 
@@ -41,7 +82,7 @@ class Event:
         embedding: The trunk's output, (d,) float32 as bytes; None where the recognizer did not run.
         session: Number of the stored session; None for an event that is not stored.
         partial: Whether that session was interrupted before the end of its recording.
-        user_label: The class that a person gave the event; None where nobody did.
+        coding: What a coder says of the event; None where nobody coded it.
     """
 
     id: str
@@ -67,14 +108,28 @@ class Event:
     embedding: bytes | None = None
     session: int | None = None
     partial: bool = False
-    user_label: str | None = None
+    coding: Coding | None = None
 
 
 IMAGES = ("onset_jpeg", "apex_jpeg", "flow_png")
 BLOBS = (*IMAGES, "embedding")
-STORED_FIELDS = ("session", "partial", "user_label")  # what only the store knows
-FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in (*BLOBS, *STORED_FIELDS))
-EXPORT_FIELDS = (*FIELDS, *STORED_FIELDS)
+STORED_FIELDS = ("session", "partial")  # what only the store knows, beside the coding
+FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in (*BLOBS, *STORED_FIELDS, "coding"))
+CODED_FIELDS = {  # fields of an export that hold a coder's word, by their names in `Coding`
+    "coder": "coder",
+    "given": "coded",
+    "is_false": "user_false",
+    "is_missed": "user_missed",
+    "kind": "user_kind",
+    "label": "user_label",
+    "aus": "user_aus",
+    "onset_s": "user_onset_s",
+    "apex_s": "user_apex_s",
+    "offset_s": "user_offset_s",
+    "note": "user_note",
+}
+EXPORT_FIELDS = (*FIELDS, *STORED_FIELDS, *CODED_FIELDS.values())
+OF_MISSED = ("id", "source", "track", "session", "partial")  # fields of a missed event that no machine stated
 
 
 @dataclass(frozen=True)
@@ -95,8 +150,24 @@ def event_fields(event: Event) -> dict[str, Any]:
 
 
 def export_fields(event: Event) -> dict[str, Any]:
-    """Return the fields of an export: those of `event_fields`, then what the store knows of the event."""
-    return event_fields(event) | {name: to_json(getattr(event, name)) for name in STORED_FIELDS}
+    """Return the fields of an export: those of `event_fields`, then what the store and a coder know of the event.
+
+    The machine's fields of a missed event are empty. Action Units of a coder are text, "6+12".
+    """
+    fields = event_fields(event) | {name: to_json(getattr(event, name)) for name in STORED_FIELDS}
+    if event.coding and event.coding.is_missed:
+        empty: dict[str, Any] = {name: {} if isinstance(value, dict) else None for name, value in fields.items()}
+        fields = empty | {name: fields[name] for name in OF_MISSED}
+    return fields | coding_fields(event.coding)
+
+
+def coding_fields(coding: Coding | None) -> dict[str, Any]:
+    """Return a coding as fields of an export; all are None without one."""
+    if coding is None:
+        return dict.fromkeys(CODED_FIELDS.values())
+    values = {name: getattr(coding, name) for name in CODED_FIELDS}
+    values["aus"] = None if coding.aus is None else "+".join(coding.aus)
+    return {CODED_FIELDS[name]: to_json(value) for name, value in values.items()}
 
 
 def sort_key(event: Event) -> tuple[float, str]:

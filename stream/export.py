@@ -19,7 +19,8 @@ from merau.stream.formatting import event_summary
 NESTED = ("aus", "probabilities")
 # What a spreadsheet takes for a formula: at the start of a cell, also where it divides cells at semicolons.
 FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
+NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality", "user_onset_s", "user_apex_s", "user_offset_s")
+FLAGS = ("uncertain", "final", "partial", "user_false", "user_missed")
 
 
 def write_csv(events: Sequence[Event], file: IO[bytes]) -> None:
@@ -131,7 +132,7 @@ def write_parquet(events: Sequence[Event], file: IO[bytes]) -> None:
 
     number, text, flag = pyarrow.float64(), pyarrow.string(), pyarrow.bool_()
     types = dict.fromkeys(NESTED, pyarrow.map_(text, number)) | dict.fromkeys(NUMBERS, number)
-    types |= {"track": pyarrow.int64(), "session": pyarrow.int64(), "uncertain": flag, "final": flag, "partial": flag}
+    types |= dict.fromkeys(("track", "session"), pyarrow.int64()) | dict.fromkeys(FLAGS, flag)
     schema = pyarrow.schema([(name, types.get(name, text)) for name in EXPORT_FIELDS])
     rows = [export_fields(event) for event in events]
     columns = {name: [row[name] for row in rows] for name in EXPORT_FIELDS}

@@ -1,10 +1,12 @@
-"""The store: sessions, events and labels in one SQLite file."""
+"""The store: sessions, events and codings in one SQLite file."""
 
-from merau.stream.store.models import Label, MotionCurve, Session
+from merau.stream.store.models import CodingStep, Label, MotionCurve, Session
 from merau.stream.store.reader import (
     count_events,
     read_clip,
     read_clip_ids,
+    read_coding_history,
+    read_codings,
     read_curves,
     read_events,
     read_labels,
@@ -14,6 +16,7 @@ from merau.stream.store.reader import (
 from merau.stream.store.writer import Store
 
 __all__ = [
+    "CodingStep",
     "Label",
     "MotionCurve",
     "Session",
@@ -21,6 +24,8 @@ __all__ = [
     "count_events",
     "read_clip",
     "read_clip_ids",
+    "read_coding_history",
+    "read_codings",
     "read_curves",
     "read_events",
     "read_labels",

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from merau.stream.events import Coding
+
 
 @dataclass(frozen=True)
 class Session:
@@ -54,10 +56,10 @@ class Session:
 
 @dataclass(frozen=True)
 class Label:
-    """The class that a person gave an event, with what a few-shot head needs to learn from it.
+    """The class that a coder gave an event, with what a few-shot head needs to learn from it.
 
     Attributes:
-        id: Number of the label; a newer label of the same event counts instead.
+        id: Number of the coding that holds it.
         session: The event's session.
         event: The event's id.
         label: The class.
@@ -77,6 +79,21 @@ class Label:
     embedding: bytes | None
     probabilities: dict[str, float]
     aus: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CodingStep:
+    """One step in the history of codings: a coding that was given, or one that was undone.
+
+    Attributes:
+        coding: The coding that was given or undone.
+        at: When, ISO 8601 in UTC.
+        is_undo: Whether the step took the coding back.
+    """
+
+    coding: Coding
+    at: str
+    is_undo: bool
 
 
 @dataclass(frozen=True)

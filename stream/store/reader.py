@@ -1,12 +1,13 @@
 """Queries of the store. All of them raise UserError when the file is not a store; damaged rows are left out."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from merau.stream.events import BLOBS, FIELDS, Event
+from merau.stream.events import BLOBS, FIELDS, Coding, Event
 from merau.stream.store import rows
-from merau.stream.store.models import Label, MotionCurve, Session
+from merau.stream.store.models import CodingStep, Label, MotionCurve, Session
 from merau.stream.store.schema import open_for_reading
 
 _RECLASSIFIED = ("probabilities", "label", "uncertain")
@@ -16,10 +17,6 @@ _BY_EVENT = (
     "AND reclassifications.final = events.final"
 )
 _PARTIAL = "coalesce((SELECT partial FROM sessions WHERE sessions.id = events.session), 0) AS partial"
-_USER_LABEL = (
-    "(SELECT label FROM labels WHERE session = events.session AND event = events.id ORDER BY id DESC LIMIT 1) "
-    "AS user_label"
-)
 
 
 def read_sessions(path: Path) -> list[Session]:
@@ -28,20 +25,25 @@ def read_sessions(path: Path) -> list[Session]:
         return [rows.session(path, row) for row in connection.execute("SELECT * FROM sessions ORDER BY id")]
 
 
-def read_events(path: Path, session: int | None = None) -> Iterator[Event]:
-    """Read the events of one session, or of all, by onset. A reclassified event has its new classification."""
+def read_events(path: Path, session: int | None = None, coder: str | None = None) -> Iterator[Event]:
+    """Read the events of one session, or of all, by onset. A reclassified event has its new classification.
+
+    Each event has its newest coding, or the one of `coder`. For events that coders added see `merau.stream.coding`.
+    """
     columns = [
         f"coalesce(reclassifications.{name}, events.{name}) AS {name}" if name in _RECLASSIFIED else f"events.{name}"
         for name in ("session", *FIELDS, *BLOBS)
     ]
-    columns += [_PARTIAL, _USER_LABEL]
+    columns += [_PARTIAL]
+    codings = {(coding.session, coding.event): coding for coding in read_codings(path, session, coder)}
     query = (
         f"SELECT {', '.join(columns)} FROM events LEFT JOIN reclassifications {_BY_EVENT} "
         "WHERE ?1 IS NULL OR events.session = ?1 ORDER BY events.session, onset_s, events.id"
     )
     with open_for_reading(path) as connection:
         found = connection.execute(query, (session,))
-        yield from rows.intact(path, "event {id} of session {session}", found, rows.event)
+        for event in rows.intact(path, "event {id} of session {session}", found, rows.event):
+            yield replace(event, coding=codings.get((event.session or 0, event.id)))
 
 
 def count_events(path: Path, session: int) -> dict[str, int]:
@@ -87,8 +89,36 @@ def read_clip_ids(path: Path, session: int) -> set[str]:
         return {row["event"] for row in connection.execute("SELECT event FROM clips WHERE session = ?", (session,))}
 
 
+def read_codings(path: Path, session: int | None = None, coder: str | None = None) -> list[Coding]:
+    """Read the coding of each coder and event that counts, the oldest first.
+
+    Args:
+        path: The store.
+        session: Of this session only.
+        coder: Of this coder only.
+    """
+    query = (
+        "SELECT * FROM current_codings WHERE (?1 IS NULL OR session = ?1) AND (?2 IS NULL OR coder = ?2) ORDER BY id"
+    )
+    with open_for_reading(path) as connection:
+        return list(rows.intact(path, "coding {id}", connection.execute(query, (session, coder)), rows.coding))
+
+
+def read_coding_history(path: Path, session: int) -> list[CodingStep]:
+    """Read what was coded in a session and what was taken back, the oldest first."""
+    query = (
+        "SELECT codings.*, steps.given AS at, steps.undoes IS NOT NULL AS is_undo FROM codings AS steps "
+        "JOIN codings ON codings.id = coalesce(steps.undoes, steps.id) WHERE steps.session = ? ORDER BY steps.id"
+    )
+    with open_for_reading(path) as connection:
+        return list(rows.intact(path, "coding {id}", connection.execute(query, (session,)), rows.coding_step))
+
+
 def read_labels(path: Path) -> list[Label]:
-    """Read the newest label of each event, the oldest first."""
-    query = "SELECT * FROM labels WHERE id IN (SELECT max(id) FROM labels GROUP BY session, event) ORDER BY id"
+    """Read the newest label of each event, the oldest first; a coder who calls the event false gives none."""
+    query = (
+        "SELECT * FROM current_codings WHERE id IN (SELECT max(id) FROM current_codings "
+        "WHERE label IS NOT NULL AND NOT is_false GROUP BY session, event) ORDER BY id"
+    )
     with open_for_reading(path) as connection:
         return list(rows.intact(path, "label {id}", connection.execute(query), rows.label))

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from merau.stream.events import KINDS, Event
-from merau.stream.store.models import Label, MotionCurve, Session
+from merau.stream.events import KINDS, Coding, Event
+from merau.stream.store.models import CodingStep, Label, MotionCurve, Session
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def _log_damage(path: Path, row: str, reason: str) -> None:
 
 
 def event(row: sqlite3.Row) -> Event:
-    """Convert a row of an event with its reclassification, session and label."""
+    """Convert a row of an event with its reclassification and session."""
     fields = dict(row)
     _require(all(isinstance(fields[name], str) for name in _TEXTS), "a text is missing")
     _require(all(_is_number(fields[name]) for name in _NUMBERS), "a number is missing")
@@ -76,9 +76,33 @@ def _gaps(row: sqlite3.Row) -> list[tuple[float, float]]:
 
 
 def label(row: sqlite3.Row) -> Label:
-    """Convert a row of a label."""
+    """Convert a row of a coding that states a class."""
     _require(isinstance(row["label"], str), "a text is missing")
-    return Label(**(dict(row) | {name: _probabilities(row[name]) for name in ("probabilities", "aus")}))
+    fields = {name: row[name] for name in Label.__dataclass_fields__}
+    parsed = {"probabilities": _probabilities(row["probabilities"]), "aus": _probabilities(row["predicted_aus"])}
+    return Label(**(fields | parsed))
+
+
+def coding(row: sqlite3.Row) -> Coding:
+    """Convert a row of a coding."""
+    fields = {name: row[name] for name in Coding.__dataclass_fields__}
+    texts = [fields[name] for name in ("event", "coder", "given", "note")]
+    _require(all(isinstance(text, str) for text in texts), "a text is missing")
+    _require(fields["label"] is None or isinstance(fields["label"], str), "the label is no text")
+    times = [fields[name] for name in ("onset_s", "apex_s", "offset_s")]
+    _require(all(t_s is None or _is_number(t_s) for t_s in times), "a time is no number")
+    _require(fields["kind"] is None or fields["kind"] in KINDS, f"unknown kind {fields['kind']!r}")
+    if fields["is_missed"]:
+        _require(None not in times and fields["kind"] is not None, "a time or the kind is missing")
+        _require(isinstance(fields["track"], int), "the face has no number")
+    aus = None if fields["aus"] is None else tuple(json.loads(fields["aus"]))
+    _require(all(isinstance(unit, str) and unit.isdigit() for unit in aus or ()), "an Action Unit has no number")
+    return Coding(**(fields | {"aus": aus} | {name: bool(fields[name]) for name in ("is_false", "is_missed")}))
+
+
+def coding_step(row: sqlite3.Row) -> CodingStep:
+    """Convert a row of a coding with the time and the sort of a step."""
+    return CodingStep(coding(row), row["at"], bool(row["is_undo"]))
 
 
 def curve(row: sqlite3.Row) -> MotionCurve:

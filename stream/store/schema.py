@@ -79,6 +79,26 @@ MIGRATIONS = (
     ALTER TABLE sessions ADD COLUMN partial INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX labels_by_event ON labels (session, event)
     """,
+    # Rows are only added: a row with `undoes` takes back the coding of that number, and says nothing else.
+    """
+    CREATE TABLE codings (
+        id INTEGER PRIMARY KEY, session INTEGER NOT NULL, event TEXT NOT NULL, coder TEXT NOT NULL,
+        given TEXT NOT NULL, undoes INTEGER, kind TEXT, label TEXT, aus TEXT, onset_s REAL, apex_s REAL, offset_s REAL,
+        track INTEGER, is_false INTEGER NOT NULL DEFAULT 0, is_missed INTEGER NOT NULL DEFAULT 0,
+        note TEXT NOT NULL DEFAULT '', bundle_sha256 TEXT NOT NULL DEFAULT '', embedding BLOB,
+        probabilities TEXT NOT NULL DEFAULT '{}', predicted_aus TEXT NOT NULL DEFAULT '{}'
+    );
+    INSERT INTO codings (id, session, event, coder, given, label, bundle_sha256, embedding, probabilities,
+        predicted_aus)
+    SELECT id, session, event, '', given, label, bundle_sha256, embedding, probabilities, aus FROM labels;
+    DROP TABLE labels;
+    CREATE INDEX codings_by_event ON codings (session, event);
+    CREATE INDEX codings_by_undone ON codings (undoes);
+    CREATE VIEW standing_codings AS SELECT * FROM codings WHERE undoes IS NULL
+        AND NOT EXISTS (SELECT 1 FROM codings AS later WHERE later.undoes = codings.id);
+    CREATE VIEW current_codings AS SELECT * FROM standing_codings
+        WHERE id IN (SELECT max(id) FROM standing_codings GROUP BY session, event, coder)
+    """,
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from merau.engine.errors import Message, UserError
 from merau.engine.text import plain
-from merau.stream.events import BLOBS, FIELDS, IMAGES, Consent, Event, event_fields, to_json
+from merau.stream.events import BLOBS, FIELDS, IMAGES, Coding, Consent, Event, event_fields, to_json
 from merau.stream.store.models import MotionCurve
 from merau.stream.store.schema import LOCK_WAIT_S, error_message, is_locked, open_for_writing
 
@@ -43,11 +43,13 @@ _UPDATE_SESSION = (
     "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ?, partial = coalesce(?, partial) "
     "WHERE id = ?"
 )
-_INSERT_LABEL = (
-    "INSERT INTO labels (session, event, label, given, bundle_sha256, embedding, probabilities, aus) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_CODING = tuple(name for name in Coding.__dataclass_fields__ if name != "id")
+_CODING_COLUMNS = (*_CODING, "bundle_sha256", "embedding", "probabilities", "predicted_aus")
+_INSERT_CODING = f"INSERT INTO codings ({', '.join(_CODING_COLUMNS)}) VALUES ({', '.join('?' * len(_CODING_COLUMNS))})"
+_UNDO_CODING = (
+    "INSERT INTO codings (session, event, coder, given, undoes) SELECT session, event, coder, ?, id FROM "
+    "standing_codings WHERE session = ? AND coder = ? ORDER BY id DESC LIMIT 1"
 )
-_DELETE_LAST_LABEL = "DELETE FROM labels WHERE id = (SELECT max(id) FROM labels WHERE session = ?)"
 _UPSERT_CURVE = "INSERT OR REPLACE INTO curves (session, track, bin_s, motion, noise) VALUES (?, ?, ?, ?, ?)"
 _UPSERT_CLIP = "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)"
 _INSERT_RECLASSIFICATION = (
@@ -88,7 +90,7 @@ class _Write:
 
 
 class Store:
-    """Sessions, events and labels in one SQLite file, written by one thread.
+    """Sessions, events and codings in one SQLite file, written by one thread.
 
     Only `start_session`, `delete_all`, `flush` and `close` wait for the disk. A write that fails (full disk, lock of
     another program) is kept and tried again every second; meanwhile `last_error` holds the reason. A change that
@@ -184,17 +186,31 @@ class Store:
 
         The newest label of an event counts.
         """
-        prediction = (event.bundle_sha256, event.embedding, json.dumps(prior), json.dumps(event.aus))
-        self._put(_INSERT_LABEL, session, event.id, label, now(), *prediction)
+        self.put_coding(Coding(session, event.id, label=label), event, prior)
 
-    def undo_last_label(self, session: int) -> None:
-        """Delete the newest label of a session."""
-        self._put(_DELETE_LAST_LABEL, session)
+    def put_coding(self, coding: Coding, event: Event | None = None, prior: dict[str, float] | None = None) -> None:
+        """Add a coding, which replaces the coder's earlier ones of its event. Nothing is overwritten.
+
+        Args:
+            coding: Its `given` is set here, if it is not set.
+            event: What the machine said of the event, so that a label can become a sample; None for a missed event.
+            prior: The bundle's own probabilities of the event.
+        """
+        values = [getattr(coding, name) for name in _CODING]
+        values[_CODING.index("aus")] = None if coding.aus is None else json.dumps(coding.aus)
+        values[_CODING.index("given")] = coding.given or now()
+        prediction = (event.bundle_sha256, event.embedding) if event else ("", None)
+        aus = event.aus if event else {}
+        self._put(_INSERT_CODING, *values, *prediction, json.dumps(prior or {}), json.dumps(aus))
+
+    def undo_coding(self, session: int, coder: str = "") -> None:
+        """Take back the newest coding of a coder in a session; the one before it stands again."""
+        self._put(_UNDO_CODING, now(), session, coder)
 
     def replace_sessions(self, old: Iterable[int], new: int) -> None:
-        """Delete sessions that a later run repeated as session `new`, which takes over their labels."""
+        """Delete sessions that a later run repeated as session `new`, which takes over their codings."""
         for session in old:
-            self._put("UPDATE labels SET session = ? WHERE session = ?", new, session)
+            self._put("UPDATE codings SET session = ? WHERE session = ?", new, session)
             for table in _TABLES_OF_A_SESSION:
                 self._put(f"DELETE FROM {table} WHERE session = ?", session)
             self._put("DELETE FROM sessions WHERE id = ?", session)
@@ -203,7 +219,7 @@ class Store:
         """Delete what is older at the time `at` than the retention that its session was recorded under.
 
         That is events with their images and clips, and sessions that ended, with all they hold. Sessions without a
-        retention stay. Labels stay: they contain no images.
+        retention stay. Codings stay: they contain no images.
         """
         for sql in _PURGE:
             self._put(sql, at.astimezone(UTC).isoformat(timespec="milliseconds"))
@@ -211,12 +227,12 @@ class Store:
             self._put(sql)
 
     def delete_all(self) -> None:
-        """Delete all sessions, events and labels, and wait until they are gone, or `deletion_pending` says otherwise.
+        """Delete all sessions, events and codings, and wait until they are gone, or `deletion_pending` says otherwise.
 
         Raises:
             UserError: They cannot be deleted.
         """
-        for table in (*_TABLES_OF_A_SESSION, "labels", "sessions"):
+        for table in (*_TABLES_OF_A_SESSION, "codings", "sessions"):
             self._put(f"DELETE FROM {table}")
         self.flush()
 

@@ -118,9 +118,9 @@ class ReviewHandlers:
 
     @show_user_errors
     def undo_label(self, token: str, chosen: str) -> tuple[Any, ...]:
-        """Delete the newest label of the chosen session."""
+        """Take back the newest coding of the chosen session."""
         workspace, session = self._open(token, chosen)
-        workspace.teaching.undo_label(session)
+        workspace.teaching.undo_coding(session)
         return self.show(token, chosen)
 
     @show_user_errors

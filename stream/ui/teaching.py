@@ -14,10 +14,10 @@ from merau.engine.errors import UserError
 from merau.engine.few_shot import FewShotHead, Sample, fit_few_shot
 from merau.engine.few_shot_file import bundle_of_head
 from merau.engine.recognizer import Classification, Recognizer
-from merau.engine.text import is_label
-from merau.stream.events import Event
+from merau.stream.coding import check_coding
+from merau.stream.events import Coding, Event
 from merau.stream.guard import Guard
-from merau.stream.store import Label, Store, read_events, read_labels, read_sessions
+from merau.stream.store import Label, Store, read_codings, read_events, read_labels, read_sessions
 from merau.stream.ui.camera_worker import Camera
 
 # Load the bundle at a path, or the default one of this server. Every camera gets a recognizer of its own, because a
@@ -66,18 +66,22 @@ class Teaching:
         recognizer.use_head(head)
         return recognizer
 
-    def label(self, session: int, event: Event, name: str) -> None:
-        """Store the class that a person gives an event. Raises UserError when the name does not fit."""
-        name = name.strip()
-        if not is_label(name):
-            raise UserError("A class needs a name of 1 to 40 characters, on one line.")
-        classification = self._classify(event)
-        self._store.label(session, event, name, classification.prior if classification else {})
+    def label(self, session: int, event: Event, name: str, coder: str = "") -> None:
+        """Store the class that a coder gives an event. Raises UserError when the name does not fit."""
+        known = [found for found in read_codings(self._store.path, session, coder) if found.event == event.id]
+        coding = known[-1] if known else Coding(session, event.id, coder)
+        self.code(replace(coding, label=name.strip(), given=""), event)
+
+    def code(self, coding: Coding, event: Event | None) -> None:
+        """Store what a coder says of an event, None for a missed one. Raises UserError when it does not fit."""
+        coding = check_coding(coding, event)
+        classification = self._classify(event) if event else None
+        self._store.put_coding(coding, event, classification.prior if classification else {})
         self._store.flush()
 
-    def undo_label(self, session: int) -> None:
-        """Delete the newest label of a session."""
-        self._store.undo_last_label(session)
+    def undo_coding(self, session: int, coder: str = "") -> None:
+        """Take back the newest coding of a coder in a session."""
+        self._store.undo_coding(session, coder)
         self._store.flush()
 
     def labels(self) -> list[Label]:

@@ -49,10 +49,10 @@ def test_labels_outlive_events_and_newest_counts(tmp_path, make_event):
             store.label(session, event, name, event.probabilities)
         other = store.start_session("other", **SESSION)
         store.label(other, event, "frown", {})  # newer, but of another session
-        store.undo_last_label(session)
+        store.undo_coding(session)
         store.flush()
         assert read_sessions(path)[0].purpose == "study of sleep"
-        assert [event.user_label for event in read_events(path)] == ["smirk"]
+        assert [event.coding.label for event in read_events(path)] == ["smirk"]
         assert read_clip(path, session, event.id) == b"clip"
         end(store, session)
         store.purge_expired(datetime.now(UTC) + timedelta(hours=2))
@@ -111,7 +111,7 @@ def test_damaged_row_costs_only_itself_and_is_named(tmp_path, make_event, caplog
         for event_id, damage in DAMAGES.items():
             connection.execute(damage, (event_id,))
         connection.execute("UPDATE sessions SET gaps = 'x', settings = '[]'")
-        connection.execute("UPDATE labels SET aus = 'x' WHERE event <> '1-0'")
+        connection.execute("UPDATE codings SET predicted_aus = 'x' WHERE event <> '1-0'")
     connection.close()
     assert [event.id for event in read_events(path)] == ["1-0"]
     assert [label.event for label in read_labels(path)] == ["1-0"]

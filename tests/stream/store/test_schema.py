@@ -5,12 +5,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from merau.engine.errors import UserError
-from merau.stream.store import Store, read_events, read_labels, read_sessions
+from merau.stream.store import Store, read_codings, read_events, read_labels, read_sessions
 from merau.stream.store.schema import MIGRATIONS, migrate
 
 SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
@@ -137,33 +136,28 @@ def test_migrations_run_once_each_and_all_or_none(tmp_path):
     connection.close()
 
 
-def test_migration_detaches_labels_of_purged_sessions(tmp_path, make_event):
+def test_migration_keeps_labels_and_detaches_orphans(tmp_path, make_event):
     path = tmp_path / "events.db"
-    with Store(path) as store:  # one session lost its row, and with it its number, to one that came later
-        orphan, later = store.start_session("lost", **SESSION), store.start_session("later", **SESSION)
-        for session in (orphan, later):
-            store.put(session, make_event())
-        store.label(later, make_event(), "smirk", {})
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE sessions SET started = '2999' WHERE source = 'later'")
-        connection.execute("UPDATE events SET session = 7 WHERE session = ?", (orphan,))
-        connection.execute("DELETE FROM sessions WHERE source = 'lost'")
-        connection.execute("PRAGMA user_version = 3")
-        connection.execute("ALTER TABLE reclassifications RENAME TO judgements")
-        connection.execute("ALTER TABLE sessions RENAME TO numbered")
-        old = "id, source, started, ended, wall_zero, settings, bundle, bundle_sha256, frames, dropped, gaps"
-        connection.execute(f"CREATE TABLE sessions AS SELECT {old}, purpose, consented FROM numbered")
-        connection.execute("DROP TABLE numbered")
-        connection.execute("DROP INDEX labels_by_event")
+        migrate(connection, MIGRATIONS[:3])
+        session = "INSERT INTO sessions (id, source, started, ended, settings, bundle, bundle_sha256) VALUES "
+        # the row of a purged session is gone, and its number was given again to one that came later
+        session = "INSERT INTO sessions (id, source, started, settings, bundle, bundle_sha256) VALUES "
+        connection.execute(session + "(1, 'kept', '2026-01-01', '{}', 'b', 's'), (2, 'later', '2999', '{}', 'b', 's')")
+        columns = "session, event, label, given, bundle_sha256, embedding, probabilities, aus"
+        label = f"INSERT INTO labels ({columns}) VALUES (?, '1-1', ?, '2026-02-01', 's', x'00', ?, ?)"
+        connection.execute(label, (1, "smirk", '{"positive": 1.0}', '{"12": 0.5}'))
+        connection.execute(label, (2, "frown", "{}", "{}"))
+        columns = "session, id, source, track, kind, aus, probabilities, label, uncertain, final, bundle, bundle_sha256"
+        connection.execute(f"INSERT INTO events ({columns}) VALUES (7, '1-1', 'a', 1, '', '', '', '', 0, 1, 'b', 's')")
+    connection.close()
     with Store(path) as store:
         assert store.start_session("new", **SESSION) == 8
-        store.purge_expired(datetime.now(UTC) + timedelta(days=9999))
-        store.flush()
-        assert [session.id for session in read_sessions(path)] == [later, 8]
-        assert len(list(read_events(path))) == 1
-        (label,) = read_labels(path)
-        assert label.label == "smirk"
-        assert label.session not in (later, 8)
+        smirk, frown = read_labels(path)
+        assert (smirk.session, smirk.label, smirk.embedding) == (1, "smirk", b"\0")
+        assert (smirk.probabilities, smirk.aus) == ({"positive": 1.0}, {"12": 0.5})
+        assert (frown.session, frown.label) == (-2, "frown")
+        assert [coding.coder for coding in read_codings(path)] == ["", ""]
 
 
 def test_reading_an_old_store_migrates_it(tmp_path, make_event):

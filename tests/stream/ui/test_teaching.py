@@ -75,7 +75,7 @@ def test_teach_after_load_refines_the_loaded_head(workspace, teaching, make_even
     teaching.undo_head()
     assert teaching.head is loaded
     for _ in range(4):
-        teaching.undo_label(1)
+        teaching.undo_coding(1)
     assert len(teaching.samples()) == 4  # of the head alone
     teaching.undo_head()
     assert len(teaching.samples()) == 2
