@@ -8,12 +8,10 @@ patterns in blocks of the face, as in the first papers on micro-expressions.
 
 import numba
 import numpy as np
-from sklearn.svm import SVC
 
 from merau.engine.errors import UserError
-from merau.engine.heads import softmax
 from merau.trainers.baselines.frames import read_strips
-from merau.trainers.evaluate.protocols import NeedsSamples
+from merau.trainers.baselines.svm import FeatureSvm, hellinger
 from merau.trainers.evaluate.task import Task
 
 BLOCKS = 5  # a side
@@ -60,33 +58,9 @@ def lbp_top(frames, blocks, index):  # type: ignore[no-untyped-def]
     return histograms
 
 
-class LbpTop:
-    """A linear SVM on the root of the histograms (Hellinger's kernel).
-
-    It is a `protocols.Model`.
-    """
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        frames = read_strips(task.data, "lbp-top")
-        if min(map(len, frames)) < MIN_FRAMES:
-            raise UserError(f"lbp-top needs {MIN_FRAMES} frames or more in every strip of frames_png.")
-        counts = np.stack([lbp_top(strip, BLOCKS, INDEX) for strip in frames])
-        shares = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
-        self.features = np.sqrt(shares.reshape(len(frames), -1))
-
-    def __call__(
-        self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
-    ) -> np.ndarray:
-        """See `protocols.Model`."""
-        if not len(train):
-            raise NeedsSamples("LBP-TOP + SVM must be trained on samples first.")
-        probabilities = np.zeros((len(test), len(self.task.classes)))
-        present, label = np.unique(self.task.label[train], return_inverse=True)
-        if len(present) == 1:
-            probabilities[:, present] = 1
-            return probabilities
-        model = SVC(kernel="linear", class_weight="balanced", decision_function_shape="ovr")
-        margin = model.fit(self.features[train], label).decision_function(self.features[test])
-        probabilities[:, present] = softmax(margin if margin.ndim == 2 else np.stack([-margin, margin], 1))
-        return probabilities
+def make_model(task: Task) -> FeatureSvm:
+    """Return the baseline on the frames of `task`. Raises UserError where a strip has too few."""
+    frames = read_strips(task.data, "lbp-top")
+    if min(map(len, frames)) < MIN_FRAMES:
+        raise UserError(f"lbp-top needs {MIN_FRAMES} frames or more in every strip of frames_png.")
+    return FeatureSvm(task, hellinger(np.stack([lbp_top(strip, BLOCKS, INDEX) for strip in frames])), "LBP-TOP")

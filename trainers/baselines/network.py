@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from merau.engine import heads
+from merau.trainers.baselines.losses import LOSSES
 from merau.trainers.evaluate.metrics import class_scores
 from merau.trainers.evaluate.protocols import NeedsSamples
 from merau.trainers.evaluate.task import Task
@@ -55,6 +56,7 @@ class Network:
         build: Returns an untrained network for a number of classes.
         best_epoch: Whether to keep the epoch that is best on the TEST rows, only to imitate some publications.
         training: How the network is trained.
+        loss: Name of a loss in `losses.LOSSES`; None for the network's own.
         pretrained: Networks trained on a source, by seed and source.
     """
 
@@ -63,6 +65,7 @@ class Network:
     build: Callable[[int], Baseline]
     best_epoch: bool = False
     training: Training = field(default_factory=Training)
+    loss: str | None = None
     pretrained: dict[tuple[int, bytes], Baseline] = field(default_factory=dict)
 
     def __call__(
@@ -104,7 +107,7 @@ class Network:
                     continue
                 which = torch.from_numpy(rows)[some]
                 embedding, logits = net(self.inputs[which])
-                loss = net.loss(embedding, logits, target[some], domain[which])
+                loss = self.measure_loss(net, embedding, logits, target[some], domain[which])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -113,6 +116,10 @@ class Network:
                 uf1 = self.score(predicted, rows, label, test)
                 best = max(best, (uf1, predicted), key=lambda pair: pair[0]) if self.best_epoch else (uf1, predicted)
         return net, best[1]
+
+    def measure_loss(self, net: Baseline, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
+        """Return the loss that was asked for."""
+        return LOSSES[self.loss](embedding, logits, label) if self.loss else net.loss(embedding, logits, label, domain)
 
     def score(self, predicted: np.ndarray, rows: np.ndarray, label: np.ndarray, test: np.ndarray) -> float:
         """Return UF1 of probabilities `predicted` (m, classes) for `test`.

@@ -33,6 +33,8 @@ def add_parser(commands: Any) -> None:
     add_sampling(protocol)
     about = "pick the best epoch on the test data, as some papers do; the report is marked"
     protocol.add_argument("--best-epoch", action="store_true", help=about)
+    about = "loss of a network: cross-entropy, focal, center, triplet or contrastive (default: its paper's)"
+    protocol.add_argument("--loss", default="own", help=about)
     about = "report to write (default: OUT.html beside OUT of --json)"
     protocol.add_argument("--report", type=Path, metavar="HTML", help=about)
     synthetic = parser.add_argument_group("on synthetic data, without --protocol")
@@ -65,7 +67,7 @@ def run_protocol(options: argparse.Namespace) -> None:
     from merau.trainers.evaluate import report
     from merau.trainers.evaluate.run import RunSettings, run
 
-    names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch")
+    names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch", "loss")
     settings = RunSettings(**{name: getattr(options, name) for name in names})
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(*options.flows)

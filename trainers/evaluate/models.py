@@ -15,7 +15,23 @@ from torch import Tensor
 from merau.engine import heads
 from merau.engine.few_shot import fit_few_shot, prior_probabilities
 from merau.engine.recognizer import Recognizer
-from merau.trainers.baselines import capsule, lbp_top, liu, logistic, vgg
+from merau.trainers.baselines import (
+    apex_resnet,
+    au_graph,
+    capsule,
+    cnn3d,
+    dual_inception,
+    frame_features,
+    lbp_top,
+    liu,
+    logistic,
+    off_apexnet,
+    oriented_flow,
+    rcn,
+    ststnet,
+    vgg,
+)
+from merau.trainers.baselines.network import Network
 from merau.trainers.data.flow_set import CLASSES
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import Flows
@@ -154,9 +170,28 @@ def make_fine_tuned(task: Task, weights: Path, classifier: str) -> FineTuned:
 
 TUNED = {"merau-tuned": "linear", "merau-cd-tuned": "cosine"}
 HEADS = {"merau-linear": "linear", "merau-cd": "cosine", "protonet": "prototypes"}
-BASELINES: dict[str, Callable[[Task], Model]] = {"logistic": logistic.Logistic, "lbp-top": lbp_top.LbpTop}
-NETWORKS: dict[str, Callable[..., Model]] = {
+BASELINES: dict[str, Callable[[Task], Model]] = {
+    "logistic": logistic.Logistic,
+    "hoof": oriented_flow.make_hoof,
+    "fhofo": oriented_flow.make_fhofo,
+    "bi-woof": oriented_flow.make_bi_woof,
+    "mdmo": oriented_flow.make_mdmo,
+    "strain": oriented_flow.make_strain,
+    "lbp-top": lbp_top.make_model,
+    "lbp-sip": frame_features.make_lbp_sip,
+    "hog-top": frame_features.make_hog_top,
+    "higo-top": frame_features.make_higo_top,
+    "dynamic-image": frame_features.make_dynamic_image,
+}
+NETWORKS: dict[str, Callable[..., Network]] = {
+    "off-apexnet": off_apexnet.make_model,
+    "ststnet": ststnet.make_model,
+    "dual-inception": dual_inception.make_model,
+    "rcn": rcn.make_model,
+    "au-graph": au_graph.make_model,
     "liu": liu.make_model,
     "vgg": vgg.make_model,
     "capsule": capsule.make_model,
+    "apex-resnet": apex_resnet.make_model,
+    "cnn3d": cnn3d.make_model,
 }

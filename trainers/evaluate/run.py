@@ -3,7 +3,7 @@
 This is the document that `merau-lab evaluate --protocol` writes.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from merau.calib.domain import MIN_SAMPLES, domain_distance
 from merau.engine.recognizer import Recognizer
 from merau.engine.validation import check, check_choice, check_range
+from merau.trainers.baselines.losses import LOSSES
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate import summary
 from merau.trainers.evaluate.models import (
@@ -33,6 +34,7 @@ from merau.trainers.evaluate.task import TASKS, Task, make_task
 from merau.trainers.export.bundle import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
+OWN_LOSS = "own"
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)
 SLOW = (*TUNED, *NETWORKS)  # a fold takes seconds, not milliseconds
 MODELS = ("merau", *HEADS, *TUNED, *BASELINES, *NETWORKS)
@@ -52,6 +54,7 @@ class RunSettings:
         draws: How often few-shot draws them.
         seeds: How often a protocol that splits the set runs.
         best_epoch: Whether networks keep the epoch that is best on the test data, to imitate some publications.
+        loss: Loss of a network, a key of `losses.LOSSES`; "own" for that of its paper.
     """
 
     protocol: str = ZERO_SHOT
@@ -61,6 +64,7 @@ class RunSettings:
     draws: int = 100
     seeds: int = 1
     best_epoch: bool = False
+    loss: str = OWN_LOSS
 
     def __post_init__(self) -> None:
         check_choice(self, "protocol", PROTOCOLS)
@@ -69,6 +73,8 @@ class RunSettings:
         check_range(self, "shots", "draws", "seeds", low=1)
         trains_in_epochs = self.model in NETWORKS
         check(self, "best_epoch", trains_in_epochs or not self.best_epoch, f"it only for {', '.join(NETWORKS)}")
+        check_choice(self, "loss", (OWN_LOSS, *LOSSES))
+        check(self, "loss", trains_in_epochs or self.loss == OWN_LOSS, f"it only for {', '.join(NETWORKS)}")
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,8 @@ def make_model(
     if settings.model in TUNED:
         return make_fine_tuned(task, weights, TUNED[settings.model])
     if settings.model in NETWORKS:
-        return NETWORKS[settings.model](task, best_epoch=settings.best_epoch)
+        network = NETWORKS[settings.model](task, best_epoch=settings.best_epoch)
+        return network if settings.loss == OWN_LOSS else replace(network, loss=settings.loss)
     return BASELINES[settings.model](task)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from merau.trainers.baselines.lbp_top import INDEX, UNIFORM, LbpTop, lbp_top
+from merau.trainers.baselines.lbp_top import INDEX, UNIFORM, lbp_top, make_model
 
 
 def test_lbp_top_flat_clip_by_hand():
@@ -14,4 +14,4 @@ def test_lbp_top_flat_clip_by_hand():
 
 
 def test_lbp_top_learns_one_database_for_the_other(frames_task, share_right):
-    assert share_right(LbpTop(frames_task)) > 0.8
+    assert share_right(make_model(frames_task)) > 0.8

@@ -1,0 +1,55 @@
+"""MicroExpSTCNN: Spontaneous Facial Micro-Expression Recognition using 3D Spatiotemporal Convolutional Neural Networks.
+
+Sai Prasanna Teja Reddy, Surya Teja Karri, Shiv Ram Dubey and Snehasis Mukherjee, IJCNN 2019: one three-dimensional
+convolution over the whole clip, pooling, and a layer of 128. Its frames are fewer and smaller here: those of a flow
+set's strips, onset to apex.
+"""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from merau.trainers.baselines.frames import read_strips
+from merau.trainers.baselines.network import Baseline, Network
+from merau.trainers.baselines.temporal_interpolation import interpolate_clip
+from merau.trainers.evaluate.task import Task
+
+SIZE_PX = 48
+FRAMES = 8
+FILTERS = 32
+
+
+class Cnn3d(Baseline):
+    """Clips (n, 1, 8, 48, 48) -> embedding (n, 128), logits (n, classes)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv3d(1, FILTERS, (5, 3, 3), bias=False),  # (n, 32, 4, 46, 46)
+            nn.BatchNorm3d(FILTERS),
+            nn.ReLU(),
+            nn.MaxPool3d((2, 5, 5)),  # (n, 32, 2, 9, 9)
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(FILTERS * 2 * 9 * 9, 128),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+        )
+        self.classify = nn.Linear(128, classes)
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embedding and logits of `clip`."""
+        embedding = self.features(clip)
+        return embedding, self.classify(embedding)
+
+
+def make_model(task: Task, *, best_epoch: bool = False) -> Network:
+    """Return the baseline on the clips of `task`, less their first frame, so that they show what changes."""
+    clips = []
+    for strip in read_strips(task.data, "cnn3d"):
+        frames = interpolate_clip(strip, FRAMES)
+        small = [cv2.resize(frame, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for frame in frames]
+        moved = np.stack(small) - small[0]
+        clips.append(moved / max(float(moved.std()), 1e-3))
+    return Network(task, torch.from_numpy(np.stack(clips)[:, None].astype(np.float32)), Cnn3d, best_epoch)
