@@ -1,4 +1,4 @@
-"""`merau-lab synth`: make synthetic clips, image pairs, flow fields and flow sets."""
+"""`merau-lab synth`: make synthetic clips, image pairs, flow fields and flow sets, and derive their true faces."""
 
 import argparse
 import sys
@@ -23,6 +23,7 @@ def add_parser(commands: Any) -> None:
     add_set(kinds)
     add_flow_fields(kinds)
     add_pairs(kinds)
+    add_scans(kinds)
 
 
 def add_clips(kinds: Any) -> None:
@@ -159,3 +160,23 @@ def run_pairs(options: argparse.Namespace) -> None:
 
     pairs = draw_pairs(options.portraits, options.samples, options.seed, combinations_of(options))
     np.savez_compressed(options.out, **vars(pairs))
+
+
+def add_scans(kinds: Any) -> None:
+    """Add the parser of `synth scans`."""
+    purpose = "render true faces and derive how their pictures move, for training"
+    parser = add_command(kinds, "scans", purpose, run_scans)
+    about = "your copy of ICT-FaceKit: its folder, or an .npz file made of it"
+    parser.add_argument("model", type=Path, metavar="MODEL", help=about)
+    about = "file to write (default: the basis that ships)"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=about)
+
+
+def run_scans(options: argparse.Namespace) -> None:
+    """Render the faces and write their basis."""
+    from merau.trainers.data.synth.face_model import read_face_model
+    from merau.trainers.data.synth.scans import BASIS, HELD_OUT_FACES, derive
+
+    out = options.out or BASIS
+    kept = derive(read_face_model(options.model), out)
+    print(f"{out}: holds {kept:.2%} of the motion of {HELD_OUT_FACES} faces that it was not fitted to.")

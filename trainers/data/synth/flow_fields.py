@@ -435,15 +435,17 @@ def cell_basis() -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(basis), engine_flow.face_cells(SPEC) // CELL_PX
 
 
-def smooth(rng: np.random.Generator, samples: int, scales: tuple[int, ...]) -> np.ndarray:
+def smooth(
+    rng: np.random.Generator, samples: int, scales: tuple[int, ...], shape: tuple[int, int] = (ROWS, COLUMNS)
+) -> np.ndarray:
     """Draw smooth fields (N, 2, rows, columns) of about unit variance.
 
     `scales` are the knots a side of coarse grids.
     """
     share = rng.dirichlet(np.ones(len(scales)), samples)
-    total = np.zeros((samples, 2, ROWS, COLUMNS))
+    total = np.zeros((samples, 2, *shape))
     for i, knots in enumerate(scales):
-        down, across = interpolation(ROWS, knots), interpolation(COLUMNS, knots)
+        down, across = interpolation(shape[0], knots), interpolation(shape[1], knots)
         field = down @ rng.normal(0, 1, (samples, 2, knots, knots)) @ across.T
         total += np.sqrt(share[:, i])[:, None, None, None] * field
     return total
