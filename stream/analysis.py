@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Event
@@ -110,11 +108,13 @@ def analyse_file(
     key: RunKey | None = None,
     pictures: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
+    on_frame: Callable[[int, int | None], None] = lambda frames, total: None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Analysis:
-    """Run an opened file through the pipeline, with a progress bar on a terminal.
+    """Run an opened file through the pipeline.
 
     A whole run replaces earlier sessions of the same key, and takes over their labels. An interrupted run (Ctrl-C,
-    SIGTERM) returns what was found so far.
+    SIGTERM, or `is_stopped`) returns what was found so far.
 
     Args:
         source: The opened file.
@@ -124,6 +124,8 @@ def analyse_file(
         key: The key of this run, if it is known already.
         pictures: Whether the events have images, which a report needs.
         on_event: Called with each event, provisional and final.
+        on_frame: Called after each frame with the frames so far, and those of the whole recording if known.
+        is_stopped: Asked after each frame; True ends the analysis as Ctrl-C does.
     """
     started_s = time.monotonic()
     pipeline = Pipeline(source.name, recognizer, settings, wall_zero=source.wall_zero, keep_pictures=pictures)
@@ -135,11 +137,14 @@ def analyse_file(
     interruption: BaseException | None = None
     try:
         with interrupts_between_steps() as check, closing(run_session(source, pipeline, store, session)) as results:
-            for result in tqdm(results, total=source.frames_total, unit=" frames", leave=False, disable=None):
+            for result in results:
                 check()
                 summary.add(result)
                 for event in result.events:
                     on_event(event)
+                on_frame(summary.frames, source.frames_total)
+                if is_stopped():
+                    raise KeyboardInterrupt
     except (KeyboardInterrupt, SystemExit) as error:
         interruption = error
         summary.interrupt()

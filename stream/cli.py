@@ -1,7 +1,6 @@
 """The command line: `merau COMMAND`."""
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from merau.engine.command_line import CommandParser
 from merau.engine.errors import UserError
 from merau.engine.text import plain_lines
 from merau.stream.commands import adapt, analyse, bench, demo, doctor, export, ui, watch
+from merau.stream.log import log_plainly
 
 DESCRIPTION = "merau: recognize micro-expressions live and in recordings."
 EXIT_CODES = """\
@@ -35,12 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.run is None:
         parser.print_help()
         return 0
-    handler = logging.StreamHandler()
-    handler.setFormatter(PlainFormatter("merau: %(message)s"))
-    logging.basicConfig(handlers=[handler])
+    log_plainly()
     signal.signal(signal.SIGTERM, _exit)
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed; nohup ignores it
-        signal.signal(signal.SIGHUP, _exit)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal was closed
+        signal.signal(signal.SIGHUP, _exit)  # nohup ignores it; Windows has none
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -54,14 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nmerau: interrupted.", file=sys.stderr)
         return 130
-
-
-class PlainFormatter(logging.Formatter):
-    """Log lines that command no terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text without control characters."""
-        return plain_lines(super().format(record))
 
 
 def _exit(number: int, _: FrameType | None) -> NoReturn:

@@ -14,6 +14,7 @@ from merau.calib.domain import MIN_SAMPLES, domain_distance, domain_embeddings
 from merau.engine import bundle as bundles
 from merau.engine.cuda import driver
 from merau.engine.recognizer import Recognizer
+from merau.stream.scheduling import count_cores
 from merau.stream.spotter.flow_backend import FlowBackend
 from merau.stream.store import read_events, read_sessions
 
@@ -42,7 +43,7 @@ def examine(bundle_path: Path | None, store: Path | None = None) -> dict[str, An
         "machine": {
             "system": platform.platform(),
             "python": platform.python_version(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": count_cores(),
         },
         "cameras": list_cameras(),
         "codecs": {name: name in av.codecs_available for name in CODECS},

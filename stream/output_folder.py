@@ -58,6 +58,16 @@ class OutputFolder:
             self._store.close()
 
     @property
+    def has_folder(self) -> bool:
+        """Whether exports and reports are written."""
+        return self._folder is not None
+
+    @property
+    def store_path(self) -> Path | None:
+        """The SQLite file; None if no events are saved."""
+        return self._store_path
+
+    @property
     def store(self) -> Store | None:
         """The store; None if no events are saved. It is made when it is first needed, after a source was opened.
 
@@ -81,12 +91,16 @@ class OutputFolder:
         name = ExportRecord(self._folder).find(key.digest, SUFFIXES) if self._folder else None
         return self._folder / f"{name}.html" if self._folder and name else None
 
-    def write(self, analysis: Analysis, bundle: Bundle, *, truth: list[dict[str, Any]] | None = None) -> list[Path]:
-        """Write every export and the report, named after the recording. `check` tells which could not be written.
+    def write(
+        self, analysis: Analysis, bundle: Bundle, *, name: str = "", truth: list[dict[str, Any]] | None = None
+    ) -> list[Path]:
+        """Write every export and the report. `check` tells which could not be written.
 
         Args:
             analysis: What was found.
             bundle: The recognizer's bundle.
+            name: What the files are called, without suffix; may be below the folder: "P01/talk". By default the
+                recording's own name.
             truth: Ground truth that the report shows beside the events.
 
         Returns:
@@ -98,7 +112,7 @@ class OutputFolder:
             return []
         record = ExportRecord(self._folder)
         run = Exports(analysis.run, analysis.content_sha256, analysis.summary.partial)
-        name = self._choose_name(Path(analysis.summary.source), record, run)
+        name = self._choose_name(name or Path(analysis.summary.source).stem, record, run)
         run.files |= record.exports[name].files if name in record.exports else {}
         run.partial = True  # until the last file is written
         record.exports[name] = run
@@ -107,6 +121,7 @@ class OutputFolder:
             for suffix in SUFFIXES:
                 path = record.path(name, suffix)
                 try:
+                    _make(path.parent)
                     with atomic_write(path) as file:
                         file.write(_content(suffix, analysis, bundle, truth))
                 except Exception as error:  # whatever one format cannot hold must not cost the others
@@ -132,10 +147,10 @@ class OutputFolder:
 
     def _note_other_runs(self, analysis: Analysis) -> list[Message]:
         """Name the sessions of the same recording that other settings or another bundle made."""
-        if not (analysis.key and self.store):
+        if not (analysis.key and self._store_path):
             return []
         content = analysis.key.content_sha256
-        sessions = [s for s in read_sessions(self.store.path) if s.content_sha256 == content]
+        sessions = [s for s in read_sessions(self._store_path) if s.content_sha256 == content]
         others = [str(s.id) for s in sessions if s.id != analysis.session and not analysis.key.matches(s)]
         if not others:
             return []
@@ -147,9 +162,8 @@ class OutputFolder:
         template = "{name} was analysed before with other settings (session {others}). This run is session {session}."
         return [Message(template, values)]
 
-    def _choose_name(self, recording: Path, record: ExportRecord, run: Exports) -> str:
-        """Return the recording's stem, with a number if files of that name must stay; a note then tells why."""
-        stem = recording.stem
+    def _choose_name(self, stem: str, record: ExportRecord, run: Exports) -> str:
+        """Return the stem, with a number if files of that name must stay; a note then tells why."""
         reasons: list[Message] = []
         for name in itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2))):
             reason = self._why_to_keep(name, record, run)

@@ -26,7 +26,7 @@ class CpuSlots:
     """
 
     def __init__(self) -> None:
-        self.count = len(os.sched_getaffinity(0))
+        self.count = count_cores()
         self._free = threading.Semaphore(self.count)
         self._thread = _ThreadState()
 
@@ -51,6 +51,13 @@ class CpuSlots:
             yield
         finally:
             self.__enter__()
+
+
+def count_cores() -> int:
+    """Return the number of CPU cores that this process may use, or of the machine where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 CPU_SLOTS = CpuSlots()  # the slots of this process, unless a pipeline is given others

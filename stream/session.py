@@ -10,6 +10,7 @@ from typing import Any
 from merau.engine.recognizer import Recognizer
 from merau.stream.events import Consent
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
+from merau.stream.presence import Presence
 from merau.stream.sources import Source
 from merau.stream.sources.source import STOPPED
 from merau.stream.store import Store
@@ -33,18 +34,19 @@ def run_session(
         return
     session = start_session(source, pipeline, store) if session is None else session
     updated_s = time.monotonic()
-    complete = False
+    presence, complete = Presence(), False
     try:
         for result in pipeline.run(source):
+            presence.add(result)
             for event in result.events:
                 store.put(session, event)
             if time.monotonic() - updated_s > UPDATE_EVERY_S:
-                _update(session, source, store)
+                _update(session, source, store, presence)
                 updated_s = time.monotonic()
             yield result
         complete = was_read_to_end(source)
     finally:
-        _update(session, source, store, ended=True, partial=not (source.live or complete))
+        _update(session, source, store, presence, ended=True, partial=not (source.live or complete))
 
 
 def was_read_to_end(source: Source) -> bool:
@@ -97,8 +99,12 @@ def session_settings(
     return as_json
 
 
-def _update(session: int, source: Source, store: Store, *, ended: bool = False, partial: bool | None = None) -> None:
+def _update(
+    session: int, source: Source, store: Store, presence: Presence, *, ended: bool = False, partial: bool | None = None
+) -> None:
     state = source.state()
+    for face in presence.faces:
+        store.put_face(session, face)
     store.update_session(
         session,
         wall_zero=source.wall_zero,
@@ -107,4 +113,5 @@ def _update(session: int, source: Source, store: Store, *, ended: bool = False, 
         gaps=state.gaps,
         ended=ended,
         partial=partial,
+        end_s=presence.end_s,
     )

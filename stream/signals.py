@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Windows has no SIGHUP.
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
@@ -83,7 +84,14 @@ def interrupts_after_step() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handle: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C, SIGTERM and SIGHUP; a process that is started in the block ignores them for good."""
+    with _handled(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handled(handle: Callable[[int, FrameType | None], Any] | signal.Handlers) -> Iterator[None]:
     caught = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it
     before = {number: signal.signal(number, handle) for number in caught}
     try:

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from merau.stream.analysis import analyse_file
     from merau.stream.output_folder import OutputFolder
     from merau.stream.pipeline import PipelineSettings
+    from merau.stream.progress import file_bar
     from merau.stream.sources import File, SourceSettings
 
     recognizer, truth = options.warm_up(Recognizer.load(arguments.bundle)), read_ground_truth()
@@ -40,7 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         OutputFolder(arguments.out, arguments.out / "merau.db") as output,
         File(str(CLIP), SourceSettings(paced=True)) as source,
     ):
-        analysis = analyse_file(source, recognizer, PipelineSettings(), store=output.store, on_event=on_event)
+        with file_bar(CLIP.name) as on_frame:
+            analysis = analyse_file(
+                source, recognizer, PipelineSettings(), store=output.store, on_event=on_event, on_frame=on_frame
+            )
         written = output.write(analysis, recognizer.bundle, truth=truth)
     output.check()
     if analysis.interruption:

@@ -169,13 +169,19 @@ def load_recognizer(arguments: argparse.Namespace, bundle: Path | None = None) -
 
 def warm_up(recognizer: "Recognizer") -> "Recognizer":
     """Run the recognizer once, which compiles its code, and print on standard error where it runs."""
+    from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
+
+    prepare(recognizer)
+    print(describe_runtime(recognizer, FlowBackend(recognizer, recognizer.spec)), file=sys.stderr)
+    return recognizer
+
+
+def prepare(recognizer: "Recognizer") -> "Recognizer":
+    """Run the recognizer once, which compiles its code."""
     import cv2
     import numpy as np
-
-    from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 
     cv2.setNumThreads(1)  # more threads gain nothing on small crops, and take cores from decoding
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
-    print(describe_runtime(recognizer, FlowBackend(recognizer, recognizer.spec)), file=sys.stderr)
     return recognizer

@@ -1,6 +1,6 @@
 """The store: sessions, events and codings in one SQLite file."""
 
-from merau.stream.store.models import CodingStep, Label, MotionCurve, Session
+from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 from merau.stream.store.reader import (
     count_events,
     read_clip,
@@ -9,6 +9,7 @@ from merau.stream.store.reader import (
     read_codings,
     read_curves,
     read_events,
+    read_faces,
     read_labels,
     read_original_predictions,
     read_sessions,
@@ -17,6 +18,7 @@ from merau.stream.store.writer import Store
 
 __all__ = [
     "CodingStep",
+    "FaceTime",
     "Label",
     "MotionCurve",
     "Session",
@@ -28,6 +30,7 @@ __all__ = [
     "read_codings",
     "read_curves",
     "read_events",
+    "read_faces",
     "read_labels",
     "read_original_predictions",
     "read_sessions",

@@ -1,11 +1,15 @@
 """What the store holds beside events."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from merau.stream.events import Coding
+
+RECORDING_SETTINGS = ("source", "slowdown")  # differ between recordings that are analysed in the same way
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Session:
         retention_h: Hours after which its data is deleted; None keeps it until somebody deletes it.
         content_sha256: Hash of the recording; None for a camera.
         partial: Whether the session ended before its recording did; also true while a recording is analysed.
+        end_s: Time of the last frame; None where an older version stored the session.
     """
 
     id: int
@@ -47,6 +52,14 @@ class Session:
     retention_h: float | None
     content_sha256: str | None
     partial: bool
+    end_s: float | None
+
+    @property
+    def run(self) -> str:
+        """Name of bundle and settings: the same for all recordings that were analysed in the same way."""
+        shared = {name: value for name, value in self.settings.items() if name not in RECORDING_SETTINGS}
+        content = json.dumps([self.bundle_sha256, shared], sort_keys=True)
+        return f"{self.bundle}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     @property
     def slowdown(self) -> float:
@@ -94,6 +107,25 @@ class CodingStep:
     coding: Coding
     at: str
     is_undo: bool
+
+
+@dataclass(frozen=True)
+class FaceTime:
+    """How long one face of a session was there.
+
+    Attributes:
+        track: Number of the face.
+        from_s: When it was first seen.
+        to_s: When it was last seen.
+        seen_s: Seconds in which it was seen.
+        analysed_s: Seconds in which its motion was measured.
+    """
+
+    track: int
+    from_s: float
+    to_s: float
+    seen_s: float
+    analysed_s: float
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from merau.stream.events import BLOBS, FIELDS, Coding, Event
 from merau.stream.store import rows
-from merau.stream.store.models import CodingStep, Label, MotionCurve, Session
+from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 from merau.stream.store.schema import open_for_reading
 
 _RECLASSIFIED = ("probabilities", "label", "uncertain")
@@ -66,6 +66,13 @@ def read_original_predictions(path: Path, session: int) -> dict[str, dict[str, A
     with open_for_reading(path) as connection:
         found = connection.execute(query, (session,))
         return dict(rows.intact(path, f"event {{event}} of session {session}", found, rows.prediction))
+
+
+def read_faces(path: Path, session: int) -> list[FaceTime]:
+    """Read how long each face of a session was there; empty where an older version stored the session."""
+    with open_for_reading(path) as connection:
+        found = connection.execute("SELECT * FROM faces WHERE session = ? ORDER BY track", (session,))
+        return list(rows.intact(path, "face {track} of session {session}", found, rows.face_time))
 
 
 def read_curves(path: Path, session: int) -> list[MotionCurve]:

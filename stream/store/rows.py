@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from merau.stream.events import KINDS, Coding, Event
-from merau.stream.store.models import CodingStep, Label, MotionCurve, Session
+from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 
 T = TypeVar("T")
 
@@ -103,6 +103,14 @@ def coding(row: sqlite3.Row) -> Coding:
 def coding_step(row: sqlite3.Row) -> CodingStep:
     """Convert a row of a coding with the time and the sort of a step."""
     return CodingStep(coding(row), row["at"], bool(row["is_undo"]))
+
+
+def face_time(row: sqlite3.Row) -> FaceTime:
+    """Convert a row of a face's time."""
+    fields = dict(row)
+    del fields["session"]
+    _require(all(_is_number(value) for value in fields.values()), "a number is missing")
+    return FaceTime(**fields)
 
 
 def curve(row: sqlite3.Row) -> MotionCurve:

@@ -99,6 +99,13 @@ MIGRATIONS = (
     CREATE VIEW current_codings AS SELECT * FROM standing_codings
         WHERE id IN (SELECT max(id) FROM standing_codings GROUP BY session, event, coder)
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN end_s REAL;
+    CREATE TABLE faces (
+        session INTEGER NOT NULL, track INTEGER NOT NULL, from_s REAL NOT NULL, to_s REAL NOT NULL,
+        seen_s REAL NOT NULL, analysed_s REAL NOT NULL, PRIMARY KEY (session, track)
+    )
+    """,
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

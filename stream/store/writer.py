@@ -19,7 +19,7 @@ import numpy as np
 from merau.engine.errors import Message, UserError
 from merau.engine.text import plain
 from merau.stream.events import BLOBS, FIELDS, IMAGES, Coding, Consent, Event, event_fields, to_json
-from merau.stream.store.models import MotionCurve
+from merau.stream.store.models import FaceTime, MotionCurve
 from merau.stream.store.schema import LOCK_WAIT_S, error_message, is_locked, open_for_writing
 
 RETRY_S = 1.0  # wait after a failed try; nothing is dropped in between
@@ -40,8 +40,8 @@ _INSERT_SESSION = (
     "content_sha256, partial) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 _UPDATE_SESSION = (
-    "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ?, partial = coalesce(?, partial) "
-    "WHERE id = ?"
+    "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ?, partial = coalesce(?, partial), "
+    "end_s = coalesce(?, end_s) WHERE id = ?"
 )
 _CODING = tuple(name for name in Coding.__dataclass_fields__ if name != "id")
 _CODING_COLUMNS = (*_CODING, "bundle_sha256", "embedding", "probabilities", "predicted_aus")
@@ -51,6 +51,7 @@ _UNDO_CODING = (
     "standing_codings WHERE session = ? AND coder = ? ORDER BY id DESC LIMIT 1"
 )
 _UPSERT_CURVE = "INSERT OR REPLACE INTO curves (session, track, bin_s, motion, noise) VALUES (?, ?, ?, ?, ?)"
+_UPSERT_FACE = "INSERT OR REPLACE INTO faces VALUES (?, ?, ?, ?, ?, ?)"
 _UPSERT_CLIP = "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)"
 _INSERT_RECLASSIFICATION = (
     "INSERT INTO reclassifications (session, event, final, probabilities, label, uncertain) VALUES (?, ?, ?, ?, ?, ?)"
@@ -60,7 +61,7 @@ _DELETE_UNCHANGED_RECLASSIFICATIONS = (
     "AND id = reclassifications.event AND label = reclassifications.label "
     "AND probabilities = reclassifications.probabilities)"
 )
-_TABLES_OF_A_SESSION = ("clips", "curves", "reclassifications", "events")
+_TABLES_OF_A_SESSION = ("clips", "curves", "faces", "reclassifications", "events")
 # The time before which data of a session has expired at the time ?1; NULL, which is before nothing, without retention.
 _LIMIT = "strftime('%Y-%m-%dT%H:%M:%f', ?1, printf('-%.3f seconds', 3600 * retention_h))"
 # The onset of a recording may be years old: its events count as being as old as their session.
@@ -74,6 +75,7 @@ _DELETE_ORPHANS = (
     "DELETE FROM clips WHERE (session, event) NOT IN (SELECT session, id FROM events)",
     "DELETE FROM reclassifications WHERE (session, event) NOT IN (SELECT session, id FROM events)",
     "DELETE FROM curves WHERE session NOT IN (SELECT id FROM sessions)",
+    "DELETE FROM faces WHERE session NOT IN (SELECT id FROM sessions)",
 )
 
 
@@ -153,10 +155,15 @@ class Store:
         gaps: Sequence[tuple[float, float]],
         ended: bool = False,
         partial: bool | None = None,
+        end_s: float | None = None,
     ) -> None:
-        """Store how far the session has come; `gaps` holds all gaps so far. None leaves `partial` as it is."""
+        """Store how far the session has come; `gaps` holds all gaps so far.
+
+        None leaves `partial` and `end_s`, the time of the last frame, as they are.
+        """
         zero = wall_zero.isoformat(timespec="milliseconds") if wall_zero else None
-        self._put(_UPDATE_SESSION, zero, frames, dropped, json.dumps(gaps), now() if ended else None, partial, session)
+        values = (zero, frames, dropped, json.dumps(gaps), now() if ended else None, partial, end_s, session)
+        self._put(_UPDATE_SESSION, *values)
 
     def put(self, session: int, event: Event) -> None:
         """Insert the event, or replace an earlier one with the same id."""
@@ -180,6 +187,10 @@ class Store:
         """Store the motion of a face, in place of what was stored of it before."""
         blobs = [values.astype(np.float16).tobytes() for values in (curve.motion_px, curve.noise_px)]
         self._put(_UPSERT_CURVE, session, curve.track, curve.bin_s, *blobs)
+
+    def put_face(self, session: int, face: FaceTime) -> None:
+        """Store how long a face was there so far."""
+        self._put(_UPSERT_FACE, session, face.track, face.from_s, face.to_s, face.seen_s, face.analysed_s)
 
     def label(self, session: int, event: Event, label: str, prior: dict[str, float]) -> None:
         """Store the class that a person gives the event, and the bundle's own probabilities of it.

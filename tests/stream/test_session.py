@@ -1,9 +1,11 @@
+import pytest
+
 from merau.engine.recognizer import Recognizer
 from merau.stream.demo import CLIP
 from merau.stream.pipeline import Pipeline
 from merau.stream.session import run_session
 from merau.stream.sources import open_source
-from merau.stream.store import Store, read_events, read_sessions
+from merau.stream.store import Store, read_events, read_faces, read_sessions
 
 
 def test_session_closed_early_is_ended_with_its_events(tmp_path):
@@ -18,3 +20,6 @@ def test_session_closed_early_is_ended_with_its_events(tmp_path):
     assert session.partial
     assert session.source == source.name
     assert session.frames > 30
+    (face,) = read_faces(store.path, session.id)
+    assert 0 == face.from_s < face.to_s <= session.end_s
+    assert 0.5 * face.to_s < face.analysed_s <= face.seen_s == pytest.approx(face.to_s)

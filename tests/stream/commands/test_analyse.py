@@ -137,12 +137,29 @@ def test_analyse_goes_on_after_a_bad_file(tmp_path, capsys):
     assert main(["analyse", *files, "--out", str(tmp_path / "out")]) == 1
     told = messages(capsys.readouterr().err)
     assert sum("lasts 0.50 s, which is too short" in line for line in told) == 2
-    not_a_video, missing, note = (line for line in told if "too short" not in line)
+    not_a_video, missing = (line for line in told if "too short" not in line)
     assert "short.txt' is not a video" in not_a_video
     assert "no file" in missing
-    assert note.startswith("Note: short.html was written for another recording")
-    assert {path.name for path in (tmp_path / "out").glob("*.html")} == {"short.html", "short-2.html"}
+    assert {path.name for path in (tmp_path / "out").glob("*.html")} == {"short.html", "short-3.html"}
     assert [session.source for session in read_sessions(tmp_path / "out/merau.db")] == [str(first), str(last)]
+
+
+def test_analyse_folder_sums_up_the_batch(tmp_path, capsys):
+    for name, seconds in (("P1/talk.mp4", 0.5), ("P2/talk.mp4", 0.4)):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        encode_demo_start(tmp_path / "in" / name, seconds)
+    (tmp_path / "in/P2/broken.mp4").write_text("no video")
+    folder, out = str(tmp_path / "in"), tmp_path / "out"
+    assert main(["analyse", folder, "--recursive", "--out", str(out)]) == 1
+    *_, counts, events, failed = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"3 recordings: 2 analysed, 1 failed\. 0:01 of film analysed in \d:\d\d\.", counts)
+    assert events == "Events: none."
+    assert failed.startswith("Failed: ") and "broken.mp4' is not a video" in failed
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.html")} == {"P1/talk.html", "P2/talk.html"}
+    assert main(["analyse", folder, "--recursive", "--out", str(out), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert [json.loads(line)["skipped"] for line in printed.out.splitlines()] == [True, True]
+    assert "3 recordings: 2 skipped, 1 failed. 0:00 of film analysed" in printed.err
 
 
 @pytest.fixture
