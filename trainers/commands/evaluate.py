@@ -26,9 +26,9 @@ def add_parser(commands: Any) -> None:
     about = "zero-shot, few-shot, loso (MEGC2019's CDE), lodo, lovo or k-fold; needs --flows"
     protocol.add_argument("--protocol", help=about)
     add_flows(protocol)
-    about = "merau, one of its variants or a baseline; any other name lists them (default: %(default)s)"
+    about = "merau, a variant, a baseline, or MODULE:CLASS of your own; any other name lists them (default: merau)"
     protocol.add_argument("--model", default="merau", help=about)
-    about = "classes: cde, 4-way, easy, hard or 5-class (default: %(default)s)"
+    about = "classes: cde, 4-way, easy, hard, 5-class, or a YAML file (default: %(default)s)"
     protocol.add_argument("--task", default="cde", help=about)
     add_sampling(protocol)
     about = "pick the best epoch on the test data, as some papers do; the report is marked"

@@ -27,10 +27,11 @@ def add_parser(commands: Any) -> None:
     add_flows(parser, note=" (default: a synthetic set, which takes minutes to draw)")
     about = "recognizers: default, farneback, source, or a bundle's folder (default: default)"
     parser.add_argument("--bundle", type=resolve, nargs="+", default=[resolve("default")], help=about)
-    parser.add_argument("--models", nargs="+", metavar="MODEL", help="models to compare (default: all)")
+    about = "models to compare, also MODULE:CLASS of your own (default: all)"
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help=about)
     about = "protocols to run (default: zero-shot few-shot lodo loso)"
     parser.add_argument("--protocols", nargs="+", metavar="PROTOCOL", help=about)
-    about = "classes: cde, 4-way, easy, hard or 5-class (default: cde)"
+    about = "classes: cde, 4-way, easy, hard, 5-class, or YAML files (default: cde)"
     parser.add_argument("--tasks", nargs="+", default=["cde"], metavar="TASK", help=about)
     add_sampling(parser)
     about = "file for the document of each run, written when the run ends; runs that OUT holds are not repeated"

@@ -10,8 +10,10 @@ from merau.trainers.commands.options import add_command
 def add_parser(commands: Any) -> None:
     """Add the parser to argparse's subparsers `commands`."""
     parser = add_command(commands, "prepare", "turn a data set's release into a flow set for the other commands", run)
-    parser.add_argument("release", help="casme2, smic-hs, samm, ... (any other name lists all of them)")
-    parser.add_argument("folder", type=Path, help="folder of the unpacked release, with its sheet and its frames")
+    about = "casme2, smic-hs, samm, ..., or csv for your own clips (any other name lists all of them)"
+    parser.add_argument("release", help=about)
+    about = "folder of the unpacked release, with its sheet and its frames; for csv, the table of your clips"
+    parser.add_argument("folder", type=Path, help=about)
     about = "folder of the flow set; several releases may share it"
     parser.add_argument("--out", type=Path, required=True, help=about)
     parser.add_argument("--kind", default="micro", help="expressions: micro, macro or both (default: %(default)s)")

@@ -30,11 +30,12 @@ from merau.trainers.data.releases import (
     dfme,
     fourdme,
     mmew,
+    own_clips,
     samm,
     samm_lv,
     smic,
 )
-from merau.trainers.data.releases.release import Corrections, Release, Sample, digits
+from merau.trainers.data.releases.release import Corrections, Release, Sample, VideoFrame, digits
 from merau.trainers.data.synth.image_pairs import align
 
 RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
@@ -52,6 +53,7 @@ RELEASES: dict[str, Callable[[Path, Corrections], Release]] = {
     "dfme": dfme.load,
     "ck+": ck_plus.load,
     "dfew": dfew.load,
+    "csv": own_clips.load,
 }
 CORRECTIONS = {  # by release; the others have none
     **{
@@ -203,11 +205,19 @@ def crop_frames(sample: Sample, nets: FaceNets) -> tuple[list[np.ndarray], list[
     The first list holds STEPS or fewer crops from onset to apex, the second those of the apex's neighbours.
     """
     which = np.unique(np.linspace(0, sample.apex, min(STEPS, sample.apex + 1)).round().astype(int))
-    frames = [cv2.imread(str(sample.frames[i])) for i in (*which, *apex_neighbours(sample))]
-    if any(frame is None for frame in frames):
+    frames = read_frames([sample.frames[i] for i in (*which, *apex_neighbours(sample))])
+    if frames is None:
         return "a frame cannot be read"
     crops = align(frames, nets) or align([add_margin(frame) for frame in frames], nets)
     return (crops[: len(which)], crops[len(which) :]) if crops else "no face was found"
+
+
+def read_frames(wanted: Sequence[Path | VideoFrame]) -> list[np.ndarray] | None:
+    """Return images (H, W, 3) uint8 BGR; None where one cannot be read."""
+    decoded = own_clips.decode([frame for frame in wanted if isinstance(frame, VideoFrame)])
+    frames = [decoded.get(f) if isinstance(f, VideoFrame) else cv2.imread(str(f)) for f in wanted]
+    found = [frame for frame in frames if frame is not None]
+    return found if len(found) == len(frames) else None
 
 
 def apex_neighbours(sample: Sample) -> list[int]:

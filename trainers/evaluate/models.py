@@ -3,6 +3,8 @@
 They are MERAU from a bundle with each of its heads, and the baselines.
 """
 
+import importlib
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from merau.engine import heads
+from merau.engine.errors import UserError
 from merau.engine.few_shot import fit_few_shot, prior_probabilities
 from merau.engine.recognizer import Recognizer
 from merau.trainers.baselines import (
@@ -195,3 +198,29 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "apex-resnet": apex_resnet.make_model,
     "cnn3d": cnn3d.make_model,
 }
+
+
+def is_own(name: str) -> bool:
+    """Return whether `name` is a model of the user's own, MODULE:NAME."""
+    return ":" in name
+
+
+def load_own(name: str, task: Task) -> Model:
+    """Return NAME(task) of the Python module in MODULE:NAME, a `protocols.Model`.
+
+    The module is found as `python` finds it, or in the working folder.
+
+    Raises:
+        UserError: There is no such module or name, or it does not take a task.
+    """
+    module, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        made = getattr(importlib.import_module(module), attribute)(task)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"The model {name} cannot be loaded: {error}. Write MODULE:CLASS that takes a task.") from error
+    if not callable(made):
+        raise UserError(f"{name} made {type(made).__name__}, which cannot be called with rows to learn from.")
+    model: Model = made
+    return model

@@ -26,11 +26,13 @@ from merau.trainers.evaluate.models import (
     TUNED,
     EmbeddingHead,
     FewShotMerau,
+    is_own,
+    load_own,
     make_fine_tuned,
 )
 from merau.trainers.evaluate.predict import Predictions, predict
 from merau.trainers.evaluate.protocols import SPLITS, Model, Trial, cross_validate, few_shot, zero_shot
-from merau.trainers.evaluate.task import TASKS, Task, make_task
+from merau.trainers.evaluate.task import TASKS, Task, is_task_file, make_task
 from merau.trainers.export.bundle import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
@@ -48,8 +50,8 @@ class RunSettings:
 
     Attributes:
         protocol: Name of a protocol.
-        model: Name of a model.
-        task: Name of a task.
+        model: Name of a model, or MODULE:CLASS of one's own.
+        task: Name of a task, or a YAML file of one's own.
         shots: Samples of each class that few-shot shows.
         draws: How often few-shot draws them.
         seeds: How often a protocol that splits the set runs.
@@ -68,8 +70,10 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         check_choice(self, "protocol", PROTOCOLS)
-        check_choice(self, "model", MODELS)
-        check_choice(self, "task", TASKS)
+        if not is_own(self.model):
+            check_choice(self, "model", MODELS)
+        if not is_task_file(self.task):
+            check_choice(self, "task", TASKS)
         check_range(self, "shots", "draws", "seeds", low=1)
         trains_in_epochs = self.model in NETWORKS
         check(self, "best_epoch", trains_in_epochs or not self.best_epoch, f"it only for {', '.join(NETWORKS)}")
@@ -176,6 +180,8 @@ def make_model(
     task: Task, recognizer: Recognizer, predictions: Predictions, settings: RunSettings, weights: Path
 ) -> Model:
     """Return the model that `settings` names."""
+    if is_own(settings.model):
+        return load_own(settings.model, task)
     if settings.model == "merau":
         return FewShotMerau(task, recognizer, predictions)
     if settings.model in HEADS:
@@ -194,7 +200,7 @@ def describe_run(recognizer: Recognizer, task: Task, settings: RunSettings, name
         database: {c: int((task.label[rows] == i).sum()) for i, c in enumerate(task.classes)}
         for database, rows in task.rows_by_database().items()
     }
-    uses_bundle = settings.model not in (*BASELINES, *NETWORKS)
+    uses_bundle = settings.model not in (*BASELINES, *NETWORKS) and not is_own(settings.model)
     return {
         **({"warning": BEST_EPOCH} if settings.best_epoch else {}),
         **asdict(settings),

@@ -86,12 +86,13 @@ def test_markdown_has_table_then_notes_once():
     weighed = DONE | {"lesson_weight": {"mean": 0.5}, "column": "few-shot"}
     table, notes = leaderboard.markdown([DONE, weighed, SKIPPED, SKIPPED | {"column": "few-shot"}]).split("\n\n")
     assert table.splitlines() == [
-        "| model | lodo | few-shot |",
-        "| --- | --- | --- |",
-        "| MERAU | 0.612 / 0.700 [0.50] | 0.612 / 0.700 [0.50] |",
-        "| VGG | - | - |",
+        "| model | lodo | few-shot | paper, loso on CDE |",
+        "| --- | --- | --- | --- |",
+        "| MERAU | 0.612 / 0.700 [0.50] | 0.612 / 0.700 [0.50] |  |",
+        "| VGG | - | - |  |",
     ]
-    first, weight, searched, *reasons = notes.splitlines()
+    first, printed, weight, searched, *reasons = notes.splitlines()
+    assert printed.startswith("The last column is what papers print")
     assert first.startswith("UF1 / UAR over all databases; in brackets UF1 of a, b.")
     assert weight.startswith("MERAU: weight of the few-shot samples 0.50 (few-shot) (0 = ignored")
     assert searched == "Searched."

@@ -16,7 +16,7 @@ from merau.trainers.evaluate.run import RunSettings, database_distances, describ
         ({"model": "none"}, "model is 'none': choose one of merau"),
         ({"task": "none"}, "task is 'none': choose one of cde"),
         ({"shots": 0}, "shots is 0: choose 1 or more."),
-        ({"model": "logistic", "best_epoch": True}, "best_epoch is True: choose it only for liu, vgg, capsule"),
+        ({"model": "logistic", "best_epoch": True}, "best_epoch is True: choose it only for off-apexnet"),
     ],
 )
 def test_run_settings_wrong_choice_is_refused(wrong, sentence):

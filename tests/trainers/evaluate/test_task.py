@@ -36,3 +36,26 @@ def test_rows_by_database_split_the_task(task):
     assert list(rows) == ["casme2", "samm"]
     assert sorted(np.concatenate(list(rows.values()))) == list(range(len(task)))
     assert set(task.data.dataset[rows["samm"]]) == {"samm"}
+
+
+def test_own_task_groups_emotions(index, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("classes:\n  strained: [tense, repression]\n  startled: [surprise]\n")
+    own = make_task(flow_set.read(index), str(path))
+    assert own.classes == ("strained", "startled")
+    assert set(np.array(own.classes)[own.label[own.data.emotion == "tense"]]) == {"strained"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("classes: [a, b]", "needs `classes`"),
+        ("classes: {a: [x], b: [x]}", "has x in two classes"),
+        ("a: [", "cannot be read"),
+    ],
+)
+def test_own_task_wrong_file_is_refused(index, tmp_path, text, sentence):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        make_task(flow_set.read(index), str(path))

@@ -98,6 +98,19 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class VideoFrame:
+    """A frame of a video file: the `number`-th that is decoded, from 0."""
+
+    path: Path
+    number: int
+
+    @property
+    def stem(self) -> str:
+        """The number as text, like that of an image's file."""
+        return str(self.number)
+
+
+@dataclass(frozen=True)
 class Sample:
     """A clip that can be used.
 
@@ -105,7 +118,7 @@ class Sample:
         dataset: Name of the data set.
         subject: Name of the subject.
         name: Name of the clip.
-        frames: Paths of the frames from onset to offset.
+        frames: The frames from onset to offset, images or frames of a video.
         apex: Index into `frames`.
         aus: Codes like "4+L10".
         emotion: Emotion in one spelling.
@@ -117,7 +130,7 @@ class Sample:
     dataset: str
     subject: str
     name: str
-    frames: tuple[Path, ...]
+    frames: tuple[Path | VideoFrame, ...]
     apex: int
     aus: str
     emotion: str
