@@ -15,6 +15,7 @@ from merau.engine.validation import check_range
 from merau.stream.faces import Face, Quality
 from merau.stream.light import LightEvener
 from merau.stream.sources import Frame
+from merau.stream.sources.colour import BT601, Luma
 
 WORST_FLICKER = 0.2  # from here on bright skin is cut off at white, which no evening restores
 
@@ -28,7 +29,7 @@ class Crop:
         t_s: Time of the frame on the source's clock.
         index: Index of the frame.
         image: (H, W, 3) uint8 BGR, of size `CropSpec.full`.
-        grey: (H, W) uint8, the same in grey, with flickering light evened out.
+        grey: (H, W) uint8, the luma that the frame was coded by, with flickering light evened out.
         matrix: (2, 3) float64, maps frame px to full-crop px.
         landmarks: (468, 2) float32, full-crop px.
         quality: Quality of the face, lower where the light flickers.
@@ -82,7 +83,7 @@ class Aligner:
         spec = self.settings.crop
         matrix = compose(layout_transform(self._shape, spec), to_shape)
         image = crop_face(frame.image, matrix, spec)
-        grey = self._light.even(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), matrix, frame.t_s)
+        grey = self._light.even(_luma(image, frame.luma), matrix, frame.t_s)
         landmarks = apply(matrix, points).astype(np.float32)
         flicker = self._light.flicker
         quality = _under_flicker(face.quality, flicker) if flicker else face.quality
@@ -93,6 +94,12 @@ class Aligner:
         self._age_s, self._last_s = self._age_s + step_s, t_s
         weight = step_s / max(min(self._age_s, self.settings.shape_memory_s), 1e-3)
         self._shape += min(weight, 0.5) * (aligned - self._shape)
+
+
+def _luma(image: np.ndarray, weights: Luma) -> np.ndarray:
+    """The luma that `image` was coded by: other weights would add the noise of its coarser colours."""
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if weights == BT601 else cv2.transform(image, np.array([weights]))
+    return np.asarray(grey)
 
 
 def _under_flicker(quality: Quality, flicker: float) -> Quality:

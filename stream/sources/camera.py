@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 
 from merau.engine.errors import Message, UserError
 from merau.stream.sources.address import redact
+from merau.stream.sources.colour import luma
 from merau.stream.sources.hwaccel import actual_decoder, open_accelerator
 from merau.stream.sources.limits import MAX_PX
 from merau.stream.sources.source import (
@@ -172,7 +173,7 @@ class Camera(Source):
         expected_s = arrived_s - self._zero_arrived_s
         t_s = self._clock.place(time_of(picture), expected_s, self._latest_s(expected_s, arrived_s))
         self._arrived_s = arrived_s
-        frame = Frame(upright(picture, stream, self._converter), t_s, self._frames, arrived_s)
+        frame = Frame(upright(picture, stream, self._converter), t_s, self._frames, arrived_s, luma(picture))
         was_lost = self._phase == "lost"
         self._enter("live")
         with self._lock:

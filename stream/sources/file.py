@@ -19,6 +19,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from merau.engine.errors import Message, UserError
+from merau.stream.sources.colour import luma
 from merau.stream.sources.hwaccel import actual_decoder, open_accelerator
 from merau.stream.sources.limits import (
     MAX_LENGTH_S,
@@ -160,7 +161,7 @@ class File(Source):
             if self.settings.paced:
                 self._stopped.wait(max(0.0, started_s + t_s - time.monotonic()))
             self._enter("live")
-            self._queue.put(Frame(image, t_s, self._frames, time.monotonic()))
+            self._queue.put(Frame(image, t_s, self._frames, time.monotonic(), luma(picture)))
             with self._lock:
                 self._frames += 1
         return self._ending(reader)

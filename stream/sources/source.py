@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from merau.engine.errors import Message, UserError
 from merau.engine.validation import check, check_choice, check_range
 from merau.stream.guard import internal_error
+from merau.stream.sources.colour import BT601, Luma, bgr
 from merau.stream.sources.limits import MAX_PX, plausible_aspect
 
 Phase = Literal["connecting", "live", "lost", "ended"]
@@ -43,12 +44,14 @@ class Frame:
         t_s: Seconds on the source's clock, strictly increasing, from a camera's first frame or a recording's zero.
         index: Number of the decoded frame from 0; dropped frames count.
         arrived_s: `time.monotonic()` when it was decoded.
+        luma: Weights of blue, green and red in the luma that it was coded by.
     """
 
     image: np.ndarray
     t_s: float
     index: int
     arrived_s: float
+    luma: Luma = BT601
 
 
 @dataclass(frozen=True)
@@ -376,11 +379,6 @@ def system_reason(error: Exception) -> Message:
 def time_of(picture: VideoFrame) -> float | None:
     """Return the stream's time of a picture in seconds; None if it carries none."""
     return None if picture.pts is None or picture.time_base is None else float(picture.pts * picture.time_base)
-
-
-def bgr(picture: VideoFrame, converter: VideoReformatter, *, width: int = 0) -> np.ndarray:
-    """Convert to (H, W, 3) uint8 BGR. Use one `converter` for a stream, because it is slow to make."""
-    return converter.reformat(picture, width or picture.width, picture.height, "bgr24", threads=1).to_ndarray()
 
 
 def upright(picture: VideoFrame, stream: VideoStream, converter: VideoReformatter) -> np.ndarray:
