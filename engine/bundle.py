@@ -26,8 +26,9 @@ from merau.engine.bounded import read_bounded, too_large
 from merau.engine.card import check_card
 from merau.engine.errors import UserError
 
-SHIPPED = Path(__file__).with_name("bundles")  # default, farneback (for flow on a GPU), source
-FORMAT = 1
+SHIPPED = Path(__file__).with_name("bundles")  # default, source
+FORMAT = 2
+OLD_FORMAT = 1  # whose trunks took u and v scaled together
 FIELDS = ("format", "name", "input", "classes", "aus", "calibration", "trained_on", "scores", "sha256")
 TRUNKS = {"fp32": "trunk.fp32.onnx", "int8": "trunk.int8.onnx"}
 HEAD = "head.safetensors"
@@ -80,6 +81,11 @@ def load(path: Path | None = None) -> Bundle:
     missing = [name for name in FIELDS if name not in card] if isinstance(card, dict) else list(FIELDS)
     if missing:
         raise UserError(f"{where} is not a recognizer bundle: its model.json lacks {', '.join(missing)}.")
+    if card["format"] == OLD_FORMAT:
+        raise UserError(
+            f"{where} was made for an older version, which scaled flow by another rule: train it again with this "
+            f"version (merau-lab train), or choose a shipped bundle ({', '.join(shipped_names())})."
+        )
     if card["format"] != FORMAT:
         raise UserError(f"{where} has bundle format {card['format']!s:.20}; this version reads format {FORMAT}.")
     check_card(card, where)

@@ -35,6 +35,7 @@ def check_card(card: dict[str, Any], where: str) -> None:
     )
     for field, valid, expected in checks:
         require(valid, where, field, expected)
+    require(are_names(card["input"].get("flow")), where, "flow of its input", "a list of flow methods")
     check_calibration(card["calibration"], card["aus"], where)
 
 

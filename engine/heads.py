@@ -1,7 +1,7 @@
-"""Classifiers of embeddings, fitted to a few samples in numpy: linear, cosine and prototypes.
+"""Classifiers of embeddings: linear, cosine and prototypes, fitted to a few samples in numpy, and a gated one.
 
-These are the classifiers of MERAU (Dai and Feng 2021, equations 5-7 and 9). The softmax of their logits gives class
-probabilities. Embeddings are (N, d) float32, labels (N,) integers.
+The first three are the classifiers of MERAU (Dai and Feng 2021, equations 5-7 and 9). The softmax of their logits
+gives class probabilities. Embeddings are (N, d) float32, labels (N,) integers.
 """
 
 import json
@@ -149,12 +149,38 @@ class Prototypes:
         return -self.scale * ((embeddings[:, None] - self.centres) ** 2).sum(-1)
 
 
-Head = Linear | Cosine | Prototypes
+@dataclass(frozen=True)
+class Gated:
+    """Linear classifier behind a gate, which says apart from the classes whether anything is expressed.
+
+    The last of `classes` is "no expression". With x = W e + b, the rows of `weight` (C, d) and `bias` (C,) but the
+    last give logits l of the expressions; the last gives z, the log-odds of no expression against any. The softmax of
+    `logits` is [(1 - p) softmax(l), p] with p = 1 / (1 + exp(-z)): the gate changes no class against another. A
+    temperature belongs into the rows, as a divisor of the first C - 1.
+    """
+
+    classes: tuple[str, ...]
+    weight: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def dimension(self) -> int:
+        """Length d of an embedding."""
+        return self.weight.shape[1]
+
+    def logits(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) of embeddings (N, d)."""
+        x = embeddings @ self.weight.T + self.bias
+        return np.column_stack([x[:, :-1], x[:, -1] + np.logaddexp.reduce(x[:, :-1], axis=1)])
+
+
+Head = Linear | Cosine | Prototypes | Gated
 KINDS: dict[str, type[Linear] | type[Cosine] | type[Prototypes]] = {
     "linear": Linear,
     "cosine": Cosine,
     "prototypes": Prototypes,
 }
+FILE_KINDS: dict[str, type[Head]] = {**KINDS, "gated": Gated}  # a gate is trained with the trunk, not fitted to samples
 
 
 def class_balanced_weights(labels: np.ndarray) -> np.ndarray:
@@ -202,7 +228,7 @@ def check_samples(embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[
 
 def save(head: Head, path: Path) -> None:
     """Write `head` as safetensors, with its kind and class names as metadata."""
-    kind = next(name for name, cls in KINDS.items() if isinstance(head, cls))
+    kind = next(name for name, cls in FILE_KINDS.items() if isinstance(head, cls))
     arrays = {f.name: getattr(head, f.name) for f in fields(head) if f.name != "classes"}
     path.write_bytes(serialize(arrays, {"kind": kind, "classes": "\n".join(head.classes)}))
 
@@ -219,8 +245,8 @@ def load(data: bytes) -> Head:
     except (SafetensorError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"The head is not readable safetensors: {error}.") from error
     kind, classes = metadata.get("kind", ""), tuple(metadata.get("classes", "").split("\n"))
-    if kind not in KINDS or set(arrays) != {f.name for f in fields(KINDS[kind])} - {"classes"}:
-        raise UserError(f"The file is not a head: expected one of {', '.join(KINDS)}.")
+    if kind not in FILE_KINDS or set(arrays) != {f.name for f in fields(FILE_KINDS[kind])} - {"classes"}:
+        raise UserError(f"The file is not a head: expected one of {', '.join(FILE_KINDS)}.")
     if len(set(classes)) != len(classes) or not all(classes):
         raise UserError("The head's classes need different names.")
     rows = arrays["centres" if kind == "prototypes" else "weight"]
@@ -234,7 +260,7 @@ def load(data: bytes) -> Head:
         raise UserError("The head's arrays do not match its classes.")
     if not all(array.dtype == np.float32 and is_sound(array) for array in arrays.values()):
         raise UserError("The head has values that are not finite float32 numbers.")
-    return KINDS[kind](classes, **arrays)
+    return FILE_KINDS[kind](classes, **arrays)
 
 
 def is_sound(values: np.ndarray) -> bool:

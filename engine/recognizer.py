@@ -11,7 +11,6 @@ from merau.engine import bundle as bundles
 from merau.engine import heads
 from merau.engine.bundle_arrays import read_domain, read_head
 from merau.engine.crop import CropSpec
-from merau.engine.cuda import driver
 from merau.engine.errors import DeviceError, UserError
 from merau.engine.few_shot import FewShotHead, Sample
 from merau.engine.few_shot_file import bundle_of_head
@@ -83,9 +82,8 @@ class Recognizer:
         self, bundle: bundles.Bundle, *, spec: CropSpec | None = None, precision: str = "int8", device: str = "cpu"
     ) -> None:
         self.bundle, self.spec = bundle, spec or CropSpec()
-        self.flow_method: str = bundle.card["input"].get("flow", "none")
         self.apex_px: int = bundle.card["input"].get("apex_px", 0)
-        bundles.check_input(bundle, input_spec(self.spec, self.flow_method, apex_px=self.apex_px))
+        bundles.check_input(bundle, input_spec(self.spec, bundle.card["input"]["flow"], apex_px=self.apex_px))
         self.trunk, self.runtime = select_runtime(bundle, device, precision)
         self._precision, self.device = precision, device
         self.head = read_head(bundle)
@@ -114,7 +112,7 @@ class Recognizer:
 
         Args:
             bundle: A folder or zip. Default: the bundle that `head` was fitted to; without a head the shipped bundle
-                "default" on the CPU and "farneback", which computes its flow on the GPU, on a GPU.
+                "default".
             head: File of a few-shot head.
             device: "cpu", "cuda", or "auto" for a GPU where there is one.
             precision: "int8" or "fp32"; on a GPU also "fp16" and "fp8".
@@ -130,16 +128,17 @@ class Recognizer:
             )
             recognizer.use_head(FewShotHead.load(head, recognizer.bundle))
             return recognizer
-        if bundle is None and device != "cpu" and driver.probe().gpus:
-            on_gpu = cls(bundles.load(bundles.SHIPPED / "farneback"), spec=spec, precision=precision, device=device)
-            if on_gpu.runtime.device == "cuda":
-                return on_gpu
         return cls(bundles.load(bundle), spec=spec, precision=precision, device=device)
 
     @property
     def flow_device(self) -> str:
-        """Device that computes the flow of a pair: "cpu", or "cuda" for a bundle made for the flow on a GPU."""
+        """Device that computes the flow of a pair: "cpu", or "cuda" for a bundle trained for the flow on a GPU."""
         return self.runtime.device if takes_crops(self.bundle) else "cpu"
+
+    @property
+    def flow_method(self) -> str:
+        """Method that computes the flow of a pair: "farneback" on a GPU, else the first that the bundle names."""
+        return "farneback" if self.flow_device == "cuda" else str(self.bundle.card["input"]["flow"][0])
 
     def predict(self, onset: np.ndarray, apex: np.ndarray, *, spotted: bool = False) -> Prediction:
         """Recognize the expression of an onset-apex pair.

@@ -38,7 +38,7 @@ weight = np.float32([[2, 2, -2, -2], [-2, -2, 2, 2]])  # by class and cell: uppe
 heads.save(heads.Linear(("upper face", "lower face"), weight, np.zeros(2, np.float32)), folder / bundle.HEAD)
 card = {
     "name": "halves",
-    "input": input_spec(CropSpec(), "dis"),
+    "input": input_spec(CropSpec(), ["dis"]),
     "classes": ["upper face", "lower face"],
     "aus": ["4", "12"],
     "calibration": {"temperature": 1.0, "threshold": 0.6},  # below the threshold an event is uncertain

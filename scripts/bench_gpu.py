@@ -105,7 +105,7 @@ def main() -> None:
         "accuracy": lambda: {name: accuracy(each) for name, each in shipped.items()},
         "cpu_ms": lambda: cpu_ms(shipped["default"]),
         "work": lambda: work(shipped["default"]),
-        "gpu_ms": lambda: gpu_ms(shipped["farneback"]) if probe.gpus else f"not measured: {probe.reason}",
+        "gpu_ms": lambda: gpu_ms(shipped["default"]) if probe.gpus else f"not measured: {probe.reason}",
     }
     parser = argparse.ArgumentParser(description="The GPU path in figures, as JSON.")
     parser.add_argument("--part", nargs="+", choices=parts, default=list(parts), help="figures to print (default: all)")
@@ -209,12 +209,13 @@ def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np
 
 def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     """Return UF1, Action Unit AUC and cosine of the embedding of each precision, on generated flow."""
-    from merau.trainers.data.synth.flow_fields import HARDER, draw
+    from merau.trainers.data.synth.flow_fields import HARDER, concatenate, draw
     from merau.trainers.evaluate.synthetic import combinations_of
     from merau.trainers.export.bundle import make_scorer, trunk_inputs
 
-    settings = replace(HARDER, flow=bundle.card["input"]["flow"], combinations=combinations_of(bundle))
-    data = draw(DRAWN_SEED, DRAWN, settings)
+    settings = replace(HARDER, combinations=combinations_of(bundle))
+    methods = bundle.card["input"]["flow"]
+    data = concatenate([draw(DRAWN_SEED, DRAWN // len(methods), replace(settings, flow=method)) for method in methods])
     inputs, score = trunk_inputs(0, data.flow, known=data.known), make_scorer(read_head(bundle), data)
     outputs = {p: run_trunk(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
     errors = {precision: quantization_error(outputs["fp32"], each, score) for precision, each in outputs.items()}

@@ -29,8 +29,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from merau.engine.bundle import SHIPPED
 from merau.engine.face_mesh import FaceNets
+from merau.engine.flow import METHODS
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.clips import STILL, HeadMotion
@@ -184,7 +184,6 @@ def main() -> int:
 def report(examined: dict[str, list[tuple[ClipResult, ImagePairs]]], options: argparse.Namespace) -> dict[str, Any]:
     """Return everything that is printed."""
     recognizer = Recognizer.load(device="cpu")
-    farneback = Recognizer.load(SHIPPED / "farneback", device="cpu")
     pairs = {name: concatenate([seen for _, seen in each]) for name, each in examined.items()}
     base = pairs[BASE.name]
     worse = {
@@ -197,10 +196,8 @@ def report(examined: dict[str, list[tuple[ClipResult, ImagePairs]]], options: ar
         "bundle": {"name": recognizer.bundle.name, "sha256": recognizer.bundle.sha256},
         "clips": options.clips,
         "pairs": {
-            one.flow_method: {
-                name: scores(one, measure(seen, method=one.flow_method)) for name, seen in (pairs | worse).items()
-            }
-            for one in (recognizer, farneback)
+            method: {name: scores(recognizer, measure(seen, method=method)) for name, seen in (pairs | worse).items()}
+            for method in METHODS
         },
         "detections": {name: score_classes(result for result, _ in each) for name, each in examined.items()},
         "drawn": {f"{px} px": scores(recognizer, draw_flows(px)) for px in (0.5, 1.0, 2.0)},

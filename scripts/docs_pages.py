@@ -16,7 +16,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 COPIED = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
-BUNDLES = ("default", "farneback", "source")
+BUNDLES = ("default", "source")
 
 
 class StreamFunction(Extension):

@@ -1,7 +1,10 @@
 """Values and inputs that several tests share."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from merau.engine import bundle as bundles
 from merau.engine.few_shot import Sample
 from merau.engine.recognizer import Recognizer
 
@@ -13,6 +16,14 @@ def trunk_batch(seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     flow = rng.normal(0, 1, (16, 2, 32, 32)).astype(np.float32)
     return {"flow": flow, "magnitude": rng.normal(0, 1, (16, 1)).astype(np.float32)}
+
+
+def farneback_recognizer(device: str) -> Recognizer:
+    """The default bundle with Farneback's flow on every device, which only a GPU computes otherwise."""
+    bundle = bundles.load()
+    return Recognizer(
+        replace(bundle, card=bundle.card | {"input": bundle.card["input"] | {"flow": ["farneback"]}}), device=device
+    )
 
 
 TRUNK_BATCHES = [trunk_batch(seed) for seed in range(4)]

@@ -145,7 +145,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     out[((size_t)blockIdx.z * size + y) * size + x] = value;
 }
 
-// Averages 32 x 32 blocks, subtracts their median and divides by their spread, which as log2 px is the magnitude.
+// Averages 32 x 32 blocks, and normalizes each axis by its own median and spread; the spread of both together, as log2
+// px, is the magnitude.
 // facial: (N, 2, size, size); pattern: (N, 2, 32, 32); magnitude: (N, 1). One block per pair.
 extern "C" __global__ void __launch_bounds__(THREADS)
     split_pattern_and_magnitude(const float* facial, float* pattern, float* magnitude, int size, float floor_px) {
@@ -162,15 +163,21 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __syncthreads();
     float median_u = block_median(value, AXIS, middle, thread);
     float median_v = block_median(value + AXIS, AXIS, middle, thread);
-    float sum = 0.0f, squares = 0.0f;
-    for (int i = thread; i < 2 * AXIS; i += THREADS) {
-        value[i] -= i < AXIS ? median_u : median_v;
-        sum += value[i];
+    float mean[2], spread[2];
+    for (int axis = 0; axis < 2; axis++) {
+        float *own = value + axis * AXIS, median = axis ? median_v : median_u, sum = 0.0f, squares = 0.0f;
+        for (int i = thread; i < AXIS; i += THREADS) {
+            own[i] -= median;
+            sum += own[i];
+        }
+        mean[axis] = block_sum(sum, partial, thread) / AXIS;
+        for (int i = thread; i < AXIS; i += THREADS) squares += (own[i] - mean[axis]) * (own[i] - mean[axis]);
+        spread[axis] = sqrtf(block_sum(squares, partial, thread) / AXIS);
     }
-    float mean = block_sum(sum, partial, thread) / (2 * AXIS);
-    for (int i = thread; i < 2 * AXIS; i += THREADS) squares += (value[i] - mean) * (value[i] - mean);
-    float spread = fmaxf(sqrtf(block_sum(squares, partial, thread) / (2 * AXIS)), floor_px);
+    float* seen = pattern + 2 * AXIS * (size_t)blockIdx.z;
     for (int i = thread; i < 2 * AXIS; i += THREADS)
-        pattern[2 * AXIS * (size_t)blockIdx.z + i] = fminf(fmaxf(value[i] / spread, -6.0f), 6.0f);
-    if (thread == 0) magnitude[blockIdx.z] = log2f(spread);
+        seen[i] = fminf(fmaxf(value[i] / fmaxf(spread[i / AXIS], floor_px), -6.0f), 6.0f);
+    float apart = 0.5f * (mean[0] - mean[1]);
+    float variance = 0.5f * (spread[0] * spread[0] + spread[1] * spread[1]) + apart * apart;
+    if (thread == 0) magnitude[blockIdx.z] = log2f(fmaxf(sqrtf(variance), floor_px));
 }

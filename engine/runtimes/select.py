@@ -137,7 +137,7 @@ def create_trunk(bundle: Bundle, plan: bytes) -> Trunk:
 
 def takes_crops(bundle: Bundle) -> bool:
     """Whether the bundle's flow can be computed on the GPU; its trunk there takes crops instead of flow."""
-    return bool(bundle.card["input"]["flow"] == "farneback" and not bundle.card["input"]["apex_px"])
+    return "farneback" in bundle.card["input"]["flow"] and not bundle.card["input"]["apex_px"]
 
 
 def patch_flow_on_gpu(height: int, width: int) -> Batcher:

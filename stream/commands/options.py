@@ -35,13 +35,13 @@ def add_command(
     return parser
 
 
-def add_bundle_option(parser: argparse.ArgumentParser, default: str = "default, or farneback on a GPU") -> None:
+def add_bundle_option(parser: argparse.ArgumentParser, default: str = "default") -> None:
     """Add --bundle, which means the same in every command; `default` says which one is used without it."""
     parser.add_argument(
         "--bundle",
         type=resolve,
         metavar="BUNDLE",
-        help=f"recognizer bundle: default, farneback, source, or the path of a folder or zip (default: {default})",
+        help=f"recognizer bundle: default, source, or the path of a folder or zip (default: {default})",
     )
 
 
@@ -54,7 +54,7 @@ def add_recognizer_options(parser: argparse.ArgumentParser) -> None:
         help="face detector: short (near faces), wide (small or many faces), insightface, or yunet:PATH "
         "(default: %(default)s)",
     )
-    add_bundle_option(parser, "that of --head; else default, or farneback on a GPU")
+    add_bundle_option(parser, "that of --head; else default")
     parser.add_argument("--head", type=Path, metavar="FILE", help="few-shot head that `merau adapt` wrote")
     parser.add_argument(
         "--device",

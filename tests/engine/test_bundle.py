@@ -26,8 +26,8 @@ def test_shipped_bundle_loads_from_folder_and_zip(copy):
 
 
 def test_find_shipped_finds_bundles_by_hash():
-    twin = SHIPPED.with_name("farneback")
-    assert bundle.find_shipped(bundle.load(twin).sha256) == twin
+    other = SHIPPED.with_name("source")
+    assert bundle.find_shipped(bundle.load(other).sha256) == other
     assert bundle.find_shipped("0" * 64) is None
 
 
@@ -61,9 +61,20 @@ def test_folder_and_zip_without_a_card_are_refused(tmp_path):
 
 def test_other_format_version_is_refused(copy):
     card = json.loads((copy / "model.json").read_text())
-    (copy / "model.json").write_text(json.dumps(card | {"format": 2}))
-    with pytest.raises(UserError, match="bundle format 2; this version reads format 1"):
+    (copy / "model.json").write_text(json.dumps(card | {"format": 3}))
+    with pytest.raises(UserError, match="bundle format 3; this version reads format 2"):
         bundle.load(copy)
+
+
+def test_bundle_of_an_older_version_says_what_to_do(copy):
+    card = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps(card | {"format": 1}))
+    with pytest.raises(UserError) as raised:
+        bundle.load(copy)
+    assert str(raised.value) == (
+        f"{copy} was made for an older version, which scaled flow by another rule: train it again with this version "
+        "(merau-lab train), or choose a shipped bundle (default, source)."
+    )
 
 
 def test_missing_path_and_other_file_are_refused(tmp_path):
@@ -76,7 +87,7 @@ def test_missing_path_and_other_file_are_refused(tmp_path):
 
 def test_resolve_takes_names_of_shipped_bundles_and_paths():
     assert bundle.resolve("default") == SHIPPED
-    assert bundle.resolve(Path("farneback")) == SHIPPED.with_name("farneback")
+    assert bundle.resolve(Path("source")) == SHIPPED.with_name("source")
     assert bundle.resolve("./default") == Path("default")
     assert bundle.resolve("some/zip") == Path("some/zip")
-    assert bundle.shipped_names() == ["default", "farneback", "source"]
+    assert bundle.shipped_names() == ["default", "source"]

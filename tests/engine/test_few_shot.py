@@ -3,11 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from merau.engine import bundle as bundles
+from merau.engine.bundle_arrays import read_head
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.few_shot import FewShotHead, Sample, cross_validation_folds, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from tests.support import clustered_samples
+
+DIMENSION = read_head(bundles.load()).dimension  # of an embedding
 
 
 def predict_labels(head: FewShotHead, samples: list[Sample]) -> list[str]:
@@ -28,7 +32,7 @@ def test_new_classes_are_learned_from_five_samples(recognizer, kind):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"embedding": np.full(128, 1e30, np.float32)},
+        {"embedding": np.full(DIMENSION, 1e30, np.float32)},
         {"embedding": np.zeros(7, np.float32)},
         {"probabilities": {}},
         {"probabilities": dict.fromkeys(("positive", "surprise", "negative", "no expression"), 0.0)},

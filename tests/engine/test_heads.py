@@ -62,3 +62,15 @@ def test_file_without_a_head_is_refused(tmp_path):
     heads.save(head, tmp_path / "head.safetensors")
     with pytest.raises(UserError, match="do not match"):
         heads.load((tmp_path / "head.safetensors").read_bytes())
+
+
+def test_gate_changes_no_expression_against_another(tmp_path):
+    rng = np.random.default_rng(0)
+    embeddings, weight = rng.normal(0, 1, (50, 24)), rng.normal(0, 1, (4, 24)).astype(np.float32)
+    head = heads.Gated(("a", "b", "c", "no expression"), weight, np.arange(4, dtype=np.float32))
+    heads.save(head, tmp_path / "head.safetensors")
+    again = heads.load((tmp_path / "head.safetensors").read_bytes())
+    assert isinstance(again, heads.Gated)
+    seen, rows = heads.softmax(again.logits(embeddings)), embeddings @ weight.T + head.bias
+    assert np.allclose(seen[:, -1], 1 / (1 + np.exp(-rows[:, -1])))
+    assert np.allclose(seen[:, :-1] / seen[:, :-1].sum(1, keepdims=True), heads.softmax(rows[:, :-1]))

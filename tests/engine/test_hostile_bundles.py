@@ -22,6 +22,7 @@ from merau.engine.recognizer import Recognizer
 INT8 = TRUNKS["int8"]
 CLASSES = "negative\npositive\nsurprise\nno expression"
 ARRAYS = load((SHIPPED / "default" / HEAD).read_bytes())
+WIDTH = ARRAYS["weight"].shape[1]  # of an embedding
 
 
 @pytest.fixture
@@ -60,7 +61,9 @@ def head(classes: str = CLASSES, **arrays: np.ndarray) -> bytes:
         ("aus", {"1": 2}, "aus must be"),
         ("aus", ["1", "2"], "units must be"),
         ("input", [], "input must be"),
-        ("input", {"flow": ["dis"]}, "flow method"),
+        ("input", {"flow": ["raft"]}, "flow method"),
+        ("input", {"flow": "dis"}, "flow of its input must be"),
+        ("input", {}, "flow of its input must be"),
         ("scores", [1], "scores must be"),
         ("sha256", [], "sha256 must be"),
         ("sha256", {"../../model.json": "00"}, "sha256 must be plain"),
@@ -101,9 +104,9 @@ def test_card_that_is_nested_or_large_is_refused(copy):
     [
         b"",
         b"\xff" * 8,
-        head(weight=np.full((4, 128), np.nan, np.float32)),
-        head(weight=np.full((4, 128), 1e30, np.float32)),
-        head(weight=np.zeros((4, 128), np.int8)),
+        head(weight=np.full((4, WIDTH), np.nan, np.float32)),
+        head(weight=np.full((4, WIDTH), 1e30, np.float32)),
+        head(weight=np.zeros((4, WIDTH), np.int8)),
         head(weight=np.zeros((4, 7), np.float32)),
         head(weight=np.zeros((0, 10**10), np.float32), bias=np.zeros(0, np.float32)),
         head(bias=np.zeros(3, np.float32)),
@@ -123,10 +126,10 @@ def test_head_of_another_dimension_does_not_fit_the_trunk(copy):
     assert "its trunk does not fit its head and Action Units" in error_of(copy)
 
 
-@pytest.mark.parametrize("embedding", [np.full((3, 128), np.nan, np.float32), np.zeros((3, 5), np.float32)])
+@pytest.mark.parametrize("embedding", [np.full((3, WIDTH), np.nan, np.float32), np.zeros((3, 5), np.float32)])
 def test_domain_that_does_not_fit_is_refused(copy, embedding):
     change_file(copy, DOMAIN, save({"embedding": embedding}))
-    assert "holds no embeddings of 128 finite values" in error_of(copy)
+    assert f"holds no embeddings of {WIDTH} finite values" in error_of(copy)
 
 
 def test_trunk_that_is_none_or_reads_other_files_is_refused(copy):

@@ -4,13 +4,31 @@ import pytest
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.preprocess import (
+    FLOOR_PX,
     GRID,
     UNKNOWN_MAGNITUDE,
     apex_image,
+    channel_pattern,
     downsample,
     input_spec,
     split_pattern_and_magnitude,
 )
+
+
+def test_pattern_ignores_the_scale_of_each_axis():
+    flow = np.random.default_rng(0).normal(0, 0.5, (2, 2, GRID, GRID)).astype(np.float32)
+    stretched = flow * np.array([0.2, 3], np.float32)[:, None, None] + np.array([5, -1], np.float32)[:, None, None]
+    pattern, magnitude = split_pattern_and_magnitude(stretched)
+    assert np.allclose(pattern, channel_pattern(flow), atol=1e-5)
+    assert np.allclose(pattern.std((2, 3)), 1, atol=1e-3)
+    assert np.allclose(magnitude[:, 0], np.log2(0.5 * np.sqrt((0.2**2 + 3**2) / 2)), atol=0.05)  # of both together
+
+
+def test_axis_without_motion_stays_near_zero():
+    flow = np.random.default_rng(0).normal(0, 1, (1, 2, GRID, GRID)) * np.array([1, 0.001])[:, None, None]
+    pattern, _ = split_pattern_and_magnitude(flow)
+    assert pattern[0, 0].std() == pytest.approx(1, abs=1e-3)
+    assert pattern[0, 1].std() == pytest.approx(0.001 / FLOOR_PX, rel=0.1)
 
 
 def test_pattern_ignores_the_scale_of_the_flow():
@@ -45,6 +63,7 @@ def test_apex_image_is_the_inner_square_in_0_to_1():
 
 def test_unsupported_apex_side_and_flow_method_are_refused():
     with pytest.raises(UserError, match="apex images of 100 px"):
-        input_spec(CropSpec(), "dis", apex_px=100)
-    with pytest.raises(UserError, match="flow method 'raft'"):
-        input_spec(CropSpec(), "raft")
+        input_spec(CropSpec(), ["dis"], apex_px=100)
+    for methods, named in ((["dis", "raft"], "'dis', 'raft'"), ([], "none")):
+        with pytest.raises(UserError, match=f"flow method {named}; this version has dis, farneback"):
+            input_spec(CropSpec(), methods)

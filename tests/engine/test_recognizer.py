@@ -67,7 +67,7 @@ def test_differing_input_is_named(tmp_path):
         Recognizer.load(spec=CropSpec(side_px=24))
     copy = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
     card = json.loads((copy / "model.json").read_text())
-    card["input"]["flow"] = "tvl1"
+    card["input"]["flow"] = ["tvl1"]
     (copy / "model.json").write_text(json.dumps(card))
     with pytest.raises(UserError, match="'tvl1'; this version has dis"):
         Recognizer.load(copy)

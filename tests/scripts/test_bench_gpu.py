@@ -27,7 +27,7 @@ def test_accuracy_covers_every_precision(monkeypatch):
 def test_gpu_ms_returns_every_figure(monkeypatch):
     for name, value in {"WARM_UP": 0, "REPEATS": 1, "PAIRS": (2,), "CAMERAS": 2}.items():
         monkeypatch.setattr(bench_gpu, name, value)
-    figures = bench_gpu.gpu_ms(bundles.load(bundles.SHIPPED / "farneback"))
+    figures = bench_gpu.gpu_ms(bundles.load())
     parts = [figures[part]["2 pairs"] for part in ("flow", "spotter's flow", "trunk's input")]
     for precision in ("fp16", "int8"):
         parts += [figures["engine"][precision]["2 pairs"], figures["predict"][precision]]

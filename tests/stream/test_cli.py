@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy():
         (f"watch {CLIP} --faces none", "Unknown face detector 'none'"),
         ("analyse gone.mp4 --store x.db --json", "There is no file 'gone.mp4'."),
         ("analyse a-file --store x.db --json", "a-file' is not a video"),
-        ("analyse x.mp4 --bundle gone", "There is no bundle at gone: choose default, farneback, source, or"),
+        ("analyse x.mp4 --bundle gone", "There is no bundle at gone: choose default, source, or"),
         ("analyse x.mp4 --device cuda", "No GPU can be used: "),
         ("analyse x.mp4 --out a-file", "The folder a-file cannot be made"),
         ("export gone.db", "There is no store at gone.db."),

@@ -113,7 +113,7 @@ def test_process_gives_the_same_events_as_run(short_clip, recognizer):
 
 
 def test_swapped_recognizer_classifies_from_the_next_frame(short_clip, recognizer):
-    other, events = Recognizer.load(SHIPPED / "farneback", device="cpu"), []
+    other, events = Recognizer.load(SHIPPED / "source", device="cpu"), []
     pipeline = Pipeline("clip", recognizer)
     with open_source(str(short_clip)) as source:
         for result in pipeline.run(source):

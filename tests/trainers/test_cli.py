@@ -25,7 +25,7 @@ def test_main_user_error_is_one_line(capsys, tmp_path):
     assert main(["evaluate", "--bundle", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "merau-lab: FlowTraining.samples is 0: choose 1 or more.",
-        f"merau-lab: There is no bundle at {tmp_path / 'none'}: choose default, farneback, source, or the path of a "
+        f"merau-lab: There is no bundle at {tmp_path / 'none'}: choose default, source, or the path of a "
         "folder or zip.",
     ]
 

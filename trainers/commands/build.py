@@ -14,7 +14,7 @@ def add_parser(commands: Any) -> None:
     """Add the parser to argparse's subparsers `commands`."""
     purpose = "build a bundle's TensorRT engine; with tensorrt_rtx it needs no GPU"
     parser = add_command(commands, "build", purpose, run)
-    about = "default, farneback, source, or a bundle's folder or zip"
+    about = "default, source, or a bundle's folder or zip"
     parser.add_argument("bundle", metavar="BUNDLE", type=resolve, help=about)
     about = "precision of the engine (default: %(default)s)"
     parser.add_argument("--precision", choices=("fp16", "int8", "fp8"), default="int8", help=about)

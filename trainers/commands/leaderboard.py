@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     purpose = "compare all models by all protocols on a flow set, in one table"
     parser = add_command(commands, "leaderboard", purpose, run)
     add_flows(parser, note=" (default: a synthetic set, which takes minutes to draw)")
-    about = "recognizers: default, farneback, source, or a bundle's folder (default: default)"
+    about = "recognizers: default, source, or a bundle's folder (default: default)"
     parser.add_argument("--bundle", type=resolve, nargs="+", default=[resolve("default")], help=about)
     about = "models to compare, also MODULE:CLASS of your own (default: all)"
     parser.add_argument("--models", nargs="+", metavar="MODEL", help=about)

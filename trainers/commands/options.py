@@ -30,7 +30,7 @@ def add_flows(parser: Options, *, required: bool = False, note: str = "") -> Non
 
 def add_bundle(parser: Options) -> None:
     """Add --bundle and --precision, the recognizer to run."""
-    about = "recognizer: default, farneback, source, or a bundle's folder or zip (default: %(default)s)"
+    about = "recognizer: default, source, or a bundle's folder or zip (default: %(default)s)"
     parser.add_argument("--bundle", type=resolve, default="default", help=about)
     about = "arithmetic of the recognizer (default: %(default)s)"
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help=about)

@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> None:
     """Add the parser to argparse's subparsers `commands`."""
     purpose = "write a bundle's INT8 or FP8 trunk, if it stays as accurate as FP32"
     parser = add_command(commands, "quantize", purpose, run)
-    about = "default, farneback, source, or a bundle's folder"
+    about = "default, source, or a bundle's folder"
     parser.add_argument("bundle", metavar="BUNDLE", type=resolve, help=about)
     about = ".npz of `merau-lab synth flows --harder` or `merau-lab synth pairs`, or a flow set's CSV"
     parser.add_argument("--data", type=Path, nargs="+", required=True, help=about)
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     bundle = bundles.load(source)
     if not source.is_dir():
         raise UserError(f"{source} is not a folder: unpack the bundle first.")
-    data = [labelled.read(path, method=bundle.card["input"]["flow"]) for path in options.data]
+    data = [labelled.read(path, method=bundle.card["input"]["flow"][0]) for path in options.data]
     for path, flows in zip(options.data, data, strict=True):
         check_classes(path, flows.label, bundle.card["classes"])
     card = {key: value for key, value in bundle.card.items() if key not in ("format", "sha256")}

@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
     """Add the parser to argparse's subparsers `commands`."""
     parser = add_command(commands, "train", "train a recognizer on synthetic or on prepared data", run)
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
-    about = "bundle to train further, trunk included: default, farneback, source, or a folder (default: none)"
+    about = "bundle to train further, trunk included: default, source, or a folder (default: none)"
     parser.add_argument("--from", dest="start", type=resolve, metavar="BUNDLE", help=about)
     add_seed(parser)
     synthetic = parser.add_argument_group("on synthetic data")

@@ -1,14 +1,14 @@
 """A check that images hold their channels in the order strain, v, u.
 
-Images with another order give predictions that look as confident as any. The strain of u and v shows the order;
-nothing is corrected, but a warning says what was found.
+Images with another order give predictions that look as confident as any. The strain, which predictions do not use,
+shows the order; nothing is corrected, but a warning says what was found.
 """
 
 from itertools import permutations
 
 import numpy as np
 
-from merau.trainers.data.flow_set import FlowSet, strain_correlations
+from merau.trainers.data.flow_set import FlowSet
 
 STATED = ("strain", "v", "u")
 ORDERS = tuple(permutations(range(3)))  # channels tried as strain, v, u; the first is the stated order
@@ -46,8 +46,8 @@ def warning(name: str, images: np.ndarray) -> str:
     best = int(np.median(z, 0).argmax())
     if np.tanh(np.median(z[:, best])) < MIN_FIT:
         return (
-            f"{name}: the first channel of its images is not the strain of the other two in any order, so the usual "
-            "ratio of u to v is assumed: write strain, v, u in OpenCV's order."
+            f"{name}: the first channel of its images is not the strain of the other two in any order, so that the "
+            "order of u and v cannot be checked: write strain, v, u in OpenCV's order."
         )
     if np.median(z[:, best] - z[:, 0]) < MARGIN + 1 / len(some):
         return ""
@@ -65,3 +65,21 @@ def best_correlation(image: np.ndarray, order: tuple[int, ...]) -> float:
     """
     strain, v, u = (image[..., channel].astype(np.float64) for channel in order)
     return float(strain_correlations(strain, v, u, LOG_RATIOS).max())
+
+
+def strain_correlations(strain: np.ndarray, v: np.ndarray, u: np.ndarray, log_ratios: np.ndarray) -> np.ndarray:
+    """Correlate `strain` with the strain of (exp(g) u, v).
+
+    Each channel (28, 28) has its own unit and zero, so that the ratio exp(g) of u to v is not known.
+
+    The result is (R,), one correlation for each g of `log_ratios` (R,).
+    """
+    u_y, u_x = np.gradient(u.astype(np.float64))
+    v_y, v_x = np.gradient(v.astype(np.float64))
+    ratio = np.exp(log_ratios)[:, None, None]
+    squared = (ratio * u_x) ** 2 + v_y**2 + 0.5 * (ratio * u_y + v_x) ** 2
+    explained = np.sqrt(squared).reshape(len(log_ratios), -1)
+    explained -= explained.mean(1, keepdims=True)
+    wanted = strain.ravel() - strain.mean(dtype=np.float64)
+    lengths = np.linalg.norm(explained, axis=1) * np.linalg.norm(wanted)
+    return np.asarray(explained @ wanted / np.maximum(lengths, 1e-9))

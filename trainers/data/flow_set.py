@@ -5,8 +5,7 @@ This is the public form of MEGC2019's composite database (CDE).
 An index in CSV has the columns `dataset, subject, sample, label, flow_png`, one row for each sample. The label is 0
 negative, 1 positive, 2 surprise, or empty; the image's path is relative to the index. An image is 28 x 28 x 3 uint8, in
 OpenCV's channel order strain, v, u, each channel min-max scaled to 0..255 for its sample. The scaling loses the zero of
-each channel, the size of the motion, and the ratio of u to v; `read_flow` recovers the ratio from the strain, which
-mixes both.
+each channel, the size of the motion, and the ratio of u to v.
 
 Further columns are optional: `emotion` as the release names it; `aus` ("1+2") as certified coders saw them;
 `duration_s` from onset to offset;
@@ -29,7 +28,7 @@ from merau.engine import flow as engine_flow
 from merau.engine.crop import CropSpec
 from merau.engine.csv_table import parse_decimal, read_csv
 from merau.engine.errors import UserError
-from merau.engine.preprocess import GRID
+from merau.engine.preprocess import GRID, channel_pattern
 from merau.trainers.data.facs import find_error
 
 CLASSES = ("negative", "positive", "surprise")
@@ -37,11 +36,8 @@ UNLABELLED = -1
 COLUMNS = ("dataset", "subject", "sample", "flow_png")  # and `label`, where there are labels
 SIDE_PX = 28
 EXTRA = ("emotion", "aus", "frames_png", "crops_png")
-LOG_RATIOS = np.linspace(-3, 3, 61)  # candidates for the log ratio of u to v
-USUAL_RATIO = (-0.3, 0.7)  # mean and standard deviation of log ratios in drawn flow and animated portraits
 SUBJECT = re.compile(r"(?:s|sub|subject|spno)?[._-]?0*(\d+)(?:\.0+)?")
 MICRO_S = 0.5  # a micro-expression lasts at most this long
-FREE_CELLS = 100  # independent cells that the smooth strain of an image is worth
 
 
 @dataclass(frozen=True)
@@ -320,63 +316,13 @@ def read_flows(data: FlowSet) -> np.ndarray:
 
 
 def read_flow(image: np.ndarray) -> np.ndarray:
-    """Return the facial flow (2, 32, 32) float32 of an image (28, 28, 3).
+    """Return the pattern (2, 32, 32) float32 of an image (28, 28, 3), as `engine.preprocess.channel_pattern`.
 
-    It is scaled to unit spread.
-
-    `log_ratio` brings u and v to one unit, and head motion is removed as in `engine.flow.pair_flow`: the trunk then
-    sees what it was trained on, except for the size of the motion.
+    Each channel has its own unit and zero, so each is normalized by itself. Head motion is left in, as in training.
     """
-    strain, v, u = np.moveaxis(image.astype(np.float32), -1, 0)
-    u = u * np.exp(log_ratio(strain, v, u), dtype=np.float32)
-    field = np.stack([u - np.median(u), v - np.median(v)])
-    facial = remove_head_motion(field / max(float(field.std()), 1e-6))
-    return facial / max(float(facial.std()), 1e-6)
-
-
-def log_ratio(strain: np.ndarray, v: np.ndarray, u: np.ndarray) -> float:
-    """Return the g for which exp(g) u and v are in the same unit.
-
-    Each channel (28, 28) has its own unit and zero.
-
-    The strain of (exp(g) u, v) depends on g and a unit only, so g is estimated by correlating it with the image's
-    strain: the result is the mean of the posterior. Where that channel is no strain, it is the usual ratio.
-    """
-    fit = np.clip(strain_correlations(strain, v, u, LOG_RATIOS), 0, 0.9999)
-    usual, spread = USUAL_RATIO
-    logarithm = -FREE_CELLS / 2 * np.log(1 - fit**2) - ((LOG_RATIOS - usual) / spread) ** 2 / 2
-    probable = np.exp(logarithm - logarithm.max())
-    return float(probable @ LOG_RATIOS / probable.sum())
-
-
-def strain_correlations(strain: np.ndarray, v: np.ndarray, u: np.ndarray, log_ratios: np.ndarray) -> np.ndarray:
-    """Correlate `strain` with the strain of (exp(g) u, v).
-
-    The result is (R,), one correlation for each g of `log_ratios` (R,).
-    """
-    u_y, u_x = np.gradient(u.astype(np.float64))
-    v_y, v_x = np.gradient(v.astype(np.float64))
-    ratio = np.exp(log_ratios)[:, None, None]
-    squared = (ratio * u_x) ** 2 + v_y**2 + 0.5 * (ratio * u_y + v_x) ** 2
-    explained = np.sqrt(squared).reshape(len(log_ratios), -1)
-    explained -= explained.mean(1, keepdims=True)
-    wanted = strain.ravel() - strain.mean(dtype=np.float64)
-    lengths = np.linalg.norm(explained, axis=1) * np.linalg.norm(wanted)
-    return np.asarray(explained @ wanted / np.maximum(lengths, 1e-9))
-
-
-def remove_head_motion(field: np.ndarray) -> np.ndarray:
-    """Remove head motion from `field` (2, 28, 28); return it as (2, 32, 32) float32.
-
-    Both cover the crop's inner square.
-    """
-    spec = CropSpec()
-    full, trust = np.zeros((2, *spec.full), np.float32), np.zeros(spec.full, np.float32)
-    trust[spec.inner] = 1
-    for axis, values in zip(full, field, strict=True):
-        axis[spec.inner] = cv2.resize(values, (spec.size_px, spec.size_px), interpolation=cv2.INTER_LINEAR)
-    facial = engine_flow.remove_global_motion(full, trust, spec=spec)[:, *spec.inner]
-    return np.stack([cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_AREA) for axis in facial])
+    _, v, u = np.moveaxis(image.astype(np.float32), -1, 0)
+    grown = [cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_LINEAR) for axis in (u, v)]
+    return channel_pattern(np.stack(grown))
 
 
 def transform_flow(flow: np.ndarray, across: float, down: float, drop: float) -> np.ndarray:

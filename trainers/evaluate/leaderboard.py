@@ -138,7 +138,7 @@ def compare(wanted: Sequence[Cell], data: FlowSet, *, name: str = "") -> Iterato
     task_of = cache(lambda task: make_task(data, task))
 
     @cache
-    def predictions_of(recognizer: Recognizer, task: str) -> Predictions:  # the crop search takes seconds
+    def predictions_of(recognizer: Recognizer, task: str) -> Predictions:
         return predict(recognizer, task_of(task).data, task_of(task).flow)
 
     for cell in sorted(wanted, key=lambda cell: cell.settings.model in SLOW):
@@ -250,7 +250,6 @@ def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
     databases = next((list(d["by_database"]) for d in documents if "by_database" in d), [])
     skipped = dict.fromkeys(f"{d['title']}, {d['column']}: {d['skipped']}" for d in documents if "skipped" in d)
     warnings = dict.fromkeys(text for d in documents for text in d.get("warnings", ()))
-    searched = dict.fromkeys(d["transductive"] for d in documents if "transductive" in d)
     first = f"UF1 / UAR over all databases; in brackets UF1 of {', '.join(databases)}."
     if skipped:
         first += ' A "-" was not run, for the reason below.'
@@ -258,7 +257,7 @@ def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
         "The last column is what papers print for leave-one-subject-out on MEGC2019's composite database; it compares "
         "only with a column loso, cde on that database."
     )
-    return [first, printed, *warnings, *weight_notes(documents), *searched, *skipped]
+    return [first, printed, *warnings, *weight_notes(documents), *skipped]
 
 
 def weight_notes(documents: Sequence[dict[str, Any]]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import csv
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from merau.engine.preprocess import apex_image
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.emotions import coarse
 from merau.trainers.data.flow_set import CLASSES, FlowSet, read_crops
-from merau.trainers.evaluate.crop_search import embed_over_crops
 from merau.trainers.export.bundle import slice_inputs, trunk_inputs
 
 BATCH = 256
@@ -32,7 +30,6 @@ class Predictions:
         embedding: (N, d) float32.
         names: Names of the bundle's classes.
         units: Names of the Action Units.
-        crop_searched: Databases whose crop was searched over all their samples.
     """
 
     classes: np.ndarray
@@ -41,7 +38,6 @@ class Predictions:
     embedding: np.ndarray
     names: tuple[str, ...]
     units: tuple[str, ...]
-    crop_searched: tuple[str, ...]
 
     def samples(self, labels: list[str]) -> list[Sample]:
         """Return the samples, with `labels`, as `engine.few_shot` takes them."""
@@ -54,42 +50,19 @@ class Predictions:
 def predict(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Predictions:
     """Run `recognizer` on `data`.
 
-    `flow` (N, 2, 32, 32) has unknown magnitude.
-
-    The crop of each database is searched (`crop_search`), unless it has the crops of `prepare`, which are as they
-    should be.
+    `flow` (N, 2, 32, 32) has unknown magnitude. Each sample is predicted by itself, whatever else is in the set.
 
     Raises:
         UserError: The bundle's classes do not cover negative, positive and surprise.
     """
     names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])
-    apex = apex_images(data, recognizer.apex_px)
-
-    def probabilities(embedding: np.ndarray) -> np.ndarray:
-        return heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
-
-    def clarity(embedding: np.ndarray) -> float:
-        return float((probabilities(embedding) @ coarse_membership(names)).max(1).mean())
-
-    embedding: np.ndarray = np.empty((len(flow), recognizer.head.dimension), np.float32)
-    au_logits = np.empty((len(flow), len(units)), np.float32)
-    databases = np.unique(data.dataset).tolist()
-    searched = tuple(name for name in databases if not all(data.crops[data.dataset == name]))
-    for name in databases:
-        rows = np.flatnonzero(data.dataset == name)
-        trunk = partial(embed, recognizer, None if apex is None else apex[rows])
-        outputs = embed_over_crops(flow[rows], trunk, clarity) if name in searched else trunk(flow[rows])
-        embedding[rows], au_logits[rows] = outputs
-    own = probabilities(embedding)
-    aus = recognizer.au_probabilities(au_logits)
-    return Predictions(to_coarse(own, names), own, aus, embedding, names, units, searched)
+    embedding, au_logits = embed(recognizer, apex_images(data, recognizer.apex_px), flow)
+    own = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
+    return Predictions(to_coarse(own, names), own, recognizer.au_probabilities(au_logits), embedding, names, units)
 
 
 def embed(recognizer: Recognizer, apex: np.ndarray | None, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return embedding (n, d) and Action Unit logits (n, A) of `flow`.
-
-    `flow` (n, 2, 32, 32) stays in its own crop.
-    """
+    """Return embedding (n, d) and Action Unit logits (n, A) of `flow` (n, 2, 32, 32)."""
     inputs = trunk_inputs(recognizer.apex_px, flow, apex, known=False)
     parts = [recognizer.trunk.embed(**slice_inputs(inputs, slice(i, i + BATCH))) for i in range(0, len(flow), BATCH)]
     embedding, au_logits = (np.concatenate(part) for part in zip(*parts, strict=True))

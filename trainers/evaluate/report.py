@@ -78,7 +78,7 @@ def describe_amount(document: dict[str, Any]) -> str:
 
 def notes(document: dict[str, Any]) -> list[str]:
     """Return what the scores owe to more than the samples learned from."""
-    lines = [document["transductive"]] if "transductive" in document else []
+    lines = []
     if "lesson_weight" in document:
         weight = document["lesson_weight"]
         lines.append(

@@ -122,11 +122,6 @@ def run_on(
     torch.set_num_threads(1)  # the nets are small: threads wait for each other longer than they work
     model = make_model(task, recognizer, predictions, settings, weights)
     document = describe_run(recognizer, task, settings, name)
-    if predictions.crop_searched and settings.model in ("merau", *HEADS):
-        names = ", ".join(predictions.crop_searched)
-        document["transductive"] = (
-            f"Transductive: for {names} the crop was searched over all samples of the database, without labels."
-        )
     trials, before = run_trials(task, model, settings)
     document |= summary.scores(task, trials)
     if before:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import save as serialize
@@ -20,6 +21,7 @@ from merau.calib.quantize import Report, Score, quantize
 from merau.engine import bundle, heads
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
+from merau.engine.flow import METHODS
 from merau.engine.preprocess import input_spec, split_pattern_and_magnitude
 from merau.engine.runtimes.onnx import OUTPUTS, OnnxTrunk
 from merau.trainers.data.synth.action_units import AUS
@@ -48,7 +50,7 @@ def export(
     held_out: Sequence[Flows],
     trained_on: dict[str, Any],
     classes: Sequence[str] = CLASSES,
-    flow: str = "dis",
+    flow: Sequence[str] = METHODS,
 ) -> None:
     """Write the bundle: trunks, head, domain samples and model.json.
 
@@ -60,7 +62,7 @@ def export(
             fitted to them.
         trained_on: Description of the training, for the card.
         classes: Names of the classes, "no expression" last.
-        flow: The optical flow method that the bundle is for.
+        flow: The optical flow methods that the model was trained for; the CPU uses the first.
 
     Raises:
         UserError: INT8 or FP8 differs too much from FP32.
@@ -334,7 +336,10 @@ def slice_inputs(inputs: dict[str, np.ndarray], rows: slice) -> dict[str, np.nda
 
 
 def write_onnx(model: Merau, path: Path, example: dict[str, np.ndarray]) -> None:
-    """Write the model as ONNX with a free batch size and named inputs and outputs."""
+    """Write the model as ONNX with a free batch size and named inputs and outputs.
+
+    The exporter's notes on where each node comes from are left out: they name folders of this machine.
+    """
     batch = torch.export.Dim("batch")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every optional package it did not find
     with warnings.catch_warnings():
@@ -349,3 +354,9 @@ def write_onnx(model: Merau, path: Path, example: dict[str, np.ndarray]) -> None
             external_data=False,
             verbose=False,
         )
+    exported = onnx.load(path)
+    graph = exported.graph
+    for part in (exported, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(exported, path)

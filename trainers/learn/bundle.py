@@ -62,7 +62,7 @@ def write_bundle(trained: TrainingResult, folder: Path, *, name: str, flow: str,
     accuracy = float((logits.argmax(1) == truth.label).mean())
     card = {
         "name": name,
-        "input": input_spec(CropSpec(), flow, apex_px=model.apex_px),
+        "input": input_spec(CropSpec(), (flow,), apex_px=model.apex_px),
         "classes": list(trained.classes),
         "aus": names,
         "calibration": {

@@ -104,7 +104,7 @@ def train_bundle(training: SyntheticTraining, folder: Path) -> None:
             "portraits": [path.name for path in training.portraits],
         },
         classes=training.classes,
-        flow=training.flow,
+        flow=(training.flow,),
     )
     add_scores(folder, training)
 

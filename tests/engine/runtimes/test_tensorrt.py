@@ -16,12 +16,11 @@ from merau.engine import cache
 from merau.engine.crop import CropSpec
 from merau.engine.cuda.device import Device
 from merau.engine.errors import DeviceError, UserError
-from merau.engine.recognizer import Recognizer
 from merau.engine.runtimes import tensorrt
 from merau.engine.runtimes.onnx import OnnxTrunk
 from merau.engine.runtimes.tensorrt import MAX_BATCH, TensorRtTrunk, build_engine, cached_engine, engine_graph
 from scripts.support.flow_cases import face_pair
-from tests.support import TRUNK_BATCHES
+from tests.support import TRUNK_BATCHES, farneback_recognizer
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120")
 
@@ -31,7 +30,7 @@ def bundle() -> bundles.Bundle:
     return bundles.load()
 
 
-@pytest.mark.parametrize("name", ["default", "farneback", "source"])
+@pytest.mark.parametrize("name", ["default", "source"])
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("precision", ["fp16", "int8", "fp8"])
 def test_engine_builds_for_every_bundle_and_architecture(name, arch, precision):
@@ -169,12 +168,9 @@ def test_engine_output_equals_the_cpus(bundle, precision):
 
 
 @pytest.mark.gpu
-def test_farneback_bundle_on_the_gpu_predicts_as_on_the_cpu():
+def test_farneback_flow_on_the_gpu_predicts_as_on_the_cpu():
     onset, apex = face_pair(0, *CropSpec().full)
-    seen, true = (
-        Recognizer.load(bundles.SHIPPED / "farneback" if device == "cpu" else None, device=device).predict(onset, apex)
-        for device in ("cuda", "cpu")
-    )
+    seen, true = (farneback_recognizer(device).predict(onset, apex) for device in ("cuda", "cpu"))
     assert seen.probabilities == pytest.approx(true.probabilities, abs=0.05)
     assert seen.aus == pytest.approx(true.aus, abs=0.05)
 

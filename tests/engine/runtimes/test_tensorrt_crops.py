@@ -11,7 +11,7 @@ from merau.engine.runtimes.tensorrt_crops import CropTrunk
 
 @pytest.mark.gpu
 def test_wrong_crop_input_is_named():
-    device, bundle = Device(), bundles.load(bundles.SHIPPED / "farneback")
+    device, bundle = Device(), bundles.load()
     trunk = CropTrunk(device, cached_engine(bundle, "int8", device.gpu.arch)[1], CropSpec())
     onset = np.zeros((2, *CropSpec().full), np.uint8)
     with pytest.raises(UserError, match=r"Input 'onset': the engine takes \(2, 180, 168\), but is given none"):

@@ -98,9 +98,9 @@ def test_adapt_adds_labelled_events_to_a_head(head_file, clip_rows, recognizer, 
 
 
 def test_adapt_uses_the_bundle_that_classified_the_events(make_event, tmp_path):
-    other = Recognizer.load(resolve("farneback"), device="cpu")
+    other = Recognizer.load(resolve("source"), device="cpu")
     fields = {"bundle_sha256": other.bundle.sha256, "aus": dict.fromkeys(other.bundle.card["aus"], 0.5)}
-    prior = dict.fromkeys(other.head.classes, 0.25)
+    prior = dict.fromkeys(other.head.classes, 1 / len(other.head.classes))
     with Store(tmp_path / "merau.db") as store:
         session = store.start_session("clip", settings={}, bundle="", bundle_sha256="")
         for i, label in enumerate(("tense", "startled")):

@@ -52,7 +52,7 @@ def test_doctor_ends_with_a_verdict(capsys):
 
 
 def test_doctor_scores_are_a_table(capsys):
-    assert main(["doctor", "--scores", "--bundle", "farneback"]) == 0
+    assert main(["doctor", "--scores", "--bundle", "source"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"^score +kept_out_settings ", printed, re.MULTILINE)
     assert re.search(r"^uf1 +0\.\d+ +0\.\d+", printed, re.MULTILINE)

@@ -41,12 +41,13 @@ def label(workspace, event_id, name) -> None:
 
 def head_of_other_bundle(path):
     """Save a head of the other shipped bundle; returns that bundle."""
-    twin = Recognizer.load(SHIPPED / "farneback", device="cpu")
-    prior, aus = dict.fromkeys(twin.head.classes, 0.25), dict.fromkeys(twin.bundle.card["aus"], 0.5)
-    embeddings = [np.full(twin.head.dimension, i, np.float32) for i in range(2)]
+    other = Recognizer.load(SHIPPED / "source", device="cpu")
+    prior = dict.fromkeys(other.head.classes, 1 / len(other.head.classes))
+    aus = dict.fromkeys(other.bundle.card["aus"], 0.5)
+    embeddings = [np.full(other.head.dimension, i, np.float32) for i in range(2)]
     samples = [Sample(f"class {i}", embedding, prior, aus) for i, embedding in enumerate(embeddings)]
-    fit_few_shot(samples, twin.bundle).save(path)
-    return twin.bundle
+    fit_few_shot(samples, other.bundle).save(path)
+    return other.bundle
 
 
 def test_label_empty_or_long_name_raises(workspace, make_event):

@@ -12,7 +12,7 @@ from merau.trainers.evaluate.run import MODELS
 
 SCORES = {"uf1": 0.61234, "uf1_sd": 0, "uar": 0.7}
 DONE = {
-    "title": "MERAU", "column": "lodo", "full": SCORES, "seconds": 2.4, "transductive": "Searched.",
+    "title": "MERAU", "column": "lodo", "full": SCORES, "seconds": 2.4,
     "by_database": {"a": {"uf1": 0.5, "samples": 4}, "b": {"uf1": 0, "samples": 0}},
 }  # fmt: skip
 SKIPPED = {"title": "VGG", "column": "lodo", "skipped": "vgg needs frames."}
@@ -20,7 +20,7 @@ SKIPPED = {"title": "VGG", "column": "lodo", "skipped": "vgg needs frames."}
 
 @pytest.fixture(scope="module")
 def bundles():
-    return [(SHIPPED / name, Recognizer.load(SHIPPED / name, device="cpu")) for name in ("default", "farneback")]
+    return [(SHIPPED / name, Recognizer.load(SHIPPED / name, device="cpu")) for name in ("default", "source")]
 
 
 def test_titles_name_every_model():
@@ -30,7 +30,7 @@ def test_titles_name_every_model():
 def test_cells_only_models_of_bundles_run_for_each(bundles):
     wanted = leaderboard.cells(bundles, models=("merau-cd", "logistic"), protocols=("lodo",), tasks=("cde", "hard"))
     cosine, raw = "MERAU (CD), cosine head alone", "logistic regression on raw flow"
-    titles = [f"{cosine} (default)"] * 2 + [f"{cosine} (farneback)"] * 2 + [raw] * 2
+    titles = [f"{cosine} (default)"] * 2 + [f"{cosine} (source)"] * 2 + [raw] * 2
     assert [cell.title for cell in wanted] == titles
     assert [cell.column for cell in wanted] == ["lodo, cde", "lodo, hard"] * 3
 
@@ -91,9 +91,8 @@ def test_markdown_has_table_then_notes_once():
         "| MERAU | 0.612 / 0.700 [0.50] | 0.612 / 0.700 [0.50] |  |",
         "| VGG | - | - |  |",
     ]
-    first, printed, weight, searched, *reasons = notes.splitlines()
+    first, printed, weight, *reasons = notes.splitlines()
     assert printed.startswith("The last column is what papers print")
     assert first.startswith("UF1 / UAR over all databases; in brackets UF1 of a, b.")
     assert weight.startswith("MERAU: weight of the few-shot samples 0.50 (few-shot) (0 = ignored")
-    assert searched == "Searched."
     assert reasons == [f"VGG, {column}: vgg needs frames." for column in ("lodo", "few-shot")]

@@ -35,10 +35,9 @@ def test_describe_amount_is_that_of_the_protocol(protocol, amount):
     assert report.describe_amount({"protocol": protocol, "shots": 5, "draws": 100, "seeds": 2}) == amount
 
 
-def test_notes_tell_of_crop_search_and_weight():
+def test_notes_tell_of_weight():
     weight = {"mean": 0.25, "lessons": 6, "lessons_of_weight_0": 3}
-    searched, weighed = report.notes({"transductive": "Transductive: a.", "lesson_weight": weight})
-    assert searched == "Transductive: a."
+    (weighed,) = report.notes({"lesson_weight": weight})
     assert weighed.startswith("Weight of the few-shot samples: 0.25 on average")
     assert weighed.endswith("and 0 in 3 of 6 fits.")
     assert report.notes({}) == []

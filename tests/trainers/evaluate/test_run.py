@@ -37,7 +37,7 @@ def test_describe_run_names_bundle_only_where_used(model, uses, task):
 def test_database_distances_leave_out_small_databases(task):
     embedding = np.random.default_rng(0).normal(size=(len(task), 4)).astype(np.float32)
     embedding[task.data.dataset == "samm"] += 3
-    predictions = Predictions(embedding, embedding, embedding, embedding, (), (), ())
+    predictions = Predictions(embedding, embedding, embedding, embedding, (), ())
     (measured,) = database_distances(task, predictions)
     assert (measured["one"], measured["other"]) == ("casme2", "samm")
     assert measured["p"] < 0.01 < measured["mmd2"]

@@ -38,7 +38,6 @@ from tests.trainers.easy import EASY, FEW
 
 DRAWN = {
     "default": HARDER,
-    "farneback": replace(HARDER, flow="farneback"),
     "source": replace(HARDER, combinations=SOURCE),
 }
 
