@@ -20,9 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from merau.engine.flow import flow, texture
-from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth import flow_fields as flows
 from merau.trainers.data.synth.clips import ASTRONAUT
+from merau.trainers.data.synth.faces import draw_faces
 from merau.trainers.data.synth.image_pairs import draw_pairs
 
 PAIRS, SEED = 300, 5
@@ -57,8 +57,8 @@ def motion(rng: np.random.Generator, samples: int) -> np.ndarray:
     peak = flows.log_uniform(rng, (0.5, 8), samples)
     label = rng.integers(0, len(flows.EXPRESSIONS), samples)
     intensity, _ = flows.draw_intensities(rng, label, np.full(samples, ""), peak)
-    bumps = flows.draw_faces(rng, samples, flows.FlowSettings())
-    field = table.field(flows.XS, flows.YS, intensity, bumps)
+    drawn = draw_faces(rng, samples, "mixed", flows.FACE_GRID, variety=flows.FlowSettings().variety)
+    field = drawn.motion(np.arange(samples), intensity)
     field *= (peak / np.maximum(flows.length(field).max((1, 2)), 1e-6))[:, None, None, None]
     return field + flows.draw_head_motion(rng, flows.log_uniform(rng, (0.1, 3), samples))
 

@@ -4,7 +4,7 @@ Neither the written table nor rendered scans are true: what a net learns from th
 faces. A face has its own geometry and its own layout: real crops are not all cut alike, and many are squashed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -20,8 +20,6 @@ SHARE = (0.2, 0.8)  # of one face in a mixture
 RIGID = ("pitch", "yaw", "roll", "across", "down", "zoom")  # rows of head motion
 STUDIED = table.TABLE | {26: table.TABLE[26][:3]}  # without the drop of the chin's lower edge, which crops cut off
 TABLES = {"table": table.from_table(STUDIED), "corrected": table.from_table(table.CORRECTED)}
-SHAPE = table.Variation(gain_sigma=0.0)  # intensities are drawn for each sample
-WARP_SD = 0.02
 RADIUS = 0.7  # crop widths; head turns move points there by 1
 EYE_MIDDLE, NOSE = (0.5, 0.25), (0.5, 0.5)
 NOSE_WIDTH = (0.12, 0.18)
@@ -52,7 +50,7 @@ class Layout:
         down_sd: Its standard deviation.
         across_sd: Standard deviation of the shift across.
         across_sigma: Sigma of the lognormal scale across.
-        scale_sigma: Sigma of the lognormal scale of both axes.
+        scale_sigma: Sigma of a further lognormal scale of each axis.
         rotation_sd_deg: Standard deviation of the rotation.
     """
 
@@ -68,6 +66,21 @@ class Layout:
         low, high = self.squash
         check(self, "squash", 0 < low <= high, "0 < low <= high")
         check_range(self, "down_sd", "across_sd", "across_sigma", "scale_sigma", "rotation_sd_deg", low=0)
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How faces differ.
+
+    Attributes:
+        layout: How the crops do.
+        bumps: How faces of a table do. Its gains are not used: intensities belong to samples.
+        warp_sd: How far their shape is warped, crop fractions.
+    """
+
+    layout: Layout = field(default_factory=Layout)
+    bumps: table.Variation = field(default_factory=table.Variation)
+    warp_sd: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ def draw_faces(
     geometry: str,
     grid: Grid,
     held_out: bool = False,
-    layout: Layout = Layout(),
+    variety: Variety = Variety(),
 ) -> FaceFields:
     """Draw `faces` faces of one of GEOMETRIES, each in its own layout.
 
@@ -107,27 +120,27 @@ def draw_faces(
         geometry: One of GEOMETRIES; "mixed" has faces of all three banks, and convex mixtures of two of them.
         grid: Where the fields are wanted.
         held_out: Whether scans are of the people kept out of training.
-        layout: How the crops differ.
+        variety: How the faces differ.
     """
     if geometry not in GEOMETRIES:
         raise ValueError(f"geometry {geometry!r} is none of {GEOMETRIES}")
-    drawn = [_draw_face(rng, geometry, grid, held_out, layout) for _ in range(faces)]
+    drawn = [_draw_face(rng, geometry, grid, held_out, variety) for _ in range(faces)]
     return FaceFields(*(np.stack(column) for column in zip(*drawn, strict=True)))
 
 
 def _draw_face(
-    rng: np.random.Generator, geometry: str, grid: Grid, held_out: bool, layout: Layout
+    rng: np.random.Generator, geometry: str, grid: Grid, held_out: bool, variety: Variety
 ) -> tuple[np.ndarray, ...]:
     """Return moves, head motions and iris of one face."""
     if geometry in TABLES:
-        return _bump_face(rng, TABLES[geometry], grid, layout)
+        return _bump_face(rng, TABLES[geometry], grid, variety)
     if geometry == "scans":
-        return _scan_face(rng, grid, held_out, layout)
+        return _scan_face(rng, grid, held_out, variety.layout)
     names = [str(name) for name in rng.choice(BANKS, 2)]
-    first = _draw_face(rng, names[0], grid, held_out, layout)
+    first = _draw_face(rng, names[0], grid, held_out, variety)
     if rng.random() >= MIXTURE:
         return first
-    second, share = _draw_face(rng, names[1], grid, held_out, layout), rng.uniform(*SHARE)
+    second, share = _draw_face(rng, names[1], grid, held_out, variety), rng.uniform(*SHARE)
     moves, rigid, iris = (share * a + (1 - share) * b for a, b in zip(first, second, strict=True))
     if "scans" in names:
         rigid = (first, second)[names.index("scans")][1]
@@ -139,8 +152,8 @@ def _draw_layout(rng: np.random.Generator, layout: Layout) -> tuple[np.ndarray, 
 
     A point p of the standard layout goes to matrix @ (p - EYE_MIDDLE) + origin.
     """
-    both = np.exp(rng.normal(0, layout.scale_sigma))
-    scale = both * np.array([np.exp(rng.normal(0, layout.across_sigma)), rng.uniform(*layout.squash)])
+    scale = np.exp(rng.normal(0, layout.scale_sigma, 2))
+    scale *= (np.exp(rng.normal(0, layout.across_sigma)), rng.uniform(*layout.squash))
     angle = np.deg2rad(rng.normal(0, layout.rotation_sd_deg))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shift = (rng.normal(0, layout.across_sd), rng.normal(layout.down, layout.down_sd))
@@ -161,20 +174,20 @@ def _subdivide(axis: np.ndarray, subpoints: int) -> np.ndarray:
     return (axis[:, None] + step * within).ravel()
 
 
-def _bump_face(rng: np.random.Generator, bumps: table.Bumps, grid: Grid, layout: Layout) -> tuple[np.ndarray, ...]:
+def _bump_face(rng: np.random.Generator, bumps: table.Bumps, grid: Grid, variety: Variety) -> tuple[np.ndarray, ...]:
     """Return moves, head motions and iris of a face of a table."""
-    own = table.perturb(rng, None, SHAPE, bumps)
+    own = table.perturb(rng, None, replace(variety.bumps, gain_sigma=0.0), bumps)
     phase = rng.uniform(0, 2 * np.pi, (2, 1, 2))
     wave = np.sin(5 * own.centre[:, ::-1] + phase[0]) + np.sin(7 * own.centre + phase[1])
-    centre = own.centre + WARP_SD * wave
-    matrix, origin = _draw_layout(rng, layout)
+    centre = own.centre + variety.warp_sd * wave
+    matrix, origin = _draw_layout(rng, variety.layout)
     points = _standard_points(grid, matrix, origin)
-    z = (points[..., None, :] - centre) / own.width  # (H, W, B, 2)
-    height = np.exp(-0.5 * (z * z).sum(-1))
-    moves = np.zeros((len(table.MOVES), 2, 2, *points.shape[:2]), np.float32)
-    along = own.direction @ matrix.T
-    for b, (move, side) in enumerate(zip(own.move, own.side, strict=True)):
-        moves[move, side] += along[b, :, None, None] * height[..., b]
+    flat = points.reshape(-1, 2).astype(np.float32)
+    z = ((flat[:, axis] - centre[:, axis, None]) / own.width[:, axis, None] for axis in (0, 1))  # (B, H * W)
+    height = np.exp(-0.5 * sum(along * along for along in z).astype(np.float32))
+    share = np.zeros((len(table.MOVES), 2, 2, len(centre)), np.float32)
+    share[own.move, own.side, :, np.arange(len(centre))] = own.direction @ matrix.T
+    moves = (share @ height).reshape(len(table.MOVES), 2, 2, *points.shape[:2])
     rigid = np.einsum("ij,yxrj->riyx", matrix, _bump_rigid(points)).astype(np.float32)
     return moves, rigid, _iris(points)
 

@@ -1,13 +1,14 @@
 """Synthetic onset-apex flow fields, drawn without any image.
 
-A sample is what `engine.flow.pair_flow` would give for a face of random layout: Action Units of a class (or something
-that is no expression: rest, head motion, blink, gaze, speech, a tracking failure), as seen by a flow estimator that
-blurs, misses areas without texture and makes errors of its own, and after the same head-motion fit as in the live path.
+A sample is what `engine.flow.pair_flow` would give for a face of random geometry and layout: Action Units of a class
+(or something that is no expression: rest, head motion, blink, gaze, speech, a tracking failure), as seen by a flow
+estimator that blurs, misses areas without texture and makes errors of its own, and after the same head-motion fit as in
+the live path.
 Fields are on the grid of that fit: one value for 4 px, 45 x 42 for the full crop and 32 x 32 for its inner square.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,7 @@ from merau.engine.crop import CropSpec
 from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.data import flow_set
 from merau.trainers.data.synth import action_units as table
+from merau.trainers.data.synth import faces
 
 EXPRESSIONS = tuple(table.COMBINATIONS)
 NO_EXPRESSION = "no expression"
@@ -28,6 +30,8 @@ TOP, SIDE, GRID = SPEC.top_px // CELL_PX, SPEC.side_px // CELL_PX, SPEC.size_px 
 ROWS, COLUMNS = SPEC.full[0] // CELL_PX, SPEC.full[1] // CELL_PX
 XS = (np.arange(COLUMNS) - SIDE + 0.5) / GRID  # cell centres, fractions of the inner square
 YS = (np.arange(ROWS) - TOP + 0.5) / GRID
+FACE_GRID = faces.Grid(XS, YS)
+SAMPLES_PER_FACE = 10
 
 # What samples of "no expression" show, with relative weights. "release" is a smile or an open mouth that ends: a
 # movement whose reverse is no other expression.
@@ -44,8 +48,6 @@ DEPTH_PARTS = (
     (0.0, 0.32, 0.18, 0.07, 0.12),  # mouth
     (0.0, 0.50, 0.15, 0.08, 0.15),  # chin
 )
-CHIN_DROP = 0.08  # how much lower than in the table the chin may be
-CHEEK_DROP = 0.14  # how much lower than in the table the cheek of Action Unit 6 may rise
 FLATTEN = 0.6  # exponent of the table's shares: rare combinations are trained on, too
 SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end, px
 STRONG_SMILE_PX = 2.5  # a stronger smile usually raises the cheeks and often opens the mouth, a weak one seldom
@@ -88,8 +90,10 @@ class FlowSettings:
         blur_cells: Blur of the flow.
         no_expression: Share of samples without expression.
         as_set: Share of samples that look as in a flow set (`trainers.data.flow_set`).
-        variation: How faces differ from the Action Unit table.
+        variation: How faces differ from the Action Unit tables, and intensities from each other.
         combinations: The classes, as Action Units that move together.
+        geometry: Geometry of the faces, one of `faces.GEOMETRIES`.
+        held_out: Whether scans are of the people kept out of training.
     """
 
     flow: str = "dis"
@@ -105,13 +109,30 @@ class FlowSettings:
     as_set: float = 0.0
     variation: table.Variation = field(default_factory=table.Variation)
     combinations: table.Combinations = field(default_factory=lambda: table.COMBINATIONS)
+    geometry: str = "mixed"
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         check_choice(self, "flow", ERRORS)
+        check_choice(self, "geometry", faces.GEOMETRIES)
         for name in ("peak_px", "noise_px", "head_px", "blur_cells"):
             low, high = getattr(self, name)
             check(self, name, 0 < low <= high, "0 < low <= high")
         check_range(self, "no_expression", "as_set", low=0, high=1)
+
+    @property
+    def variety(self) -> faces.Variety:
+        """How faces and their crops differ."""
+        layout = faces.Layout(
+            squash=(1.0, 1.0),
+            down=0.0,
+            down_sd=self.shift_sd,
+            across_sd=self.shift_sd,
+            across_sigma=0.0,
+            scale_sigma=self.scale_sd,
+            rotation_sd_deg=self.rotation_sd_deg,
+        )
+        return faces.Variety(layout, self.variation, self.warp_sd)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -171,13 +192,16 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     mouths = np.isin(nothing, ("speech", "release"))
     peak = np.where(mouths, log_uniform(rng, SPOKEN_PX, samples), log_uniform(rng, settings.peak_px, samples))
     intensity, present = draw_intensities(rng, label, nothing, peak, settings.combinations)
-    bumps = draw_faces(rng, samples, settings)
-    motion = table.field(XS, YS, intensity, bumps)
+    intensity *= np.exp(rng.normal(0, settings.variation.gain_sigma, (samples, len(table.MOVES), 1)))
+    count = -(-samples // SAMPLES_PER_FACE)
+    drawn = faces.draw_faces(rng, count, settings.geometry, FACE_GRID, settings.held_out, settings.variety)
+    face = np.arange(samples) // SAMPLES_PER_FACE
+    motion = drawn.motion(face, intensity)
     motion *= (peak / np.maximum(length(motion).max((1, 2)), 1e-6))[:, None, None, None]
     peak = np.where(intensity.any((1, 2)), peak, 0)
     # A disturbance that hides an expression would make its label wrong: beside one, disturbances are bounded.
     bound = np.where(label == none, np.inf, peak)
-    motion += draw_eye_motion(rng, nothing, bumps, 1.5 * bound)
+    motion += draw_eye_motion(rng, nothing, drawn, face, 1.5 * bound)
     motion += draw_failures(rng, nothing == "garbage")
     turn = np.where(nothing == "head", 2, 1) * log_uniform(rng, settings.head_px, samples)
     motion += draw_head_motion(rng, np.minimum(turn, np.where(as_set, 1, 4) * bound))  # faces in flow sets are aligned
@@ -280,29 +304,10 @@ def draw_syllable(rng: np.random.Generator) -> dict[int, float]:
     return {26: jaw, 25: 0.7 * jaw * rng.uniform(0, 1), **shown}
 
 
-def draw_faces(rng: np.random.Generator, samples: int, settings: FlowSettings) -> table.Bumps:
-    """Draw the table of `samples` random faces, each with its own crop error."""
-    bumps = table.perturb(rng, samples, settings.variation)
-    cheek = np.flatnonzero(bumps.move == table.MOVES.index(6))
-    bumps.centre[:, cheek[[0, 3]], 1] += rng.uniform(0, CHEEK_DROP, (samples, 1))
-    bumps.direction[:, cheek[[1, 2, 4, 5]]] *= rng.uniform(0.1, 1, (samples, 1, 1))  # on the lids it shows less
-    chin = np.flatnonzero(bumps.move == table.MOVES.index(17))
-    bumps.centre[:, chin[[0, 3]], 1] += rng.uniform(0, CHIN_DROP, (samples, 1))
-    angle = np.deg2rad(rng.normal(0, settings.rotation_sd_deg, samples))
-    cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (N, 2, 2), row vectors
-    scale = np.exp(rng.normal(0, settings.scale_sd, (samples, 1, 2)))
-    shift = rng.normal(0, settings.shift_sd, (samples, 1, 2))
-    phase = rng.uniform(0, 2 * np.pi, (samples, 2, 1, 2))
-    wave = np.sin(5 * bumps.centre[..., ::-1] + phase[:, 0]) + np.sin(7 * bumps.centre + phase[:, 1])
-    centre = ((bumps.centre - 0.5 + settings.warp_sd * wave) * scale) @ turn + 0.5 + shift
-    return replace(bumps, centre=centre, direction=bumps.direction @ turn, width=bumps.width * scale)
-
-
 def draw_eye_motion(
-    rng: np.random.Generator, nothing: np.ndarray, bumps: table.Bumps, most_px: np.ndarray
+    rng: np.random.Generator, nothing: np.ndarray, drawn: faces.FaceFields, face: np.ndarray, most_px: np.ndarray
 ) -> np.ndarray:
-    """Draw blinks and gaze shifts (N, 2, rows, columns) px, at most `most_px` (N,).
+    """Draw blinks and gaze shifts (N, 2, rows, columns) px, at most `most_px` (N,), of the faces `face` (N,).
 
     Samples of that name always have them, others sometimes.
     """
@@ -317,15 +322,7 @@ def draw_eye_motion(
     looks = looks * np.minimum(log_uniform(rng, (0.3, 4.0), samples), most_px)
     angle = rng.uniform(0, 2 * np.pi, samples)
     gaze = looks[:, None] * np.stack([np.cos(angle), 0.6 * np.sin(angle)], -1)  # both eyes go the same way
-    lid = table.MOVES.index(table.BLINK)
-    iris = np.flatnonzero(bumps.move == lid)[::2]  # the first lid bump of each side lies on the eye
-    ball = table.Bumps(
-        bumps.move[iris], bumps.side[iris], bumps.centre[:, iris] + (0, 0.035),
-        np.repeat(gaze[:, None], len(iris), 1), bumps.width[:, iris] * (0.6, 1.0),
-    )  # fmt: skip
-    whole = np.zeros_like(intensity)
-    whole[:, lid] = 1
-    return table.field(XS, YS, intensity, bumps) + table.field(XS, YS, whole, ball)
+    return drawn.motion(face, intensity) + drawn.iris[face][:, None] * gaze[..., None, None]
 
 
 def draw_failures(rng: np.random.Generator, chosen: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class SetSettings:
         geometry: One of faces.GEOMETRIES.
         held_out: Whether scans are of the people kept out of training.
         samples_per_face: Samples of one face.
-        layout: How crops differ.
+        variety: How faces and crops differ.
         combinations: The classes, as Action Units that move together; drawn by their weights.
         free: Share of samples with Action Units of no class.
         free_au: Probability of each Action Unit in them.
@@ -70,7 +70,7 @@ class SetSettings:
     geometry: str = "mixed"
     held_out: bool = False
     samples_per_face: int = 40
-    layout: faces.Layout = field(default_factory=faces.Layout)
+    variety: faces.Variety = field(default_factory=faces.Variety)
     combinations: table.Combinations = field(default_factory=lambda: table.CODED)
     free: float = 0.15
     free_au: float = 0.13
@@ -128,7 +128,7 @@ def draw_set(seed: int, samples: int, settings: SetSettings) -> Flows:
 
 def _draw(rng: np.random.Generator, samples: int, settings: SetSettings) -> Flows:
     count = -(-samples // settings.samples_per_face)
-    drawn = faces.draw_faces(rng, count, settings.geometry, GRID, settings.held_out, settings.layout)
+    drawn = faces.draw_faces(rng, count, settings.geometry, GRID, settings.held_out, settings.variety)
     face = np.arange(samples) // settings.samples_per_face
     free = rng.random(samples) < settings.free
     label = np.where(free, UNLABELLED, rng.integers(0, len(settings.combinations), samples))
