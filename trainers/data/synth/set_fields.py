@@ -55,6 +55,7 @@ class SetSettings:
         side_sigma: Sigma of the lognormal intensity of a side.
         one_sided: Share of samples with one side only.
         blink: Share of samples with moving lids.
+        blink_most: Largest motion of these.
         gaze: Share of samples with moving eyes.
         rigid: Scale of head motion.
         mask: Largest share of motion that is lost where there is no texture.
@@ -62,7 +63,9 @@ class SetSettings:
         smooth: Scale of smooth errors.
         blob: Share of samples with a spot that moves on its own.
         fine: Scale of fine errors.
+        fine_down: How much larger they are in v: most lines of a face run across, and show motion down in detail.
         patches: Share of samples in which only patches move.
+        dead_zone: Largest length of motion of which half is lost, as codecs and flow methods lose small motion.
         box: Share of samples that are blurred.
         boxes: How often these are blurred.
     """
@@ -81,6 +84,7 @@ class SetSettings:
     side_sigma: float = 0.4
     one_sided: float = 0.15
     blink: float = 0.45
+    blink_most: float = 0.8
     gaze: float = 0.15
     rigid: float = 0.25
     mask: float = 0.6
@@ -88,7 +92,9 @@ class SetSettings:
     smooth: float = 0.12
     blob: float = 0.3
     fine: float = 0.18
+    fine_down: float = 1.0
     patches: float = 0.0
+    dead_zone: float = 0.0
     box: float = 0.4
     boxes: int = 1
 
@@ -98,10 +104,15 @@ class SetSettings:
         check_range(self, "free", "free_au", "extra", "one_sided", "blink", "gaze", "mask", low=0, high=1)
         check_range(self, "blob", "patches", "box", low=0, high=1)
         check_range(self, "gain_sigma", "extra_most", "side_sigma", "rigid", "residual", "smooth", "fine", low=0)
+        check_range(self, "blink_most", "fine_down", "dead_zone", low=0)
         check(self, "gain", 0 < self.gain[0] <= self.gain[1], "0 < low <= high")
 
 
 SHARPER = SetSettings(box=0.1, fine=0.25, patches=0.25)
+# As patchy and as sharp in numbers as real flow: see `statistics.REAL`.
+PATCHY = SetSettings(
+    blink=0.65, blink_most=1.8, rigid=0.28, smooth=0.08, fine=0.1, fine_down=2.0, patches=0.15, dead_zone=0.3, box=0.2
+)
 # Evaluation on people and geometry kept out of training: hard conditions, and combinations as coders count them.
 ICT_HARD = SetSettings(
     geometry="scans", held_out=True, combinations=table.COMBINATIONS, free=0, smooth=0.35, rigid=0.5, residual=0.8,
@@ -172,7 +183,8 @@ def draw_intensities(
     one_sided = np.flatnonzero(rng.random(samples) < settings.one_sided)
     sides[one_sided, :, rng.integers(0, 2, len(one_sided))] *= rng.uniform(0, 0.2, (len(one_sided), 1))
     both = np.where(main, gain, extra)[..., None] * sides
-    lids = (rng.random(samples) < settings.blink) * rng.uniform(0, 0.8, samples) * rng.choice((1, 1, 1, -1), samples)
+    lids = (rng.random(samples) < settings.blink) * rng.uniform(0, settings.blink_most, samples)
+    lids *= rng.choice((1, 1, 1, -1), samples)
     overall = rng.uniform(*settings.gain, samples)
     shown = np.concatenate([both * overall[:, None, None], np.repeat(lids[:, None, None], 2, 2)], axis=1)
     return shown, (both.max(-1) >= PRESENT).astype(np.float32)
@@ -191,9 +203,12 @@ def observe(rng: np.random.Generator, motion: np.ndarray, settings: SetSettings)
     field += np.abs(rng.normal(0, settings.smooth, one)) * _smooth(rng, samples, (4, 8, 14))
     field += _blobs(rng, samples, settings.blob)
     rough = np.exp(0.9 * _smooth(rng, samples, (8, 14))[:, :1])
-    field += np.abs(rng.normal(0, settings.fine, one)) * rough * filtered(rng.normal(0, 1, motion.shape), BINOMIAL)
+    grain = rough * filtered(rng.normal(0, 1, motion.shape), BINOMIAL) * np.array([[[1.0]], [[settings.fine_down]]])
+    field += np.abs(rng.normal(0, settings.fine, one)) * grain
     patchy = rng.random(one) < settings.patches
     field *= np.where(patchy, 1 / (1 + np.exp(-6 * _smooth(rng, samples, (6, 9))[:, :1])), 1)
+    squared = (field**2).sum(1, keepdims=True)
+    field *= squared / (squared + rng.uniform(0, settings.dead_zone, one) ** 2 + 1e-12)
     blurred = field
     for _ in range(settings.boxes):
         blurred = filtered(blurred, BOX)
