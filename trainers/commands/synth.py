@@ -9,6 +9,7 @@ from typing import Any
 from merau.trainers.commands.options import FLOW_METHODS, add_classes, add_command, add_seed, combinations_of
 from merau.trainers.data.synth.seeds import EVALUATION_SEED
 
+GEOMETRIES = ("table", "corrected", "scans", "mixed")
 CLIP_KINDS = ("micro", "neutral", "macro", "speech", "mixed")
 
 
@@ -34,6 +35,7 @@ def add_clips(kinds: Any) -> None:
     parser.add_argument("--count", type=int, default=1, help="number of clips (default: %(default)s)")
     about = "what the clips show (default: %(default)s)"
     parser.add_argument("--kind", choices=CLIP_KINDS, default="mixed", help=about)
+    add_geometry(parser)
     about = "strength of the micro-expressions, in px of a 128-px crop (default: %(default)s)"
     parser.add_argument("--peak-px", type=float, default=1.0, help=about)
     parser.add_argument("--duration", type=float, default=20.0, help="length in seconds (default: %(default)s)")
@@ -43,6 +45,15 @@ def add_clips(kinds: Any) -> None:
     parser.add_argument("--frames", action="store_true", help=about)
     about = "write the true flow of each expression from onset to apex: CLIP.flow.npz, arrays (2, height, width) in px"
     parser.add_argument("--flow", action="store_true", help=about)
+
+
+def add_geometry(parser: Any, default: str = "table") -> None:
+    """Add --geometry."""
+    about = (
+        "how faces move: by the written table, by the table corrected by coded clips, as scans, or by mixtures "
+        "(default: %(default)s)"
+    )
+    parser.add_argument("--geometry", choices=GEOMETRIES, default=default, help=about)
 
 
 def run_clips(options: argparse.Namespace) -> None:
@@ -61,6 +72,7 @@ def run_clips(options: argparse.Namespace) -> None:
             peak_px=options.peak_px,
             duration_s=options.duration,
             rate=options.rate,
+            geometry=options.geometry,
         )
         file = options.out / f"{options.kind}-{seed}.mp4"
         make_clip(options.portrait, plan, file, seed, frames=options.frames, flow=options.flow)
@@ -86,13 +98,14 @@ def add_sheet(kinds: Any) -> None:
     parser = add_command(kinds, "sheet", "draw every Action Unit at three intensities as one picture", run_sheet)
     parser.add_argument("portrait", type=Path, metavar="PORTRAIT", help="picture with a face")
     parser.add_argument("out", type=Path, metavar="OUT", help="PNG to write")
+    add_geometry(parser)
 
 
 def run_sheet(options: argparse.Namespace) -> None:
     """Draw the sheet."""
     from merau.trainers.data.synth.sheet import draw_sheet
 
-    draw_sheet(options.portrait, options.out)
+    draw_sheet(options.portrait, options.out, geometry=options.geometry)
 
 
 def add_set(kinds: Any) -> None:
@@ -148,6 +161,7 @@ def add_pairs(kinds: Any) -> None:
     about = ".npz to write: onset, apex, label, aus, peak_px, face"
     parser.add_argument("--out", type=Path, required=True, help=about)
     parser.add_argument("--samples", type=int, default=200, help="number of pairs (default: %(default)s)")
+    add_geometry(parser, "mixed")
     add_classes(parser)
     add_seed(parser)
 
@@ -158,7 +172,7 @@ def run_pairs(options: argparse.Namespace) -> None:
 
     from merau.trainers.data.synth.image_pairs import draw_pairs
 
-    pairs = draw_pairs(options.portraits, options.samples, options.seed, combinations_of(options))
+    pairs = draw_pairs(options.portraits, options.samples, options.seed, combinations_of(options), options.geometry)
     np.savez_compressed(options.out, **vars(pairs))
 
 

@@ -87,7 +87,7 @@ def draw_set(out: Path, samples: int, seed: int, portraits: Sequence[Path] = ())
 
 
 def draw_clip(
-    rng: np.random.Generator, bumps: table.Bumps, classes: table.Combinations
+    rng: np.random.Generator, bumps: table.Skin, classes: table.Combinations
 ) -> tuple[dict[str, object], Channels]:
     """Draw what a clip shows: columns of the index, and the channels that move."""
     emotion = list(classes)[int(rng.integers(len(classes)))]

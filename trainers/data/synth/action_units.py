@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 AUS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
@@ -18,6 +19,7 @@ BLINK = 45  # in the table because lids move skin, too; never part of an express
 MOVES: tuple[int, ...] = (*AUS, BLINK)
 SIDES: tuple[str, str] = ("left", "right")  # of the image, not of the person
 
+MOST_ROWS = 30_000  # of a map for cv2.remap
 LEFT_EYE, RIGHT_EYE, MOUTH = (0.22, 0.25), (0.78, 0.25), (0.5, 0.82)
 
 Table = dict[int, tuple[tuple[float, float, float, float, float, float], ...]]
@@ -248,6 +250,24 @@ BUMPS = from_table(TABLE)
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """How one face moves, sampled on a grid of the standard layout.
+
+    Attributes:
+        xs: (W,) evenly spaced columns, crop fractions.
+        ys: (H,) evenly spaced rows.
+        moves: (18, 2, 2, H, W) float32, MOVES on each side, right and down positive.
+    """
+
+    xs: np.ndarray
+    ys: np.ndarray
+    moves: np.ndarray
+
+
+Skin = Bumps | Sampled
+
+
+@dataclass(frozen=True)
 class Variation:
     """How faces differ from the table and from each other.
 
@@ -299,22 +319,24 @@ def weights(intensities: Mapping[tuple[int, str], float]) -> np.ndarray:
 
 
 def displacement(
-    points: np.ndarray, intensities: Mapping[tuple[int, str], float] | np.ndarray, bumps: Bumps = BUMPS
+    points: np.ndarray, intensities: Mapping[tuple[int, str], float] | np.ndarray, skin: Skin = BUMPS
 ) -> np.ndarray:
     """Return the displacement (..., 2) of `points` (..., 2), right and down positive.
 
     Args:
         points: Crop fractions.
         intensities: {(au, side): value}, or an array (..., len(MOVES), 2).
-        bumps: The table. Leading dimensions of `bumps` and `intensities` are samples and broadcast against those of
-            `points` except its last but one: points (P, 2) with bumps of N samples give (N, P, 2).
+        skin: How the face moves. Leading dimensions of Bumps and `intensities` are samples and broadcast against those
+            of `points` except its last but one: points (P, 2) with bumps of N samples give (N, P, 2).
 
     Returns:
         Displacements in the unit of `intensities`.
     """
-    gain = _gain(intensities, bumps)  # (..., B, 2)
+    if isinstance(skin, Sampled):
+        return _sample(points, intensities, skin)
+    gain = _gain(intensities, skin)  # (..., B, 2)
     used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))
-    centre, width = bumps.centre[..., used, :], bumps.width[..., used, :]
+    centre, width = skin.centre[..., used, :], skin.width[..., used, :]
     z = (points[..., :, None, :] - centre[..., None, :, :]) / width[..., None, :, :]  # (..., P, B, 2)
     return np.asarray(np.exp(-0.5 * np.sum(z * z, axis=-1)) @ gain[..., used, :])
 
@@ -323,25 +345,44 @@ def field(
     xs: np.ndarray,
     ys: np.ndarray,
     intensities: Mapping[tuple[int, str], float] | np.ndarray,
-    bumps: Bumps = BUMPS,
+    skin: Skin = BUMPS,
 ) -> np.ndarray:
     """Return the displacement (..., 2, H, W) on a grid.
 
     The grid has columns `xs` (W,) and rows `ys` (H,), crop fractions.
 
     Because the bumps are separable, it takes two matrix products a sample instead of an exponential for each pixel.
-    `xs` and `ys` may have leading sample dimensions of their own, (N, W) and (N, H). Other arguments as in
+    With Bumps `xs` and `ys` may have leading sample dimensions of their own, (N, W) and (N, H). Other arguments as in
     `displacement`.
     """
-    gain = _gain(intensities, bumps)
+    if isinstance(skin, Sampled):
+        return np.moveaxis(_sample(np.stack(np.meshgrid(xs, ys), axis=-1), intensities, skin), -1, 0)
+    gain = _gain(intensities, skin)
     used = np.flatnonzero(np.any(gain, axis=(*range(gain.ndim - 2), -1)))
-    centre, width, gain = bumps.centre[..., used, :], bumps.width[..., used, :], gain[..., used, :]
+    centre, width, gain = skin.centre[..., used, :], skin.width[..., used, :], gain[..., used, :]
     along_x = np.exp(-0.5 * ((xs[..., None, :] - centre[..., 0, None]) / width[..., 0, None]) ** 2)  # (..., B, W)
     along_y = np.exp(-0.5 * ((ys[..., None, :] - centre[..., 1, None]) / width[..., 1, None]) ** 2)  # (..., B, H)
     scaled = np.swapaxes(gain, -1, -2)[..., None] * along_y[..., None, :, :]  # (..., 2, B, H)
     return np.asarray(np.swapaxes(scaled, -1, -2) @ along_x[..., None, :, :])
 
 
+def _sample(points: np.ndarray, intensities: Mapping[tuple[int, str], float] | np.ndarray, skin: Sampled) -> np.ndarray:
+    """Return the displacement (..., 2) of `points` (..., 2) by one face's fields."""
+    total = np.ascontiguousarray(np.moveaxis(np.tensordot(_array(intensities), skin.moves, axes=2), 0, -1), np.float32)
+    first = np.array([skin.xs[0], skin.ys[0]])
+    step = np.array([skin.xs[1] - skin.xs[0], skin.ys[1] - skin.ys[0]])
+    at = ((points - first) / step).reshape(-1, 1, 2).astype(np.float32)
+    moved = [
+        cv2.remap(total, part, np.empty(0, np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        for part in np.array_split(at, -(-len(at) // MOST_ROWS))
+    ]
+    return np.concatenate(moved).reshape(points.shape)
+
+
 def _gain(intensities: Mapping[tuple[int, str], float] | np.ndarray, bumps: Bumps) -> np.ndarray:
-    array = intensities if isinstance(intensities, np.ndarray) else weights(intensities)
+    array = _array(intensities)
     return np.asarray(array[..., bumps.move, bumps.side, None] * bumps.direction)
+
+
+def _array(intensities: Mapping[tuple[int, str], float] | np.ndarray) -> np.ndarray:
+    return intensities if isinstance(intensities, np.ndarray) else weights(intensities)

@@ -22,9 +22,10 @@ from tqdm import tqdm
 
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
-from merau.engine.validation import check, check_range
+from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.data.synth import action_units, timelines
-from merau.trainers.data.synth.action_units import SIDES, Bumps, Variation
+from merau.trainers.data.synth.action_units import SIDES, Skin, Variation
+from merau.trainers.data.synth.faces import GEOMETRIES, draw_skin
 from merau.trainers.data.synth.portrait import REST, Portrait, Pose, find_face
 from merau.trainers.data.synth.timelines import Action, Channels, Drift, channels_at
 
@@ -78,7 +79,9 @@ class ClipPlan:
         size: Width and height, both even.
         face: Which face of the picture, from the left.
         face_px: Width of the face; None keeps the picture as it is.
-        person: Seed of this person's Action Unit table.
+        person: Seed of how this person's face moves.
+        geometry: Geometry of this person's face, one of `faces.GEOMETRIES`.
+        held_out: Whether its scans are of the people kept out of training.
         motion: How the head drifts.
         light: Root mean square of the brightness drift.
         noise: Sensor noise in grey levels, at mid grey.
@@ -96,6 +99,8 @@ class ClipPlan:
     face: int = 0
     face_px: float | None = 240.0
     person: int = 0
+    geometry: str = "table"
+    held_out: bool = False
     motion: HeadMotion = field(default_factory=HeadMotion)
     light: float = 0.03
     noise: float = 2.0
@@ -106,6 +111,7 @@ class ClipPlan:
 
     def __post_init__(self) -> None:
         check_range(self, "duration_s", above=0)
+        check_choice(self, "geometry", GEOMETRIES)
         check_range(self, "rate", low=1, high=1000)
         check(self, "size", not any(length % 2 for length in self.size), "an even width and height, as H.264 needs")
 
@@ -193,7 +199,7 @@ def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
             "apex_s": round(action.apex_s, 4),
             "offset_s": round(action.offset_s, 4),
             "peak_px": round(action.peak_px, 3),
-            "aus": aus_of(action, person_bumps(plan.person)),
+            "aus": aus_of(action, bumps_of(plan)),
             "pulses": [asdict(ramp) for ramp in action.ramps],
         }
         for action in sorted(plan.actions, key=lambda action: action.onset_s)
@@ -201,7 +207,7 @@ def truth_of(source: Path, plan: ClipPlan, seed: int) -> dict[str, Any]:
     return _rounded({"source": source.name, "seed": seed, **settings, "spans": spans})
 
 
-def aus_of(action: Action, bumps: Bumps) -> dict[str, dict[str, float]]:
+def aus_of(action: Action, bumps: Skin) -> dict[str, dict[str, float]]:
     """Return how far each Action Unit of `action` moves the skin at most.
 
     The keys are units and sides of the image; each unit is taken alone.
@@ -227,9 +233,15 @@ def actions_of(truth: dict[str, Any]) -> tuple[Action, ...]:
     )
 
 
-def person_bumps(person: int) -> Bumps:
-    """Return one person's Action Unit table."""
-    return action_units.perturb(np.random.default_rng(person), None, PERSON)
+def person_bumps(person: int, geometry: str = "table", held_out: bool = False) -> Skin:
+    """Return how one person's face moves."""
+    rng = np.random.default_rng(person)
+    return action_units.perturb(rng, None, PERSON) if geometry == "table" else draw_skin(rng, geometry, held_out)
+
+
+def bumps_of(plan: ClipPlan) -> Skin:
+    """Return how the face of `plan` moves."""
+    return person_bumps(plan.person, plan.geometry, plan.held_out)
 
 
 def frame_times(plan: ClipPlan, rng: np.random.Generator) -> list[float]:
@@ -266,7 +278,7 @@ def random_plan(
         "speech": ("speech", "micro"),
         "mixed": ("micro", "micro", "macro", "speech", "head", "gaze"),
     }[kind]
-    bumps = person_bumps(plan.person)
+    bumps = bumps_of(plan)
     actions: list[Action] = []
     t_s = rng.uniform(0.7, 2.5)
     while t_s < plan.duration_s - 1:
@@ -278,7 +290,7 @@ def random_plan(
     return ClipPlan((*actions, *blinks), **({"person": plan.person} | settings))
 
 
-def _random_action(rng: np.random.Generator, kind: str, t_s: float, peak: float, bumps: Bumps) -> Action | None:
+def _random_action(rng: np.random.Generator, kind: str, t_s: float, peak: float, bumps: Skin) -> Action | None:
     if kind in ("micro", "macro"):
         label, aus = timelines.draw_expression(rng)
         side = str(rng.choice(SIDES)) if rng.random() < 0.12 else None
@@ -326,7 +338,7 @@ def _pose_timeline(plan: ClipPlan, rng: np.random.Generator) -> Callable[[float]
 
 def portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
     """Repeat one portrait, or yield the frames of a video as portraits."""
-    nets, bumps = FaceNets("wide"), person_bumps(plan.person)
+    nets, bumps = FaceNets("wide"), bumps_of(plan)
     if source.suffix.lower() in VIDEO_SUFFIXES:
         pictures, landmarks = _footage(source, plan, nets)
     else:

@@ -104,6 +104,11 @@ class FaceFields:
         )
 
 
+STANDARD = Layout(squash=(1.0, 1.0), down=0.0, down_sd=0.0, across_sd=0.0, across_sigma=0.0, scale_sigma=0.0)
+PORTRAIT = Variety(STANDARD, table.Variation(position_sd=0.012, width_sigma=0.12, direction_sigma=0.12), warp_sd=0.0)
+SKIN_GRID = Grid(scans.XS, scans.YS)
+
+
 def draw_faces(
     rng: np.random.Generator,
     faces: int,
@@ -126,6 +131,15 @@ def draw_faces(
         raise ValueError(f"geometry {geometry!r} is none of {GEOMETRIES}")
     drawn = [_draw_face(rng, geometry, grid, held_out, variety) for _ in range(faces)]
     return FaceFields(*(np.stack(column) for column in zip(*drawn, strict=True)))
+
+
+def draw_skin(rng: np.random.Generator, geometry: str, held_out: bool = False) -> table.Sampled:
+    """Draw one face in the standard layout, to animate a portrait.
+
+    Its shape differs less from the mean face than those that a recognizer is trained on. Arguments as in `draw_faces`.
+    """
+    drawn = draw_faces(rng, 1, geometry, SKIN_GRID, held_out, PORTRAIT)
+    return table.Sampled(SKIN_GRID.xs, SKIN_GRID.ys, drawn.moves[0])
 
 
 def _draw_face(

@@ -22,6 +22,7 @@ from merau.engine.flow import pair_flow
 from merau.engine.preprocess import apex_image, downsample
 from merau.trainers.data.flow_set import transform_flow
 from merau.trainers.data.synth import action_units as table
+from merau.trainers.data.synth.faces import draw_skin
 from merau.trainers.data.synth.flow_fields import SPOKEN_PX, Flows, draw_intensities, log_uniform, observe_as_flow_set
 from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 from merau.trainers.data.synth.timelines import Channels, peak_px
@@ -85,11 +86,18 @@ def read_faces(paths: Sequence[Path], nets: FaceNets) -> list[Face]:
 
 
 def draw_pairs(
-    portraits: Sequence[Path], samples: int, seed: int, combinations: table.Combinations = table.COMBINATIONS
+    portraits: Sequence[Path],
+    samples: int,
+    seed: int,
+    combinations: table.Combinations = table.COMBINATIONS,
+    geometry: str = "mixed",
+    held_out: bool = False,
 ) -> ImagePairs:
     """Draw `samples` pairs of the faces in `portraits`, with a progress bar.
 
-    Labels index `combinations`, and after them "no expression". A pair whose face is not found is drawn again.
+    Labels index `combinations`, and after them "no expression". Faces move as those of `geometry`, one of
+    `faces.GEOMETRIES`; with `held_out` scans are of the people kept out of training. A pair whose face is not found is
+    drawn again.
     """
     rng, nets = np.random.default_rng(seed), FaceNets()
     faces = read_faces(portraits, nets)
@@ -97,7 +105,7 @@ def draw_pairs(
     with tqdm(total=samples, desc="drawing pairs", unit="pair") as bar:
         while len(rows) < samples:
             which = int(rng.integers(len(faces)))
-            bumps, face_px = table.perturb(rng, None), rng.uniform(90, 240)
+            bumps, face_px = draw_skin(rng, geometry, held_out), rng.uniform(90, 240)
             portrait = Portrait(faces[which].picture, faces[which].landmarks, size=FRAME, face_px=face_px, bumps=bumps)
             for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
                 none = rng.random() < NO_EXPRESSION_SHARE
@@ -149,7 +157,7 @@ def apex_images(crops: np.ndarray) -> np.ndarray:
 
 def draw_channels(
     rng: np.random.Generator,
-    bumps: table.Bumps,
+    bumps: table.Skin,
     label: int,
     other: str,
     combinations: table.Combinations = table.COMBINATIONS,
@@ -158,7 +166,7 @@ def draw_channels(
 
     Args:
         rng: Source of the draws.
-        bumps: The face's Action Unit table.
+        bumps: How the face moves.
         label: Index into `combinations`, or after them "no expression".
         other: What a sample without expression shows, a key of NOTHING; "" with one.
         combinations: The classes.

@@ -19,7 +19,7 @@ import numpy as np
 from merau.engine.crop import CropSpec, layout_transform
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
-from merau.trainers.data.synth.action_units import BLINK, BUMPS, SIDES, Bumps, displacement
+from merau.trainers.data.synth.action_units import BLINK, BUMPS, SIDES, Skin, displacement
 from merau.trainers.data.synth.timelines import CROP_PX, Channels, action_units
 
 OVERSAMPLING = 2
@@ -144,7 +144,7 @@ class Portrait:
         landmarks: (468, 3) in the picture's pixels.
         size: Width and height of the frame.
         face_px: Width of the face; None makes the picture the frame.
-        bumps: The person's Action Unit table.
+        bumps: How the person's face moves.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Portrait:
         *,
         size: tuple[int, int] = (640, 480),
         face_px: float | None = 240.0,
-        bumps: Bumps = BUMPS,
+        bumps: Skin = BUMPS,
     ):
         width_px = float(np.linalg.norm(np.subtract(*landmarks[list(CHEEKS), :2])))
         self._face_px = width_px if face_px is None else face_px

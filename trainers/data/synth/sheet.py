@@ -8,18 +8,19 @@ import numpy as np
 from merau.engine.errors import UserError
 from merau.trainers.data.synth import timelines
 from merau.trainers.data.synth.action_units import AUS, SIDES
-from merau.trainers.data.synth.clips import ClipPlan, portraits
+from merau.trainers.data.synth.clips import ClipPlan, bumps_of, portraits
 from merau.trainers.data.synth.timelines import Channels
 
 SHEET_PX = 1440  # width of the sheet
 
 
-def draw_sheet(source: Path, out: Path, face: int = 0) -> None:
-    """Draw every Action Unit at three strengths as one picture.
+def draw_sheet(source: Path, out: Path, face: int = 0, geometry: str = "table") -> None:
+    """Draw every Action Unit at three strengths as one picture, as faces of `geometry` do them.
 
     They are 1, 3 and 6 px of a 128-px crop; blinks, gaze and head follow.
     """
-    portrait = next(iter(portraits(source, ClipPlan((), face=face), 1)))
+    plan = ClipPlan((), face=face, geometry=geometry)
+    portrait, bumps = next(iter(portraits(source, plan, 1))), bumps_of(plan)
     left, top = portrait.landmarks[:, :2].min(0).astype(int) - 25
     right, bottom = portrait.landmarks[:, :2].max(0).astype(int) + 25
     window = slice(max(top, 0), bottom), slice(max(left, 0), right)
@@ -32,7 +33,8 @@ def draw_sheet(source: Path, out: Path, face: int = 0) -> None:
 
     rng = np.random.default_rng(0)
     strips = [
-        [cell(f"AU {au}, {px} px", timelines.expression(rng, (au,), px, asymmetry=0)) for px in (1, 3, 6)] for au in AUS
+        [cell(f"AU {au}, {px} px", timelines.expression(rng, (au,), px, bumps=bumps, asymmetry=0)) for px in (1, 3, 6)]
+        for au in AUS
     ]
     strips.append([cell(f"lids {part:.0%} shut", {f"45 {side}": part for side in SIDES}) for part in (0.3, 0.6, 1.0)])
     gazes = ({"gaze_x": -0.03}, {"gaze_x": 0.03}, {"gaze_x": 0.02, "gaze_y": -0.01})

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merau.trainers.data.synth.action_units import BLINK, BUMPS, COMBINATIONS, SIDES, Bumps, field
+from merau.trainers.data.synth.action_units import BLINK, BUMPS, COMBINATIONS, SIDES, Skin, field
 
 CROP_PX = 128
 MICRO_S = (0.16, 0.50)  # onset to offset
@@ -118,7 +118,7 @@ def action_units(channels: Mapping[str, float]) -> dict[tuple[int, str], float]:
     }
 
 
-def peak_px(channels: Mapping[str, float], bumps: Bumps = BUMPS) -> float:
+def peak_px(channels: Mapping[str, float], bumps: Skin = BUMPS) -> float:
     """Return the largest displacement on the face, in px of a 128-px crop."""
     grid = np.linspace(-0.1, 1.1, 97)
     return float(np.hypot(*field(grid, grid, action_units(channels), bumps)).max())
@@ -129,7 +129,7 @@ def expression(
     aus: Sequence[int],
     to_px: float,
     *,
-    bumps: Bumps = BUMPS,
+    bumps: Skin = BUMPS,
     side: str | None = None,
     asymmetry: float = 0.15,
 ) -> Channels:

@@ -114,6 +114,25 @@ def test_make_clip_frames_lossless_and_flow_true(tmp_path: Path):
     assert apart[1] < apart[0] / 4
 
 
+def test_make_clip_of_a_scan_moves_as_ground_truth_says(tmp_path: Path):
+    who = {"person": 4, "geometry": "scans", "held_out": True}
+    bumps = person_bumps(*who.values())
+    channels = timelines.expression(np.random.default_rng(0), (12,), 2.0, bumps=bumps)
+    action = timelines.micro(np.random.default_rng(0), 0.1, channels, "positive", 2.0)
+    plan = ClipPlan((action,), duration_s=0.5, noise=0.5, motion=STILL, **who)
+    truth = make_clip(ASTRONAUT, plan, tmp_path / "clip.mp4", seed=0, frames=True, flow=True)
+    assert truth["geometry"] == "scans"
+    span = truth["spans"][0]
+    with np.load(tmp_path / truth["flow"]) as fields:
+        true = fields[span["flow"]["array"]]
+    files = [str(tmp_path / "clip" / f"{span['flow'][end]:05d}.png") for end in ("from_frame", "to_frame")]
+    greys = [cv2.imread(file, cv2.IMREAD_GRAYSCALE) for file in files]
+    seen = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*greys, None)
+    face = np.hypot(*true) > 0.5
+    assert face.sum() > 5000
+    assert (np.moveaxis(seen, -1, 0) * true)[:, face].sum() / (true**2)[:, face].sum() > 0.7
+
+
 def test_make_clip_flow_of_video_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="animate a picture"):
         make_clip(DEMO, ClipPlan(()), tmp_path / "clip.mp4", seed=0, flow=True)

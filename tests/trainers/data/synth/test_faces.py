@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from merau.trainers.data.synth import faces
-from merau.trainers.data.synth.action_units import MOVES
-from merau.trainers.data.synth.faces import BANKS, GEOMETRIES, Grid, Layout, Variety, draw_faces
+from merau.trainers.data.synth.action_units import MOVES, displacement, field
+from merau.trainers.data.synth.faces import BANKS, GEOMETRIES, Grid, Layout, Variety, draw_faces, draw_skin
 
 AXIS = (np.arange(28) + 0.5) / 28
 GRID = Grid(AXIS, AXIS)
@@ -67,3 +67,15 @@ def test_motion_is_linear_in_the_intensity():
     motion = drawn.motion(np.array([1, 1, 1]), intensity)
     assert not motion[0].any()
     assert np.allclose(motion[2], 2 * drawn.moves[1, MOVES.index(4), 1])
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_draw_skin_moves_points_as_its_fields(geometry: str):
+    skin = draw_skin(np.random.default_rng(1), geometry)
+    raised = {(2, "left"): 2.0, (2, "right"): 1.0}
+    points = np.stack(np.meshgrid(skin.xs[4:-4], skin.ys[4:-4]), axis=-1)
+    moved = displacement(points, raised, skin)
+    expected = (2 * skin.moves[MOVES.index(2), 0] + skin.moves[MOVES.index(2), 1])[:, 4:-4, 4:-4]
+    assert np.allclose(np.moveaxis(moved, -1, 0), expected, atol=1e-3)
+    assert np.allclose(field(skin.xs[4:-4], skin.ys[4:-4], raised, skin), expected, atol=1e-3)
+    assert moved[..., 1].min() < -1
