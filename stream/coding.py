@@ -56,24 +56,27 @@ def apply_coding(event: Event, coding: Coding) -> Event:
         stated["aus"] = dict.fromkeys(coding.aus, 1.0)
     if coding.label is not None:
         stated |= {"label": coding.label, "probabilities": {coding.label: 1.0}, "uncertain": False}
-    return replace(event, **stated, coding=coding)
+    return replace(event, **stated, codings=(coding,))
 
 
 def read_missed_events(path: Path, session: int | None = None, coder: str | None = None) -> list[Event]:
-    """Read the events that coders added. Of several coders the newest coding of an event counts.
+    """Read the events that coders added, with all codings of each.
 
-    They have the kind and the times that their coder stated; `apply_coding` adds Action Units and class.
+    They have the kind and the times of their newest coding; `apply_coding` adds Action Units and class.
 
     Raises:
         UserError: The file is not a store.
     """
     sessions = {found.id: found for found in read_sessions(path)}
-    missed = [coding for coding in read_codings(path, session, coder) if coding.is_missed]
-    newest = {(coding.session, coding.event): coding for coding in missed}
-    return [_missed_event(coding, sessions[number]) for (number, _), coding in newest.items() if number in sessions]
+    missed: dict[tuple[int, str], list[Coding]] = {}
+    for coding in read_codings(path, session, coder):
+        if coding.is_missed and coding.session in sessions:
+            missed.setdefault((coding.session, coding.event), []).append(coding)
+    return [_missed_event(codings, sessions[number]) for (number, _), codings in missed.items()]
 
 
-def _missed_event(coding: Coding, session: Session) -> Event:
+def _missed_event(codings: list[Coding], session: Session) -> Event:
+    coding = codings[-1]
     kind, onset_s, apex_s, offset_s = coding.kind, coding.onset_s, coding.apex_s, coding.offset_s
     assert kind is not None and onset_s is not None and apex_s is not None and offset_s is not None
     return Event(
@@ -96,7 +99,7 @@ def _missed_event(coding: Coding, session: Session) -> Event:
         bundle_sha256="",
         session=session.id,
         partial=session.partial,
-        coding=coding,
+        codings=tuple(codings),
     )
 
 

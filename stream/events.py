@@ -82,7 +82,7 @@ class Event:
         embedding: The trunk's output, (d,) float32 as bytes; None where the recognizer did not run.
         session: Number of the stored session; None for an event that is not stored.
         partial: Whether that session was interrupted before the end of its recording.
-        coding: What a coder says of the event; None where nobody coded it.
+        codings: What each coder says of the event, the newest last.
     """
 
     id: str
@@ -108,13 +108,18 @@ class Event:
     embedding: bytes | None = None
     session: int | None = None
     partial: bool = False
-    coding: Coding | None = None
+    codings: tuple[Coding, ...] = ()
+
+    @property
+    def coding(self) -> Coding | None:
+        """The newest coding; None where nobody coded the event."""
+        return self.codings[-1] if self.codings else None
 
 
 IMAGES = ("onset_jpeg", "apex_jpeg", "flow_png")
 BLOBS = (*IMAGES, "embedding")
 STORED_FIELDS = ("session", "partial")  # what only the store knows, beside the coding
-FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in (*BLOBS, *STORED_FIELDS, "coding"))
+FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in (*BLOBS, *STORED_FIELDS, "codings"))
 CODED_FIELDS = {  # fields of an export that hold a coder's word, by their names in `Coding`
     "coder": "coder",
     "given": "coded",
@@ -128,8 +133,14 @@ CODED_FIELDS = {  # fields of an export that hold a coder's word, by their names
     "offset_s": "user_offset_s",
     "note": "user_note",
 }
-EXPORT_FIELDS = (*FIELDS, *STORED_FIELDS, *CODED_FIELDS.values())
-OF_MISSED = ("id", "source", "track", "session", "partial")  # fields of a missed event that no machine stated
+Labels = Literal["machine", "both", "only"]  # whose word an export has: the machine's, both, only the coders'
+EXPORT_FIELDS: dict[Labels, tuple[str, ...]] = {
+    "machine": (*FIELDS, *STORED_FIELDS),
+    "both": (*FIELDS, *STORED_FIELDS, *CODED_FIELDS.values()),
+    "only": (*FIELDS, *STORED_FIELDS, "coder", "coded", "user_missed", "user_note"),
+}
+NESTED = ("aus", "probabilities")
+OF_MISSED = ("id", "source", "track")  # fields of a missed event that no machine stated
 
 
 @dataclass(frozen=True)
@@ -149,20 +160,22 @@ def event_fields(event: Event) -> dict[str, Any]:
     return {name: to_json(getattr(event, name)) for name in FIELDS}
 
 
-def export_fields(event: Event) -> dict[str, Any]:
+def export_fields(event: Event, labels: Labels = "both") -> dict[str, Any]:
     """Return the fields of an export: those of `event_fields`, then what the store and a coder know of the event.
 
-    The machine's fields of a missed event are empty. Action Units of a coder are text, "6+12".
+    Args:
+        event: The event; for "only" as `coding.apply_coding` returns it.
+        labels: Whose word the fields hold. With "both" the machine's fields of a missed event are empty.
     """
-    fields = event_fields(event) | {name: to_json(getattr(event, name)) for name in STORED_FIELDS}
-    if event.coding and event.coding.is_missed:
-        empty: dict[str, Any] = {name: {} if isinstance(value, dict) else None for name, value in fields.items()}
-        fields = empty | {name: fields[name] for name in OF_MISSED}
-    return fields | coding_fields(event.coding)
+    stored = {name: to_json(getattr(event, name)) for name in STORED_FIELDS}
+    fields = event_fields(event) | stored | coding_fields(event.coding)
+    if labels == "both" and event.coding and event.coding.is_missed:
+        fields |= {name: {} if name in NESTED else None for name in FIELDS if name not in OF_MISSED}
+    return {name: fields[name] for name in EXPORT_FIELDS[labels]}
 
 
 def coding_fields(coding: Coding | None) -> dict[str, Any]:
-    """Return a coding as fields of an export; all are None without one."""
+    """Return a coding as fields of an export; all are None without one. Action Units are text, "6+12"."""
     if coding is None:
         return dict.fromkeys(CODED_FIELDS.values())
     values = {name: getattr(coding, name) for name in CODED_FIELDS}

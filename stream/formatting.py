@@ -1,7 +1,7 @@
 """Events as text for the terminal, the exports and the report."""
 
 from merau.engine.text import plain
-from merau.stream.events import Event
+from merau.stream.events import Coding, Event
 
 LIKELY = 0.5  # an Action Unit is named from this probability on
 
@@ -44,6 +44,27 @@ def event_summary(event: Event, percent_sign: str = "%") -> str:
     units = sorted((unit for unit, probability in event.aus.items() if probability >= LIKELY), key=int)
     parts = (event.kind, _classification(event, percent_sign), " ".join(f"AU{unit}" for unit in units))
     return plain(" · ".join(part for part in parts if part))
+
+
+def event_details(event: Event) -> str:
+    """Return what the machine says of an event beside its class: "83% · AU6 AU12 · 2.31 px"."""
+    units = sorted((unit for unit, probability in event.aus.items() if probability >= LIKELY), key=int)
+    share = f"{percent(event.probabilities[event.label])}%" if event.probabilities else ""
+    parts = (share, " ".join(f"AU{unit}" for unit in units), f"{event.strength:.2f} px")
+    return " · ".join(part for part in parts if part)
+
+
+def coding_details(coding: Coding) -> str:
+    """Return what a coder says of an event beside its class: "AU6 AU12 · left side only"."""
+    units = " ".join(f"AU{unit}" for unit in coding.aus or ())
+    return plain(" · ".join(part for part in (units, coding.note) if part))
+
+
+def coding_summary(coding: Coding) -> str:
+    """Return a coding as text: "anna: macro · smirk · AU6 AU12"."""
+    stated = ("false event",) if coding.is_false else (coding.kind, coding.label)
+    parts = (*stated, coding_details(coding))
+    return plain(f"{coding.coder or 'coder'}: {' · '.join(part for part in parts if part)}")
 
 
 def percent(probability: float) -> int:

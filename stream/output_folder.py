@@ -12,6 +12,7 @@ from merau.engine.files import atomic_write
 from merau.stream.analysis import Analysis, RunKey
 from merau.stream.export import FORMATS, write_events
 from merau.stream.export_record import ExportRecord, Exports
+from merau.stream.export_settings import ExportSettings
 from merau.stream.guard import internal_error
 from merau.stream.report import render_report
 from merau.stream.store import Session, Store, read_sessions
@@ -123,7 +124,7 @@ class OutputFolder:
                 try:
                     _make(path.parent)
                     with atomic_write(path) as file:
-                        file.write(_content(suffix, analysis, bundle, truth))
+                        file.write(_content(suffix, analysis, bundle, truth, self._folder))
                 except Exception as error:  # whatever one format cannot hold must not cost the others
                     self.failures.append(error if isinstance(error, UserError) else internal_error(str(path), error))
                 else:
@@ -192,12 +193,15 @@ class OutputFolder:
         return None
 
 
-def _content(suffix: str, analysis: Analysis, bundle: Bundle, truth: list[dict[str, Any]] | None) -> bytes:
+def _content(
+    suffix: str, analysis: Analysis, bundle: Bundle, truth: list[dict[str, Any]] | None, folder: Path
+) -> bytes:
     """Return the content of an export or of the report."""
     if suffix not in FORMATS:
         return render_report(analysis.summary, elapsed_s=analysis.elapsed_s, bundle=bundle, truth=truth).encode()
     file = io.BytesIO()
-    write_events(suffix, analysis.events, file, analysis.summary.slowdown)
+    settings = ExportSettings(slowdown=analysis.summary.slowdown, folder=folder)
+    write_events(suffix, analysis.events, file, settings)
     return file.getvalue()
 
 

@@ -54,7 +54,7 @@ def add_parser(commands: options.Commands) -> None:
         "--store",
         type=Path,
         metavar="DB",
-        help="SQLite file that the events are saved to (default: merau.db in the folder)",
+        help="SQLite file that the events are saved to (default: merau.db, with --out in that folder)",
     )
     options.add_rate_options(parser)
     parser.add_argument(
@@ -123,7 +123,7 @@ def _open_output(arguments: argparse.Namespace) -> "OutputFolder":
     from merau.stream.output_folder import OutputFolder
 
     folder = arguments.out or (None if arguments.json else Path("merau-out"))
-    store = arguments.store or (folder / "merau.db" if folder else None)
+    store = arguments.store or ((arguments.out or Path()) / "merau.db" if folder else None)
     return OutputFolder(folder, store, keep_pictures=arguments.keep_pictures, overwrite=arguments.overwrite)
 
 

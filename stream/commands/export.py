@@ -1,6 +1,7 @@
 """`merau export`: stored events in another format."""
 
 import argparse
+import io
 import json
 import sys
 from dataclasses import asdict
@@ -12,48 +13,151 @@ from merau.stream.commands import options
 from merau.stream.formatting import pluralize
 
 if TYPE_CHECKING:
+    from merau.stream.events import Event
+    from merau.stream.export_settings import ExportSettings
     from merau.stream.store import Session
 
 FORMATS = ("csv", "jsonl", "eaf", "vtt", "parquet")
+ALL = "all"
 
 
 def add_parser(commands: options.Commands) -> None:
     """Add the command."""
     parser = options.add_command(commands, "export", "write stored events in another format", run)
-    parser.add_argument("store", metavar="DB", type=Path, help="SQLite file with the events")
+    options.add_store_argument(parser)
     parser.add_argument("--format", choices=FORMATS, default="csv", help="format to write (default: %(default)s)")
-    parser.add_argument("--session", type=int, metavar="N", help="export one session only (default: all)")
+    parser.add_argument(
+        "--session",
+        type=_session,
+        metavar="N",
+        help="export one session only; 'all' writes a file for each session into the folder --out "
+        "(default: all in one file)",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: standard output)")
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE.eaf", help="add the tiers to this ELAN file; what it holds stays as it is"
+    )
+    parser.add_argument(
+        "--labels",
+        choices=("machine", "both", "only"),
+        default="both",
+        help="word to write: the machine's, the coders' beside it, or the coders' only (default: %(default)s)",
+    )
+    parser.add_argument("--coder", metavar="NAME", help="codings of this coder only (default: the newest, in ELAN all)")
+
+
+def _session(text: str) -> int | str:
+    if text != ALL and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither the number of a session nor 'all'")
+    return text if text == ALL else int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the events to a file or to standard output."""
-    from merau.engine.files import atomic_write
-    from merau.stream.export import SINGLE_RECORDING, write_events
-    from merau.stream.store import read_events
+    from merau.stream.export import SINGLE_RECORDING
 
-    sessions = _read_sessions(arguments.store, arguments.session)
-    if arguments.json and not arguments.out:
+    number = None if arguments.session == ALL else arguments.session
+    sessions = _read_sessions(arguments.store, number)
+    if arguments.json and not (arguments.out or arguments.into):
         print(_document(arguments.store, sessions))
         return 0
-    if arguments.format in SINGLE_RECORDING and len(sessions) > 1:
+    if arguments.session == ALL:
+        return _export_each(arguments, sessions)
+    is_single = arguments.format in SINGLE_RECORDING or arguments.into
+    if is_single and len(sessions) > 1:
         raise UserError(
-            "A file of format {format} holds one session: choose one by --session from {sessions}.",
-            format=arguments.format,
+            "A file of format {format} holds one session: choose one by --session, or 'all' to write a file for each: "
+            "{sessions}.",
+            format="eaf" if arguments.into else arguments.format,
             sessions=", ".join(f"{s.id} ({s.source}, {s.started[:16]})" for s in sessions),
         )
     if arguments.format == "parquet" and not arguments.out and sys.stdout.isatty():
         raise UserError("Parquet is binary and no text for a terminal: name a file by --out.")
-    events = list(read_events(arguments.store, arguments.session))
-    slowdown = sessions[0].slowdown if len(sessions) == 1 else 1.0
-    if not arguments.out:
-        write_events(arguments.format, events, sys.stdout.buffer, slowdown)
+    events = _read_events(arguments, number)
+    place = arguments.out or arguments.into
+    settings = _settings(arguments, sessions, place)
+    if not place:
+        sys.stdout.buffer.write(_content(arguments.format, events, settings))
         return 0
-    with atomic_write(arguments.out) as file:
-        write_events(arguments.format, events, file, slowdown)
-    fields = {"written": str(arguments.out), "events": len(events)}
-    print(json.dumps(fields) if arguments.json else f"{pluralize(len(events), 'event')} written to {arguments.out}.")
+    if arguments.into:
+        _add_to_eaf(arguments.into, place, events, settings)
+    else:
+        _write(place, _content(arguments.format, events, settings))
+    fields = {"written": str(place), "events": len(events)}
+    print(json.dumps(fields) if arguments.json else f"{pluralize(len(events), 'event')} written to {place}.")
     return 0
+
+
+def _export_each(arguments: argparse.Namespace, sessions: "list[Session]") -> int:
+    """Write a file for each session into the folder --out; no file of that name may be there."""
+    folder = arguments.out
+    if not folder or arguments.into:
+        raise UserError("--session all writes a file for each session: name their folder by --out.")
+    places = {session.id: folder / f"{_stem(session)}.{arguments.format}" for session in sessions}
+    if existing := [place for place in places.values() if place.exists()]:
+        raise UserError("{file} exists already: choose another folder.", file=existing[0])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            "The folder {folder} cannot be made: {reason}.", folder=folder, reason=error.strerror
+        ) from error
+    written = []
+    for session in sessions:
+        events, place = _read_events(arguments, session.id), places[session.id]
+        _write(place, _content(arguments.format, events, _settings(arguments, [session], place)))
+        written.append({"written": str(place), "session": session.id, "events": len(events)})
+        if not arguments.json:
+            print(f"{pluralize(len(events), 'event')} written to {place}.")
+    if arguments.json:
+        print(json.dumps(written))
+    return 0
+
+
+def _stem(session: "Session") -> str:
+    """Name a session's file after its source and number."""
+    name = "".join(c if c.isalnum() or c in "-_. " else "-" for c in Path(session.source).stem).strip("-. ")
+    return f"{name or 'session'}-{session.id}"
+
+
+def _settings(arguments: argparse.Namespace, sessions: "list[Session]", place: Path | None) -> "ExportSettings":
+    from merau.stream.export_settings import ExportSettings
+
+    slowdown = sessions[0].slowdown if len(sessions) == 1 else 1.0
+    return ExportSettings(arguments.labels, slowdown, place.parent if place else None)
+
+
+def _content(format: str, events: "list[Event]", settings: "ExportSettings") -> bytes:
+    from merau.stream.export import write_events
+
+    file = io.BytesIO()
+    write_events(format, events, file, settings)
+    return file.getvalue()
+
+
+def _add_to_eaf(existing: Path, place: Path, events: "list[Event]", settings: "ExportSettings") -> None:
+    from merau.stream.elan import add_to_eaf
+
+    try:
+        theirs = existing.read_bytes()
+    except OSError as error:
+        raise UserError("{file} cannot be read: {reason}.", file=existing, reason=error.strerror) from error
+    _write(place, add_to_eaf(_content("eaf", events, settings), theirs, existing))
+
+
+def _write(place: Path, content: bytes) -> None:
+    from merau.engine.files import atomic_write
+
+    with atomic_write(place) as file:
+        file.write(content)
+
+
+def _read_events(arguments: argparse.Namespace, session: int | None) -> "list[Event]":
+    from merau.stream.coding import read_missed_events
+    from merau.stream.store import read_events
+
+    missed = read_missed_events(arguments.store, session, arguments.coder)
+    return [*read_events(arguments.store, session, arguments.coder), *missed]
 
 
 def _read_sessions(store: Path, number: int | None) -> "list[Session]":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+STORE = Path("merau.db")  # of all commands, in the folder where they run
 PASSWORD_VARIABLE = "MERAU_CAMERA_PASSWORD"
 
 
@@ -33,6 +34,29 @@ def add_command(
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else on standard output")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the store that a command reads."""
+    parser.add_argument(
+        "store",
+        metavar="DB",
+        nargs="?",
+        type=Path,
+        default=STORE,
+        help="SQLite file with the events (default: %(default)s)",
+    )
+
+
+def add_store_option(parser: argparse.ArgumentParser) -> None:
+    """Add --store, the store that a command writes."""
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DB",
+        default=STORE,
+        help="SQLite file that the events are saved to (default: %(default)s)",
+    )
 
 
 def add_bundle_option(parser: argparse.ArgumentParser, default: str = "default") -> None:

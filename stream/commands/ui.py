@@ -42,13 +42,7 @@ def add_parser(commands: options.Commands) -> None:
         help="address or network of a reverse proxy whose forwarded headers are believed; may be repeated",
     )
     parser.add_argument("--share", action="store_true", help="make a public link; this machine's cameras need --auth")
-    parser.add_argument(
-        "--store",
-        type=Path,
-        metavar="DB",
-        default=Path("merau-ui.db"),
-        help="SQLite file that the events are saved to (default: %(default)s)",
-    )
+    options.add_store_option(parser)
     parser.add_argument(
         "--retention",
         type=float,

@@ -39,13 +39,7 @@ def add_parser(commands: options.Commands) -> None:
         f"{options.PASSWORD_VARIABLE} or asked for",
     )
     options.add_source_file_option(which)
-    parser.add_argument(
-        "--store",
-        type=Path,
-        metavar="DB",
-        default=Path("merau.db"),
-        help="SQLite file that the events are saved to (default: %(default)s)",
-    )
+    options.add_store_option(parser)
     parser.add_argument(
         "--transport", choices=("tcp", "udp"), default="tcp", help="RTSP transport (default: %(default)s)"
     )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class Session:
         content_sha256: Hash of the recording; None for a camera.
         partial: Whether the session ended before its recording did; also true while a recording is analysed.
         end_s: Time of the last frame; None where an older version stored the session.
+        name: What a person called the session; None until somebody does.
     """
 
     id: int
@@ -53,6 +55,7 @@ class Session:
     content_sha256: str | None
     partial: bool
     end_s: float | None
+    name: str | None = None
 
     @property
     def run(self) -> str:
@@ -60,6 +63,11 @@ class Session:
         shared = {name: value for name, value in self.settings.items() if name not in RECORDING_SETTINGS}
         content = json.dumps([self.bundle_sha256, shared], sort_keys=True)
         return f"{self.bundle}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+    @property
+    def title(self) -> str:
+        """What the session is called: its name, or its source without folders."""
+        return self.name or PurePath(self.source).name
 
     @property
     def slowdown(self) -> float:

@@ -28,14 +28,16 @@ def read_sessions(path: Path) -> list[Session]:
 def read_events(path: Path, session: int | None = None, coder: str | None = None) -> Iterator[Event]:
     """Read the events of one session, or of all, by onset. A reclassified event has its new classification.
 
-    Each event has its newest coding, or the one of `coder`. For events that coders added see `merau.stream.coding`.
+    Each event has its codings, or the one of `coder`. For events that coders added see `merau.stream.coding`.
     """
     columns = [
         f"coalesce(reclassifications.{name}, events.{name}) AS {name}" if name in _RECLASSIFIED else f"events.{name}"
         for name in ("session", *FIELDS, *BLOBS)
     ]
     columns += [_PARTIAL]
-    codings = {(coding.session, coding.event): coding for coding in read_codings(path, session, coder)}
+    codings: dict[tuple[int | None, str], list[Coding]] = {}
+    for coding in read_codings(path, session, coder):
+        codings.setdefault((coding.session, coding.event), []).append(coding)
     query = (
         f"SELECT {', '.join(columns)} FROM events LEFT JOIN reclassifications {_BY_EVENT} "
         "WHERE ?1 IS NULL OR events.session = ?1 ORDER BY events.session, onset_s, events.id"
@@ -43,7 +45,7 @@ def read_events(path: Path, session: int | None = None, coder: str | None = None
     with open_for_reading(path) as connection:
         found = connection.execute(query, (session,))
         for event in rows.intact(path, "event {id} of session {session}", found, rows.event):
-            yield replace(event, coding=codings.get((event.session or 0, event.id)))
+            yield replace(event, codings=tuple(codings.get((event.session, event.id), ())))
 
 
 def count_events(path: Path, session: int) -> dict[str, int]:

@@ -106,6 +106,7 @@ MIGRATIONS = (
         seen_s REAL NOT NULL, analysed_s REAL NOT NULL, PRIMARY KEY (session, track)
     )
     """,
+    "ALTER TABLE sessions ADD COLUMN name TEXT",
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

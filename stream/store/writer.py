@@ -61,6 +61,9 @@ _DELETE_UNCHANGED_RECLASSIFICATIONS = (
     "AND id = reclassifications.event AND label = reclassifications.label "
     "AND probabilities = reclassifications.probabilities)"
 )
+_KEEP_NAME = (
+    "UPDATE sessions SET name = coalesce((SELECT name FROM sessions AS old WHERE old.id = ?), name) WHERE id = ?"
+)
 _TABLES_OF_A_SESSION = ("clips", "curves", "faces", "reclassifications", "events")
 # The time before which data of a session has expired at the time ?1; NULL, which is before nothing, without retention.
 _LIMIT = "strftime('%Y-%m-%dT%H:%M:%f', ?1, printf('-%.3f seconds', 3600 * retention_h))"
@@ -222,9 +225,26 @@ class Store:
         """Delete sessions that a later run repeated as session `new`, which takes over their codings."""
         for session in old:
             self._put("UPDATE codings SET session = ? WHERE session = ?", new, session)
+            self._put(_KEEP_NAME, session, new)
             for table in _TABLES_OF_A_SESSION:
                 self._put(f"DELETE FROM {table} WHERE session = ?", session)
             self._put("DELETE FROM sessions WHERE id = ?", session)
+
+    def rename_session(self, session: int, name: str) -> None:
+        """Give a session a name; its source stays."""
+        self._put("UPDATE sessions SET name = ? WHERE id = ?", plain(name), session)
+
+    def delete_sessions(self, sessions: Iterable[int]) -> None:
+        """Delete sessions with all they hold, codings too, and wait until they are gone.
+
+        Raises:
+            UserError: They cannot be deleted.
+        """
+        for session in sessions:
+            for table in (*_TABLES_OF_A_SESSION, "codings"):
+                self._put(f"DELETE FROM {table} WHERE session = ?", session)
+            self._put("DELETE FROM sessions WHERE id = ?", session)
+        self.flush()
 
     def purge_expired(self, at: datetime) -> None:
         """Delete what is older at the time `at` than the retention that its session was recorded under.

@@ -9,8 +9,10 @@ from tempfile import TemporaryDirectory
 from starlette.responses import Response
 
 from merau.engine.errors import UserError
+from merau.stream.coding import read_missed_events
 from merau.stream.events import IMAGES, Event
 from merau.stream.export import FORMATS, write_events
+from merau.stream.export_settings import ExportSettings
 from merau.stream.store import read_clip, read_events, read_sessions
 from merau.stream.ui.event_clip import blur
 from merau.stream.ui.server_state import ServerState
@@ -56,7 +58,8 @@ def _events(workspace: Workspace, query: Query) -> Response:
     file = io.BytesIO()
     path = workspace.store.path
     slowdown = next((s.slowdown for s in read_sessions(path) if s.id == session), 1.0)
-    write_events(suffix, list(read_events(path, session)), file, slowdown)
+    events = [*read_events(path, session), *read_missed_events(path, session)]
+    write_events(suffix, events, file, ExportSettings(slowdown=slowdown))
     return _attachment(file.getvalue(), f"{_file_stem(workspace, session)}.{suffix}")
 
 

@@ -240,9 +240,9 @@ def _recordings(folder: Path | None) -> list[str]:
 
 
 def _session_title(session: Session) -> str:
-    """Name a session by its source and start."""
+    """Name a session by its title and start."""
     is_interrupted = session.partial and session.ended is not None
-    title = f"{Path(session.source).name} · {_local_time(session.started)}"
+    title = f"{session.title} · {_local_time(session.started)}"
     return f"{title} · partial" if is_interrupted else title
 
 

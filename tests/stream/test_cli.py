@@ -16,7 +16,10 @@ def test_bare_command_prints_help(capsys):
     assert main([]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("usage: merau ")
-    assert all(re.search(rf"^    {name.__name__.split('.')[-1]} ", printed, re.MULTILINE) for name in COMMANDS)
+    assert all(
+        re.search(rf"^    {name.__name__.split('.')[-1].removesuffix('_codings')} ", printed, re.MULTILINE)
+        for name in COMMANDS
+    )
 
 
 def test_version_is_printed(capsys):

@@ -4,9 +4,6 @@ import csv
 import html
 import io
 import json
-import time
-from itertools import pairwise
-from xml.etree import ElementTree
 
 import duckdb
 import polars
@@ -16,8 +13,11 @@ import webvtt
 from pympi.Elan import Eaf
 
 from merau.engine.text import plain
-from merau.stream.events import EXPORT_FIELDS, export_fields
-from merau.stream.export import FORMATS
+from merau.stream.events import EXPORT_FIELDS, Coding, export_fields
+from merau.stream.export import FORMATS, write_events
+from merau.stream.export_settings import ExportSettings
+
+COLUMNS = EXPORT_FIELDS["both"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def events(make_event):
 
 def written(format, events):
     file = io.BytesIO()
-    FORMATS[format](events, file)
+    write_events(format, events, file)
     file.seek(0)
     return file
 
@@ -42,7 +42,7 @@ def test_jsonl(events):
 
 def test_csv_flattens_the_nested_fields(events):
     rows = list(csv.DictReader(io.TextIOWrapper(written("csv", events))))
-    assert list(rows[0])[:10] == [*EXPORT_FIELDS[:9], "aus.4"]
+    assert list(rows[0])[:10] == [*COLUMNS[:9], "aus.4"]
     assert [row["aus.12"] for row in rows] == ["0.93", "", "0.93"]
     assert [row["uncertain"] for row in rows] == ["false", "true", "false"]
     assert rows[2]["source"] == events[2].source
@@ -55,20 +55,6 @@ def test_parquet(events):
     for row in rows:
         row["aus"], row["probabilities"] = dict(row["aus"]), dict(row["probabilities"])
     assert rows == [export_fields(event) for event in events]
-
-
-def test_elan_has_a_tier_per_face_and_kind(events, tmp_path):
-    path = tmp_path / "events.eaf"
-    path.write_bytes(written("eaf", events).getvalue())
-    document = Eaf(path)
-    assert [name for name in document.get_tier_names() if not name.endswith("fields")] == [
-        "face 1 micro",
-        "face 1 blink",
-        "face 2 macro",
-    ]
-    assert document.get_annotation_data_for_tier("face 1 micro") == [(840, 1200, "micro · positive 83 % · AU6 AU12")]
-    ((start_ms, end_ms, fields, _),) = document.get_ref_annotation_data_for_tier("face 2 macro fields")
-    assert (start_ms, end_ms, json.loads(fields)) == (2840, 4500, export_fields(events[2]))
 
 
 def test_webvtt_cues_carry_their_fields(events):
@@ -121,13 +107,7 @@ def read_parquet(path):
 
 
 def read_eaf(path):
-    document = Eaf(path)
-    notes = document.get_ref_annotation_data_for_tier("face 1 micro fields")
-    yield [json.loads(fields)["label"] for _, _, fields, _ in notes]
-    yield [
-        value.split(" · ")[1].removesuffix(" 83 %")
-        for _, _, value in document.get_annotation_data_for_tier("face 1 micro")
-    ]
+    yield [value for _, _, value in Eaf(path).get_annotation_data_for_tier("face 1 micro")]
 
 
 def read_vtt(path):
@@ -153,42 +133,6 @@ def overlapping(make_event):
     return [make_event(s + 0.2, id=f"{s}", kind="speech", onset_s=s, offset_s=e) for s, e in spans]
 
 
-def test_elan_tiers_never_overlap(overlapping, tmp_path):
-    path = tmp_path / "events.eaf"
-    path.write_bytes(written("eaf", overlapping).getvalue())
-    document = Eaf(path)
-    tiers = [name for name in document.get_tier_names() if not name.endswith("fields")]
-    assert tiers == ["face 1 speech", "face 1 speech 2"]
-    spans = {name: sorted(document.get_annotation_data_for_tier(name)) for name in tiers}
-    assert sum(map(len, spans.values())) == len(overlapping)
-    assert all(first[1] <= second[0] for tier in spans.values() for first, second in pairwise(tier))
-
-
-def test_elan_fields_hang_on_their_own_event(overlapping, tmp_path):
-    path = tmp_path / "events.eaf"
-    path.write_bytes(written("eaf", overlapping).getvalue())
-    document = Eaf(path)
-    found = 0
-    for name in [name for name in document.get_tier_names() if name.endswith("fields")]:
-        for start_ms, end_ms, fields, _ in document.get_ref_annotation_data_for_tier(name):
-            event = json.loads(fields)
-            assert (start_ms, end_ms) == (1000 * event["onset_s"], 1000 * event["offset_s"])
-            found += 1
-    assert found == len(overlapping)
-
-
-def test_elan_times_are_in_order(overlapping, monkeypatch):
-    monkeypatch.setenv("TZ", "Asia/Kolkata")
-    time.tzset()
-    root = ElementTree.fromstring(written("eaf", overlapping).getvalue())
-    times = [int(slot.attrib["TIME_VALUE"]) for slot in root.iter("TIME_SLOT")]
-    assert times == sorted(times)
-    assert len(times) == 2 * len(overlapping)
-    assert root.attrib["DATE"].endswith("+05:30")
-    monkeypatch.undo()
-    time.tzset()
-
-
 def test_webvtt_cues_are_in_order(overlapping):
     starts = [cue.start for cue in webvtt.from_buffer(io.StringIO(written("vtt", overlapping).read().decode()))]
     assert starts == sorted(starts)
@@ -199,12 +143,41 @@ def test_no_events_is_a_valid_file(format, tmp_path):
     path = tmp_path / f"events.{format}"
     path.write_bytes(written(format, []).getvalue())
     if format == "parquet":
-        assert pyarrow.parquet.read_table(path).column_names == list(EXPORT_FIELDS)
+        assert pyarrow.parquet.read_table(path).column_names == list(COLUMNS)
     elif format == "eaf":
         assert list(Eaf(path).get_tier_names()) == []
     elif format == "vtt":
         assert len(webvtt.read(path)) == 0
     else:
-        assert path.read_text() == (
-            "" if format == "jsonl" else ",".join(EXPORT_FIELDS[:9] + EXPORT_FIELDS[11:]) + "\n"
-        )
+        assert path.read_text() == ("" if format == "jsonl" else ",".join(COLUMNS[:9] + COLUMNS[11:]) + "\n")
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
+def test_labels_choose_whose_word_is_written(format, make_event, tmp_path):
+    corrected = Coding(1, "1-1", "anna", label="smirk", aus=("6",), apex_s=1.1, note="left")
+    missed = Coding(1, "missed-1", "anna", "macro", None, None, 5.0, 5.5, 6.0, track=1, is_missed=True)
+    events = [make_event(1.0, id="1-1", codings=(corrected,)), make_event(2.0, id="1-2")]
+    events += [make_event(5.5, id="missed-1", label="", probabilities={}, aus={}, codings=(missed,))]
+    rows = {}
+    for labels in ("machine", "both", "only"):
+        path = tmp_path / f"{labels}.{format}"
+        with path.open("wb") as file:
+            write_events(format, events, file, ExportSettings(labels))
+        read = {"csv": polars.read_csv, "jsonl": polars.read_ndjson, "parquet": polars.read_parquet}[format]
+        rows[labels] = read(path).to_dicts()
+    assert [row["label"] for row in rows["machine"]] == ["positive", "positive"]
+    assert "coder" not in rows["machine"][0]
+    assert [row["id"] for row in rows["both"]] == ["1-1", "1-2", "missed-1"]
+    first, uncoded, added = rows["both"]
+    assert (first["label"], first["user_label"], first["apex_s"], first["user_apex_s"]) == (
+        "positive",
+        "smirk",
+        1.0,
+        1.1,
+    )
+    assert (uncoded["user_label"], added["kind"], added["user_kind"]) == (None, None, "macro")
+    assert [(row["id"], row["kind"], row["apex_s"], row["coder"]) for row in rows["only"]] == [
+        ("1-1", "micro", 1.1, "anna"),
+        ("missed-1", "macro", 5.5, "anna"),
+    ]
+    assert rows["only"][0]["label"] == "smirk"

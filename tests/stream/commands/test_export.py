@@ -50,7 +50,7 @@ def test_export_json_has_sessions_with_events(store, capsys):
 
 def test_export_for_one_recording_needs_a_session(store, capsys):
     assert main(["export", str(store), "--format", "eaf"]) == 1
-    assert "choose one by --session from 1 (camera 1, " in capsys.readouterr().err
+    assert "choose one by --session, or 'all' to write a file for each: 1 (camera 1, " in capsys.readouterr().err
     assert main(["export", str(store), "--session", "3"]) == 1
     assert "There is no session 3" in capsys.readouterr().err
 
