@@ -76,6 +76,11 @@ class RtspServer:
         if self._process:
             os.kill(self._process.pid, signal.SIGSTOP)
 
+    def resume(self) -> None:
+        """Let a suspended server go on."""
+        if self._process:
+            os.kill(self._process.pid, signal.SIGCONT)
+
 
 def free_port() -> int:
     """Return a TCP port that nothing listens on."""

@@ -96,7 +96,8 @@ class Browser(Source):
             self._frames += 1
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Raise UserError where a picture of this size would take too much computing time."""
     if width * height > MAX_PX:
         raise UserError(
             "The camera's picture has {width} x {height} pixels: choose 1280 x 720.", width=width, height=height
@@ -117,7 +118,7 @@ def _pictures(
     """Decode a packet to BGR pictures, times and luma; a damaged one gives none until the next key frame."""
     if packet.coding == "jpeg":
         width, height = jpeg_size(packet.data) or (0, 0)
-        _check_size(width, height)  # before a few bytes become gigabytes
+        check_size(width, height)  # before a few bytes become gigabytes
         image = cv2.imdecode(np.frombuffer(packet.data, np.uint8), cv2.IMREAD_COLOR) if width else None
         if image is not None:
             yield image, packet.captured_s, BT601
@@ -129,5 +130,5 @@ def _pictures(
     except av.error.FFmpegError:
         return
     for picture in pictures:
-        _check_size(picture.width, picture.height)
+        check_size(picture.width, picture.height)
         yield bgr(picture, converter), time_of(picture) or packet.captured_s, luma(picture)

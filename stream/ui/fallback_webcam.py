@@ -4,22 +4,26 @@ Its frames come at a low rate and without their capture times: short micro-expre
 """
 
 import asyncio
+import base64
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import cv2
 import gradio as gr
 import numpy as np
+from gradio.data_classes import ImageData
+from PIL import Image
 
 from merau.engine.errors import UserError
 from merau.stream.sources import Browser
-from merau.stream.sources.browser import Packet
+from merau.stream.sources.browser import Packet, check_size
 from merau.stream.sources.source import STOPPED
 from merau.stream.ui.camera_worker import Camera
-from merau.stream.ui.handlers import private_endpoint
+from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t, to_json
 from merau.stream.ui.server_state import ClientSession, ServerState
 from merau.stream.ui.sockets import WEBCAM_SETTINGS
@@ -28,6 +32,7 @@ FRAME_PERIOD_S = 0.05  # asked of the browser, which may be slower
 TIMEOUT_S = 5.0  # a webcam that sends nothing for so long is stopped
 ADMISSION_TIMEOUT_S = 0.1  # nobody queues here: the browser waits for the answer to its frame
 CHECK_EVERY_S = 0.5
+PICTURES = ("JPEG", "PNG", "WEBP")  # formats that a browser makes of a canvas
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
@@ -110,6 +115,24 @@ class FallbackWebcams:
             await asyncio.to_thread(client.workspace.remove_camera, session.camera.number)
 
 
+@show_user_errors
+def read_picture(payload: ImageData | None) -> np.ndarray | None:
+    """Decode what the browser sent to (H, W, 3) uint8 RGB; the size is read from the header first.
+
+    Raises:
+        UserError: It is no picture, or a too large one.
+    """
+    if payload is None:
+        return None
+    try:
+        data = base64.b64decode((payload.url or "").partition(",")[2])
+        with Image.open(BytesIO(data), formats=PICTURES) as picture:
+            check_size(*picture.size)
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError("The page sent data that is not an image.") from error
+
+
 async def _ignore_position(_: int) -> None:
     """Do nothing: the page cannot be notified while its frame waits for an answer."""
 
@@ -140,6 +163,8 @@ def fallback_webcam(state: ServerState, token: gr.State) -> gr.Column:
             apply_default_css=False,
             elem_id="fallback-status",
         )
+    # Gradio's own method decodes whatever the header says. (A subclass would make Gradio write a file beside this one.)
+    picture.preprocess = read_picture  # type: ignore[method-assign]
     picture.stream(
         webcams.push, [token, picture], status, stream_every=FRAME_PERIOD_S, time_limit=None, **private_endpoint()
     )

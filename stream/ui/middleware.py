@@ -5,16 +5,19 @@ import json
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from gradio.route_utils import API_PREFIX
 from gradio_client.utils import is_http_url_like
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from merau.stream.ui.i18n import localized
+from merau.stream.ui.upload_form import UploadForm
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 HEAD_SUFFIXES = (".safetensors",)
@@ -24,24 +27,40 @@ MAX_BODY_BYTES = 4_000_000  # of any other request; the largest is a webcam's pi
 MAX_BODIES = 32  # that are read at a time
 MAX_DEPTH = 50  # of JSON
 BODY_S = 30.0  # the next part of a body must arrive within this time
-MAX_UPLOADS, MAX_UPLOADS_OF_ADDRESS = 8, 2  # that are received at a time
-MAX_KEPT, MAX_KEPT_OF_ADDRESS = 20, 4  # uploaded files that wait for their analysis
+MAX_ARRIVING = {"server": 8, "address": 4, "page": 1}  # uploads that are received at a time
+MAX_KEPT = {"server": 20, "address": 8, "page": 2}  # uploaded files that wait for their analysis
 
 TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # an open one takes the rest, so that time stays linear
 BRACKETS = re.compile(rb"[^][{}]+")
 
 
+class Upload(NamedTuple):
+    """An upload: the address and the page that it comes from, and its size in bytes."""
+
+    address: str
+    token: str
+    size: int
+
+
 class UploadMiddleware:
     """Restricts Gradio's routes for files, which take every type of file and fetch any address.
 
-    Only recordings and heads of a limited size may be uploaded. No file is handed out, and no address is opened.
+    Only recordings and heads of a limited size may be uploaded, each by an open page. No file is handed out, and no
+    address is opened.
+
+    Args:
+        app: What it guards.
+        limit_mb: Largest file that may be uploaded.
+        reserve_mb: Uploads leave so much of the disk free.
+        is_open: Whether a token is that of an open page.
     """
 
-    def __init__(self, app: ASGIApp, limit_mb: int, reserve_mb: int) -> None:
+    def __init__(self, app: ASGIApp, limit_mb: int, reserve_mb: int, is_open: Callable[[str], bool]) -> None:
         self._app, self._limit_mb, self._reserve_bytes = app, limit_mb, reserve_mb * 2**20
+        self._is_open = is_open
         self._bodies = asyncio.Semaphore(MAX_BODIES)
-        self._arriving: list[tuple[str, int]] = []  # address and size of each upload that is being received
-        self._kept: dict[Path, str] = {}  # uploaded files with the address that they came from
+        self._arriving: list[Upload] = []
+        self._kept: dict[Path, Upload] = {}  # by the file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -60,34 +79,38 @@ class UploadMiddleware:
             await self._app(scope, receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a file on to Gradio, which counts its bytes, and delete it unless its type is allowed."""
+        """Pass a file on to Gradio, which counts its bytes, unless its type is not allowed."""
+        headers, token = Headers(scope=scope), QueryParams(scope["query_string"]).get("token", "")
         address = scope["client"][0] if scope["client"] else ""
-        if refusal := self._refuse_size(scope) or self._refuse_number(scope, address):
+        if refusal := self._refuse_size(scope) or self._refuse_page(scope, address, token):
             await refusal(scope, receive, send)
             return
-        upload = (address, int(Headers(scope=scope)["content-length"]))
+        upload = Upload(address, token, int(headers["content-length"]))
         self._arriving.append(upload)
         answer: list[Message] = []
+        form = UploadForm(headers.get("content-type", ""), VIDEO_SUFFIXES + HEAD_SUFFIXES)
+        receive_soon = _impatient(receive)
+
+        async def receive_checked() -> Message:
+            message = await receive_soon()
+            form.feed(message.get("body", b""))
+            return {"type": "http.disconnect"} if form.is_refused else message
 
         async def collect(message: Message) -> None:
             answer.append(message)
 
         try:
-            await self._app(scope, _impatient(receive), collect)
+            await self._app(scope, receive_checked, collect)
         except ClientDisconnect:
+            if form.is_refused:
+                text = localized(scope, "Files of this type are not accepted.")
+                await PlainTextResponse(text, 415)(scope, receive, send)
             return
         finally:
             self._arriving.remove(upload)
         if answer[0]["status"] == 200:
-            files = [Path(name) for name in json.loads(b"".join(part.get("body", b"") for part in answer))]
-            is_allowed = all(file.suffix.lower() in VIDEO_SUFFIXES + HEAD_SUFFIXES for file in files)
-            if len(files) != 1 or not is_allowed:
-                for file in files:
-                    file.unlink(missing_ok=True)
-                text = localized(scope, "Files of this type are not accepted.")
-                await PlainTextResponse(text, 415)(scope, receive, send)
-                return
-            self._kept[files[0]] = address
+            files = json.loads(b"".join(part.get("body", b"") for part in answer))
+            self._kept |= {Path(file): upload for file in files}
         for message in answer:
             await send(message)
 
@@ -95,21 +118,25 @@ class UploadMiddleware:
         content_length = Headers(scope=scope).get("content-length", "")
         if not content_length.isdecimal() or int(content_length) > self._limit_mb * 2**20 + MAX_FORM_BYTES:
             return PlainTextResponse(localized(scope, "A file may have at most {size} MB.", size=self._limit_mb), 413)
-        arriving = sum(size for _, size in self._arriving) + int(content_length)
+        arriving = sum(upload.size for upload in self._arriving) + int(content_length)
         if shutil.disk_usage(tempfile.gettempdir()).free - arriving < self._reserve_bytes:
             return PlainTextResponse(localized(scope, "The disk of this server is nearly full."), 507)
         return None
 
-    def _refuse_number(self, scope: Scope, address: str) -> PlainTextResponse | None:
-        self._kept = {path: source for path, source in self._kept.items() if path.exists()}
-        arriving, kept = [source for source, _ in self._arriving], list(self._kept.values())
-        too_many = len(arriving) >= MAX_UPLOADS or len(kept) >= MAX_KEPT
-        too_many_here = arriving.count(address) >= MAX_UPLOADS_OF_ADDRESS or kept.count(address) >= MAX_KEPT_OF_ADDRESS
-        if not (too_many or too_many_here):
-            return None
-        return PlainTextResponse(
-            localized(scope, "Too many files are waiting. Please try again in a few minutes."), 429
-        )
+    def _refuse_page(self, scope: Scope, address: str, token: str) -> PlainTextResponse | None:
+        if not self._is_open(token):
+            return PlainTextResponse(localized(scope, "This page has expired. Please reload it."), 403)
+        self._kept = {path: upload for path, upload in self._kept.items() if path.exists()}
+        for uploads, limits in ((self._arriving, MAX_ARRIVING), (list(self._kept.values()), MAX_KEPT)):
+            numbers = {
+                "server": len(uploads),
+                "address": sum(upload.address == address for upload in uploads),
+                "page": sum(upload.token == token for upload in uploads),
+            }
+            if any(numbers[whose] >= limits[whose] for whose in limits):
+                text = localized(scope, "Too many files are waiting. Please try again in a few minutes.")
+                return PlainTextResponse(text, 429)
+        return None
 
     async def _reject_addresses(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on unless it gives an address in place of an uploaded file."""

@@ -37,7 +37,7 @@ from merau.stream.ui.review_page import review_page
 from merau.stream.ui.routes import register_routes
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.settings_page import settings_page
-from merau.stream.ui.sockets import MAX_PACKET_BYTES
+from merau.stream.ui.sockets import MAX_PACKET_BYTES, MAX_UNREAD
 from merau.stream.ui.teaching import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
@@ -70,6 +70,7 @@ class PageServer:
             log_level="warning",
             http=BoundedProtocol,
             ws_max_size=MAX_PACKET_BYTES,
+            ws_max_queue=MAX_UNREAD,
             proxy_headers=False,  # the guard decides whom to believe
             server_header=False,
             ws_per_message_deflate=False,  # frames are compressed already
@@ -283,7 +284,8 @@ def build_application(blocks: gr.Blocks, state: ServerState, logins: Logins, hos
     """Build the application: a guard around our own routes and Gradio's page."""
     settings = state.settings
     app = FastAPI(openapi_url=None)
-    app.add_middleware(UploadMiddleware, limit_mb=settings.upload_mb, reserve_mb=settings.reserve_mb)
+    limits = {"limit_mb": settings.upload_mb, "reserve_mb": settings.reserve_mb}
+    app.add_middleware(UploadMiddleware, is_open=state.clients.__contains__, **limits)
     app.add_middleware(Guard, settings=settings, logins=logins, hosts=hosts)  # the last one is the outermost
     register_routes(app, state, logins)
     scripts = "\n".join(_text(name) for name in SCRIPTS)

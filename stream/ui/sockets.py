@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ CLOSE_ENDED, CLOSE_REFUSED, CLOSE_TOO_SLOW = 4400, 4403, 4408  # close codes of 
 CODINGS: dict[int, Literal["h264", "jpeg"]] = {0: "h264", 1: "jpeg"}
 PACKET_HEADER = struct.Struct("<Bd")  # coding; capture time in seconds from the page's time zero
 MAX_PACKET_BYTES = 2_000_000
+MAX_OPTIONS = 1000  # characters of a page's options
+MAX_UNREAD = 8  # messages of one socket that wait to be read
+MAX_MESSAGES_HZ = 240  # of one socket; a webcam sends at most 60, and after a stall a few seconds of them at once
 MAX_CAPTURE_TIME_S = 1e6
 WEBCAM_SETTINGS = SourceSettings(queue_frames=8)  # a dropped frame is better than an old one
 WEBCAM_TIMEOUT_S = 20.0  # a webcam that sends nothing for so long is stopped
@@ -48,6 +52,9 @@ async def live_socket(state: ServerState, socket: WebSocket, client: ClientSessi
             ended, failed, _ = await asyncio.gather(reading, sending, overflow, return_exceptions=True)
     if outbox.overflowed.is_set():
         await socket.close(CLOSE_TOO_SLOW, "The page does not read its messages.")
+    if isinstance(ended, UserError):
+        await socket.close(CLOSE_ENDED, str(ended))
+        return
     for error in (ended, failed):
         if isinstance(error, Exception) and not isinstance(error, OutboxOverflow):
             raise error
@@ -108,14 +115,33 @@ async def _analyse_webcam(state: ServerState, socket: WebSocket, client: ClientS
         await asyncio.to_thread(_remove_camera, workspace, camera.number)
 
 
+class MessageRate:
+    """Counts the messages of one socket."""
+
+    def __init__(self) -> None:
+        self._since_s, self._number = time.monotonic(), 0
+
+    def count(self) -> None:
+        """Count a message. Raises UserError when there are more than `MAX_MESSAGES_HZ`."""
+        if (now_s := time.monotonic()) - self._since_s >= 1:
+            self._since_s, self._number = now_s, 0
+        self._number += 1
+        if self._number > MAX_MESSAGES_HZ:
+            raise UserError("The page sends too many messages.")
+
+
 async def _receive_packets(socket: WebSocket, source: Browser) -> None:
-    """Push the page's packets into the source. Raises UserError when they stop or are not frames."""
+    """Push the page's packets into the source. Raises UserError when they stop, are too many, or are not frames."""
+    rate = MessageRate()
     while source.state().phase != "ended":
         try:
             async with asyncio.timeout(WEBCAM_TIMEOUT_S):
                 data = await socket.receive_bytes()
+        except KeyError:  # it is text
+            data = b""
         except TimeoutError:
             raise UserError("The webcam sent nothing for {seconds} s.", seconds=f"{WEBCAM_TIMEOUT_S:g}") from None
+        rate.count()
         source.push(_parse_packet(data))
     raise UserError.from_message(source.state().reason or STOPPED)
 
@@ -159,11 +185,14 @@ async def _joined_outbox(state: ServerState, client: ClientSession) -> AsyncIter
 
 
 async def _read_options(socket: WebSocket, outbox: ClientOutbox) -> None:
+    """Take the page's options until it disconnects. Raises UserError when they are none, or too many."""
+    rate = MessageRate()
     try:
         async for text in socket.iter_text():
-            outbox.sends_mesh = bool(json.loads(text).get("mesh"))
-    except (json.JSONDecodeError, AttributeError, KeyError, RecursionError):
-        await socket.close(CLOSE_ENDED)
+            rate.count()
+            outbox.sends_mesh = bool(json.loads(text[:MAX_OPTIONS]).get("mesh"))
+    except (json.JSONDecodeError, AttributeError, KeyError, RecursionError) as error:
+        raise UserError("The page sent options that cannot be read.") from error
 
 
 async def _send(socket: WebSocket, outbox: ClientOutbox) -> None:

@@ -47,6 +47,14 @@ window.merau = (() => {
     document.documentElement.lang = m.language;
     m.listeners.splice(0).forEach((listener) => listener());
   };
+  // Uploads carry the page's key; Gradio's own request for them has none.
+  const ask = window.fetch.bind(window);
+  window.fetch = (resource, options) => {
+    const address = new URL(resource.url ?? resource, document.baseURI);
+    if (!address.pathname.endsWith("/gradio_api/upload")) return ask(resource, options);
+    address.searchParams.set("token", m.token);
+    return ask(address, options);
+  };
   // The session that this tab had before it was reloaded: what was made in it is still there.
   m.earlierToken = () => {
     try { return sessionStorage.getItem("merau-token") ?? ""; } catch { return ""; }

@@ -5,7 +5,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from merau.stream.ui.outbox import MAX_MESSAGES
-from merau.stream.ui.sockets import CLOSE_TOO_SLOW
+from merau.stream.ui.sockets import CLOSE_ENDED, CLOSE_TOO_SLOW, PACKET_HEADER
 from tests.stream.ui.connections import consenting_client, open_socket, receive, start_webcam
 from tests.stream.ui.waiting import wait_for
 
@@ -66,14 +66,31 @@ def test_webcam_without_slot_waits_and_full_queue_refuses(serve):
             second.close()
 
 
-def test_webcam_data_that_is_no_frame_ends_the_analysis(serve):
+@pytest.mark.parametrize("data", [b"\x07" + bytes(20), "text"])
+def test_webcam_data_that_is_no_frame_ends_the_analysis(serve, data):
     app = serve()
     with start_webcam(app, consenting_client(app.state)) as webcam:
         assert "go" in receive(webcam)
-        webcam.send(b"\x07" + bytes(20))
+        webcam.send(data)
         assert "not an image" in receive(webcam)["error"]["id"]
         with pytest.raises(ConnectionClosed):
             webcam.recv(timeout=20)
+
+
+def test_page_that_sends_too_much_is_disconnected(serve):
+    app = serve()
+    token = consenting_client(app.state)
+    with open_socket(app, "live", token=token) as live, pytest.raises(ConnectionClosed) as closed:
+        while True:
+            live.send("{}")
+    assert closed.value.rcvd.code == CLOSE_ENDED
+    with start_webcam(app, token) as webcam:
+        assert "go" in receive(webcam)
+        packet = PACKET_HEADER.pack(0, 0.0) + b"no picture"  # decoded at once
+        with pytest.raises(ConnectionClosed):
+            while True:
+                webcam.send(packet)
+        assert "error" in receive(webcam)
 
 
 def test_disconnected_client_is_freed_within_ten_seconds(serve):
