@@ -5,7 +5,8 @@ later samples refine it and old classes do not fade. A `FewShotHead` is immutabl
 
 A class may be one that the bundle knows, or be named by Action Units ("AU4", "4+7"). The head's probabilities are then
 multiplied with the bundle's own, the prior, because five samples alone say less than the bundle does. Where the bundle
-knows all classes, the samples only count as far as cross-validation shows that the bundle is wrong.
+knows all classes, the head is a correction of it: a logistic regression with the bundle's log-probabilities as offset,
+whose penalty is so strong that a few samples move it little, unless cross-validation shows that the bundle is wrong.
 """
 
 import hashlib
@@ -32,9 +33,11 @@ MIN_FOLDS = 3
 FOLD_WORK = 45_000  # samples times classes, of all folds together
 MAX_SAMPLES, MAX_CLASSES = 2000, 50
 MAX_WORK = 20_000  # samples times classes; keeps every fit under ten seconds
-HEAD_WEIGHTS = np.linspace(0, 1, 21)
-STANDARD_ERRORS = 1.5  # of the cross-validated gain, which are subtracted from it when the head's weight is selected
-COMPLEXITY_PENALTY = 0.5  # in log-likelihood, for a weight of 1; proportionally less for a smaller one
+# Strength of the belief that the bundle is right where it knows all classes, in samples: what so many samples say on
+# average weighs as much. "free" is taken where cross-validation shows that the bundle errs.
+ANCHORS = {"anchored": 60.0, "free": 0.5}
+STANDARD_ERRORS = 1.5  # of the cross-validated gain of "free", which are subtracted from it
+COMPLEXITY_PENALTY = 0.5  # in log-likelihood, for "free"
 LABEL_NOISE = 0.1  # assumed share of wrong labels, so that no single sample outweighs the bundle
 SYNONYMS = {  # classes of the public data sets by the names that bundles use
     "happiness": "positive",
@@ -77,7 +80,7 @@ class FewShotHead:
         scale: (d,), by which the centred embedding is divided, so that no dimension outweighs the others.
         kind: Kind of classifier, a key of heads.KINDS.
         classes: Names of the classes.
-        weight: Exponent of the head's probabilities in their product with the prior; None: no prior is used.
+        with_prior: Whether the head's probabilities are multiplied with the prior.
         temperature: Divisor of the head's logits.
         estimate: Cross-validated accuracy; None where a class has a single sample.
         explanation: What was fitted and how well it does, for people.
@@ -90,7 +93,7 @@ class FewShotHead:
     scale: np.ndarray
     kind: str
     classes: tuple[str, ...]
-    weight: float | None
+    with_prior: bool
     temperature: float
     estimate: float | None
     explanation: Message
@@ -100,7 +103,8 @@ class FewShotHead:
     def probabilities(self, sample: Sample) -> dict[str, float]:
         """Probability of each of `classes`, summing to 1; the label of `sample` is ignored."""
         logits = self.head.logits((sample.embedding[None] - self.centre) / self.scale) / self.temperature
-        values = combine_with_prior(logits, prior_probabilities([sample], self.classes), self.weight)[0]
+        prior = prior_probabilities([sample], self.classes) if self.with_prior else None
+        values = combine_with_prior(logits, prior)[0]
         return {name: float(value) for name, value in zip(self.classes, values, strict=True)}
 
     def check(self, bundle: Bundle) -> None:
@@ -158,15 +162,23 @@ class _SampleArrays:
     classes: tuple[str, ...]
     prior: np.ndarray
 
+    def take(self, rows: np.ndarray) -> "_SampleArrays":
+        """Return the samples `rows`."""
+        return replace(self, embeddings=self.embeddings[rows], labels=self.labels[rows], prior=self.prior[rows])
+
 
 @dataclass(frozen=True)
 class _Selection:
-    """A kind of head with the parameters and the accuracy that cross-validation gave it."""
+    """What cross-validation selected, and the accuracy that it gave.
+
+    `anchor` is a key of ANCHORS for a correction of a bundle that knows all classes, else None.
+    """
 
     kind: str
-    weight: float | None
+    with_prior: bool
     temperature: float
     accuracy: float
+    anchor: str | None = None
 
 
 def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO) -> FewShotHead:
@@ -195,27 +207,29 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
     check_limits(len(samples), len(classes))
     check_few_shot_samples(samples, bundle)
     centre, scale = embedding_scale(bundle)
+    embeddings = np.stack([sample.embedding for sample in samples])
     problem = _SampleArrays(
-        (np.stack([sample.embedding for sample in samples]) - centre) / scale,
+        (embeddings - centre) / scale,
         np.array([classes.index(sample.label) for sample in samples]),
         classes,
         prior_probabilities(samples, classes),
     )
     known = sum(match_known_class(name, samples[0]) is not None for name in classes)
-    correction = problem.prior if known == len(classes) else None
-    if correction is not None:
-        selection = select_correction("linear" if kind == AUTO else kind, problem)
+    if known == len(classes) and kind in (AUTO, "linear"):
+        scale = scale * np.sqrt(embeddings.shape[1]) / 2  # makes embeddings about 2 long, beside a bias of 1
+        problem = replace(problem, embeddings=(embeddings - centre) / scale)
+        selection = select_correction(problem)
     else:
         selection = select_head(CANDIDATE_KINDS if kind == AUTO else (kind,), problem, with_prior=known > 0)
     estimate = selection.accuracy if np.bincount(problem.labels).min() > 1 else None
-    explanation = explain(selection, len(samples), classes, corrects=correction is not None, estimate=estimate)
+    explanation = explain(selection, len(samples), classes, estimate=estimate)
     return FewShotHead(
-        fit_head(selection.kind, problem.embeddings, problem.labels, classes, correction),
+        fit_head(selection.kind, problem, selection.anchor),
         centre,
         scale,
         selection.kind,
         classes,
-        selection.weight,
+        selection.with_prior,
         selection.temperature,
         estimate,
         Message("{explanation} {merged}", {"explanation": explanation, "merged": merged}) if merged else explanation,
@@ -316,32 +330,42 @@ def left_out_indices(labels: np.ndarray) -> np.ndarray:
     return np.concatenate([np.empty(0, int), *cross_validation_folds(labels)])
 
 
-def fit_head(
-    kind: str, embeddings: np.ndarray, labels: np.ndarray, classes: Sequence[str], correction: np.ndarray | None
-) -> heads.Head:
-    """Fit a head of `kind`; a linear one to the errors of the prior `correction` (N, C), if given."""
-    if kind == "linear" and correction is not None:
-        return heads.Linear.fit_residual(correction, embeddings, labels, classes)
-    return heads.KINDS[kind].fit(embeddings, labels, classes)
+def fit_head(kind: str, problem: _SampleArrays, anchor: str | None = None) -> heads.Head:
+    """Fit a head of `kind`, or, with an anchor of ANCHORS, a linear one to the errors of the prior."""
+    if anchor is None:
+        return heads.KINDS[kind].fit(problem.embeddings, problem.labels, problem.classes)
+    l2 = ANCHORS[anchor] / len(problem.labels)
+    return heads.Linear.fit_residual(problem.prior, problem.embeddings, problem.labels, problem.classes, l2=l2)
 
 
-def cross_validated_logits(kind: str, problem: _SampleArrays, *, correct_prior: bool = False) -> np.ndarray:
+def cross_validated_logits(kind: str, problem: _SampleArrays, anchor: str | None = None) -> np.ndarray:
     """Logits (M, C) for each of `left_out_indices`, by a head fitted without it."""
     rows = [np.empty((0, len(problem.classes)))]
     for left_out in cross_validation_folds(problem.labels):
         rest = np.setdiff1d(np.arange(len(problem.labels)), left_out)
-        correction = problem.prior[rest] if correct_prior else None
-        head = fit_head(kind, problem.embeddings[rest], problem.labels[rest], problem.classes, correction)
-        rows.append(head.logits(problem.embeddings[left_out]))
+        rows.append(fit_head(kind, problem.take(rest), anchor).logits(problem.embeddings[left_out]))
     return np.concatenate(rows)
 
 
-def select_correction(kind: str, problem: _SampleArrays) -> _Selection:
-    """Select the weight of a head that corrects the prior."""
-    left_out = left_out_indices(problem.labels)
-    logits = cross_validated_logits(kind, problem, correct_prior=True)
-    weight, accuracy = select_head_weight(logits, problem.labels[left_out], problem.prior[left_out])
-    return _Selection(kind, weight, 1.0, accuracy)
+def select_correction(problem: _SampleArrays) -> _Selection:
+    """Select how far samples may correct a bundle that knows all classes.
+
+    The correction is anchored to the bundle, unless the cross-validated gain in log-likelihood of the free one, less
+    STANDARD_ERRORS standard errors, exceeds the complexity penalty.
+    """
+    left_out = problem.take(left_out_indices(problem.labels))
+    if not len(left_out.labels):
+        return _Selection("linear", True, 1.0, 0.0, "anchored")
+    found, likelihood = {}, {}
+    for anchor in ANCHORS:
+        p = combine_with_prior(cross_validated_logits("linear", problem, anchor), left_out.prior)
+        accuracy = float((p.argmax(1) == left_out.labels).mean())
+        found[anchor] = _Selection("linear", True, 1.0, accuracy, anchor)
+        of_label = p[np.arange(len(left_out.labels)), left_out.labels]
+        likelihood[anchor] = np.log((1 - LABEL_NOISE) * of_label + LABEL_NOISE)
+    gain = (likelihood["free"] - likelihood["anchored"]) * heads.class_balanced_weights(left_out.labels)
+    proven = gain.sum() - STANDARD_ERRORS * np.sqrt((gain**2).sum()) > COMPLEXITY_PENALTY
+    return found["free" if proven else "anchored"]
 
 
 def select_head(kinds: Sequence[str], problem: _SampleArrays, *, with_prior: bool) -> _Selection:
@@ -351,53 +375,28 @@ def select_head(kinds: Sequence[str], problem: _SampleArrays, *, with_prior: boo
     trials = []
     for kind in kinds:
         logits = cross_validated_logits(kind, problem)
-        for weight in (None, 1.0) if with_prior else (None,):
-            loss, accuracy, temperature = select_temperature(logits, labels, prior, weight)
+        for combined in (False, True) if with_prior else (False,):
+            loss, accuracy, temperature = select_temperature(logits, labels, prior if combined else None)
             penalty = 0 if kind == CANDIDATE_KINDS[0] else MIN_KIND_GAIN
-            trials.append((loss + penalty, _Selection(kind, weight, temperature, accuracy)))
+            trials.append((loss + penalty, _Selection(kind, combined, temperature, accuracy)))
     return min(trials, key=lambda trial: trial[0])[1]
 
 
-def select_head_weight(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> tuple[float, float]:
-    """Weight of the few-shot head in the product with the prior, and the accuracy with it.
-
-    The weight, one of HEAD_WEIGHTS, maximizes the cross-validated gain in log-likelihood less STANDARD_ERRORS standard
-    errors and the complexity penalty. It is 0 where the prior is right about the samples, or they are too few.
-
-    Args:
-        logits: (M, C) of samples left out of the fit.
-        labels: (M,).
-        prior: (M, C).
-    """
-    if not len(labels):
-        return 0.0, 0.0
-    probabilities = np.stack([combine_with_prior(logits, prior, weight) for weight in HEAD_WEIGHTS])
-    of_label = probabilities[:, np.arange(len(labels)), labels]
-    likelihood = np.log((1 - LABEL_NOISE) * of_label + LABEL_NOISE) * heads.class_balanced_weights(labels)
-    gain = likelihood - likelihood[0]
-    penalty = STANDARD_ERRORS * np.sqrt((gain**2).sum(1))
-    best = np.argmax(gain.sum(1) - penalty - COMPLEXITY_PENALTY * HEAD_WEIGHTS)
-    return float(HEAD_WEIGHTS[best]), float((probabilities[best].argmax(1) == labels).mean())
-
-
-def select_temperature(
-    logits: np.ndarray, labels: np.ndarray, prior: np.ndarray, weight: float | None
-) -> tuple[float, float, float]:
+def select_temperature(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray | None) -> tuple[float, float, float]:
     """Least mean negative log-likelihood, the accuracy with it, and its temperature (1/2 to 4)."""
     if not len(labels):
         return 0.0, 0.0, 1.0
     best = (np.inf, 0.0, 1.0)
     for temperature in np.geomspace(0.5, 4, 13):
-        p = combine_with_prior(logits / temperature, prior, weight)
+        p = combine_with_prior(logits / temperature, prior)
         loss = float(-np.log(p[np.arange(len(labels)), labels] + 1e-9).mean())
         best = min(best, (loss, float((p.argmax(1) == labels).mean()), float(temperature)))
     return best
 
 
-def combine_with_prior(logits: np.ndarray, prior: np.ndarray, weight: float | None) -> np.ndarray:
-    """Probabilities (N, C) of `logits`, to the power of `weight` and times `prior`; without a weight, theirs alone."""
-    alone = heads.softmax(logits)
-    return alone if weight is None else heads.softmax(weight * np.log(alone + 1e-9) + np.log(prior + 1e-9))
+def combine_with_prior(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
+    """Probabilities (N, C) of `logits`, times `prior` where there is one."""
+    return heads.softmax(logits if prior is None else logits + np.log(prior + 1e-9))
 
 
 def prior_probabilities(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarray:
@@ -432,9 +431,7 @@ def match_known_class(label: str, sample: Sample) -> str | tuple[str, ...] | Non
     return units if set(units) <= set(sample.aus) else None
 
 
-def explain(
-    selection: _Selection, samples: int, classes: Sequence[str], *, corrects: bool, estimate: float | None
-) -> Message:
+def explain(selection: _Selection, samples: int, classes: Sequence[str], *, estimate: float | None) -> Message:
     """Say what was fitted and how well it does."""
     return Message(
         "Trained on {samples} labelled samples in {count} classes ({classes}). {method} {accuracy}",
@@ -442,7 +439,7 @@ def explain(
             "samples": samples,
             "count": len(classes),
             "classes": ", ".join(classes),
-            "method": describe_correction(selection.weight) if corrects else describe_method(selection),
+            "method": describe_correction(selection.anchor) if selection.anchor else describe_method(selection),
             "accuracy": describe_estimate(estimate),
         },
     )
@@ -450,21 +447,20 @@ def explain(
 
 def describe_method(selection: _Selection) -> Message:
     """Name the classifier, and the prior where it is used."""
-    if selection.weight is None:
+    if not selection.with_prior:
         return Message("Classifier: {kind}.", {"kind": selection.kind})
     return Message("Classifier: {kind}, combined with the recognizer's own probabilities.", {"kind": selection.kind})
 
 
-def describe_correction(weight: float | None) -> Message:
-    """Say how much the samples change the probabilities of a bundle that knows all classes."""
-    if not weight:
+def describe_correction(anchor: str) -> Message:
+    """Say how far the samples change the probabilities of a bundle that knows all classes."""
+    if anchor == "anchored":
         return Message(
-            "The recognizer already knows these classes, and the samples do not show that it is wrong: its own "
-            "probabilities are used, spread over these classes alone."
+            "The recognizer already knows these classes, and the samples do not show that it is wrong: they adjust its "
+            "own probabilities a little, spread over these classes alone."
         )
     return Message(
-        "The recognizer already knows these classes; the samples correct it with a weight of {weight}.",
-        {"weight": f"{weight:.0%}"},
+        "The recognizer already knows these classes, but the samples show that it is wrong: they correct it."
     )
 
 

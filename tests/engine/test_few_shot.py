@@ -69,20 +69,22 @@ def samples_that_agree(recognizer: Recognizer) -> list[Sample]:
     return [replace(s, probabilities=POSITIVE if s.label == "positive" else SURPRISE) for s in samples]
 
 
-def test_samples_that_agree_with_the_prior_change_nothing(recognizer):
+def test_samples_that_agree_with_the_prior_change_little(recognizer):
     samples = samples_that_agree(recognizer)
     head = fit_few_shot(samples, recognizer.bundle)
     for seen in samples:
-        strange = replace(seen, probabilities=SURPRISE)
-        assert head.probabilities(strange)["surprise"] == pytest.approx(0.94 / 0.96, abs=1e-6)
+        assert head.probabilities(replace(seen, probabilities=SURPRISE))["surprise"] > 0.94
+        undecided = seen.probabilities | dict.fromkeys(("positive", "surprise"), 0.48)
+        assert 0.5 < head.probabilities(replace(seen, probabilities=undecided))[seen.label] < 0.6
     assert head.estimate == 1
-    assert "its own probabilities are used, spread over these classes alone" in str(head.explanation)
+    assert "they adjust its own probabilities a little, spread over these classes alone" in str(head.explanation)
 
 
-def test_one_contradicting_sample_gets_no_weight(recognizer):
+def test_one_contradicting_sample_changes_no_class(recognizer):
     samples = samples_that_agree(recognizer)
     samples[0] = replace(samples[0], probabilities=SURPRISE)
-    assert fit_few_shot(samples, recognizer.bundle).weight == 0
+    head = fit_few_shot(samples, recognizer.bundle)
+    assert predict_labels(head, samples) == ["surprise"] + [s.label for s in samples[1:]]
 
 
 @pytest.mark.parametrize("kind", ["auto", "cosine"])
@@ -90,7 +92,7 @@ def test_repeated_errors_of_the_bundle_are_corrected(recognizer, kind):
     samples = [replace(s, probabilities=POSITIVE) for s in clustered_samples(recognizer, ("positive", "surprise"), 10)]
     head = fit_few_shot([s for i, s in enumerate(samples) if i % 2], recognizer.bundle, kind=kind)
     assert predict_labels(head, samples[::2]) == [s.label for s in samples[::2]]
-    assert "the samples correct it with a weight of" in str(head.explanation)
+    assert ("the samples show that it is wrong: they correct it" in str(head.explanation)) == (kind == "auto")
 
 
 def test_folds_leave_out_all_samples_and_keep_all_classes():

@@ -16,7 +16,6 @@ from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate.models import BASELINES, NETWORKS, is_own
 from merau.trainers.evaluate.predict import Predictions, predict
-from merau.trainers.evaluate.report import WEIGHT_KEY
 from merau.trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on
 from merau.trainers.evaluate.task import make_task
 
@@ -257,15 +256,20 @@ def notes(documents: Sequence[dict[str, Any]]) -> list[str]:
         "The last column is what papers print for leave-one-subject-out on MEGC2019's composite database; it compares "
         "only with a column loso, cde on that database."
     )
-    return [first, printed, *warnings, *weight_notes(documents), *skipped]
+    return [first, printed, *warnings, *gain_notes(documents), *skipped]
 
 
-def weight_notes(documents: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the weight of the few-shot samples in each row that has one."""
-    fitted = [d for d in documents if "lesson_weight" in d]
+def gain_notes(documents: Sequence[dict[str, Any]]) -> list[str]:
+    """Return for each row what the few-shot samples add to the bundle alone, and how often they cost."""
+    measured = [d for d in documents if "gain" in d]
     return [
-        f"{title}: weight of the few-shot samples "
-        + ", ".join(f"{d['lesson_weight']['mean']:.2f} ({d['column']})" for d in fitted if d["title"] == title)
-        + f" ({WEIGHT_KEY})."
-        for title in dict.fromkeys(d["title"] for d in fitted)
+        f"{title}: gain in UF1 over no samples "
+        + ", ".join(describe_gain(d["gain"]["full"], d["column"]) for d in measured if d["title"] == title)
+        + "."
+        for title in dict.fromkeys(d["title"] for d in measured)
     ]
+
+
+def describe_gain(gain: dict[str, float], column: str) -> str:
+    """Return the gain of one cell as text."""
+    return f"{gain['uf1']:+.3f} ± {gain['uf1_sd']:.3f}, {gain['lost']:.0%} of the draws lose ({column})"

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +57,11 @@ class FewShotMerau:
     """MERAU as shipped: a few-shot head combined with the bundle's prior.
 
     See `engine.few_shot`.
-
-    `weights` collects the weight of each head's samples: 0 where the prediction is the bundle's own, as in zero-shot.
     """
 
     task: Task
     recognizer: Recognizer
     predictions: Predictions
-    weights: list[float] = field(default_factory=list)
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
@@ -75,7 +72,6 @@ class FewShotMerau:
         names = np.array(self.task.classes)
         samples = self.predictions.samples(names[self.task.label].tolist())
         head = fit_few_shot([samples[i] for i in train], self.recognizer.bundle)
-        self.weights.append(1.0 if head.weight is None else head.weight)
         probabilities = np.zeros((len(test), len(names)))
         for row, i in enumerate(test):
             for name, p in head.probabilities(samples[i]).items():

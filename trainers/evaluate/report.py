@@ -16,7 +16,6 @@ from merau.trainers.evaluate.task import Task
 SIDE = 300  # of the scatter plot
 CELLS = 100  # a side, of its shading
 MIN_IN_BIN = 5  # predictions; the accuracy of fewer is chance
-WEIGHT_KEY = "0 = ignored, same as zero-shot; 1 = full"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ def page(run: Run) -> str:
         "report.html.j2",
         document=document,
         amount=describe_amount(document),
-        notes=notes(document),
         parts=parts(document),
         scored_classes=[name for name in document["classes"] if name in document["full"]["classes"]],
         gains=gains(document),
@@ -76,28 +74,17 @@ def describe_amount(document: dict[str, Any]) -> str:
     }.get(document["protocol"], f"passes: {document['seeds']}")
 
 
-def notes(document: dict[str, Any]) -> list[str]:
-    """Return what the scores owe to more than the samples learned from."""
-    lines = []
-    if "lesson_weight" in document:
-        weight = document["lesson_weight"]
-        lines.append(
-            f"Weight of the few-shot samples: {weight['mean']:.2f} on average ({WEIGHT_KEY}), and 0 in "
-            f"{weight['lessons_of_weight_0']} of {weight['lessons']} fits."
-        )
-    return lines
-
-
-def gains(document: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """Return database, UF1 without and UF1 with the samples shown.
+def gains(document: dict[str, Any]) -> list[tuple[str, float, float, dict[str, float]]]:
+    """Return database, UF1 without and UF1 with the samples shown, and the gain over the draws.
 
     Empty where that was not measured.
     """
-    if "zero_shot_on_the_same_queries" not in document:
+    if "gain" not in document:
         return []
     before = parts(document["zero_shot_on_the_same_queries"])
+    by_part = {"all": document["gain"]["full"], **document["gain"]["by_database"]}
     pairs = zip(parts(document), before, strict=True)
-    return [(name, first["uf1"], part["uf1"]) for (name, part), (_, first) in pairs]
+    return [(name, first["uf1"], part["uf1"], by_part[name]) for (name, part), (_, first) in pairs]
 
 
 def confusion_rows(part: dict[str, Any], classes: list[str]) -> list[tuple[str, list[tuple[float, float]]]]:

@@ -8,7 +8,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from joblib import cpu_count
 from tqdm import tqdm
@@ -126,13 +125,7 @@ def run_on(
     document |= summary.scores(task, trials)
     if before:
         document["zero_shot_on_the_same_queries"] = summary.scores(task, before)
-    if isinstance(model, FewShotMerau) and model.weights:
-        weight = np.array(model.weights)
-        document["lesson_weight"] = {
-            "mean": summary.rounded(weight.mean()),
-            "lessons": len(weight),
-            "lessons_of_weight_0": int((weight == 0).sum()),
-        }
+        document["gain"] = summary.gains(task, trials, before)
     document["domains"] = database_distances(task, predictions)
     coded = summary.au_scores(task.data.aus.tolist(), predictions.aus, predictions.units)
     if coded and settings.model == "merau":

@@ -26,9 +26,8 @@ def scores(task: Task, trials: Sequence[Trial]) -> dict[str, Any]:
     Each part has UF1, UAR and accuracy as the mean over `trials`, their standard deviation `_sd` over trials and 95%
     interval `_interval` over subjects, scores by class and the confusion matrix.
     """
-    every = np.arange(len(task))
     return {
-        "full": part_scores(task, trials, every),
+        "full": part_scores(task, trials, np.arange(len(task))),
         "by_database": {name: part_scores(task, trials, rows) for name, rows in task.rows_by_database().items()},
         "reliability": reliability(task, trials),
     }
@@ -39,14 +38,7 @@ def part_scores(task: Task, trials: Sequence[Trial], rows: np.ndarray) -> dict[s
 
     Without any, only their number.
     """
-    people, person = np.unique(task.data.person[rows], return_inverse=True)
-    of_row = np.zeros(len(task), int)
-    of_row[rows] = person
-    counts = np.zeros((len(trials), len(people), len(task.classes), len(task.classes)))
-    for t, trial in enumerate(trials):
-        mine = np.isin(trial.rows, rows)
-        tested, predicted = trial.rows[mine], trial.probabilities[mine].argmax(1)
-        np.add.at(counts[t], (of_row[tested], task.label[tested], predicted), 1)
+    counts = confusions(task, trials, rows)
     if not counts.sum():
         return {"samples": 0, "subjects": 0}
     total = counts.sum(1)
@@ -62,6 +54,54 @@ def part_scores(task: Task, trials: Sequence[Trial], rows: np.ndarray) -> dict[s
         result[f"{name}_interval"] = [rounded(bound) for bound in bounds[name]]
     mean = total.mean(0)
     return result | {"classes": by_class(mean, task.classes), "confusion": np.round(mean, 2).tolist()}
+
+
+def confusions(task: Task, trials: Sequence[Trial], rows: np.ndarray) -> np.ndarray:
+    """Return the confusion matrix of each trial and subject, (T, P, C, C), for samples among `rows`."""
+    people, person = np.unique(task.data.person[rows], return_inverse=True)
+    of_row = np.zeros(len(task), int)
+    of_row[rows] = person
+    counts = np.zeros((len(trials), len(people), len(task.classes), len(task.classes)))
+    for t, trial in enumerate(trials):
+        mine = np.isin(trial.rows, rows)
+        tested, predicted = trial.rows[mine], trial.probabilities[mine].argmax(1)
+        np.add.at(counts[t], (of_row[tested], task.label[tested], predicted), 1)
+    return counts
+
+
+def gains(task: Task, after: Sequence[Trial], before: Sequence[Trial]) -> dict[str, Any]:
+    """Return what samples change, draw by draw: "full", of all databases pooled, and "by_database".
+
+    Each has the mean gain in UF1 and its standard deviation over the draws, and the share of the draws that lose and
+    that win. A database in which nothing was tested is left out.
+
+    Args:
+        task: The task.
+        after: Trials with samples.
+        before: Trials without, of the same queries in the same order.
+    """
+    parts = {name: part_gains(task, after, before, rows) for name, rows in task.rows_by_database().items()}
+    return {
+        "full": part_gains(task, after, before, np.arange(len(task))),
+        "by_database": {name: part for name, part in parts.items() if part["draws"]},
+    }
+
+
+def part_gains(task: Task, after: Sequence[Trial], before: Sequence[Trial], rows: np.ndarray) -> dict[str, float]:
+    """Return the gain in UF1 for samples among `rows`."""
+    counts = [confusions(task, trials, rows).sum(1) for trials in (after, before)]
+    tested = counts[0].any((1, 2))
+    if not tested.any():
+        return {"draws": 0}
+    first, second = (scores_of_counts(each[tested])["uf1"] for each in counts)
+    gain = np.round(first - second, 9)  # equal predictions gain nothing
+    return {
+        "draws": len(gain),
+        "uf1": rounded(gain.mean()),
+        "uf1_sd": rounded(gain.std()),
+        "lost": rounded((gain < 0).mean()),
+        "won": rounded((gain > 0).mean()),
+    }
 
 
 def by_class(counts: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -17,12 +17,11 @@ def test_evaluate_few_and_zero_shot_of_shipped_bundle(index, tmp_path):
     assert few["zero_shot_on_the_same_queries"]["full"]["uf1"] > 0.7
     assert few["au_auc"]["12"] > 0.9
     assert "warning" not in few
-    weight = few["lesson_weight"]
-    assert weight["lessons"] == 6
-    assert 0 <= weight["mean"] <= 1
-    assert (weight["lessons_of_weight_0"] == 6) == (weight["mean"] == 0)
+    assert few["gain"]["full"]["draws"] == 3
+    assert few["gain"]["full"]["lost"] + few["gain"]["full"]["won"] <= 1
+    assert set(few["gain"]["by_database"]) == {"casme2", "samm"}
     page = (tmp_path / "few.html").read_text()
-    assert "Weight of the few-shot samples" in page
+    assert "draws that lose" in page
     assert all(f'<rect class="c{c}"' in page for c in range(3))  # each class has its region
     assert "<svg" in page
     assert "negative" in page
@@ -31,7 +30,7 @@ def test_evaluate_few_and_zero_shot_of_shipped_bundle(index, tmp_path):
     assert main([*arguments, "--protocol", "zero-shot"]) == 0
     zero = json.loads(out.read_text())
     assert zero["full"]["uf1"] > 0.7
-    assert "lesson_weight" not in zero
+    assert "gain" not in zero
 
 
 def test_evaluate_classes_unknown_to_bundle_are_learned(index, tmp_path, capsys):
@@ -66,7 +65,7 @@ def test_evaluate_impossible_options_are_explained(index, capsys):
         (["evaluate", "--protocol", "loso"], "give --protocol and --flows together"),
         ([*flows, "--protocol", "all"], "protocol is 'all': choose one of zero-shot"),
         ([*flows, "--protocol", "few-shot", "--shots", "0"], "shots is 0: choose 1 or more."),
-        ([*flows, "--protocol", "loso", "--best-epoch"], "best_epoch is True: choose it only for liu, vgg, capsule"),
+        ([*flows, "--protocol", "loso", "--best-epoch"], "best_epoch is True: choose it only for off-apexnet"),
         ([*flows, "--protocol", "loso", "--task", "easy"], "names 1 of them"),
     ):
         assert main(arguments) == 1

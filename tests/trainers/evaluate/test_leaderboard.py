@@ -83,16 +83,18 @@ def test_cell_text_marks_spread_and_best_epoch():
 
 
 def test_markdown_has_table_then_notes_once():
-    weighed = DONE | {"lesson_weight": {"mean": 0.5}, "column": "few-shot"}
-    table, notes = leaderboard.markdown([DONE, weighed, SKIPPED, SKIPPED | {"column": "few-shot"}]).split("\n\n")
+    gain = {"full": {"uf1": 0.0041, "uf1_sd": 0.012, "lost": 0.22}}
+    table, notes = leaderboard.markdown(
+        [DONE, DONE | {"gain": gain, "column": "few-shot"}, SKIPPED, SKIPPED | {"column": "few-shot"}]
+    ).split("\n\n")
     assert table.splitlines() == [
         "| model | lodo | few-shot | paper, loso on CDE |",
         "| --- | --- | --- | --- |",
         "| MERAU | 0.612 / 0.700 [0.50] | 0.612 / 0.700 [0.50] |  |",
         "| VGG | - | - |  |",
     ]
-    first, printed, weight, *reasons = notes.splitlines()
+    first, printed, gained, *reasons = notes.splitlines()
     assert printed.startswith("The last column is what papers print")
     assert first.startswith("UF1 / UAR over all databases; in brackets UF1 of a, b.")
-    assert weight.startswith("MERAU: weight of the few-shot samples 0.50 (few-shot) (0 = ignored")
+    assert gained == "MERAU: gain in UF1 over no samples +0.004 ± 0.012, 22% of the draws lose (few-shot)."
     assert reasons == [f"VGG, {column}: vgg needs frames." for column in ("lodo", "few-shot")]

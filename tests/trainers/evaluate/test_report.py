@@ -19,8 +19,9 @@ def test_gains_pair_scores_without_and_with_samples():
     document = {"full": FULL, "by_database": {"a": ONE, "b": TWO}}
     before = {"full": {"uf1": 0.1}, "by_database": {"a": ONE | {"uf1": 0.2}, "b": TWO | {"uf1": 0.3}}}
     assert report.gains(document) == []
-    gained = report.gains(document | {"zero_shot_on_the_same_queries": before})
-    assert gained == [("all", 0.1, 0.5), ("a", 0.2, 0.4), ("b", 0.3, 0.6)]
+    gain = {"full": {"uf1": 0.4}, "by_database": {"a": {"uf1": 0.2}, "b": {"uf1": 0.3}}}
+    gained = report.gains(document | {"zero_shot_on_the_same_queries": before, "gain": gain})
+    assert gained == [("all", 0.1, 0.5, {"uf1": 0.4}), ("a", 0.2, 0.4, {"uf1": 0.2}), ("b", 0.3, 0.6, {"uf1": 0.3})]
 
 
 @pytest.mark.parametrize(
@@ -33,14 +34,6 @@ def test_gains_pair_scores_without_and_with_samples():
 )
 def test_describe_amount_is_that_of_the_protocol(protocol, amount):
     assert report.describe_amount({"protocol": protocol, "shots": 5, "draws": 100, "seeds": 2}) == amount
-
-
-def test_notes_tell_of_weight():
-    weight = {"mean": 0.25, "lessons": 6, "lessons_of_weight_0": 3}
-    (weighed,) = report.notes({"lesson_weight": weight})
-    assert weighed.startswith("Weight of the few-shot samples: 0.25 on average")
-    assert weighed.endswith("and 0 in 3 of 6 fits.")
-    assert report.notes({}) == []
 
 
 def test_confusion_rows_class_without_samples_has_no_share():

@@ -29,3 +29,20 @@ def test_au_scores_undecided_units_are_left_out():
     predicted = np.array([*[0.9] * 5, *[0.1] * 5, *[0.95] * 3, 0.99])[:, None]
     assert summary.au_scores(coded, predicted, ["12"]) == {"12": 1.0}
     assert summary.au_scores(coded[1:], predicted[1:], ["12"]) == {}  # four are too few
+
+
+def test_gains_are_counted_draw_by_draw(task):
+    def trial(wrong: int) -> Trial:
+        predicted = np.eye(3)[task.label]
+        predicted[:wrong] = np.eye(3)[(task.label[:wrong] + 1) % 3]
+        return Trial(np.arange(len(task)), predicted)
+
+    after, before = [trial(n) for n in (0, 4, 8, 4)], [trial(4)] * 4
+    gain = summary.gains(task, after, before)
+    seen, unchanged = (summary.scores(task, trials)["full"]["uf1"] for trials in (after, before))
+    assert gain["full"]["uf1"] == pytest.approx(seen - unchanged, abs=2e-4)
+    assert gain["full"].items() >= {"draws": 4, "lost": 0.25, "won": 0.25}.items()
+    assert gain["full"]["uf1_sd"] > 0.01
+    assert set(gain["by_database"]) == {"casme2", "samm"}
+    nowhere = summary.gains(task, [Trial(np.arange(0), np.empty((0, 3)))], [Trial(np.arange(0), np.empty((0, 3)))])
+    assert nowhere == {"full": {"draws": 0}, "by_database": {}}
