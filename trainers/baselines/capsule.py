@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from merau.trainers.baselines.frames import normalized_apexes
-from merau.trainers.baselines.network import Baseline, Network
+from merau.trainers.baselines.network import Baseline, Batch, Network
 from merau.trainers.evaluate.task import Task
 
 SIZE_PX = 64
@@ -49,10 +49,10 @@ class CapsuleNet(Baseline):
             agreement = agreement + (votes * capsules[:, :, None]).sum(-1)
         return capsules.flatten(1), SHARPNESS * capsules.norm(dim=-1)
 
-    def loss(self, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
+    def loss(self, embedding: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         """Return the margin loss, Sabour et al. 2017, eq. 4."""
         length = logits / SHARPNESS
-        mine = functional.one_hot(label, length.shape[1])
+        mine = functional.one_hot(batch.label, length.shape[1])
         right, wrong = (0.9 - length).clamp(min=0) ** 2, (length - 0.1).clamp(min=0) ** 2
         return (mine * right + 0.5 * (1 - mine) * wrong).sum(1).mean()
 

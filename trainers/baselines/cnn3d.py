@@ -5,14 +5,12 @@ convolution over the whole clip, pooling, and a layer of 128. Its frames are few
 set's strips, onset to apex.
 """
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from merau.trainers.baselines.frames import read_strips
+from merau.trainers.baselines.clips import read_clips
 from merau.trainers.baselines.network import Baseline, Network
-from merau.trainers.baselines.temporal_interpolation import interpolate_clip
 from merau.trainers.evaluate.task import Task
 
 SIZE_PX = 48
@@ -46,10 +44,7 @@ class Cnn3d(Baseline):
 
 def make_model(task: Task, *, best_epoch: bool = False) -> Network:
     """Return the baseline on the clips of `task`, less their first frame, so that they show what changes."""
-    clips = []
-    for strip in read_strips(task.data, "cnn3d"):
-        frames = interpolate_clip(strip, FRAMES)
-        small = [cv2.resize(frame, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for frame in frames]
-        moved = np.stack(small) - small[0]
-        clips.append(moved / max(float(moved.std()), 1e-3))
-    return Network(task, torch.from_numpy(np.stack(clips)[:, None].astype(np.float32)), Cnn3d, best_epoch)
+    clips = read_clips(task.data, "cnn3d", frames=FRAMES, size_px=SIZE_PX)
+    moved = clips - clips[:, :1]
+    moved /= np.maximum(moved.std((1, 2, 3), keepdims=True), 1e-5)
+    return Network(task, torch.from_numpy(moved[:, None]), Cnn3d, best_epoch)

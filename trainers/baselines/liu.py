@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from merau.trainers.baselines.network import Baseline, Network
+from merau.trainers.baselines.network import Baseline, Batch, Network
 from merau.trainers.evaluate.task import Task
 
 WIDTHS = (16, 32, 64, 128)  # a quarter of ResNet18's: 32 x 32 flow, some hundred samples
@@ -75,10 +75,12 @@ class Liu(Baseline):
         embedding = self.features(flow)
         return embedding, self.classify(embedding)
 
-    def loss(self, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
+    def loss(self, embedding: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         """Return the class loss plus that of a domain adversary (Ganin & Lempitsky 2015)."""
         domain_logits = self.classify_domain(ReversedGradient.apply(embedding))
-        return functional.cross_entropy(logits, label) + ADVERSARY * functional.cross_entropy(domain_logits, domain)
+        return functional.cross_entropy(logits, batch.label) + ADVERSARY * functional.cross_entropy(
+            domain_logits, batch.domain
+        )
 
 
 class ReversedGradient(torch.autograd.Function):

@@ -18,19 +18,27 @@ from merau.trainers.evaluate.protocols import NeedsSamples
 from merau.trainers.evaluate.task import Task
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What is known of n samples beside their input.
+
+    Attributes:
+        label: (n,) class indices.
+        domain: (n,) index of each sample's database.
+        rows: (n,) rows of the task.
+    """
+
+    label: Tensor
+    domain: Tensor
+    rows: Tensor
+
+
 class Baseline(nn.Module):
     """A network: inputs (n, ...) -> embedding (n, d) and logits (n, C)."""
 
-    def loss(self, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
-        """Return the mean loss.
-
-        Args:
-            embedding: (n, d).
-            logits: (n, C).
-            label: (n,) class indices.
-            domain: (n,) index of each sample's database.
-        """
-        return functional.cross_entropy(logits, label)
+    def loss(self, embedding: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss of embeddings (n, d) and logits (n, C)."""
+        return functional.cross_entropy(logits, batch.label)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Network:
                     continue
                 which = torch.from_numpy(rows)[some]
                 embedding, logits = net(self.inputs[which])
-                loss = self.measure_loss(net, embedding, logits, target[some], domain[which])
+                loss = self.measure_loss(net, embedding, logits, Batch(target[some], domain[which], which))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -117,9 +125,9 @@ class Network:
                 best = max(best, (uf1, predicted), key=lambda pair: pair[0]) if self.best_epoch else (uf1, predicted)
         return net, best[1]
 
-    def measure_loss(self, net: Baseline, embedding: Tensor, logits: Tensor, label: Tensor, domain: Tensor) -> Tensor:
+    def measure_loss(self, net: Baseline, embedding: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss that was asked for."""
-        return LOSSES[self.loss](embedding, logits, label) if self.loss else net.loss(embedding, logits, label, domain)
+        return LOSSES[self.loss](embedding, logits, batch.label) if self.loss else net.loss(embedding, logits, batch)
 
     def score(self, predicted: np.ndarray, rows: np.ndarray, label: np.ndarray, test: np.ndarray) -> float:
         """Return UF1 of probabilities `predicted` (m, classes) for `test`.

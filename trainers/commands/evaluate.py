@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from merau.engine.errors import UserError
-from merau.trainers.commands.options import add_bundle, add_command, add_flows, add_sampling
+from merau.trainers.commands.options import add_bundle, add_command, add_flows, add_macro, add_sampling
 from merau.trainers.commands.output import print_warnings, set_name, write_json, write_text
 from merau.trainers.data.synth.seeds import EVALUATION_SAMPLES, EVALUATION_SEED
 
@@ -35,6 +35,7 @@ def add_parser(commands: Any) -> None:
     protocol.add_argument("--best-epoch", action="store_true", help=about)
     about = "loss of a network: cross-entropy, focal, center, triplet or contrastive (default: its paper's)"
     protocol.add_argument("--loss", default="own", help=about)
+    add_macro(protocol)
     about = "report to write (default: OUT.html beside OUT of --json)"
     protocol.add_argument("--report", type=Path, metavar="HTML", help=about)
     synthetic = parser.add_argument_group("on synthetic data, without --protocol")
@@ -68,7 +69,7 @@ def run_protocol(options: argparse.Namespace) -> None:
     from merau.trainers.evaluate.run import RunSettings, run
 
     names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch", "loss")
-    settings = RunSettings(**{name: getattr(options, name) for name in names})
+    settings = RunSettings(**{name: getattr(options, name) for name in names}, macro=tuple(map(str, options.macro)))
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(*options.flows)
     warnings = print_warnings(data)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from merau.engine.bundle import resolve
-from merau.trainers.commands.options import add_command, add_flows, add_sampling
+from merau.trainers.commands.options import add_command, add_flows, add_macro, add_sampling
 from merau.trainers.commands.output import print_warnings, set_name, write_text
 from merau.trainers.data.synth.seeds import EVALUATION_SEED
 
@@ -27,13 +27,14 @@ def add_parser(commands: Any) -> None:
     add_flows(parser, note=" (default: a synthetic set, which takes minutes to draw)")
     about = "recognizers: default, source, or a bundle's folder (default: default)"
     parser.add_argument("--bundle", type=resolve, nargs="+", default=[resolve("default")], help=about)
-    about = "models to compare, also MODULE:CLASS of your own (default: all)"
+    about = "models to compare, also MODULE:CLASS of your own (default: all but ablations)"
     parser.add_argument("--models", nargs="+", metavar="MODEL", help=about)
     about = "protocols to run (default: zero-shot few-shot lodo loso)"
     parser.add_argument("--protocols", nargs="+", metavar="PROTOCOL", help=about)
     about = "classes: cde, 4-way, easy, hard, 5-class, or YAML files (default: cde)"
     parser.add_argument("--tasks", nargs="+", default=["cde"], metavar="TASK", help=about)
     add_sampling(parser)
+    add_macro(parser)
     about = "file for the document of each run, written when the run ends; runs that OUT holds are not repeated"
     parser.add_argument("--json", type=Path, metavar="OUT", help=about)
     parser.add_argument("--report", type=Path, metavar="HTML", help="page with the table (default: none)")
@@ -45,13 +46,13 @@ def run(options: argparse.Namespace) -> None:
     from merau.trainers.data import flow_set
     from merau.trainers.data.synthetic_set import draw_set
     from merau.trainers.evaluate import leaderboard
-    from merau.trainers.evaluate.run import MODELS
 
     wanted = leaderboard.cells(
         [(path, Recognizer.load(path, device="cpu")) for path in options.bundle],
-        models=options.models or MODELS,
+        models=options.models or leaderboard.USUAL,
         protocols=options.protocols or leaderboard.PROTOCOLS,
         **{name: getattr(options, name) for name in ("tasks", "shots", "draws", "seeds")},
+        macro=tuple(map(str, options.macro)),
     )
     with TemporaryDirectory() as folder:
         if options.flows is None:

@@ -46,6 +46,12 @@ def add_sampling(parser: Options) -> None:
     parser.add_argument("--seeds", type=int, default=1, help=about)
 
 
+def add_macro(parser: Options) -> None:
+    """Add --macro, flow sets of macro-expressions."""
+    about = "indices of flow sets of macro-expressions, which lightmannet and ma2mi learn from (default: none)"
+    parser.add_argument("--macro", type=Path, nargs="+", default=[], metavar="INDEX", help=about)
+
+
 def add_seed(parser: Options) -> None:
     """Add --seed."""
     parser.add_argument("--seed", type=int, default=0, help="seed of all random draws (default: %(default)s)")

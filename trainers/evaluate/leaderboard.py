@@ -14,12 +14,13 @@ from merau.engine.errors import UserError
 from merau.engine.html import render
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
-from merau.trainers.evaluate.models import BASELINES, NETWORKS, is_own
+from merau.trainers.evaluate.models import ON_REQUEST
 from merau.trainers.evaluate.predict import Predictions, predict
-from merau.trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on
+from merau.trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on, uses_a_bundle
 from merau.trainers.evaluate.task import make_task
 
 PROTOCOLS = ("zero-shot", "few-shot", "lodo", "loso")
+USUAL = tuple(model for model in MODELS if model not in ON_REQUEST)
 TITLES = {
     "merau": "MERAU, few-shot head x prior",
     "merau-linear": "MERAU, linear head alone",
@@ -48,6 +49,25 @@ TITLES = {
     "capsule": "CapsuleNet on the apex frame",
     "apex-resnet": "ResNet10 on the apex frame",
     "cnn3d": "3-D CNN on the frames",
+    "attribute": "attribute embedding + contrast",
+    "attribute-without-text": "attribute: no text",
+    "attribute-without-contrast": "attribute: no contrast",
+    "attribute-frames": "attribute: frames alone",
+    "attribute-flow": "attribute: flow alone",
+    "attribute-published": "attribute: published size",
+    "lightmannet": "LightmanNet",
+    "lightmannet-without-auxiliary": "LightmanNet: no auxiliary branch",
+    "lightmannet-without-bi-level": "LightmanNet: no bi-level optimization",
+    "maml": "MAML",
+    "anil": "ANIL",
+    "reptile": "Reptile",
+    "clip-protonet": "ProtoNet on clips",
+    "relationnet": "RelationNet",
+    "matchingnet": "MatchingNet",
+    "ma2mi": "MA2MI",
+    "ma2mi-without-pretraining": "MA2MI: no pre-training",
+    "ma2mi-without-position": "MA2MI: no position encoder",
+    "ma2mi-published": "MA2MI: published size",
 }
 # UF1 / UAR that papers print for leave-one-subject-out on MEGC2019's composite database, many with the best epoch on
 # the test subject: full; SMIC, CASME II, SAMM (See et al. 2019; each paper).
@@ -78,8 +98,8 @@ class Cell:
     @property
     def key(self) -> dict[str, Any]:
         """What identifies this run among those on one set, as in its document."""
-        uses_no_bundle = self.settings.model in (*BASELINES, *NETWORKS) or is_own(self.settings.model)
-        return {**asdict(self.settings), "bundle_sha256": None if uses_no_bundle else self.recognizer.bundle.sha256}
+        used = self.recognizer.bundle.sha256 if uses_a_bundle(self.settings.model) else None
+        return {**asdict(self.settings), "macro": list(self.settings.macro), "bundle_sha256": used}
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ class CellText:
 def cells(
     recognizers: Sequence[tuple[Path, Recognizer]],
     *,
-    models: Sequence[str] = MODELS,
+    models: Sequence[str] = USUAL,
     protocols: Sequence[str] = PROTOCOLS,
     tasks: Sequence[str] = ("cde",),
     **settings: Any,

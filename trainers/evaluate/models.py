@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from merau.engine.few_shot import fit_few_shot, prior_probabilities
 from merau.engine.recognizer import Recognizer
 from merau.trainers.baselines import (
     apex_resnet,
+    attribute,
     au_graph,
     capsule,
     cnn3d,
@@ -28,14 +30,17 @@ from merau.trainers.baselines import (
     lbp_top,
     liu,
     logistic,
+    ma2mi,
     off_apexnet,
     oriented_flow,
     rcn,
     ststnet,
     vgg,
 )
+from merau.trainers.baselines.meta import anil, lightmannet, maml, matchingnet, protonet, relationnet, reptile
+from merau.trainers.baselines.meta.episodes import EpisodicModel, Learner, MetaSettings, moving_clips
 from merau.trainers.baselines.network import Network
-from merau.trainers.data.flow_set import CLASSES
+from merau.trainers.data.flow_set import CLASSES, FlowSet
 from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import Flows
 from merau.trainers.evaluate.predict import Predictions, apex_images
@@ -193,7 +198,46 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "capsule": capsule.make_model,
     "apex-resnet": apex_resnet.make_model,
     "cnn3d": cnn3d.make_model,
+    **{name: partial(attribute.make_model, settings=settings) for name, settings in attribute.VARIANTS.items()},
 }
+
+
+META: dict[str, Callable[[int, MetaSettings], Learner]] = {
+    "lightmannet": lightmannet.LightmanNet,
+    "lightmannet-without-auxiliary": lightmannet.WithoutAuxiliary,
+    "lightmannet-without-bi-level": lightmannet.WithoutBiLevel,
+    "maml": maml.Maml,
+    "anil": anil.Anil,
+    "reptile": reptile.Reptile,
+    "clip-protonet": protonet.ClipProtoNet,
+    "relationnet": relationnet.RelationNet,
+    "matchingnet": matchingnet.MatchingNet,
+}
+ALIGNING = ("lightmannet", "lightmannet-without-bi-level")  # need macro-expressions
+
+
+def make_learner(name: str, task: Task, macro: FlowSet | None) -> EpisodicModel:
+    """Return the meta-learner `name` on the frames of `task`.
+
+    Raises:
+        UserError: The set has no frames, or macro-expressions to align with are missing.
+    """
+    if name in ALIGNING and macro is None:
+        raise UserError(
+            f"{name} aligns with macro-expressions: give a flow set of them with --macro, or run "
+            "lightmannet-without-auxiliary."
+        )
+    clips = moving_clips(task.data, name)
+    aligned = clips[:0] if macro is None else moving_clips(macro, name)
+    return EpisodicModel(task, clips, aligned, META[name])
+
+
+FROM_MACRO: dict[str, Callable[[Task, FlowSet | None], Model]] = {  # may learn from macro-expressions as well
+    **{name: partial(make_learner, name) for name in META},
+    **{name: partial(ma2mi.make_model, name, settings) for name, settings in ma2mi.VARIANTS.items()},
+}
+# Settings that the leaderboard runs only where they are asked for: ablations, and sizes that need a GPU.
+ON_REQUEST = tuple(name for name in (*attribute.VARIANTS, *FROM_MACRO) if "-" in name and name != "clip-protonet")
 
 
 def is_own(name: str) -> bool:

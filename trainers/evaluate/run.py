@@ -16,10 +16,12 @@ from merau.calib.domain import MIN_SAMPLES, domain_distance
 from merau.engine.recognizer import Recognizer
 from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.baselines.losses import LOSSES
+from merau.trainers.data import flow_set
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate import summary
 from merau.trainers.evaluate.models import (
     BASELINES,
+    FROM_MACRO,
     HEADS,
     NETWORKS,
     TUNED,
@@ -37,8 +39,8 @@ from merau.trainers.export.bundle import DEFAULT
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 OWN_LOSS = "own"
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)
-SLOW = (*TUNED, *NETWORKS)  # a fold takes seconds, not milliseconds
-MODELS = ("merau", *HEADS, *TUNED, *BASELINES, *NETWORKS)
+SLOW = (*TUNED, *NETWORKS, *FROM_MACRO)  # a fold takes seconds, not milliseconds
+MODELS = ("merau", *HEADS, *TUNED, *BASELINES, *NETWORKS, *FROM_MACRO)
 MAX_PROCESSES = 8  # each takes some 500 MB
 BEST_EPOCH = "best-epoch: each fold kept the epoch that did best on its own TEST samples, as some publications do"
 
@@ -56,6 +58,7 @@ class RunSettings:
         seeds: How often a protocol that splits the set runs.
         best_epoch: Whether networks keep the epoch that is best on the test data, to imitate some publications.
         loss: Loss of a network, a key of `losses.LOSSES`; "own" for that of its paper.
+        macro: Indices of flow sets of macro-expressions, which some models learn from as well.
     """
 
     protocol: str = ZERO_SHOT
@@ -66,6 +69,7 @@ class RunSettings:
     seeds: int = 1
     best_epoch: bool = False
     loss: str = OWN_LOSS
+    macro: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice(self, "protocol", PROTOCOLS)
@@ -176,10 +180,18 @@ def make_model(
         return EmbeddingHead(task, predictions, HEADS[settings.model])
     if settings.model in TUNED:
         return make_fine_tuned(task, weights, TUNED[settings.model])
+    if settings.model in FROM_MACRO:
+        macro = flow_set.read(*map(Path, settings.macro)) if settings.macro else None
+        return FROM_MACRO[settings.model](task, macro)
     if settings.model in NETWORKS:
         network = NETWORKS[settings.model](task, best_epoch=settings.best_epoch)
         return network if settings.loss == OWN_LOSS else replace(network, loss=settings.loss)
     return BASELINES[settings.model](task)
+
+
+def uses_a_bundle(model: str) -> bool:
+    """Return whether the model `model` runs on a bundle's embedding."""
+    return not is_own(model) and model not in (*BASELINES, *NETWORKS, *FROM_MACRO)
 
 
 def describe_run(recognizer: Recognizer, task: Task, settings: RunSettings, name: str) -> dict[str, Any]:
@@ -188,7 +200,7 @@ def describe_run(recognizer: Recognizer, task: Task, settings: RunSettings, name
         database: {c: int((task.label[rows] == i).sum()) for i, c in enumerate(task.classes)}
         for database, rows in task.rows_by_database().items()
     }
-    uses_bundle = settings.model not in (*BASELINES, *NETWORKS) and not is_own(settings.model)
+    uses_bundle = uses_a_bundle(settings.model)
     return {
         **({"warning": BEST_EPOCH} if settings.best_epoch else {}),
         **asdict(settings),
