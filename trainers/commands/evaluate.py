@@ -36,6 +36,8 @@ def add_parser(commands: Any) -> None:
     about = "loss of a network: cross-entropy, focal, center, triplet or contrastive (default: its paper's)"
     protocol.add_argument("--loss", default="own", help=about)
     add_macro(protocol)
+    about = "what zero-shot trains a baseline or a network on: synthetic samples (default: nothing)"
+    protocol.add_argument("--train", default="shown", metavar="synthetic", help=about)
     about = "report to write (default: OUT.html beside OUT of --json)"
     protocol.add_argument("--report", type=Path, metavar="HTML", help=about)
     synthetic = parser.add_argument_group("on synthetic data, without --protocol")
@@ -68,7 +70,7 @@ def run_protocol(options: argparse.Namespace) -> None:
     from merau.trainers.evaluate import report
     from merau.trainers.evaluate.run import RunSettings, run
 
-    names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch", "loss")
+    names = ("protocol", "model", "task", "shots", "draws", "seeds", "best_epoch", "loss", "train")
     settings = RunSettings(**{name: getattr(options, name) for name in names}, macro=tuple(map(str, options.macro)))
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(*options.flows)

@@ -14,9 +14,18 @@ from merau.engine.errors import UserError
 from merau.engine.html import render
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data.flow_set import FlowSet
-from merau.trainers.evaluate.models import ON_REQUEST
+from merau.trainers.evaluate.models import BASELINES, NETWORKS, ON_REQUEST
 from merau.trainers.evaluate.predict import Predictions, predict
-from merau.trainers.evaluate.run import MODELS, SLOW, RunSettings, run_on, uses_a_bundle
+from merau.trainers.evaluate.run import (
+    MODELS,
+    SHOWN,
+    SLOW,
+    SYNTHETIC,
+    ZERO_SHOT,
+    RunSettings,
+    run_on,
+    uses_a_bundle,
+)
 from merau.trainers.evaluate.task import make_task
 
 PROTOCOLS = ("zero-shot", "few-shot", "lodo", "loso")
@@ -126,6 +135,8 @@ def cells(
 ) -> list[Cell]:
     """Return every run, in the order of the table.
 
+    Zero-shot trains baselines and networks on synthetic samples, as MERAU is.
+
     Args:
         recognizers: Bundle folders with their recognizers; models that use a bundle run once for each.
         models: Names of models.
@@ -140,7 +151,9 @@ def cells(
     for model in models:
         used = recognizers if model.startswith(("merau", "protonet")) else recognizers[:1]
         for (folder, recognizer), protocol, task in product(used, protocols, tasks):
-            run_settings = RunSettings(model=model, protocol=protocol, task=task, **settings)
+            is_drawn_for = protocol == ZERO_SHOT and task == "cde" and model in (*BASELINES, *NETWORKS)
+            train = SYNTHETIC if is_drawn_for else SHOWN
+            run_settings = RunSettings(model=model, protocol=protocol, task=task, train=train, **settings)
             title = TITLES.get(model, model) + (f" ({folder.name})" if len(used) > 1 else "")
             column = f"{protocol}, {task}" if len(tasks) > 1 else protocol
             wanted.append(Cell(title, column, run_settings, folder, recognizer))

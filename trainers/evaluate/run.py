@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from joblib import cpu_count
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.baselines.losses import LOSSES
 from merau.trainers.data import flow_set
 from merau.trainers.data.flow_set import FlowSet
+from merau.trainers.data.synth.seeds import EVALUATION_SEED
 from merau.trainers.evaluate import summary
 from merau.trainers.evaluate.models import (
     BASELINES,
@@ -33,11 +35,13 @@ from merau.trainers.evaluate.models import (
 )
 from merau.trainers.evaluate.predict import Predictions, predict
 from merau.trainers.evaluate.protocols import SPLITS, Model, Trial, cross_validate, few_shot, zero_shot
-from merau.trainers.evaluate.task import TASKS, Task, is_task_file, make_task
+from merau.trainers.evaluate.task import TASKS, Task, is_task_file, make_task, with_synthetic
 from merau.trainers.export.bundle import DEFAULT
 
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 OWN_LOSS = "own"
+SHOWN, SYNTHETIC = "shown", "synthetic"
+SYNTHETIC_SAMPLES = 3000
 PROTOCOLS = (ZERO_SHOT, FEW_SHOT, *SPLITS)
 SLOW = (*TUNED, *NETWORKS, *FROM_MACRO)  # a fold takes seconds, not milliseconds
 MODELS = ("merau", *HEADS, *TUNED, *BASELINES, *NETWORKS, *FROM_MACRO)
@@ -58,6 +62,7 @@ class RunSettings:
         seeds: How often a protocol that splits the set runs.
         best_epoch: Whether networks keep the epoch that is best on the test data, to imitate some publications.
         loss: Loss of a network, a key of `losses.LOSSES`; "own" for that of its paper.
+        train: What zero-shot trains on: nothing, or "synthetic" samples, for models that must be trained.
         macro: Indices of flow sets of macro-expressions, which some models learn from as well.
     """
 
@@ -70,6 +75,7 @@ class RunSettings:
     best_epoch: bool = False
     loss: str = OWN_LOSS
     macro: tuple[str, ...] = ()
+    train: str = SHOWN
 
     def __post_init__(self) -> None:
         check_choice(self, "protocol", PROTOCOLS)
@@ -80,6 +86,9 @@ class RunSettings:
         check_range(self, "shots", "draws", "seeds", low=1)
         trains_in_epochs = self.model in NETWORKS
         check(self, "best_epoch", trains_in_epochs or not self.best_epoch, f"it only for {', '.join(NETWORKS)}")
+        check_choice(self, "train", (SHOWN, SYNTHETIC))
+        alone = self.train == SHOWN or (self.protocol == ZERO_SHOT and self.model in (*BASELINES, *NETWORKS))
+        check(self, "train", alone, "it only for zero-shot, and a baseline or a network")
         check_choice(self, "loss", (OWN_LOSS, *LOSSES))
         check(self, "loss", trains_in_epochs or self.loss == OWN_LOSS, f"it only for {', '.join(NETWORKS)}")
 
@@ -123,7 +132,11 @@ def run_on(
 ) -> Run:
     """Run the protocol on a task for which the recognizer's `predictions` are known."""
     torch.set_num_threads(1)  # the nets are small: threads wait for each other longer than they work
-    model = make_model(task, recognizer, predictions, settings, weights)
+    if settings.train == SYNTHETIC:
+        everything = with_synthetic(task, SYNTHETIC_SAMPLES, EVALUATION_SEED)
+        model: Model = OnSynthetic(make_model(everything, recognizer, predictions, settings, weights), everything)
+    else:
+        model = make_model(task, recognizer, predictions, settings, weights)
     document = describe_run(recognizer, task, settings, name)
     trials, before = run_trials(task, model, settings)
     document |= summary.scores(task, trials)
@@ -135,6 +148,20 @@ def run_on(
     if coded and settings.model == "merau":
         document["au_auc"] = coded | {"mean": summary.rounded(sum(coded.values()) / len(coded))}
     return Run(settings, task, trials, predictions, document)
+
+
+@dataclass(frozen=True)
+class OnSynthetic:
+    """A model that learns from the synthetic samples of `task` alone."""
+
+    model: Model
+    task: Task
+
+    def __call__(
+        self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
+    ) -> np.ndarray:
+        """See `protocols.Model`; the rows `train` are ignored."""
+        return self.model(np.flatnonzero(self.task.data.dataset == "synthetic"), test, seed=seed)
 
 
 def run_trials(task: Task, model: Model, settings: RunSettings) -> tuple[list[Trial], list[Trial]]:

@@ -3,7 +3,7 @@
 A task is the samples of a flow set that show one of its classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ import yaml
 from merau.engine.errors import UserError
 from merau.trainers.data.emotions import emotion
 from merau.trainers.data.flow_set import CLASSES, UNLABELLED, FlowSet, read_flows
+from merau.trainers.data.synth.action_units import AUS
+from merau.trainers.data.synth.set_fields import SetSettings, draw_images
 
 # The tasks of MERAU (Dai & Feng 2021, section 5.1) on CASME, and MEGC2019's three classes. Its 3-way task on SMIC is
 # "cde".
@@ -94,6 +96,29 @@ def task_labels(data: FlowSet, task: str) -> np.ndarray:
         return data.label
     index = {one: i for i, emotions in enumerate(read_classes(task).values()) for one in emotions}
     return np.array([index.get(emotion(name), UNLABELLED) for name in data.emotion], int)
+
+
+def with_synthetic(task: Task, samples: int, seed: int) -> Task:
+    """Return `task` with drawn samples of its classes after its own.
+
+    They have flow images and coded Action Units, no frames, and are of the data set "synthetic".
+
+    Raises:
+        UserError: The task's classes are not negative, positive and surprise.
+    """
+    if task.classes != CLASSES:
+        raise UserError("Synthetic samples are drawn for the task cde only: negative, positive and surprise.")
+    image, label, present = draw_images(seed, samples, replace(SetSettings(), free=0))
+    codes = ["+".join(str(au) for au, is_shown in zip(AUS, row, strict=True) if is_shown) for row in present]
+    names = np.array([f"synthetic{i // SetSettings().samples_per_face}" for i in range(samples)])
+    empty = np.full(samples, "")
+    drawn = FlowSet(
+        np.full(samples, "synthetic"), names, np.arange(samples).astype(str), label, image, np.array(CLASSES)[label],
+        np.array(codes), empty, empty, np.full(samples, np.nan),
+    )  # fmt: skip
+    both = FlowSet(*(np.concatenate([getattr(task.data, f.name), getattr(drawn, f.name)]) for f in fields(FlowSet)))
+    flow = np.concatenate([task.flow, read_flows(drawn)])
+    return Task(both, np.concatenate([task.label, label]), task.classes, flow, task.other)
 
 
 def make_task(data: FlowSet, task: str = "cde") -> Task:

@@ -5,8 +5,10 @@ import pytest
 
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
+from merau.trainers.evaluate.models import BASELINES
 from merau.trainers.evaluate.predict import Predictions
-from merau.trainers.evaluate.run import RunSettings, database_distances, describe_run, run_trials
+from merau.trainers.evaluate.run import OnSynthetic, RunSettings, database_distances, describe_run, run_trials
+from merau.trainers.evaluate.task import with_synthetic
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,17 @@ def test_run_trials_passes_have_seeds_of_their_own(task):
     trials, before = run_trials(task, model, RunSettings(protocol="lodo", model="logistic", seeds=2))
     assert (len(trials), before) == (2, [])
     assert sorted(set(seeds)) == [0, 1]
+
+
+def test_model_trained_on_synthetic_samples_knows_the_set(task):
+    everything = with_synthetic(task, 300, 0)
+    assert len(everything) == len(task) + 300
+    assert set(everything.data.aus[len(task) :]) > {"4"}
+    model = OnSynthetic(BASELINES["logistic"](everything), everything)
+    (trial,), _ = run_trials(task, model, RunSettings(model="logistic", train="synthetic"))
+    assert (trial.probabilities.argmax(1) == task.label).mean() > 0.6
+
+
+def test_synthetic_training_is_for_zero_shot_only():
+    with pytest.raises(UserError, match="train is 'synthetic': choose it only for zero-shot"):
+        RunSettings(model="logistic", protocol="loso", train="synthetic")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from merau.engine.preprocess import GRID as TRUNK_GRID
 from merau.engine.validation import check, check_choice, check_range
-from merau.trainers.data.flow_set import SIDE_PX, UNLABELLED
+from merau.trainers.data.flow_set import SIDE_PX, UNLABELLED, encode_flow
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth import faces
 from merau.trainers.data.synth.flow_fields import Flows, concatenate, smooth
@@ -137,7 +137,25 @@ def draw_set(seed: int, samples: int, settings: SetSettings) -> Flows:
     return concatenate(parts)
 
 
+def draw_images(seed: int, samples: int, settings: SetSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw `samples` images (N, 28, 28, 3) uint8 as a flow set stores them, with their strain.
+
+    Returns:
+        Images, labels (N,) as those of `draw_set`, and which Action Units are present (N, 17).
+    """
+    flow, label, present = _draw_flow(np.random.default_rng(seed), samples, settings)
+    return np.stack([encode_flow(one.astype(np.float32)) for one in flow]), label, present
+
+
 def _draw(rng: np.random.Generator, samples: int, settings: SetSettings) -> Flows:
+    flow, label, present = _draw_flow(rng, samples, settings)
+    return Flows(read(quantize(flow)), label, present, np.zeros(samples), np.zeros(samples, bool))
+
+
+def _draw_flow(
+    rng: np.random.Generator, samples: int, settings: SetSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw flows (N, 2, 28, 28), labels and Action Units."""
     count = -(-samples // settings.samples_per_face)
     drawn = faces.draw_faces(rng, count, settings.geometry, GRID, settings.held_out, settings.variety)
     face = np.arange(samples) // settings.samples_per_face
@@ -150,8 +168,7 @@ def _draw(rng: np.random.Generator, samples: int, settings: SetSettings) -> Flow
     motion += drawn.iris[face][:, None] * (looks * (np.cos(angle), np.sin(angle))).T[..., None, None]
     turn = np.abs(rng.normal(0, settings.rigid, (samples, 1))) * rng.normal(0, 1, (samples, 6)) * RIGID_SHARES
     motion += np.einsum("nr,nrcyx->ncyx", turn, drawn.rigid[face])
-    flow = read(quantize(observe(rng, motion, settings)))
-    return Flows(flow, label, present, np.zeros(samples), np.zeros(samples, bool))
+    return observe(rng, motion, settings), label, present
 
 
 def draw_intensities(
