@@ -4,6 +4,9 @@ import os
 import stat
 from pathlib import Path
 
+# Windows has no O_NONBLOCK, and would translate line ends without O_BINARY.
+READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
 
 def read_bounded(path: Path, limit: int) -> bytes:
     """Read a regular file of at most `limit` bytes. A pipe or a device is not even waited for.
@@ -11,7 +14,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises:
         OSError: It cannot be read, is no regular file, or is larger.
     """
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+    with open(os.open(path, READ), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is not a file")
         data = file.read(limit + 1)

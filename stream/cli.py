@@ -12,7 +12,20 @@ from typing import NoReturn
 from merau.engine.command_line import CommandParser
 from merau.engine.errors import UserError
 from merau.engine.text import plain_lines
-from merau.stream.commands import adapt, analyse, bench, demo, doctor, export, import_codings, sessions, ui, watch
+from merau.stream.commands import (
+    adapt,
+    agree,
+    analyse,
+    bench,
+    demo,
+    doctor,
+    export,
+    import_codings,
+    sessions,
+    summary,
+    ui,
+    watch,
+)
 from merau.stream.log import log_plainly
 
 DESCRIPTION = "merau: recognize micro-expressions live and in recordings."
@@ -25,7 +38,7 @@ exit codes:
   130  interrupted by Ctrl-C
   143  ended by SIGTERM
 """
-COMMANDS = (watch, analyse, demo, sessions, export, import_codings, adapt, ui, doctor, bench)
+COMMANDS = (watch, analyse, demo, summary, agree, sessions, export, import_codings, adapt, ui, doctor, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from merau.engine import bundle as bundles
 from merau.engine.cuda import driver
 from merau.engine.recognizer import Recognizer
 from merau.stream.scheduling import count_cores
+from merau.stream.sources.webcams import SYSTEMS, camera_names
 from merau.stream.spotter.flow_backend import FlowBackend
 from merau.stream.store import read_events, read_sessions
 
@@ -83,10 +85,12 @@ def domain_distances(store: Path, bundle: bundles.Bundle) -> list[dict[str, Any]
 
 
 def list_cameras() -> list[dict[str, Any]]:
-    """List the Video4Linux devices: path, name, and whether they may be read."""
+    """List the cameras: device, name, and whether they may be read."""
+    if sys.platform in SYSTEMS:
+        return [{"device": name, "name": name, "readable": True} for name in camera_names()]
     return [
-        {"device": str(device), "name": _camera_name(device), "readable": os.access(device, os.R_OK | os.W_OK)}
-        for device in sorted(Path("/dev").glob("video*"))
+        {"device": device, "name": _camera_name(Path(device)), "readable": os.access(device, os.R_OK | os.W_OK)}
+        for device in camera_names()
     ]
 
 

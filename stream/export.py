@@ -43,10 +43,15 @@ def _of_labels(events: Sequence[Event], labels: Labels) -> list[Event]:
 
 
 def _cell(value: object) -> object:
-    """Return what CSV holds; text that a spreadsheet would take for a formula gets a quotation mark before it."""
+    """Return what CSV holds."""
     if isinstance(value, bool):
         return json.dumps(value)
-    return FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
+    return guard_formula(value) if isinstance(value, str) else value
+
+
+def guard_formula(text: str) -> str:
+    """Return the text with a quotation mark before what a spreadsheet would take for a formula."""
+    return FORMULA.sub(r"\1'", text)
 
 
 def flat_fields(event: Event, labels: Labels = "both") -> dict[str, Any]:

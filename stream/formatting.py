@@ -104,3 +104,8 @@ def format_timestamp(t_s: float, *, exact: bool = False) -> str:
 def pluralize(number: int, noun: str) -> str:
     """Return "1 face" or "2 faces"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def kind_name(kind: str, number: int) -> str:
+    """Return "blink", or "blinks" for any number but one."""
+    return KIND_NAMES[kind] + ("" if number == 1 or kind == "speech" else "s")

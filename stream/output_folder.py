@@ -2,13 +2,12 @@
 
 import io
 import itertools
-import os
 from pathlib import Path
 from typing import Any, Self
 
 from merau.engine.bundle import Bundle
 from merau.engine.errors import Message, UserError
-from merau.engine.files import atomic_write
+from merau.engine.files import atomic_write, make_folder
 from merau.stream.analysis import Analysis, RunKey
 from merau.stream.export import FORMATS, write_events
 from merau.stream.export_record import ExportRecord, Exports
@@ -45,7 +44,7 @@ class OutputFolder:
     ) -> None:
         self._folder, self._overwrite = folder, overwrite
         if folder:
-            _make(folder)
+            make_folder(folder)
         self._store_path, self._keep_pictures = store, keep_pictures
         self._store: Store | None = None
         self.notes: list[Message] = []
@@ -122,7 +121,7 @@ class OutputFolder:
             for suffix in SUFFIXES:
                 path = record.path(name, suffix)
                 try:
-                    _make(path.parent)
+                    make_folder(path.parent)
                     with atomic_write(path) as file:
                         file.write(_content(suffix, analysis, bundle, truth, self._folder))
                 except Exception as error:  # whatever one format cannot hold must not cost the others
@@ -203,14 +202,3 @@ def _content(
     settings = ExportSettings(slowdown=analysis.summary.slowdown, folder=folder)
     write_events(suffix, analysis.events, file, settings)
     return file.getvalue()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            "The folder {folder} cannot be made: {reason}.", folder=folder, reason=error.strerror
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise UserError("The folder {folder} is write-protected.", folder=folder)

@@ -22,7 +22,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument("--coder", metavar="NAME", help="who coded the file (default: as the file states)")
     parser.add_argument(
         "--tier",
-        type=_tier,
+        type=options.tier_kind,
         action="append",
         default=[],
         metavar="NAME[=KIND]",
@@ -38,17 +38,6 @@ def add_parser(commands: options.Commands) -> None:
         help="class or kind that a text of the file stands for; may be repeated",
     )
     parser.add_argument("--face", type=int, metavar="N", help="face of the events, where the file names none")
-
-
-def _tier(text: str) -> tuple[str, str | None]:
-    from merau.stream.events import KINDS
-
-    name, equals, kind = text.rpartition("=")
-    if not equals:
-        return text, None
-    if kind not in KINDS:
-        raise argparse.ArgumentTypeError(f"'{kind}' is no kind: choose one of {', '.join(KINDS)}")
-    return name, kind
 
 
 def _value(text: str) -> tuple[str, str]:

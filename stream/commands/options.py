@@ -59,6 +59,18 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def tier_kind(text: str) -> tuple[str, str | None]:
+    """Return an ELAN tier and the kind of its events, of NAME=KIND; None tells micro from macro by duration."""
+    from merau.stream.events import KINDS
+
+    name, equals, kind = text.rpartition("=")
+    if not equals:
+        return text, None
+    if kind not in KINDS:
+        raise argparse.ArgumentTypeError(f"'{kind}' is no kind: choose one of {', '.join(KINDS)}")
+    return name, kind
+
+
 def add_bundle_option(parser: argparse.ArgumentParser, default: str = "default") -> None:
     """Add --bundle, which means the same in every command; `default` says which one is used without it."""
     parser.add_argument(

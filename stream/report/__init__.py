@@ -16,7 +16,7 @@ import numpy as np
 from merau.engine.bundle import Bundle
 from merau.engine.html import render
 from merau.stream.events import KINDS, Event
-from merau.stream.formatting import AU_NAMES, KIND_NAMES, format_timestamp, percent, pluralize
+from merau.stream.formatting import AU_NAMES, KIND_NAMES, format_timestamp, kind_name, percent, pluralize
 from merau.stream.summary import EXPRESSIONS, MotionTrace, Summary, TrackSummary
 
 PX_PER_S = 1  # a longer timeline than the page has room for scrolls sideways
@@ -87,11 +87,7 @@ def _facts(summary: Summary, seconds: float, elapsed_s: float) -> list[str]:
 
 def _counts(events: list[Event]) -> list[dict[str, Any]]:
     counts = Counter(event.kind for event in events)
-    return [{"kind": kind, "number": counts[kind], "name": _plural(kind, counts[kind])} for kind in KINDS]
-
-
-def _plural(kind: str, number: int) -> str:
-    return KIND_NAMES[kind] + ("" if number == 1 or kind == "speech" else "s")
+    return [{"kind": kind, "number": counts[kind], "name": kind_name(kind, counts[kind])} for kind in KINDS]
 
 
 def _timeline(track: TrackSummary, events: list[Event], seconds: float) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from merau.stream.sources.browser import Browser
 from merau.stream.sources.camera import Rtsp, Webcam
 from merau.stream.sources.file import File
 from merau.stream.sources.source import DEFAULT_SETTINGS, Frame, Source, SourceSettings, SourceState
+from merau.stream.sources.webcams import camera_name
 
 __all__ = [
     "Browser",
@@ -53,7 +54,7 @@ def open_source(spec: str, settings: SourceSettings = DEFAULT_SETTINGS) -> File 
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in spec):
         raise UserError("The name of a source must not contain control characters: {name}.", name=ascii(redact(spec)))
     if spec.isdecimal() and len(spec) <= MAX_CAMERA_DIGITS:
-        return Webcam(f"/dev/video{int(spec)}", settings)
+        return Webcam(camera_name(int(spec)), settings)
     if re.fullmatch(r"/dev/video[\w-]*", spec):
         return Webcam(spec, settings)
     if re.match(r"rtsps?:", spec, re.IGNORECASE):

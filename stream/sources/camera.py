@@ -12,7 +12,6 @@ import time
 from abc import abstractmethod
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import av
@@ -37,6 +36,7 @@ from merau.stream.sources.source import (
     time_of,
     upright,
 )
+from merau.stream.sources.webcams import VIDEO4LINUX, camera_input, camera_names
 
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first
 CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours was set, not slow
@@ -271,7 +271,7 @@ class Rtsp(Camera):
 
 
 class Webcam(Camera):
-    """A camera on this machine (Video4Linux), by its device, /dev/videoN. It may choose another size and rate."""
+    """A camera on this machine by its name, see `webcams`. It may choose another size and rate."""
 
     def _connect(self) -> InputContainer:
         settings = self.settings
@@ -279,17 +279,21 @@ class Webcam(Camera):
             "video_size": f"{settings.camera_width_px}x{settings.camera_height_px}",
             "framerate": f"{settings.camera_rate_hz:g}",
         }
-        if not stat.S_ISCHR(os.stat(self.name).st_mode):
+        device, format_name = camera_input(self.name)
+        if format_name == VIDEO4LINUX and not stat.S_ISCHR(os.stat(device).st_mode):
             raise OSError(errno.ENODEV, "it is not a device")
         return av.open(
-            self.name, format="v4l2", options=options, timeout=(settings.connect_timeout_s, settings.freeze_timeout_s)
+            device,
+            format=format_name,
+            options=options,
+            timeout=(settings.connect_timeout_s, settings.freeze_timeout_s),
         )
 
     def _explain(self, error: Exception, took_s: float) -> Failure:
         name = self.name
         match error:
             case FileNotFoundError():
-                others = ", ".join(str(path) for path in sorted(Path("/dev").glob("video*")))
+                others = ", ".join(camera_names())
                 connected = others or Message("none")
                 return Failure(
                     "There is no camera {name}. Connected: {others}.", permanent=True, name=name, others=connected

@@ -15,7 +15,7 @@ RECORDING_SETTINGS = ("source", "slowdown")  # differ between recordings that ar
 
 @dataclass(frozen=True)
 class Session:
-    """One run over one source.
+    """The analysis of one source.
 
     Attributes:
         id: Number of the session.
