@@ -1,18 +1,37 @@
 """bench_gpu returns all its figures, on a device or on the stub driver; their values are not tested."""
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from merau.engine import bundle as bundles
 from merau.engine.cuda.farneback import FarnebackSettings
 from scripts import bench_gpu
 
 
+def small_trunk() -> bytes:
+    """A convolution of 2 to 4 channels at 16 x 16 places, then 10 outputs of its 1024."""
+    weights = {"w": (4, 2, 5, 5), "m": (1024, 10)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["flow", "w"], ["c"], strides=[2, 2], pads=[2, 2, 2, 2]),
+            helper.make_node("Flatten", ["c"], ["f"]),
+            helper.make_node("MatMul", ["f", "m"], ["embedding"]),
+        ],
+        "trunk",
+        [helper.make_tensor_value_info("flow", TensorProto.FLOAT, ("batch", 2, 32, 32))],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ("batch", 10))],
+        [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights.items()],
+    )
+    return helper.make_model(graph).SerializeToString()
+
+
 def test_engine_work_adds_up_the_layers():
-    model = bundles.load().content[bundles.TRUNKS["fp32"]]
+    model = small_trunk()
     (halves, each), (bytes_, _) = (bench_gpu.engine_work(model, precision) for precision in ("fp16", "int8"))
-    assert halves.bytes == 2 * bytes_.bytes == pytest.approx(len(model) / 2, rel=0.1)  # of a file of float32
-    convolutions = 2 * (24 * 2 * 25 * 16**2 + 32 * 24 * 9 * 16**2 + 48 * 32 * 9 * 8**2)  # in both of its parts
-    assert 2 * convolutions < each.tensor < 2.1 * convolutions
+    assert halves.bytes == 2 * bytes_.bytes == 2 * (4 * 2 * 25 + 1024 * 10)
+    assert each.tensor == 2 * (4 * 2 * 25 * 16**2 + 1024 * 10)
+    assert each.bytes == 4 * (2 * 32**2 + 10)
     assert bench_gpu.counted(each) == bench_gpu.counted(bench_gpu.engine_work(model, "fp8")[1])
 
 

@@ -320,8 +320,13 @@ def read_flow(image: np.ndarray) -> np.ndarray:
 
     Each channel has its own unit and zero, so each is normalized by itself. Head motion is left in, as in training.
     """
-    _, v, u = np.moveaxis(image.astype(np.float32), -1, 0)
-    grown = [cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_LINEAR) for axis in (u, v)]
+    _, v, u = np.moveaxis(image, -1, 0)
+    return enlarge(np.stack([u, v]))
+
+
+def enlarge(flow: np.ndarray) -> np.ndarray:
+    """Return the pattern (2, 32, 32) float32 of a flow (2, 28, 28), whose axes may be in units of their own."""
+    grown = [cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_LINEAR) for axis in flow.astype(np.float32)]
     return channel_pattern(np.stack(grown))
 
 

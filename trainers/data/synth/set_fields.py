@@ -7,13 +7,11 @@ relative to the peak of an Action Unit: flow sets store no magnitude.
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
-from merau.engine.preprocess import GRID as TRUNK_GRID
 from merau.engine.validation import check, check_choice, check_range
-from merau.trainers.data.flow_set import SIDE_PX, UNLABELLED, encode_flow
+from merau.trainers.data.flow_set import SIDE_PX, UNLABELLED, encode_flow, enlarge
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth import faces
 from merau.trainers.data.synth.flow_fields import Flows, concatenate, smooth
@@ -149,7 +147,8 @@ def draw_images(seed: int, samples: int, settings: SetSettings) -> tuple[np.ndar
 
 def _draw(rng: np.random.Generator, samples: int, settings: SetSettings) -> Flows:
     flow, label, present = _draw_flow(rng, samples, settings)
-    return Flows(read(quantize(flow)), label, present, np.zeros(samples), np.zeros(samples, bool))
+    seen = np.stack([enlarge(one) for one in quantize(flow)])
+    return Flows(seen, label, present, np.zeros(samples), np.zeros(samples, bool))
 
 
 def _draw_flow(
@@ -267,15 +266,3 @@ def quantize(flow: np.ndarray) -> np.ndarray:
     """Return flows (N, 2, 28, 28) as images store them: each channel scaled to whole numbers of 0..255."""
     low, high = flow.min((2, 3), keepdims=True), flow.max((2, 3), keepdims=True)
     return np.round(255 * (flow - low) / np.maximum(high - low, 1e-9))
-
-
-def read(flow: np.ndarray) -> np.ndarray:
-    """Return patterns (N, 2, 32, 32) float32 of flows (N, 2, 28, 28): each channel by its own median and spread."""
-    grown = np.stack(
-        [
-            [cv2.resize(axis, (TRUNK_GRID, TRUNK_GRID), interpolation=cv2.INTER_LINEAR) for axis in one]
-            for one in flow.astype(np.float32)
-        ]
-    )
-    centred = grown - np.median(grown, axis=(2, 3), keepdims=True)
-    return np.clip(centred / np.maximum(centred.std((2, 3), keepdims=True), 1e-6), -6, 6)
