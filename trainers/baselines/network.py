@@ -5,6 +5,7 @@ They are trained for a fixed number of epochs, of which the last is kept.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from merau.trainers.baselines.losses import LOSSES
 from merau.trainers.evaluate.metrics import class_scores
 from merau.trainers.evaluate.protocols import NeedsSamples
 from merau.trainers.evaluate.task import Task
+
+TIMED_RUNS = 15  # of one sample, whose median is told
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,20 @@ class Network:
     def measure_loss(self, net: Baseline, embedding: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss that was asked for."""
         return LOSSES[self.loss](embedding, logits, batch.label) if self.loss else net.loss(embedding, logits, batch)
+
+    def cost(self) -> dict[str, float]:
+        """Return the number of parameters, and the milliseconds of one sample with the threads in use."""
+        net = self.build(len(self.task.classes)).eval()
+        seconds = list[float]()
+        with torch.no_grad():
+            for _ in range(TIMED_RUNS):
+                begun = perf_counter()
+                net(self.inputs[:1])
+                seconds.append(perf_counter() - begun)
+        return {
+            "parameters": sum(p.numel() for p in net.parameters()),
+            "milliseconds": round(1000 * sorted(seconds)[TIMED_RUNS // 2], 3),
+        }
 
     def score(self, predicted: np.ndarray, rows: np.ndarray, label: np.ndarray, test: np.ndarray) -> float:
         """Return UF1 of probabilities `predicted` (m, classes) for `test`.

@@ -10,6 +10,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from merau.engine.errors import UserError
 from merau.engine.html import render
 from merau.engine.recognizer import Recognizer
@@ -88,6 +90,7 @@ PUBLISHED = {
     "ststnet": ".735 / .761 [.68 .84 .66]",
     "liu": ".789 / .782 [.75 .83 .78]",
 }
+CHART = (860, 420)  # width and height of the chart
 PUBLISHED_COLUMN = "paper, loso on CDE"
 
 
@@ -109,6 +112,16 @@ class Cell:
         """What identifies this run among those on one set, as in its document."""
         used = self.recognizer.bundle.sha256 if uses_a_bundle(self.settings.model) else None
         return {**asdict(self.settings), "macro": list(self.settings.macro), "bundle_sha256": used}
+
+
+@dataclass(frozen=True)
+class ChartPoint:
+    """A run in the chart: where it lies, what it says, and its model."""
+
+    x: float
+    y: float
+    text: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -246,8 +259,37 @@ def table(documents: Sequence[dict[str, Any]]) -> tuple[list[str], list[tuple[st
     titles = list(dict.fromkeys(d["title"] for d in documents))
     texts = {(d["title"], d["column"]): cell_text(d) for d in documents}
     printed = {d["title"]: PUBLISHED.get(d.get("model", ""), "") for d in documents}
-    rows = [(title, [*(texts[title, column] for column in columns), CellText(printed[title])]) for title in titles]
-    return ["model", *columns, PUBLISHED_COLUMN], rows
+    costs = {title: cost_text([d for d in documents if d["title"] == title]) for title in titles}
+    rows = [
+        (title, [*(texts[title, column] for column in columns), CellText(costs[title]), CellText(printed[title])])
+        for title in titles
+    ]
+    return ["model", *columns, "cost", PUBLISHED_COLUMN], rows
+
+
+def cost_text(documents: Sequence[dict[str, Any]]) -> str:
+    """Return what a row's model costs: parameters and milliseconds where they are known, minutes of all its runs."""
+    known = next((d for d in documents if "parameters" in d), None)
+    size = f"{known['parameters']:,} parameters, {known['milliseconds']:.1f} ms, " if known else ""
+    seconds = sum(d.get("seconds", 0) for d in documents)
+    return f"{size}{seconds / 60:.1f} min" if seconds else ""
+
+
+def chart(documents: Sequence[dict[str, Any]]) -> list[ChartPoint]:
+    """Return the points of the chart: UF1 against the logarithm of each run's time."""
+    shown = [d for d in documents if "full" in d and d.get("seconds")]
+    if not shown:
+        return []
+    low, high = (np.log10(f(d["seconds"] for d in shown)) for f in (min, max))
+    return [
+        ChartPoint(
+            CHART[0] * (0.04 + 0.68 * (np.log10(d["seconds"]) - low) / max(high - low, 1e-9)),
+            CHART[1] * (0.95 - 0.9 * d["full"]["uf1"]),
+            f"{d['title']}, {d['column']}: {d['full']['uf1']:.3f}, {d['seconds']:.0f} s",
+            d["title"],
+        )
+        for d in shown
+    ]
 
 
 def cell_text(document: dict[str, Any]) -> CellText:
@@ -274,7 +316,16 @@ def markdown(documents: Sequence[dict[str, Any]]) -> str:
 def page(documents: Sequence[dict[str, Any]]) -> str:
     """Return the table and its notes as HTML."""
     header, rows = table(documents)
-    return render("merau.trainers.evaluate", "leaderboard.html.j2", header=header, rows=rows, notes=notes(documents))
+    return render(
+        "merau.trainers.evaluate",
+        "leaderboard.html.j2",
+        header=header,
+        rows=rows,
+        notes=notes(documents),
+        points=chart(documents),
+        width=CHART[0],
+        height=CHART[1],
+    )
 
 
 def notes(documents: Sequence[dict[str, Any]]) -> list[str]:

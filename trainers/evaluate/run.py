@@ -17,6 +17,7 @@ from merau.calib.domain import MIN_SAMPLES, domain_distance
 from merau.engine.recognizer import Recognizer
 from merau.engine.validation import check, check_choice, check_range
 from merau.trainers.baselines.losses import LOSSES
+from merau.trainers.baselines.network import Network
 from merau.trainers.data import flow_set
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.data.synth.seeds import EVALUATION_SEED
@@ -140,6 +141,8 @@ def run_on(
     document = describe_run(recognizer, task, settings, name)
     trials, before = run_trials(task, model, settings)
     document |= summary.scores(task, trials)
+    timed = model.model if isinstance(model, OnSynthetic) else model
+    document |= timed.cost() if isinstance(timed, Network) else {}
     if before:
         document["zero_shot_on_the_same_queries"] = summary.scores(task, before)
         document["gain"] = summary.gains(task, trials, before)

@@ -74,7 +74,7 @@ def test_leaderboard_has_row_per_model_and_skip_reasons(frames_index, tmp_path, 
     assert main([*arguments, "--models", "merau", "protonet", "logistic", "--protocols", "zero-shot", "few-shot"]) == 0
     table = capsys.readouterr().out
     assert table.startswith("| model | zero-shot | few-shot |")
-    assert "| logistic regression on raw flow | - | " in table
+    assert "| ProtoNet on MERAU's embedding | - | " in table
     assert [d["model"] for d in json.loads(out.read_text())] == ["merau"] * 2 + ["protonet"] * 2 + ["logistic"] * 2
     assert "ProtoNet" in page.read_text()
     assert main(["leaderboard", "--flows", str(frames_index), "--models", "none"]) == 1

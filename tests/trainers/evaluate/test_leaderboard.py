@@ -88,10 +88,10 @@ def test_markdown_has_table_then_notes_once():
         [DONE, DONE | {"gain": gain, "column": "few-shot"}, SKIPPED, SKIPPED | {"column": "few-shot"}]
     ).split("\n\n")
     assert table.splitlines() == [
-        "| model | lodo | few-shot | paper, loso on CDE |",
-        "| --- | --- | --- | --- |",
-        "| MERAU | 0.612 / 0.700 [0.50] | 0.612 / 0.700 [0.50] |  |",
-        "| VGG | - | - |  |",
+        "| model | lodo | few-shot | cost | paper, loso on CDE |",
+        "| --- | --- | --- | --- | --- |",
+        "| MERAU | 0.612 / 0.700 [0.50] | 0.612 / 0.700 [0.50] | 0.1 min |  |",
+        "| VGG | - | - |  |  |",
     ]
     first, printed, gained, *reasons = notes.splitlines()
     assert printed.startswith("The last column is what papers print")
