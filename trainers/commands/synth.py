@@ -29,13 +29,16 @@ def add_parser(commands: Any) -> None:
 
 def add_clips(kinds: Any) -> None:
     """Add the parser of `synth clips`."""
-    parser = add_command(kinds, "clips", "animate a portrait into videos with ground truth", run_clips)
-    parser.add_argument("portrait", type=Path, metavar="PORTRAIT", help="picture with a face")
+    parser = add_command(kinds, "clips", "animate portraits into videos with ground truth", run_clips)
+    about = "picture with a face; several take turns"
+    parser.add_argument("portraits", type=Path, nargs="+", metavar="PORTRAIT", help=about)
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
     parser.add_argument("--count", type=int, default=1, help="number of clips (default: %(default)s)")
     about = "what the clips show (default: %(default)s)"
     parser.add_argument("--kind", choices=CLIP_KINDS, default="mixed", help=about)
     add_geometry(parser)
+    about = "relief of pressed skin under light from above, in face widths; 0.02 looks natural (default: %(default)s)"
+    parser.add_argument("--shading", type=float, default=0.0, help=about)
     about = "strength of the micro-expressions, in px of a 128-px crop (default: %(default)s)"
     parser.add_argument("--peak-px", type=float, default=1.0, help=about)
     parser.add_argument("--duration", type=float, default=20.0, help="length in seconds (default: %(default)s)")
@@ -73,9 +76,11 @@ def run_clips(options: argparse.Namespace) -> None:
             duration_s=options.duration,
             rate=options.rate,
             geometry=options.geometry,
+            shading=options.shading,
         )
         file = options.out / f"{options.kind}-{seed}.mp4"
-        make_clip(options.portrait, plan, file, seed, frames=options.frames, flow=options.flow)
+        portrait = options.portraits[i % len(options.portraits)]
+        make_clip(portrait, plan, file, seed, frames=options.frames, flow=options.flow)
 
 
 def add_demo(kinds: Any) -> None:

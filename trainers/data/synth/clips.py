@@ -82,6 +82,7 @@ class ClipPlan:
         person: Seed of how this person's face moves.
         geometry: Geometry of this person's face, one of `faces.GEOMETRIES`.
         held_out: Whether its scans are of the people kept out of training.
+        shading: How far skin rises where it is pressed together, in face widths; see `portrait.Portrait`.
         motion: How the head drifts.
         light: Root mean square of the brightness drift.
         noise: Sensor noise in grey levels, at mid grey.
@@ -101,6 +102,7 @@ class ClipPlan:
     person: int = 0
     geometry: str = "table"
     held_out: bool = False
+    shading: float = 0.0
     motion: HeadMotion = field(default_factory=HeadMotion)
     light: float = 0.03
     noise: float = 2.0
@@ -113,6 +115,7 @@ class ClipPlan:
         check_range(self, "duration_s", above=0)
         check_choice(self, "geometry", GEOMETRIES)
         check_range(self, "rate", low=1, high=1000)
+        check_range(self, "shading", low=0, high=0.1)
         check(self, "size", not any(length % 2 for length in self.size), "an even width and height, as H.264 needs")
 
 
@@ -348,7 +351,9 @@ def portraits(source: Path, plan: ClipPlan, count: int) -> Iterator[Portrait]:
         pictures, landmarks = [picture], find_face(picture, nets, plan.face)[None]
 
     def portrait(i: int) -> Portrait:
-        return Portrait(pictures[i], landmarks[i], size=plan.size, face_px=plan.face_px, bumps=bumps)
+        return Portrait(
+            pictures[i], landmarks[i], size=plan.size, face_px=plan.face_px, bumps=bumps, shading=plan.shading
+        )
 
     if len(pictures) == 1:
         return repeat(portrait(0))

@@ -32,6 +32,7 @@ PAIRS_PER_SITTING = 10  # preparing a portrait takes as long as ten pairs
 PEAK_PX = (0.5, 4.0)  # at a 128-px crop
 TURN_DEG = (0.1, 1.0)  # of the head between onset and apex
 NO_EXPRESSION_SHARE = 0.3  # share of pairs
+SHADING = (0.0, 0.02)  # see portrait.Portrait
 ZOOM_SIGMA = 0.11  # spread of the scales of flow sets, across and down
 DROP_SD = 0.05  # spread of their vertical shifts, crop widths
 NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
@@ -106,7 +107,15 @@ def draw_pairs(
         while len(rows) < samples:
             which = int(rng.integers(len(faces)))
             bumps, face_px = draw_skin(rng, geometry, held_out), rng.uniform(90, 240)
-            portrait = Portrait(faces[which].picture, faces[which].landmarks, size=FRAME, face_px=face_px, bumps=bumps)
+            shading = rng.uniform(*SHADING)
+            portrait = Portrait(
+                faces[which].picture,
+                faces[which].landmarks,
+                size=FRAME,
+                face_px=face_px,
+                bumps=bumps,
+                shading=shading,
+            )
             for _ in range(min(PAIRS_PER_SITTING, samples - len(rows))):
                 none = rng.random() < NO_EXPRESSION_SHARE
                 other = str(rng.choice(list(NOTHING), p=list(NOTHING.values()))) if none else ""

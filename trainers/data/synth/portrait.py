@@ -29,6 +29,8 @@ INVERSE_STEPS = 5
 CENTRE = (0.5, 0.54)  # of the frame, where the face goes
 LASH_PX = 0.008  # above the mesh's lid line, in face widths
 JAW = ("25", "26")
+FOLD = 0.02  # width of folds, in face widths
+MOST_LIGHT = 0.25  # largest change of brightness by the skin's relief
 
 # Curves of the 468-point mesh from image left to image right.
 UPPER_LID = {
@@ -145,6 +147,8 @@ class Portrait:
         size: Width and height of the frame.
         face_px: Width of the face; None makes the picture the frame.
         bumps: How the person's face moves.
+        shading: How far skin rises where it is pressed together, in face widths; light from above then shows bulges and
+            furrows. 0.02 looks natural.
     """
 
     def __init__(
@@ -155,6 +159,7 @@ class Portrait:
         size: tuple[int, int] = (640, 480),
         face_px: float | None = 240.0,
         bumps: Skin = BUMPS,
+        shading: float = 0.0,
     ):
         width_px = float(np.linalg.norm(np.subtract(*landmarks[list(CHEEKS), :2])))
         self._face_px = width_px if face_px is None else face_px
@@ -167,7 +172,7 @@ class Portrait:
         self._crop = _unit_crop(self.landmarks)  # (2, 3) frame pixels -> crop fractions
         self._to_frame = np.linalg.inv(self._crop[:, :2])
         self.mouth = Mouth.of(self._inside(self.landmarks[:, :2]))
-        self._bumps = bumps
+        self._bumps, self._shading = bumps, shading
         self._fields: dict[str, np.ndarray] = {}
 
     def frame(self, channels: Channels, pose: Pose = REST) -> np.ndarray:
@@ -176,9 +181,12 @@ class Portrait:
         See `timelines` for channels. The result is (height, width, 3) uint8 BGR.
         """
         pose = _driven(pose, channels)
-        skin = self._posed(self._moved(channels), pose)
+        moved = self._moved(channels)
+        skin = self._posed(moved, pose)
         seen = self._canvas.inverse(skin)
         image = self._canvas.render(seen)
+        if self._shading:
+            image = self._lit(image, moved, seen)
         gaze = (channels.get("gaze_x", 0.0), channels.get("gaze_y", 0.0))
         if any(gaze):
             self._turn_eyes(image, skin, seen, gaze)
@@ -204,6 +212,15 @@ class Portrait:
         """Return the displacement (h, w, 2) of the skin by its Action Units."""
         units = action_units(channels).items()
         return sum((amount * self._field(f"{au} {side}") for (au, side), amount in units), np.zeros_like(self._points))
+
+    def _lit(self, image: np.ndarray, moved: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Return `image` with light from above on skin that rises where `moved` (h, w, 2) presses it together."""
+        pressed = -(np.gradient(moved[..., 0], axis=1) + np.gradient(moved[..., 1], axis=0)) / GRID_PX
+        height = cv2.GaussianBlur(self._shading * self._face_px * pressed, (0, 0), FOLD * self._face_px / GRID_PX)
+        slope = np.gradient(height, axis=0) / GRID_PX  # positive faces up, towards the light
+        light = _sample(np.dstack([slope, slope]), seen)
+        gain = 1 + np.clip(self._canvas.whole(light)[..., :1], -MOST_LIGHT, MOST_LIGHT)
+        return np.clip(image * gain + 0.5, 0, 255).astype(np.uint8)
 
     def _field(self, name: str) -> np.ndarray:
         """Return how one pixel (at a 128-px crop) of an Action Unit moves the grid: (h, w, 2) frame pixels."""

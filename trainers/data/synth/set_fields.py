@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from merau.engine.validation import check, check_choice, check_range
-from merau.trainers.data.flow_set import SIDE_PX, UNLABELLED, encode_flow, enlarge
+from merau.trainers.data.flow_set import SIDE_PX, UNLABELLED, encode_flow, read_flow
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth import faces
-from merau.trainers.data.synth.flow_fields import Flows, concatenate, smooth
+from merau.trainers.data.synth.flow_fields import Flows, smooth
 
 AXIS = (np.arange(SIDE_PX) + 0.5) / SIDE_PX
 GRID = faces.Grid(AXIS, AXIS)
@@ -44,6 +44,7 @@ class SetSettings:
         samples_per_face: Samples of one face.
         variety: How faces and crops differ.
         combinations: The classes, as Action Units that move together; drawn by their weights.
+        shares: Of each class; empty draws them equally.
         free: Share of samples with Action Units of no class.
         free_au: Probability of each Action Unit in them.
         gain_sigma: Sigma of the lognormal intensity of Action Units.
@@ -73,6 +74,7 @@ class SetSettings:
     samples_per_face: int = 40
     variety: faces.Variety = field(default_factory=faces.Variety)
     combinations: table.Combinations = field(default_factory=lambda: table.CODED)
+    shares: tuple[float, ...] = ()
     free: float = 0.15
     free_au: float = 0.13
     gain_sigma: float = 0.35
@@ -103,6 +105,8 @@ class SetSettings:
         check_range(self, "blob", "patches", "box", low=0, high=1)
         check_range(self, "gain_sigma", "extra_most", "side_sigma", "rigid", "residual", "smooth", "fine", low=0)
         check_range(self, "blink_most", "fine_down", "dead_zone", low=0)
+        classes = len(self.combinations)
+        check(self, "shares", len(self.shares) in (0, classes), f"one share for each of {classes} classes, or none")
         check(self, "gain", 0 < self.gain[0] <= self.gain[1], "0 < low <= high")
 
 
@@ -126,40 +130,34 @@ def draw_set(seed: int, samples: int, settings: SetSettings) -> Flows:
 
     Labels index `settings.combinations`; samples with Action Units of no class are UNLABELLED.
     """
+    image, label, present = draw_images(seed, samples, settings)
+    flow = np.stack([read_flow(one) for one in image])
+    return Flows(flow, label, present, np.zeros(samples), np.zeros(samples, bool))
+
+
+def draw_images(seed: int, samples: int, settings: SetSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw `samples` images of a flow set, with a progress bar.
+
+    Returns:
+        Images (N, 28, 28, 3) uint8 with the channels strain, v, u; labels (N,) and Action Units (N, 17) as
+        in `draw_set`.
+    """
     rng, chunk = np.random.default_rng(seed), 10 * settings.samples_per_face
     parts = []
     with tqdm(total=samples, desc="drawing flow sets", unit="pair", smoothing=0.05) as bar:
         for start in range(0, samples, chunk):
             parts.append(_draw(rng, min(chunk, samples - start), settings))
-            bar.update(len(parts[-1].label))
-    return concatenate(parts)
+            bar.update(len(parts[-1][1]))
+    image, label, present = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return image, label, present
 
 
-def draw_images(seed: int, samples: int, settings: SetSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw `samples` images (N, 28, 28, 3) uint8 as a flow set stores them, with their strain.
-
-    Returns:
-        Images, labels (N,) as those of `draw_set`, and which Action Units are present (N, 17).
-    """
-    flow, label, present = _draw_flow(np.random.default_rng(seed), samples, settings)
-    return np.stack([encode_flow(one.astype(np.float32)) for one in flow]), label, present
-
-
-def _draw(rng: np.random.Generator, samples: int, settings: SetSettings) -> Flows:
-    flow, label, present = _draw_flow(rng, samples, settings)
-    seen = np.stack([enlarge(one) for one in quantize(flow)])
-    return Flows(seen, label, present, np.zeros(samples), np.zeros(samples, bool))
-
-
-def _draw_flow(
-    rng: np.random.Generator, samples: int, settings: SetSettings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw flows (N, 2, 28, 28), labels and Action Units."""
+def _draw(rng: np.random.Generator, samples: int, settings: SetSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     count = -(-samples // settings.samples_per_face)
     drawn = faces.draw_faces(rng, count, settings.geometry, GRID, settings.held_out, settings.variety)
     face = np.arange(samples) // settings.samples_per_face
     free = rng.random(samples) < settings.free
-    label = np.where(free, UNLABELLED, rng.integers(0, len(settings.combinations), samples))
+    label = np.where(free, UNLABELLED, rng.choice(len(settings.combinations), samples, p=settings.shares or None))
     intensity, present = draw_intensities(rng, label, settings)
     motion = drawn.motion(face, intensity).astype(np.float64)
     angle = rng.uniform(0, 2 * np.pi, samples)
@@ -167,7 +165,8 @@ def _draw_flow(
     motion += drawn.iris[face][:, None] * (looks * (np.cos(angle), np.sin(angle))).T[..., None, None]
     turn = np.abs(rng.normal(0, settings.rigid, (samples, 1))) * rng.normal(0, 1, (samples, 6)) * RIGID_SHARES
     motion += np.einsum("nr,nrcyx->ncyx", turn, drawn.rigid[face])
-    return observe(rng, motion, settings), label, present
+    seen = observe(rng, motion, settings).astype(np.float32)
+    return np.stack([encode_flow(one) for one in seen]), label, present
 
 
 def draw_intensities(
@@ -260,9 +259,3 @@ def filtered(fields: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         near = [np.take(fields, np.clip(at + step, 0, at[-1]), axis) for step in (-1, 0, 1)]
         fields = sum(share * shifted for share, shifted in zip(kernel, near, strict=True))
     return fields
-
-
-def quantize(flow: np.ndarray) -> np.ndarray:
-    """Return flows (N, 2, 28, 28) as images store them: each channel scaled to whole numbers of 0..255."""
-    low, high = flow.min((2, 3), keepdims=True), flow.max((2, 3), keepdims=True)
-    return np.round(255 * (flow - low) / np.maximum(high - low, 1e-9))

@@ -13,6 +13,7 @@ from merau.trainers.data.synth.action_units import MOVES
 EDGES = (0.0, 1.5, 3.0, 5.0, 8.0, 12.0, np.inf)  # of the bands, half-waves across the crop
 STRIP = 9  # rows that count as top and bottom
 # Of 309 real micro-expressions (SMIC and CASME II) in the public set: what a generator must reach.
+REAL_SHARES = (0.565, 0.247, 0.188)  # of negative, positive and surprise in the composite set
 REAL = {
     "beyond_8": {"u": (0.12, 0.14), "v": (0.16, 0.22)},
     "kurtosis": {"u": (6.8, 7.5), "v": (8.6, 9.3)},

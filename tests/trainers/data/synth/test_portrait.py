@@ -28,6 +28,18 @@ def test_pose_turns_scales_and_shifts():
     assert np.allclose(aside, [[0, 0], [10, 0]])
 
 
+def test_shading_lights_what_rises_and_leaves_the_rest(face):
+    kinds = [Portrait(face.picture, face.landmarks, size=(160, 140), face_px=80, shading=s) for s in (0.0, 0.05)]
+    frown = {"4 left": 5.0, "4 right": 5.0}
+    resting = [portrait.frame({}).astype(int) for portrait in kinds]
+    assert np.array_equal(*resting)
+    plain, lit = (portrait.frame(frown).astype(int) for portrait in kinds)
+    changed = np.abs(lit - plain).max(-1)
+    mouth = int(kinds[0].landmarks[13, 1])
+    assert changed[: mouth - 10].max() > 5
+    assert changed[mouth:].max() <= 1
+
+
 def test_mouth_closed_lifts_what_is_below_lips():
     mouth = Mouth(centre=0.5, half_width=0.1, upper=0.7, lower=0.8)
     points = np.array([[0.5, 0.6], [0.5, 0.7], [0.5, 0.75], [0.5, 0.9], [0.9, 0.9]])
