@@ -1,12 +1,15 @@
 """Synthetic flow sets, and whether they look like real ones in numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from merau.engine.errors import UserError
 from merau.trainers.data.flow_set import UNLABELLED
 from merau.trainers.data.synth.action_units import AUS, SOURCE
-from merau.trainers.data.synth.set_fields import ICT_HARD, R1, SHARPER, SetSettings, draw_set
+from merau.trainers.data.synth.set_fields import ICT_HARD, PATCHY, R1, SHARPER, SetSettings, draw_images, draw_set
+from merau.trainers.data.synth.statistics import REAL, REAL_SHARES, flow_statistics
 
 
 @pytest.mark.parametrize("settings", [SetSettings(), SHARPER, ICT_HARD, R1])
@@ -43,3 +46,21 @@ def test_settings_out_of_range_are_refused():
         SetSettings(geometry="round")
     with pytest.raises(UserError, match="SetSettings.mask"):
         SetSettings(mask=1.5)
+
+
+def test_draw_images_of_classes_by_their_shares():
+    image, label, present = draw_images(1, 200, SetSettings(free=0, shares=(0, 0.25, 0.75)))
+    assert image.shape == (200, 28, 28, 3)
+    assert image.dtype == np.uint8
+    assert present.shape == (200, len(AUS))
+    assert 0.65 < (label == 2).mean() < 0.85
+    with pytest.raises(UserError, match="shares"):
+        SetSettings(shares=(0.5, 0.5))
+
+
+def test_patchy_flow_is_as_real_flow_in_numbers():
+    image, _, _ = draw_images(3, 1200, replace(PATCHY, free=0, shares=REAL_SHARES, samples_per_face=10))
+    found = flow_statistics(np.moveaxis(image[..., :0:-1].astype(float), -1, 1))  # u, v
+    for name, channels in REAL.items():
+        for channel, (low, high) in channels.items():
+            assert low <= found[channel][name] <= high, (name, channel, found[channel][name])
