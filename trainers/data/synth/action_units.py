@@ -114,8 +114,9 @@ TABLE: Table = {
 }
 
 # What coded clips of CASME II say against TABLE: AU 15 pulls the cheek beside the corner outward, AU 14 out and up,
-# AU 9 lowers the brow's root first, AU 7 is mostly the upper lid, AU 10 opens the fold beside the nose. The rows were
-# fitted to the mean flow per Action Unit, an aggregate; no sample was used.
+# AU 9 lowers the brow's root first, AU 7 is mostly the upper lid, AU 10 opens the fold beside the nose, AU 12 lifts the
+# corner and draws the cheek outward. The rows were fitted to the mean flow per Action Unit, an aggregate; no sample was
+# used.
 CORRECTED: Table = TABLE | {
     6: (
         (0.24, 0.52, 0.1, -0.5, 0.10, 0.08),
@@ -139,6 +140,12 @@ CORRECTED: Table = TABLE | {
         (0.36, 0.52, 0.4, -0.3, 0.07, 0.05),
         (0.40, 0.74, 0.1, -0.7, 0.09, 0.06),
         (0.17, 0.64, 0.1, -0.4, 0.12, 0.10),
+    ),
+    12: (
+        (0.28, 0.82, 0.25, -0.9, 0.07, 0.11),
+        (0.14, 0.72, 0.05, -1.2, 0.09, 0.07),
+        (0.08, 0.53, 0.8, 0.0, 0.11, 0.09),
+        (0.38, 0.90, 0.05, -0.45, 0.06, 0.06),
     ),
     14: (
         (0.26, 0.80, 0.9, -0.6, 0.07, 0.07),
