@@ -12,6 +12,7 @@ import numpy as np
 
 from merau.engine.crop import CropSpec, apply, compose, crop_face, layout_transform, similarity
 from merau.engine.validation import check_range
+from merau.stream.coding_noise import CodingSmoother
 from merau.stream.faces import Face, Quality
 from merau.stream.light import LightEvener
 from merau.stream.sources import Frame
@@ -26,10 +27,11 @@ class Crop:
 
     Attributes:
         track_id: Track of the face.
-        t_s: Time of the frame on the source's clock.
+        t_s: Time of the frame on the source's clock, or the mean of those that `grey` is the mean of.
         index: Index of the frame.
         image: (H, W, 3) uint8 BGR, of size `CropSpec.full`.
-        grey: (H, W) uint8, the luma that the frame was coded by, with flickering light evened out.
+        grey: (H, W) uint8, the luma that the frame was coded by, with flickering light evened out. Where the
+            frames are coded coarsely, it is a mean of several.
         matrix: (2, 3) float64, maps frame px to full-crop px.
         landmarks: (468, 2) float32, full-crop px.
         quality: Quality of the face, lower where the light flickers.
@@ -72,6 +74,7 @@ class Aligner:
         self._age_s = 0.0
         self._last_s = 0.0
         self._light = LightEvener()
+        self._smoother = CodingSmoother()
 
     def crop(self, frame: Frame, face: Face) -> Crop:
         """Cut the crop of `face` in `frame`. Call it once for each analysed frame, in order of time."""
@@ -84,10 +87,17 @@ class Aligner:
         matrix = compose(layout_transform(self._shape, spec), to_shape)
         image = crop_face(frame.image, matrix, spec)
         grey = self._light.even(_luma(image, frame.luma), matrix, frame.t_s)
+        grey, t_s = self._without_coding_noise(grey, frame)
         landmarks = apply(matrix, points).astype(np.float32)
         flicker = self._light.flicker
         quality = _under_flicker(face.quality, flicker) if flicker else face.quality
-        return Crop(face.track_id, frame.t_s, frame.index, image, grey, matrix, landmarks, quality, flicker)
+        return Crop(face.track_id, t_s, frame.index, image, grey, matrix, landmarks, quality, flicker)
+
+    def _without_coding_noise(self, grey: np.ndarray, frame: Frame) -> tuple[np.ndarray, float]:
+        if frame.coarse:
+            return self._smoother.smooth(grey, frame.t_s)
+        self._smoother.restart()
+        return grey, frame.t_s
 
     def _update_shape(self, aligned: np.ndarray, t_s: float) -> None:
         step_s = t_s - self._last_s

@@ -18,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
 from merau.engine.errors import Message, UserError
+from merau.stream.sources.coding import CodingMeter
 from merau.stream.sources.colour import BT601, Luma, bgr, luma
 from merau.stream.sources.limits import jpeg_size
 from merau.stream.sources.source import Frame, Source, SourceSettings, time_of
@@ -79,11 +80,11 @@ class Browser(Source):
     def _run(self) -> Message:
         decoder = _decoder()
         while (packet := self._packets.get()) is not None and not self._stopped.is_set():
-            for image, captured_s, weights in _pictures(packet, decoder, self._converter):
-                self._emit(image, captured_s, weights)
+            for image, captured_s, weights, coarse in _pictures(packet, decoder, self._converter, self._coding):
+                self._emit(image, captured_s, weights, coarse)
         return self._ending
 
-    def _emit(self, image: np.ndarray, captured_s: float, weights: Luma) -> None:
+    def _emit(self, image: np.ndarray, captured_s: float, weights: Luma, coarse: bool) -> None:
         arrived_s = time.monotonic()
         if self._first_s is None:
             self._first_s = captured_s
@@ -92,7 +93,7 @@ class Browser(Source):
         t_s = self._clock.place(captured_s, expected_s, latest_s=float("inf"))
         self._enter("live")
         with self._lock:
-            self._dropped += self._queue.put_now(Frame(image, t_s, self._frames, arrived_s, weights))
+            self._dropped += self._queue.put_now(Frame(image, t_s, self._frames, arrived_s, weights, coarse))
             self._frames += 1
 
 
@@ -113,15 +114,18 @@ def _decoder() -> VideoCodecContext:
 
 
 def _pictures(
-    packet: Packet, decoder: VideoCodecContext, converter: VideoReformatter
-) -> Iterator[tuple[np.ndarray, float, Luma]]:
-    """Decode a packet to BGR pictures, times and luma; a damaged one gives none until the next key frame."""
+    packet: Packet, decoder: VideoCodecContext, converter: VideoReformatter, coding: CodingMeter
+) -> Iterator[tuple[np.ndarray, float, Luma, bool]]:
+    """Decode a packet to BGR pictures, times, luma, and whether they are coded coarsely.
+
+    A damaged one gives none until the next key frame.
+    """
     if packet.coding == "jpeg":
         width, height = jpeg_size(packet.data) or (0, 0)
         check_size(width, height)  # before a few bytes become gigabytes
         image = cv2.imdecode(np.frombuffer(packet.data, np.uint8), cv2.IMREAD_COLOR) if width else None
         if image is not None:
-            yield image, packet.captured_s, BT601
+            yield image, packet.captured_s, BT601, False
         return
     coded = av.Packet(packet.data)
     coded.pts, coded.time_base = round(packet.captured_s / MICROSECOND), MICROSECOND
@@ -131,4 +135,5 @@ def _pictures(
         return
     for picture in pictures:
         check_size(picture.width, picture.height)
-        yield bgr(picture, converter), time_of(picture) or packet.captured_s, luma(picture)
+        coarse = coding.is_coarse(picture, len(packet.data))
+        yield bgr(picture, converter), time_of(picture) or packet.captured_s, luma(picture), coarse

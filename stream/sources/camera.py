@@ -152,7 +152,7 @@ class Camera(Source):
                 decoded_s = time.monotonic()
                 self._decoder = actual_decoder(stream.codec_context, self._expected_decoder)
                 if not first or picture.pts is not None:  # RTSP: the first of a connection carries no time
-                    self._emit(picture, stream, decoded_s)
+                    self._emit(picture, stream, decoded_s, self._coding.is_coarse(picture, packet.size))
                     self._set_wall_zero(packet)
                 first = False
             if self._stopped.is_set():
@@ -165,7 +165,7 @@ class Camera(Source):
         seconds = f"{self.settings.freeze_timeout_s:g}"
         return Failure("{name} is frozen: no data for {seconds} s.", name=self.name, seconds=seconds)
 
-    def _emit(self, picture: VideoFrame, stream: VideoStream, arrived_s: float) -> None:
+    def _emit(self, picture: VideoFrame, stream: VideoStream, arrived_s: float, coarse: bool) -> None:
         """Put a frame into the queue; the first after a loss closes a gap."""
         before_s = self._clock.t_s
         if before_s is None:
@@ -173,7 +173,8 @@ class Camera(Source):
         expected_s = arrived_s - self._zero_arrived_s
         t_s = self._clock.place(time_of(picture), expected_s, self._latest_s(expected_s, arrived_s))
         self._arrived_s = arrived_s
-        frame = Frame(upright(picture, stream, self._converter), t_s, self._frames, arrived_s, luma(picture))
+        image = upright(picture, stream, self._converter)
+        frame = Frame(image, t_s, self._frames, arrived_s, luma(picture), coarse)
         was_lost = self._phase == "lost"
         self._enter("live")
         with self._lock:

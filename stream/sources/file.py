@@ -155,13 +155,14 @@ class File(Source):
                 return STOPPED
             self._decoder = actual_decoder(self._stream.codec_context, self._expected)
             t_s = self._place(film_s)
+            coarse = self._coding.is_coarse(picture, reader.packet_bytes)
             image = upright(picture, self._stream, self._converter)
             if started_s is None:
                 started_s = time.monotonic() - t_s
             if self.settings.paced:
                 self._stopped.wait(max(0.0, started_s + t_s - time.monotonic()))
             self._enter("live")
-            self._queue.put(Frame(image, t_s, self._frames, time.monotonic(), luma(picture)))
+            self._queue.put(Frame(image, t_s, self._frames, time.monotonic(), luma(picture), coarse))
             with self._lock:
                 self._frames += 1
         return self._ending(reader)

@@ -33,11 +33,12 @@ class PictureReader:
         damages: Places that could not be decoded.
         joins: How often the times began anew: another recording follows.
         discarded: Pictures behind such a place that FFmpeg does not show.
+        packet_bytes: Size of the packet that was decoded last.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self.end_s: float | None = None
-        self.read_to = self.damages = self.joins = self.discarded = 0
+        self.read_to = self.damages = self.joins = self.discarded = self.packet_bytes = 0
         self._container, self._stream = container, stream
         self._first_dts: list[int] = []  # of the first packets
         self._last_dts: int | None = None
@@ -107,6 +108,7 @@ class PictureReader:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in self._whole():
+            self.packet_bytes = packet.size
             try:
                 yield from packet.decode()
             except av.EOFError:  # already flushed

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from merau.engine.errors import Message, UserError
 from merau.engine.validation import check, check_choice, check_range
 from merau.stream.guard import internal_error
+from merau.stream.sources.coding import CodingMeter
 from merau.stream.sources.colour import BT601, Luma, bgr
 from merau.stream.sources.limits import MAX_PX, plausible_aspect
 
@@ -45,6 +46,7 @@ class Frame:
         index: Number of the decoded frame from 0; dropped frames count.
         arrived_s: `time.monotonic()` when it was decoded.
         luma: Weights of blue, green and red in the luma that it was coded by.
+        coarse: The stream is coded so coarsely that single frames are noisier than the mean of several.
     """
 
     image: np.ndarray
@@ -52,6 +54,7 @@ class Frame:
     index: int
     arrived_s: float
     luma: Luma = BT601
+    coarse: bool = False
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,7 @@ class Source(ABC):
         self._clock = Clock()
         self._stopped = threading.Event()
         self._converter = VideoReformatter()
+        self._coding = CodingMeter()
         self._thread = threading.Thread(target=self._decode_all, name=f"decode {name}", daemon=True)
         self._error: Exception | None = None
         self._lock = threading.Lock()
