@@ -92,7 +92,7 @@ class Recognizer:
         self.no_expression_range = tuple(
             (NO_EXPRESSION_RANGE | calibration)[limit] for limit in ("something", "nothing")
         )
-        self._au_scaling = np.array(au_scaling(bundle)).T
+        self._au_scaling = np.array(au_scaling(bundle)).reshape(-1, 2).T
         self.few_shot_head: FewShotHead | None = None
         read_domain(bundle)
         if self.runtime.device == "cpu":

@@ -40,17 +40,30 @@ def add_parser(commands: Any) -> None:
     staged.add_argument("--data", type=Path, nargs="+", metavar="INDEX.csv", help=about)
     about = "more sets for TCAE, which needs no labels"
     staged.add_argument("--frames", type=Path, nargs="+", metavar="INDEX.csv", help=about)
+    about = "network of another paper to train instead, on --data or on drawn flow: ststnet, off-apexnet, rcn, ..."
+    staged.add_argument("--model", metavar="NAME", help=about)
     staged.add_argument("--resume", action="store_true", help="continue the training in --out")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train stage by stage where a setting is given, else on synthetic data."""
-    if options.setting:
+    """Train a network that is named, stage by stage where a setting is given, else on synthetic data."""
+    if options.model:
+        run_network(options)
+    elif options.setting:
         run_staged(options)
     elif options.data or options.frames or options.resume:
         raise UserError("--data, --frames and --resume need --setting: they train MERAU stage by stage.")
     else:
         run_synthetic(options)
+
+
+def run_network(options: argparse.Namespace) -> None:
+    """Train a network of another paper."""
+    from merau.trainers.learn.network import train_bundle
+
+    if options.setting or options.start or options.few_shot or options.portraits:
+        raise UserError("--model trains a network of its own: leave out --setting, --from, --few-shot and --portraits.")
+    train_bundle(options.model, options.out, indices=tuple(options.data or ()), seed=options.seed)
 
 
 def run_staged(options: argparse.Namespace) -> None:

@@ -354,7 +354,11 @@ def write_onnx(model: Merau, path: Path, example: dict[str, np.ndarray]) -> None
             external_data=False,
             verbose=False,
         )
-    exported = onnx.load(path)
+    save_without_notes(onnx.load(path), path)
+
+
+def save_without_notes(exported: onnx.ModelProto, path: Path) -> None:
+    """Write an ONNX model without the notes of its exporter."""
     graph = exported.graph
     for part in (exported, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")

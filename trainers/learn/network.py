@@ -1,0 +1,69 @@
+"""A network of another paper as a bundle that runs live: trained on drawn flow, or on prepared sets."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from merau.engine.errors import UserError
+from merau.trainers.baselines import au_graph, dual_inception, liu, off_apexnet, rcn, ststnet
+from merau.trainers.baselines.network import Baseline, Network, Training
+from merau.trainers.data import flow_set
+from merau.trainers.data.flow_set import CLASSES
+from merau.trainers.data.synth.set_fields import SetSettings, draw_set
+from merau.trainers.evaluate.task import Task, make_task
+from merau.trainers.export.pack import LiveNetwork, export_network, pattern_images
+
+NETWORKS: dict[str, tuple[type[Baseline], bool]] = {  # and whether it sees images rather than the pattern
+    "off-apexnet": (off_apexnet.OffApexNet, True),
+    "ststnet": (ststnet.StstNet, True),
+    "dual-inception": (dual_inception.DualInception, True),
+    "rcn": (rcn.Rcn, True),
+    "au-graph": (au_graph.AuGraph, True),
+    "liu": (liu.Liu, False),
+}
+SAMPLES = 12_000  # drawn, where no set is given
+KEPT_BACK = 5  # every fifth sample, of subjects of their own in a set, gives the temperature
+TRAINING = Training(epochs=12, batch=64, rate=2e-3)
+
+
+def train_bundle(name: str, out: Path, *, indices: tuple[Path, ...] = (), seed: int = 0) -> None:
+    """Train the network `name` on the flow sets `indices`, or on drawn flow without any, and write its bundle.
+
+    Raises:
+        UserError: There is no such network, the sets lack a class, or `out` is not empty.
+    """
+    if name not in NETWORKS:
+        raise UserError(f"There is no network {name!r}: choose one of {', '.join(NETWORKS)}.")
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty: choose a new folder for --out.")
+    torch.set_num_threads(1)
+    build, sees_images = NETWORKS[name]
+    task = make_task(flow_set.read(*indices)) if indices else draw_task(seed)
+    held_out = task.data.person % KEPT_BACK == 0
+    inputs = torch.from_numpy(task.flow)
+    network = Network(task, pattern_images(inputs) if sees_images else inputs, build, training=TRAINING)
+    rows = np.flatnonzero(~held_out)
+    net, _ = network.fit(rows, task.label[rows], len(task.classes), seed)
+    kept = np.flatnonzero(held_out)
+    export_network(
+        LiveNetwork(net, sees_images=sees_images),
+        out,
+        task.classes,
+        held_out=(task.flow[kept], task.label[kept]),
+        trained_on={"network": name, "flows": [str(i) for i in indices] or "drawn", "samples": len(rows), "seed": seed},
+    )
+
+
+def draw_task(seed: int) -> Task:
+    """Return drawn flow sets as a task: the three classes, each face a subject."""
+    drawn = draw_set(seed, SAMPLES, SetSettings(free=0))
+    count = len(drawn.label)
+    subject = np.array([str(i // SetSettings().samples_per_face) for i in range(count)])
+    empty = np.full(count, "")
+    images = np.zeros((count, 1, 1, 3), np.uint8)  # the pattern is all that a live network sees
+    data = flow_set.FlowSet(
+        np.full(count, "synthetic"), subject, np.arange(count).astype(str), drawn.label, images, empty, empty, empty,
+        empty, np.full(count, np.nan),
+    )  # fmt: skip
+    return Task(data, drawn.label, CLASSES, drawn.flow, data.take(np.zeros(count, bool)))
