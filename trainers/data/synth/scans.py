@@ -160,7 +160,7 @@ def draw_view(rng: np.random.Generator, identities: int) -> View:
 def rims(model: FaceModel) -> list[np.ndarray]:
     """Return the vertices around the holes of a mesh: eye on the left and right of the image, mouth.
 
-    Raises UserError where the mesh has other holes.
+    Raises UserError where the mesh has fewer.
     """
     edges = np.sort(np.stack([model.quads, np.roll(model.quads, -1, 1)], -1).reshape(-1, 2), axis=1)
     edges = edges[edges[:, 0] != edges[:, 1]]
