@@ -18,6 +18,7 @@ from merau.stream.session import run_session, session_settings, start_session
 from merau.stream.signals import interrupts_between_steps
 from merau.stream.sources import File
 from merau.stream.store import Session, Store, read_sessions
+from merau.stream.store.models import run_name
 from merau.stream.summary import Summary
 
 
@@ -42,8 +43,19 @@ class Analysis:
     @property
     def events(self) -> list[Event]:
         """The events as the store has them, for exports."""
-        partial = self.summary.partial
-        return [replace(event, session=self.session, partial=partial) for event in self.summary.events]
+        session, run, partial = self.session, self._run_name, self.summary.partial
+        analysed_s = {face.track: face.analysed_s for face in self.summary.presence.faces}
+        return [
+            replace(event, session=session, run=run, partial=partial, analysed_s=analysed_s.get(event.track))
+            for event in self.summary.events
+        ]
+
+    @property
+    def _run_name(self) -> str | None:
+        """Name of the run as the store has it."""
+        if not (self.key and self.summary.events):
+            return None
+        return run_name(self.summary.events[0].bundle, self.key.bundle_sha256, self.key.settings)
 
     @property
     def run(self) -> str:

@@ -98,6 +98,7 @@ def _missed_event(codings: list[Coding], session: Session) -> Event:
         bundle="",
         bundle_sha256="",
         session=session.id,
+        run=session.run,
         partial=session.partial,
         codings=tuple(codings),
     )

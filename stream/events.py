@@ -81,6 +81,9 @@ class Event:
         flow_png: Optical flow between both, as an image.
         embedding: The trunk's output, (d,) float32 as bytes; None where the recognizer did not run.
         session: Number of the stored session; None for an event that is not stored.
+        run: Name of that session's run; None as for `session`.
+        participant: Whom the face shows, as far as an export was told.
+        analysed_s: Seconds in which the face was analysed in that session; None where that is not known.
         partial: Whether that session was interrupted before the end of its recording.
         codings: What each coder says of the event, the newest last.
     """
@@ -107,6 +110,9 @@ class Event:
     flow_png: bytes | None = None
     embedding: bytes | None = None
     session: int | None = None
+    run: str | None = None
+    participant: str | None = None
+    analysed_s: float | None = None
     partial: bool = False
     codings: tuple[Coding, ...] = ()
 
@@ -118,7 +124,8 @@ class Event:
 
 IMAGES = ("onset_jpeg", "apex_jpeg", "flow_png")
 BLOBS = (*IMAGES, "embedding")
-STORED_FIELDS = ("session", "partial")  # what only the store knows, beside the coding
+# What only the store knows, or whoever exports, beside the coding.
+STORED_FIELDS = ("session", "run", "participant", "analysed_s", "partial")
 FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in (*BLOBS, *STORED_FIELDS, "codings"))
 CODED_FIELDS = {  # fields of an export that hold a coder's word, by their names in `Coding`
     "coder": "coder",

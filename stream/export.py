@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from merau.engine.text import plain
 from merau.stream.coding import in_words_of_coders
+from merau.stream.csv_style import CsvStyle
 from merau.stream.elan import span_ms, write_eaf
 from merau.stream.events import EXPORT_FIELDS, NESTED, Event, Labels, export_fields
 from merau.stream.export_settings import ExportSettings
@@ -18,20 +19,25 @@ from merau.stream.formatting import coding_summary, event_summary
 
 # What a spreadsheet takes for a formula: at the start of a cell, also where it divides cells at semicolons.
 FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality", "user_onset_s", "user_apex_s", "user_offset_s")
+NUMBERS = (
+    *("onset_s", "apex_s", "offset_s", "strength", "quality", "analysed_s"),
+    *("user_onset_s", "user_apex_s", "user_offset_s"),
+)
 FLAGS = ("uncertain", "final", "partial", "user_false", "user_missed")
 
 
 def write_csv(events: Sequence[Event], file: IO[bytes], settings: ExportSettings | None = None) -> None:
     """Write one row per event; a nested field becomes one column per key: `aus.12`, `probabilities.positive`."""
-    labels = settings.labels if settings else "both"
+    settings = settings or ExportSettings()
+    labels, style = settings.labels, settings.csv
     events = _of_labels(events, labels)
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.DictWriter(text, columns(events, labels), restval="", lineterminator="\n")
-    writer.writerow({name: _cell(name) for name in writer.fieldnames})
+    text = io.TextIOWrapper(file, encoding=style.encoding, newline="", write_through=True)
+    names = columns(events, labels)
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n", delimiter=style.separator)
+    writer.writerow({name: _cell(name.replace(" ", style.blank), style) for name in names})
     for event in events:
         fields = flat_fields(event, labels)
-        writer.writerow({name: _cell(value) for name, value in fields.items()})
+        writer.writerow({name: _cell(value, style) for name, value in fields.items()})
     text.detach()
 
 
@@ -42,10 +48,12 @@ def _of_labels(events: Sequence[Event], labels: Labels) -> list[Event]:
     return [event for event in events if labels == "both" or not (event.coding and event.coding.is_missed)]
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, style: CsvStyle) -> object:
     """Return what CSV holds."""
     if isinstance(value, bool):
         return json.dumps(value)
+    if isinstance(value, float):
+        return str(value).replace(".", style.decimal)
     return guard_formula(value) if isinstance(value, str) else value
 
 

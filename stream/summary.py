@@ -12,6 +12,7 @@ from merau.engine.text import plain
 from merau.stream.events import Event, event_fields, sort_key
 from merau.stream.formatting import format_timestamp
 from merau.stream.pipeline import FrameResult
+from merau.stream.presence import Presence
 from merau.stream.store import MotionCurve
 
 BINS = 2400
@@ -117,6 +118,7 @@ class Summary:
 
     Attributes:
         notes: What is missing, odd or assumed; in the JSON document, on standard error and in the report alike.
+        presence: How long each face was seen and analysed.
         slowdown: Seconds of the film for each second of captured time.
         partial: Whether the analysis was interrupted before the end of the recording.
     """
@@ -131,6 +133,7 @@ class Summary:
         self._grey_sum = 0.0
         self.tracks: dict[int, TrackSummary] = {}
         self.notes: list[Message] = []
+        self.presence = Presence()
         self.slowdown = 1.0
         self._events: dict[str, Event] = {}
 
@@ -151,6 +154,7 @@ class Summary:
 
     def add(self, result: FrameResult) -> None:
         """Add one frame's faces, motion and events."""
+        self.presence.add(result)
         if result.frame is not None:
             self.frames += 1
             self._add_flicker(result.flicker, result.frame.t_s - self.end_s)

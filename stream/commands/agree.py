@@ -50,6 +50,7 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the tables and the page, and print the main figures."""
+    from merau.stream.csv_style import CsvStyle
     from merau.stream.study.agreement import AgreementSettings, agree
     from merau.stream.study.agreement_report import (
         agreement_text,
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         score_rows,
     )
     from merau.stream.study.coded import join, read_coded
-    from merau.stream.study.files import CsvStyle, table_contents, write_files
+    from merau.stream.study.files import table_contents, write_files
 
     settings = AgreementSettings(bin_s=arguments.bin)
     coders = [read_coded(source, dict(arguments.tier), arguments.of_run) for source in (arguments.a, *arguments.b)]

@@ -4,7 +4,7 @@ import argparse
 import io
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,8 @@ def add_parser(commands: options.Commands) -> None:
         default="both",
         help="word to write: the machine's, the coders' beside it, or the coders' only (default: %(default)s)",
     )
+    options.add_participant_options(parser)
+    parser.add_argument("--excel", action="store_true", help=options.EXCEL)
     parser.add_argument("--coder", metavar="NAME", help="codings of this coder only (default: the newest, in ELAN all)")
 
 
@@ -121,10 +123,12 @@ def _stem(session: "Session") -> str:
 
 
 def _settings(arguments: argparse.Namespace, sessions: "list[Session]", place: Path | None) -> "ExportSettings":
+    from merau.stream.csv_style import CsvStyle, excel_style
     from merau.stream.export_settings import ExportSettings
 
     slowdown = sessions[0].slowdown if len(sessions) == 1 else 1.0
-    return ExportSettings(arguments.labels, slowdown, place.parent if place else None)
+    style = excel_style() if arguments.excel else CsvStyle()
+    return ExportSettings(arguments.labels, slowdown, place.parent if place else None, style)
 
 
 def _content(format: str, events: "list[Event]", settings: "ExportSettings") -> bytes:
@@ -156,8 +160,10 @@ def _read_events(arguments: argparse.Namespace, session: int | None) -> "list[Ev
     from merau.stream.coding import read_missed_events
     from merau.stream.store import read_events
 
+    find = options.assignment(arguments).find
     missed = read_missed_events(arguments.store, session, arguments.coder)
-    return [*read_events(arguments.store, session, arguments.coder), *missed]
+    events = [*read_events(arguments.store, session, arguments.coder), *missed]
+    return [replace(event, participant=find(event.source, event.track).get("participant")) for event in events]
 
 
 def _read_sessions(store: Path, number: int | None) -> "list[Session]":

@@ -14,10 +14,12 @@ from merau.engine.bundle import resolve
 if TYPE_CHECKING:
     from merau.engine.recognizer import Recognizer
     from merau.stream.pipeline import PipelineSettings
+    from merau.stream.study.participants import Assignment
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 STORE = Path("merau.db")  # of all commands, in the folder where they run
+EXCEL = "write CSV that Excel opens: marked as UTF-8, with the decimal mark of your locale"
 PASSWORD_VARIABLE = "MERAU_CAMERA_PASSWORD"
 
 
@@ -57,6 +59,31 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
         default=STORE,
         help="SQLite file that the events are saved to (default: %(default)s)",
     )
+
+
+def add_participant_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `assignment` reads."""
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument(
+        "--participants",
+        type=Path,
+        metavar="CSV",
+        help="table with the columns recording and participant, perhaps face, and any conditions",
+    )
+    known.add_argument(
+        "--pattern",
+        metavar="PATTERN",
+        help="how the ends of the paths tell participants and conditions, such as {participant}/{condition}",
+    )
+
+
+def assignment(arguments: argparse.Namespace) -> "Assignment":
+    """Return whom the recordings show, as far as the options tell."""
+    from merau.stream.study.participants import Assignment, from_pattern, read_participants
+
+    if arguments.participants:
+        return read_participants(arguments.participants)
+    return from_pattern(arguments.pattern) if arguments.pattern else Assignment()
 
 
 def tier_kind(text: str) -> tuple[str, str | None]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas
 
     from merau.stream.study.comparison import Comparison
-    from merau.stream.study.participants import Assignment
     from merau.stream.study.table import Study
 
 
@@ -23,18 +22,7 @@ def add_parser(commands: options.Commands) -> None:
     purpose = "sum up stored events in one table: counts, rates and durations by face, participant and condition"
     parser = options.add_command(commands, "summary", purpose, run)
     parser.add_argument("store", metavar="STORE", type=Path, help="SQLite file with the events, or its folder")
-    known = parser.add_mutually_exclusive_group()
-    known.add_argument(
-        "--participants",
-        type=Path,
-        metavar="CSV",
-        help="table with the columns recording and participant, perhaps face, and any conditions",
-    )
-    known.add_argument(
-        "--pattern",
-        metavar="PATTERN",
-        help="how the ends of the paths tell participants and conditions, such as {participant}/{condition}",
-    )
+    options.add_participant_options(parser)
     parser.add_argument(
         "--by",
         nargs="+",
@@ -49,9 +37,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "--coder", metavar="NAME", help="with --corrected: only the corrections of this coder (default: the newest)"
     )
-    parser.add_argument(
-        "--excel", action="store_true", help="write CSV that Excel opens: with the decimal mark of your locale"
-    )
+    parser.add_argument("--excel", action="store_true", help=options.EXCEL)
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder for the tables (default: summary beside the store)"
     )
@@ -60,14 +46,15 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the tables and the report, and print the rates of the groups."""
-    from merau.stream.study.files import CsvStyle, excel_style, table_contents, write_files
+    from merau.stream.csv_style import CsvStyle, excel_style
+    from merau.stream.study.files import table_contents, write_files
     from merau.stream.study.report import render_study
     from merau.stream.study.table import FACE_COLUMNS, measure, read_study, widen
 
     store = arguments.store / "merau.db" if arguments.store.is_dir() else arguments.store
     study = read_study(
         store,
-        _assignment(arguments),
+        options.assignment(arguments),
         run=arguments.of_run,
         corrected=arguments.corrected or arguments.coder is not None,
         coder=arguments.coder,
@@ -95,14 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(study, groups, by, written)
     return 0
-
-
-def _assignment(arguments: argparse.Namespace) -> "Assignment":
-    from merau.stream.study.participants import Assignment, from_pattern, read_participants
-
-    if arguments.participants:
-        return read_participants(arguments.participants)
-    return from_pattern(arguments.pattern) if arguments.pattern else Assignment()
 
 
 def _groups(given: list[str] | None, study: "Study") -> list[str]:

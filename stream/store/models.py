@@ -13,6 +13,13 @@ from merau.stream.events import Coding
 RECORDING_SETTINGS = ("source", "slowdown")  # differ between recordings that are analysed in the same way
 
 
+def run_name(bundle: str, bundle_sha256: str, settings: dict[str, Any]) -> str:
+    """Return the name of a bundle with its settings, the same for all recordings that are analysed in the same way."""
+    shared = {name: value for name, value in settings.items() if name not in RECORDING_SETTINGS}
+    content = json.dumps([bundle_sha256, shared], sort_keys=True)
+    return f"{bundle}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
 @dataclass(frozen=True)
 class Session:
     """The analysis of one source.
@@ -60,9 +67,7 @@ class Session:
     @property
     def run(self) -> str:
         """Name of bundle and settings: the same for all recordings that were analysed in the same way."""
-        shared = {name: value for name, value in self.settings.items() if name not in RECORDING_SETTINGS}
-        content = json.dumps([self.bundle_sha256, shared], sort_keys=True)
-        return f"{self.bundle}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        return run_name(self.bundle, self.bundle_sha256, self.settings)
 
     @property
     def title(self) -> str:

@@ -17,6 +17,9 @@ _BY_EVENT = (
     "AND reclassifications.final = events.final"
 )
 _PARTIAL = "coalesce((SELECT partial FROM sessions WHERE sessions.id = events.session), 0) AS partial"
+_ANALYSED = (
+    "(SELECT analysed_s FROM faces WHERE faces.session = events.session AND faces.track = events.track) AS analysed_s"
+)
 
 
 def read_sessions(path: Path) -> list[Session]:
@@ -34,7 +37,8 @@ def read_events(path: Path, session: int | None = None, coder: str | None = None
         f"coalesce(reclassifications.{name}, events.{name}) AS {name}" if name in _RECLASSIFIED else f"events.{name}"
         for name in ("session", *FIELDS, *BLOBS)
     ]
-    columns += [_PARTIAL]
+    columns += [_PARTIAL, _ANALYSED]
+    runs = {found.id: found.run for found in read_sessions(path) if session in (None, found.id)}
     codings: dict[tuple[int | None, str], list[Coding]] = {}
     for coding in read_codings(path, session, coder):
         codings.setdefault((coding.session, coding.event), []).append(coding)
@@ -45,7 +49,8 @@ def read_events(path: Path, session: int | None = None, coder: str | None = None
     with open_for_reading(path) as connection:
         found = connection.execute(query, (session,))
         for event in rows.intact(path, "event {id} of session {session}", found, rows.event):
-            yield replace(event, codings=tuple(codings.get((event.session, event.id), ())))
+            of_event = tuple(codings.get((event.session, event.id), ()))
+            yield replace(event, codings=of_event, run=runs.get(event.session or 0))
 
 
 def count_events(path: Path, session: int) -> dict[str, int]:

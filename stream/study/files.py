@@ -1,10 +1,7 @@
 """The files of a study: tables as CSV, XLSX and Parquet, and reports."""
 
 import io
-import locale
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from itertools import chain, count
 from pathlib import Path
 
@@ -13,42 +10,9 @@ import pandas
 from merau.engine.errors import Message
 from merau.engine.files import atomic_write, make_folder
 from merau.engine.text import plain
+from merau.stream.csv_style import CsvStyle
 from merau.stream.export import guard_formula
 from merau.stream.export_record import ExportRecord, Exports
-
-
-@dataclass(frozen=True)
-class CsvStyle:
-    """How a CSV is written.
-
-    Attributes:
-        separator: Between cells.
-        decimal: Decimal mark.
-        encoding: "utf-8-sig" writes the mark by which Excel knows UTF-8.
-    """
-
-    separator: str = ","
-    decimal: str = "."
-    encoding: str = "utf-8"
-
-
-def excel_style() -> CsvStyle:
-    """Return the style that Excel reads under the locale of this user: semicolons where the decimal mark is a comma."""
-    with _locale_of_user():
-        decimal = str(locale.localeconv()["decimal_point"])
-    return CsvStyle(";" if decimal == "," else ",", decimal, "utf-8-sig")
-
-
-@contextmanager
-def _locale_of_user() -> Iterator[None]:
-    before = locale.setlocale(locale.LC_NUMERIC)
-    try:
-        locale.setlocale(locale.LC_NUMERIC, "")
-        yield
-    except locale.Error:  # it is not installed
-        yield
-    finally:
-        locale.setlocale(locale.LC_NUMERIC, before)
 
 
 def table_contents(tables: Mapping[str, pandas.DataFrame], style: CsvStyle) -> dict[str, bytes]:

@@ -89,3 +89,17 @@ def test_plots_notebook_runs_and_draws(clip, monkeypatch):
     shown = [output.data for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
     assert sum("image/png" in data for data in shown) == 3
     assert any("text/html" in data for data in shown)
+
+
+def test_interviews_are_studied_from_end_to_end(tmp_path):
+    folder = tmp_path / "interviews"
+    run(EXAMPLES / "interviews/make_recordings.py", folder, "--seconds", 5, "--people", 1)
+    assert {path.relative_to(folder).as_posix() for path in folder.glob("P*/*")} == {
+        *("P01/rest.mkv", "P01/stress.mov", "P02/rest.mp4", "P02/stress.mp4")
+    }
+    lines = run(EXAMPLES / "interviews/study.py", folder, "--jobs", 1)
+    assert any(line.startswith("4 recordings: 3 analysed, 1 failed.") for line in lines)
+    found = {words[0]: words for words in (line.split() for line in lines[-2:])}
+    truth = pandas.read_csv(folder / "truth.csv")
+    shown = ((truth["kind"] == "micro") & truth["recording"].str.startswith("P01/stress")).sum()
+    assert lines[-2:] == ["P01 rest: 0 of 0", f"P01 stress: {shown} of {shown}"], found

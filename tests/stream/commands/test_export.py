@@ -1,4 +1,6 @@
+import csv
 import json
+import locale
 import os
 import subprocess
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 from merau.stream.cli import main
 from merau.stream.commands.export import FORMATS
 from merau.stream.export import FORMATS as WRITERS
-from merau.stream.store import Store
+from merau.stream.store import FaceTime, Store, read_sessions
 from tests.stream.commands.process import command, messages
 
 
@@ -71,3 +73,19 @@ def test_export_to_a_closed_pipe_ends_quietly(store):
     assert json.loads(process.stdout.readline())["id"] == "0"
     process.stdout.close()
     assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")
+
+
+def test_export_names_participants_and_writes_for_excel(tmp_path, make_event, capfdbinary, monkeypatch):
+    path = tmp_path / "study.db"
+    with Store(path) as store:
+        session = store.start_session("/data/P1/rest.mp4", settings={}, bundle="default", bundle_sha256="ab")
+        store.put(session, make_event(1.5))
+        store.put_face(session, FaceTime(1, 0.0, 60.0, 60.0, 30.5))
+    monkeypatch.setattr(locale, "localeconv", lambda: {"decimal_point": ","})  # as Germans have it
+    assert main(["export", str(path), "--pattern", "{participant}/{condition}", "--excel"]) == 0
+    printed = capfdbinary.readouterr().out
+    assert printed.startswith(b"\xef\xbb\xbfid;")
+    (row,) = csv.DictReader(printed.decode("utf-8-sig").splitlines(), delimiter=";")
+    assert (row["participant"], row["analysed_s"], row["apex_s"]) == ("P1", "30,5", "1,5")
+    assert row["run"] == read_sessions(path)[0].run
+    assert not [name for name in row if " " in name]
