@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePath
 
 from tqdm import tqdm
 
@@ -47,7 +46,7 @@ class BatchBars:
         """Show how far one recording is."""
         if recording not in self._bars:
             position = self._free.pop(0)
-            self._bars[recording] = _make_file_bar(recording.path, position), position
+            self._bars[recording] = _make_file_bar(recording.name, position), position
         _advance(self._bars[recording][0], frames, total)
         self._shares[recording] = min(frames / total, 1.0) if total else 0.0
         self._update()
@@ -87,9 +86,9 @@ class BatchBars:
         self._whole.set_description_str(f"{self._done} of {self._count} recordings")
 
 
-def _make_file_bar(path: str, position: int) -> "tqdm[None]":
-    name = plain(PurePath(path).name)
-    name = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+def _make_file_bar(name: str, position: int) -> "tqdm[None]":
+    name = plain(name)
+    name = name if len(name) <= NAME_LENGTH else f"…{name[1 - NAME_LENGTH :]}"
     return tqdm(desc=name, unit=" frames", leave=False, disable=None, position=position)
 
 
