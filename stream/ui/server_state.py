@@ -208,7 +208,7 @@ class ServerState:
         self.folder = self._folder.path
         os.environ["GRADIO_TEMP_DIR"] = str(self._folder.uploads)  # read when the page is built
         # One encoder thread of low priority: the analysis goes first.
-        self._clip_encoder = ThreadPoolExecutor(1, "clips", lambda: os.nice(10))
+        self._clip_encoder = ThreadPoolExecutor(1, "clips", _lower_priority)
         try:
             self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h)
         except BaseException:
@@ -358,3 +358,9 @@ class ServerState:
             for client in list(self.clients.values()):
                 with self._guard.item():
                     client.close()
+
+
+def _lower_priority() -> None:
+    """Let the analysis go before this thread, where the system can."""
+    if hasattr(os, "nice"):  # on Linux it concerns the thread only; Windows has none
+        os.nice(10)
