@@ -158,12 +158,14 @@ def _write(place: Path, content: bytes) -> None:
 
 def _read_events(arguments: argparse.Namespace, session: int | None) -> "list[Event]":
     from merau.stream.coding import read_missed_events
-    from merau.stream.store import read_events
+    from merau.stream.store import read_events, read_sessions
 
     find = options.assignment(arguments).find
+    sources = {found.id: found.source for found in read_sessions(arguments.store)}
     missed = read_missed_events(arguments.store, session, arguments.coder)
     events = [*read_events(arguments.store, session, arguments.coder), *missed]
-    return [replace(event, participant=find(event.source, event.track).get("participant")) for event in events]
+    known = [find(sources.get(event.session or 0, event.source), event.track) for event in events]
+    return [replace(event, participant=row.get("participant")) for event, row in zip(events, known, strict=True)]
 
 
 def _read_sessions(store: Path, number: int | None) -> "list[Session]":
