@@ -67,7 +67,8 @@ def make_uneven(folder: Path) -> None:
 def encode(source: Path, target: Path, codec: str, *, turned: bool = False, blank: bool = False) -> None:
     """Encode a recording again: turned as a phone records it, or as an empty wall."""
     with av.open(str(source)) as read, av.open(str(target), "w") as written:
-        video = written.add_stream(codec, rate=30, options={"crf": "20", "preset": "veryfast"})
+        quiet = {"x265-params": "log-level=error"} if codec == "libx265" else {}
+        video = written.add_stream(codec, rate=30, options={"crf": "20", "preset": "veryfast"} | quiet)
         for frame in read.decode(video=0):
             image = frame.to_ndarray(format="bgr24")
             image = np.full_like(image, 120) if blank else np.ascontiguousarray(np.rot90(image)) if turned else image
@@ -76,7 +77,7 @@ def encode(source: Path, target: Path, codec: str, *, turned: bool = False, blan
                 video.pix_fmt = "yuv420p"
                 video.codec_context.time_base = frame.time_base
                 if turned:
-                    video.set_display_rotation(counterclockwise=-90)
+                    video.set_display_rotation(270)
             picture = av.VideoFrame.from_ndarray(image, format="bgr24")
             picture.pts, picture.time_base = frame.pts, frame.time_base
             written.mux(video.encode(picture))
