@@ -15,6 +15,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ class FewShotHead:
         """
         self._file.write(path)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of the file that `save` writes, which tells one head from another."""
         return hashlib.sha256(self._file.content).hexdigest()

@@ -32,12 +32,14 @@ class Classification:
         prior: Probabilities of the bundle's own classes; the same as `probabilities` without a few-shot head.
         label: The most probable class.
         uncertain: Whether the label is too improbable to be named.
+        head_sha256: Hash of the few-shot head; "" for the bundle's own head.
     """
 
     probabilities: dict[str, float]
     prior: dict[str, float]
     label: str
     uncertain: bool
+    head_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Prediction:
         label: The most probable class.
         uncertain: Whether the label is too improbable to be named.
         embedding: (d,) float32.
+        head_sha256: Hash of the few-shot head; "" for the bundle's own head.
     """
 
     aus: dict[str, float]
@@ -59,6 +62,7 @@ class Prediction:
     label: str
     uncertain: bool
     embedding: np.ndarray
+    head_sha256: str = ""
 
     def as_sample(self, label: str) -> Sample:
         """Label the pair, as a sample for a few-shot head."""
@@ -164,7 +168,9 @@ class Recognizer:
             embedding, au_logits = self._embed(onset, apex)
         aus = by_name(self.bundle.card["aus"], self.au_probabilities(au_logits)[0])
         found = self.classify(embedding[0], aus, spotted=spotted)
-        return Prediction(aus, found.probabilities, found.prior, found.label, found.uncertain, embedding[0])
+        return Prediction(
+            aus, found.probabilities, found.prior, found.label, found.uncertain, embedding[0], found.head_sha256
+        )
 
     def au_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Turn the trunk's Action Unit logits (N, 17) into calibrated probabilities (N, 17)."""
@@ -190,7 +196,7 @@ class Recognizer:
         label = max(probabilities, key=probabilities.__getitem__)
         contradicts_spotter = spotted and head is None and label == NO_EXPRESSION
         uncertain = probabilities[label] < self.threshold or contradicts_spotter
-        return Classification(probabilities, prior, label, uncertain)
+        return Classification(probabilities, prior, label, uncertain, head.sha256 if head else "")
 
     def facial_flow(self, onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
         """Compute the flow (2, size_px, size_px) float32 px of the inner square, without head motion."""

@@ -76,6 +76,7 @@ class Event:
         final: Whether the offset is known.
         bundle: Name of the recognizer bundle.
         bundle_sha256: Hash of the recognizer bundle.
+        head_sha256: Hash of the few-shot head that classified the event; "" for the bundle's own head.
         onset_jpeg: Face crop at the onset; the images are None unless they were asked for.
         apex_jpeg: Face crop at the apex.
         flow_png: Optical flow between both, as an image.
@@ -105,6 +106,7 @@ class Event:
     final: bool
     bundle: str
     bundle_sha256: str
+    head_sha256: str = ""
     onset_jpeg: bytes | None = None
     apex_jpeg: bytes | None = None
     flow_png: bytes | None = None

@@ -262,6 +262,7 @@ class Pipeline:
             final=span.final,
             bundle=bundle.name,
             bundle_sha256=bundle.sha256,
+            head_sha256=prediction.head_sha256 if prediction else "",
             embedding=prediction.embedding.astype(np.float32).tobytes() if prediction else None,
             **(self._images(span, is_expression) if self.keep_pictures else {}),
         )

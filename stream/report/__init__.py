@@ -61,6 +61,7 @@ def render_report(
         cards=[_card(event) for event in expressions],
         others=[_other(event) for event in summary.events if event.kind not in EXPRESSIONS],
         bundle=bundle,
+        heads=sorted({event.head_sha256 for event in expressions if event.head_sha256}),
     )
 
 

@@ -10,7 +10,7 @@ from merau.stream.store import rows
 from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 from merau.stream.store.schema import open_for_reading
 
-_RECLASSIFIED = ("probabilities", "label", "uncertain")
+_RECLASSIFIED = ("probabilities", "label", "uncertain", "head_sha256")
 # A final event was classified by the head in use at its time: a reclassification of its provisional form is outdated.
 _BY_EVENT = (
     "ON reclassifications.session = events.session AND reclassifications.event = events.id "

@@ -16,7 +16,7 @@ from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, 
 
 T = TypeVar("T")
 
-_TEXTS = ("id", "source", "kind", "label", "bundle", "bundle_sha256")
+_TEXTS = ("id", "source", "kind", "label", "bundle", "bundle_sha256", "head_sha256")
 _NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
 
 
@@ -62,7 +62,8 @@ def session(path: Path, row: sqlite3.Row) -> Session:
     """Convert a row of a session; damaged settings or gaps are left out, and the session stays."""
     settings = next(intact(path, "the settings of session {id}", [row], _settings), {})
     gaps = next(intact(path, "the list of gaps of session {id}", [row], _gaps), [])
-    return Session(**(dict(row) | {"settings": settings, "gaps": gaps, "partial": bool(row["partial"])}))
+    fields = {name: row[name] for name in Session.__dataclass_fields__}
+    return Session(**(fields | {"settings": settings, "gaps": gaps, "partial": bool(row["partial"])}))
 
 
 def _settings(row: sqlite3.Row) -> dict[str, Any]:

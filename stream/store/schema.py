@@ -107,6 +107,21 @@ MIGRATIONS = (
     )
     """,
     "ALTER TABLE sessions ADD COLUMN name TEXT",
+    # `recorded` is by the clock of the program that recorded, see `merau.stream.store.clock`; a session's is its end.
+    """
+    ALTER TABLE sessions ADD COLUMN recorded TEXT;
+    ALTER TABLE events ADD COLUMN recorded TEXT;
+    ALTER TABLE events ADD COLUMN head_sha256 TEXT NOT NULL DEFAULT '';
+    ALTER TABLE reclassifications ADD COLUMN head_sha256 TEXT NOT NULL DEFAULT '';
+    UPDATE sessions SET recorded = ended;
+    UPDATE events SET recorded = (
+        SELECT max(started, min(coalesce(onset_wall, ''), coalesce(ended, started))) FROM sessions WHERE id = session
+    );
+    UPDATE events SET head_sha256 = coalesce((
+        SELECT json_extract(settings, '$.head_sha256') FROM sessions
+        WHERE sessions.id = events.session AND json_valid(settings)
+    ), '') WHERE label != ''
+    """,
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

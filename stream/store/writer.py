@@ -19,6 +19,7 @@ import numpy as np
 from merau.engine.errors import Message, UserError
 from merau.engine.text import plain
 from merau.stream.events import BLOBS, FIELDS, IMAGES, Coding, Consent, Event, event_fields, to_json
+from merau.stream.store.clock import CLOCK, SteadyClock
 from merau.stream.store.models import FaceTime, MotionCurve
 from merau.stream.store.schema import LOCK_WAIT_S, error_message, is_locked, open_for_writing
 
@@ -28,7 +29,7 @@ GIVE_UP_LIMIT_S = 5.0  # for the last try after Ctrl-C
 LOG_WAIT_MS = 100  # for readers, before another try to empty the log
 BATCH = 256  # changes that one transaction takes up, until the store is closed
 
-_COLUMNS = ("session", *FIELDS, *BLOBS)
+_COLUMNS = ("session", *FIELDS, *BLOBS, "recorded")
 _UPSERT_EVENT = (
     f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
     "ON CONFLICT (session, id) DO UPDATE SET "
@@ -41,7 +42,7 @@ _INSERT_SESSION = (
 )
 _UPDATE_SESSION = (
     "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ?, partial = coalesce(?, partial), "
-    "end_s = coalesce(?, end_s) WHERE id = ?"
+    "end_s = coalesce(?, end_s), recorded = ? WHERE id = ?"
 )
 _CODING = tuple(name for name in Coding.__dataclass_fields__ if name != "id")
 _CODING_COLUMNS = (*_CODING, "bundle_sha256", "embedding", "probabilities", "predicted_aus")
@@ -54,7 +55,8 @@ _UPSERT_CURVE = "INSERT OR REPLACE INTO curves (session, track, bin_s, motion, n
 _UPSERT_FACE = "INSERT OR REPLACE INTO faces VALUES (?, ?, ?, ?, ?, ?)"
 _UPSERT_CLIP = "INSERT OR REPLACE INTO clips VALUES (?, ?, ?)"
 _INSERT_RECLASSIFICATION = (
-    "INSERT INTO reclassifications (session, event, final, probabilities, label, uncertain) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO reclassifications (session, event, final, probabilities, label, uncertain, head_sha256) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _DELETE_UNCHANGED_RECLASSIFICATIONS = (
     "DELETE FROM reclassifications WHERE EXISTS (SELECT 1 FROM events WHERE session = reclassifications.session "
@@ -67,12 +69,17 @@ _KEEP_NAME = (
 _TABLES_OF_A_SESSION = ("clips", "curves", "faces", "reclassifications", "events")
 # The time before which data of a session has expired at the time ?1; NULL, which is before nothing, without retention.
 _LIMIT = "strftime('%Y-%m-%dT%H:%M:%f', ?1, printf('-%.3f seconds', 3600 * retention_h))"
-# The onset of a recording may be years old: its events count as being as old as their session.
 _PURGE = (
-    f"DELETE FROM sessions WHERE retention_h IS NOT NULL AND ended < {_LIMIT}",
+    f"DELETE FROM sessions WHERE retention_h IS NOT NULL AND recorded < {_LIMIT}",
     "DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions) OR EXISTS ("
     "SELECT 1 FROM sessions WHERE sessions.id = events.session AND retention_h IS NOT NULL "
-    f"AND max(coalesce(onset_wall, ''), started) < {_LIMIT})",
+    f"AND events.recorded < {_LIMIT})",
+)
+# What other programs recorded is as new as the latest time that is known of it, and no newer than the time ?1.
+_SETTLE_AGES = (
+    "UPDATE events SET recorded = min(max(recorded, coalesce((SELECT max(iif(started < ?1, started, ''), "
+    "min(coalesce(onset_wall, ''), iif(ended < ?1, ended, ''))) FROM sessions WHERE id = session), '')), ?1)",
+    "UPDATE sessions SET recorded = min(max(recorded, iif(ended < ?1, ended, '')), ?1)",
 )
 _DELETE_ORPHANS = (
     "DELETE FROM clips WHERE (session, event) NOT IN (SELECT session, id FROM events)",
@@ -110,10 +117,11 @@ class Store:
         last_error: Why the last try to write failed, or a change was left out; None where neither happened.
     """
 
-    def __init__(self, path: Path, *, keep_pictures: bool = False) -> None:
+    def __init__(self, path: Path, *, keep_pictures: bool = False, clock: SteadyClock = CLOCK) -> None:
         """Open or create the file at `path`. Raises UserError when it is not a store."""
         self.path = path
         self.keep_pictures = keep_pictures
+        self._clock = clock
         self.last_error: Message | None = None
         self.deletion_pending = True  # a program that was killed may have left a log
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -125,7 +133,7 @@ class Store:
         self._writer = threading.Thread(target=self._run, args=(open_for_writing(path),), name="store", daemon=True)
         self._writer.start()
         # Ends the sessions of a killed process. A running process restores its own within seconds (`update_session`).
-        self._put("UPDATE sessions SET ended = ? WHERE ended IS NULL", now())
+        self._put("UPDATE sessions SET ended = ?, recorded = ? WHERE ended IS NULL", now(), self._recorded())
 
     def start_session(
         self,
@@ -165,20 +173,21 @@ class Store:
         None leaves `partial` and `end_s`, the time of the last frame, as they are.
         """
         zero = wall_zero.isoformat(timespec="milliseconds") if wall_zero else None
-        values = (zero, frames, dropped, json.dumps(gaps), now() if ended else None, partial, end_s, session)
-        self._put(_UPDATE_SESSION, *values)
+        end = (now(), partial, end_s, self._recorded()) if ended else (None, partial, end_s, None)
+        self._put(_UPDATE_SESSION, zero, frames, dropped, json.dumps(gaps), *end, session)
 
     def put(self, session: int, event: Event) -> None:
         """Insert the event, or replace an earlier one with the same id."""
         row = [json.dumps(value) if isinstance(value, dict) else value for value in event_fields(event).values()]
         images = [getattr(event, name) if self.keep_pictures else None for name in IMAGES]
-        self._put(_UPSERT_EVENT, session, *row, *images, event.embedding)
+        self._put(_UPSERT_EVENT, session, *row, *images, event.embedding, self._recorded())
 
     def replace_reclassifications(self, events: Iterable[tuple[int, Event]]) -> None:
         """Replace all reclassifications by these events, each with its session. Original predictions never change."""
         self._put("DELETE FROM reclassifications")
         for session, event in events:
-            prediction = (json.dumps(to_json(event.probabilities)), event.label, event.uncertain)
+            probabilities = json.dumps(to_json(event.probabilities))
+            prediction = (probabilities, event.label, event.uncertain, event.head_sha256)
             self._put(_INSERT_RECLASSIFICATION, session, event.id, event.final, *prediction)
         self._put(_DELETE_UNCHANGED_RECLASSIFICATIONS)
 
@@ -246,14 +255,19 @@ class Store:
             self._put("DELETE FROM sessions WHERE id = ?", session)
         self.flush()
 
-    def purge_expired(self, at: datetime) -> None:
-        """Delete what is older at the time `at` than the retention that its session was recorded under.
+    def settle_ages(self) -> None:
+        """Tell the age of what earlier programs recorded by the clock of this one, which goes on whatever is set."""
+        for sql in _SETTLE_AGES:
+            self._put(sql, self._recorded())
+
+    def purge_expired(self, at: datetime | None = None) -> None:
+        """Delete what is older now, or at the time `at`, than the retention that its session was recorded under.
 
         That is events with their images and clips, and sessions that ended, with all they hold. Sessions without a
         retention stay. Codings stay: they contain no images.
         """
         for sql in _PURGE:
-            self._put(sql, at.astimezone(UTC).isoformat(timespec="milliseconds"))
+            self._put(sql, _iso(at or self._clock.now()))
         for sql in _DELETE_ORPHANS:
             self._put(sql)
 
@@ -314,6 +328,9 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _recorded(self) -> str:
+        return _iso(self._clock.now())
 
     def _put(self, sql: str, *values: Any) -> None:
         self._enqueue(_Write(sql, values))
@@ -433,4 +450,8 @@ def _answer(connection: sqlite3.Connection, write: _Write) -> Any:
 
 def now() -> str:
     """Return the time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return _iso(datetime.now(UTC))
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")

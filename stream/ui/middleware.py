@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -145,6 +146,9 @@ class UploadMiddleware:
         if body is None or is_deep(body):
             await PlainTextResponse(localized(scope, "The request is too large."), 413)(scope, receive, send)
             return
+        if not is_finite(body):
+            await PlainTextResponse(localized(scope, "The request cannot be read."), 400)(scope, receive, send)
+            return
         if names_address(body):
             text = localized(scope, "Files must be uploaded; addresses are not opened.")
             await PlainTextResponse(text, 403)(scope, receive, send)
@@ -165,6 +169,25 @@ def is_deep(body: bytes) -> bool:
         if level > MAX_DEPTH:
             return True
     return False
+
+
+def is_finite(body: bytes) -> bool:
+    """Check whether all numbers of a JSON request are finite: Gradio cannot answer with others, which Python reads."""
+    try:
+        json.loads(body, parse_constant=_refuse, parse_float=_finite)
+    except OverflowError:
+        return False
+    except ValueError:
+        pass
+    return True
+
+
+def _finite(text: str) -> float:
+    return value if math.isfinite(value := float(text)) else _refuse(text)
+
+
+def _refuse(text: str) -> float:
+    raise OverflowError(text)
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes | None:

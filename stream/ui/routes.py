@@ -18,6 +18,7 @@ from merau.stream.ui.server_state import ClientSession, ServerState
 from merau.stream.ui.sockets import CLOSE_REFUSED, Serve, event_stream, live_socket, webcam_socket
 
 MAX_CONNECTIONS = 8  # sockets and event streams of one page
+CLOSED = "after sending 'websocket.close'"  # uvicorn's error where it closed the socket itself: a message was too large
 LOGIN_CHECK_S = 1.0  # after a logout an open socket is closed within this time
 
 
@@ -76,7 +77,11 @@ async def require_auth(logins: Logins, state: ServerState, socket: WebSocket, se
 async def serve_session(state: ServerState, socket: WebSocket, serve: Serve, client: ClientSession) -> None:
     """Serve a socket of a page and keep the page's session alive meanwhile."""
     with client.connected(), suppress(WebSocketDisconnect):
-        await serve(state, socket, client)
+        try:
+            await serve(state, socket, client)
+        except RuntimeError as error:
+            if CLOSED not in str(error):
+                raise
 
 
 def _authenticate(state: ServerState, request: Request) -> ClientSession:

@@ -37,7 +37,7 @@ from merau.stream.ui.review_page import review_page
 from merau.stream.ui.routes import register_routes
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.settings_page import settings_page
-from merau.stream.ui.sockets import MAX_PACKET_BYTES, MAX_UNREAD
+from merau.stream.ui.sockets import MAX_PACKET_BYTES
 from merau.stream.ui.teaching import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
@@ -70,7 +70,6 @@ class PageServer:
             log_level="warning",
             http=BoundedProtocol,
             ws_max_size=MAX_PACKET_BYTES,
-            ws_max_queue=MAX_UNREAD,
             proxy_headers=False,  # the guard decides whom to believe
             server_header=False,
             ws_per_message_deflate=False,  # frames are compressed already

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from merau.stream.pipeline import PipelineSettings
 from merau.stream.store import Store, read_labels, read_sessions
 from merau.stream.ui.camera_worker import STOP_LIMIT_S, consent_required
 from merau.stream.ui.config import UiSettings
-from merau.stream.ui.retention_clock import RetentionClock
 from merau.stream.ui.server_folder import ServerFolder
 from merau.stream.ui.teaching import Load
 from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
@@ -214,6 +212,7 @@ class ServerState:
         except BaseException:
             self._folder.close()
             raise
+        self.shared.store.settle_ages()
         self.admission = AdmissionQueue(settings.visitors, settings.waiting)
         self.clients: dict[str, ClientSession] = {}
         self._absent: set[str] = set()  # tokens of pages that went, and whose folders are kept
@@ -222,7 +221,6 @@ class ServerState:
         self._clients_lock = threading.Lock()
         self._closing = threading.Event()
         self._guard = Guard("periodic jobs")
-        self._retention_clock = RetentionClock(settings.retention_h)
         self._ticker = threading.Thread(target=self._run_periodic_jobs, name="periodic jobs", daemon=True)
         self._ticker.start()
 
@@ -313,7 +311,6 @@ class ServerState:
 
     def purge(self) -> None:
         """Delete what is older than its retention, and what is left of broken uploads. A failure costs one store."""
-        now = self._retention_clock.now()
         with self._guard.item():
             self.shared.purge()
         with self._guard.item():
@@ -327,14 +324,14 @@ class ServerState:
                     continue
                 self._absent.remove(token)
                 self._leaving[token] = threading.Event()
-            self._settle(token, partial(self._purge_absent, self.folder / token, now))
+            self._settle(token, partial(self._purge_absent, self.folder / token))
 
-    def _purge_absent(self, folder: Path, now: datetime) -> None:
+    def _purge_absent(self, folder: Path) -> None:
         """Purge the store of a page that went, and delete the folder when nothing is left."""
         path = folder / "merau.db"
         try:
             store = Store(path)
-            store.purge_expired(now)
+            store.purge_expired()
             store.close(waits=False)
             is_left = holds_work(path)
         except UserError:  # a damaged store goes as a whole

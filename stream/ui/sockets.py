@@ -26,9 +26,8 @@ CODINGS: dict[int, Literal["h264", "jpeg"]] = {0: "h264", 1: "jpeg"}
 PACKET_HEADER = struct.Struct("<Bd")  # coding; capture time in seconds from the page's time zero
 MAX_PACKET_BYTES = 2_000_000
 MAX_OPTIONS = 1000  # characters of a page's options
-MAX_UNREAD = 8  # messages of one socket that wait to be read
 MAX_MESSAGES_HZ = 240  # of one socket; a webcam sends at most 60, and after a stall a few seconds of them at once
-MAX_CAPTURE_TIME_S = 1e6
+MAX_CAPTURE_TIME_S, MAX_ZERO_S = 1e6, 1e10
 WEBCAM_SETTINGS = SourceSettings(queue_frames=8)  # a dropped frame is better than an old one
 WEBCAM_TIMEOUT_S = 20.0  # a webcam that sends nothing for so long is stopped
 
@@ -157,7 +156,8 @@ def _parse_packet(data: bytes) -> Packet:
 
 
 def _time_zero(hello: dict[str, Any]) -> datetime:
-    time_zero = plausible_time(datetime.fromtimestamp(float(hello["zero_ms"]) / 1000, UTC))
+    zero_s = float(hello["zero_ms"]) / 1000
+    time_zero = plausible_time(datetime.fromtimestamp(zero_s, UTC)) if 0 <= zero_s < MAX_ZERO_S else None
     if time_zero is None:
         raise ValueError("the page's clock shows a year that cannot be meant")
     return time_zero

@@ -190,10 +190,8 @@ class Teaching:
         for session in read_sessions(self._store.path):
             for event in read_events(self._store.path, session.id):
                 if found := self._classify(event):
-                    yield (
-                        session.id,
-                        replace(event, probabilities=found.probabilities, label=found.label, uncertain=found.uncertain),
-                    )
+                    names = ("probabilities", "label", "uncertain", "head_sha256")
+                    yield session.id, replace(event, **{name: getattr(found, name) for name in names})
 
     def _classify(self, event: Event) -> Classification | None:
         """Classify a stored event with the head in use; None where the bundle's trunk has not seen it."""

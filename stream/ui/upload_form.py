@@ -22,8 +22,7 @@ class UploadForm:
         self._parts = 0
         self._header = [b"", b""]  # name and value, as far as they have arrived
         self._disposition = b""
-        _, options = parse_options_header(content_type)
-        self.is_refused = b"boundary" not in options
+        self.is_refused = False
         callbacks = {
             "on_part_begin": self._begin_part,
             "on_header_begin": self._begin_header,
@@ -32,12 +31,17 @@ class UploadForm:
             "on_header_end": self._end_header,
             "on_headers_finished": self._check_part,
         }
-        self._parser = MultipartParser(options.get(b"boundary", b"none"), callbacks)  # type: ignore[arg-type]
+        _, options = parse_options_header(content_type)
+        try:
+            self._parser = MultipartParser(options[b"boundary"], callbacks)  # type: ignore[arg-type]
+        except (KeyError, FormParserError):
+            self.is_refused = True
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
         try:
-            self._parser.write(data)
+            if not self.is_refused:
+                self._parser.write(data)
         except FormParserError:
             self.is_refused = True
 

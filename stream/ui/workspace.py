@@ -19,7 +19,6 @@ from merau.stream.summary import MotionTrace
 from merau.stream.ui.broadcast import Broadcast
 from merau.stream.ui.camera_worker import Camera, CameraContext
 from merau.stream.ui.outbox import ClientOutbox
-from merau.stream.ui.retention_clock import RetentionClock
 from merau.stream.ui.teaching import Load, Teaching
 
 SHARED, PRIVATE = "server", "mine"  # names of workspaces in messages and addresses
@@ -55,7 +54,6 @@ class Workspace:
         With a `retention_h` all that is recorded here is deleted so many hours later; else it is kept.
         """
         self.name, self._settings, self._clip_encoder, self._retention_h = name, settings, clip_encoder, retention_h
-        self._retention_clock = RetentionClock(retention_h or 0.0)
         self.store = Store(store, keep_pictures=True)
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, dict[int, MotionTrace]] = {}
@@ -151,7 +149,7 @@ class Workspace:
 
     def purge(self) -> None:
         """Delete events and sessions that are older than the retention they were recorded under."""
-        self.store.purge_expired(self._retention_clock.now())
+        self.store.purge_expired()
 
     def delete_everything(self) -> None:
         """Delete sessions, events, images, clips, labels and heads; cameras wait for a new start."""

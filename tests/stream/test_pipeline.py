@@ -187,6 +187,7 @@ def test_head_taught_meanwhile_classifies_the_final_event(short_clip, recognizer
                 taught.use_head(fit_few_shot(samples, taught.bundle))
     assert set(events[0].probabilities) == set(taught.bundle.card["classes"])
     assert [set(event.probabilities) >= {"smirk", "frown"} for event in events[1:]] == [True]
+    assert [event.head_sha256 for event in events] == ["", taught.few_shot_head.sha256]
 
 
 class Interrupted:

@@ -1,9 +1,11 @@
 """The report stands alone, shows what was found and escapes what it was given."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from merau.engine.bundle import Bundle
+from merau.stream.pipeline import FrameResult
 from merau.stream.report import render_report
 from merau.stream.summary import Summary
 
@@ -44,6 +46,14 @@ def test_report_needs_no_other_file(summary):
     assert all(value.startswith("data:image/") for value in page.values("src"))
     assert all(value.startswith("#event-") for value in page.values("href"))
     assert not re.search(r"url\(|@import|https?:|<script|<link", html)
+
+
+def test_report_names_the_head_that_classified(summary):
+    assert "few-shot head" not in render_report(summary, elapsed_s=1.0, bundle=BUNDLE)
+    events = [replace(event, head_sha256="ab" * 32) for event in summary.events]
+    summary.add(FrameResult(None, [], [], {}, {}, events, 0.0))
+    html = render_report(summary, elapsed_s=1.0, bundle=BUNDLE)
+    assert f"few-shot head, sha256 {'ab' * 8}" in html
 
 
 def test_report_shows_each_expression_once(summary):

@@ -72,7 +72,8 @@ def test_reclassified_event_keeps_original_prediction(tmp_path, make_event):
     path = tmp_path / "events.db"
     first, other = make_event(), make_event(2.0)
     provisional = replace(first, final=False)
-    reclassified = replace(provisional, probabilities={"smirk": 0.9, "frown": 0.1}, label="smirk", uncertain=True)
+    changed = {"probabilities": {"smirk": 0.9, "frown": 0.1}, "label": "smirk", "uncertain": True, "head_sha256": "ab"}
+    reclassified = replace(provisional, **changed)
     with Store(path) as store:
         session = store.start_session("camera", **SESSION)
         for event in (provisional, other):

@@ -15,6 +15,7 @@ import pytest
 from merau.engine.errors import UserError
 from merau.stream.events import event_fields
 from merau.stream.store import Store, read_clip, read_events, read_original_predictions, read_sessions
+from merau.stream.store.clock import SteadyClock
 
 SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
 RETAINED = SESSION | {"retention_h": 1.0}
@@ -226,23 +227,18 @@ def test_killed_process_leaves_its_events(tmp_path):
 
 def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
     path, image = tmp_path / "events.db", b"an image of someone" * 99
-    today = datetime.now(UTC)
-    with Store(path, keep_pictures=True) as store:
+    today, elapsed_s = datetime.now(UTC), 0.0
+    clock = SteadyClock(today.timestamp, lambda: elapsed_s)
+    with Store(path, keep_pictures=True, clock=clock) as store:
         session = store.start_session("camera", **RETAINED)
         old, new, recorded = (
-            make_event(i, onset_wall=wall.isoformat(timespec="milliseconds"), apex_jpeg=image, label=label)
-            for i, (wall, label) in enumerate(
-                [
-                    (today + timedelta(hours=1), "surprise"),
-                    (today + timedelta(hours=9), "positive"),
-                    (today - timedelta(days=900), "surprise"),
-                ]
-            )
+            make_event(number, onset_wall="2020-01-01T00:00:00.000+00:00", apex_jpeg=image, label=label)
+            for number, label in enumerate(("surprise", "positive", "surprise"))
         )
-        for event in (old, new):
-            store.put(session, event)
         recording = store.start_session("a recording of long ago", **RETAINED)
-        store.put(recording, recorded)
+        for hours, (of, event) in {0: (recording, recorded), 1: (session, old), 9: (session, new)}.items():
+            elapsed_s = 3600.0 * hours
+            store.put(of, event)
         store.put_clip(session, old.id, b"clip")
         store.replace_reclassifications([(session, replace(old, label="negative"))])
         store.purge_expired(today - timedelta(hours=23))
@@ -253,6 +249,7 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
         assert [event.id for event in read_events(path)] == [new.id]
         assert [s.id for s in read_sessions(path)] == [session, recording]
         assert not read_clip(path, session, old.id)
+        elapsed_s = 3600.0
         store.put(session, old)
         store.flush()
         assert not read_original_predictions(path, session)

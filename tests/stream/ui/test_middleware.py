@@ -52,6 +52,14 @@ def test_upload_of_anything_but_one_file_is_refused(serve, parts, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=" + 300 * "x", "text/plain"])
+def test_upload_without_a_usable_boundary_is_refused(serve, kind, capfd):
+    request = upload(serve(), file("a.mp4"))
+    request.add_header("Content-Type", kind)
+    assert status(opener(), request) == 415
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_upload_needs_an_open_page(serve):
     assert status(opener(), upload(serve(), file("a.mp4"), token="guessed")) == 403
 
@@ -82,6 +90,13 @@ def test_address_in_place_of_a_file_is_refused(serve, path, code):
     body = json.dumps({"data": [None, named], "fn_index": listener["id"], "session_hash": "s"}).encode()
     request = Request(f"{app.address}gradio_api/queue/join", body, {"Content-Type": "application/json"})
     assert status(opener(), request) == code
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_number_that_is_not_finite_is_refused(serve, number):
+    body = f'{{"data": [{number}], "fn_index": 0, "session_hash": "s"}}'.encode()
+    request = Request(f"{serve().address}gradio_api/queue/join", body, {"Content-Type": "application/json"})
+    assert status(opener(), request) == 400
 
 
 def test_names_address_ignores_what_is_not_json():

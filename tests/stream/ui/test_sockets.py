@@ -40,12 +40,23 @@ def test_webcam_without_consent_is_not_analysed(serve):
         assert "state the purpose" in receive(webcam)["error"]["id"]
 
 
-def test_webcam_malformed_greeting_closes_the_socket(serve):
+@pytest.mark.parametrize("greeting", [["no greeting"], {"zero_ms": 1e25}, {"zero_ms": float("nan")}, 2_100_000 * "x"])
+def test_webcam_malformed_greeting_closes_the_socket(serve, greeting, caplog):
     app = serve()
-    with open_socket(app, "webcam", token=consenting_client(app.state)) as webcam:
-        webcam.send(json.dumps(["no greeting"]))
-        with pytest.raises(ConnectionClosed):
-            webcam.recv(timeout=20)
+    with open_socket(app, "webcam", token=consenting_client(app.state)) as webcam, pytest.raises(ConnectionClosed):
+        webcam.send(json.dumps(greeting))
+        webcam.recv(timeout=20)
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_live_message_that_is_too_large_closes_the_socket(serve, caplog):
+    app = serve()
+    with open_socket(app, "live", token=app.state.open_session().token) as live, pytest.raises(ConnectionClosed):
+        live.send(2_100_000 * "x")
+        while True:
+            live.recv(timeout=20)
+    wait_for(lambda: not any(client.connections for client in app.state.clients.values()), "the end of the socket")
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_webcam_without_slot_waits_and_full_queue_refuses(serve):
