@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test coverage lint messages docs clean
+.PHONY: demo test coverage lint audit messages docs clean
 
 demo: .venv/run.stamp
 	$(BIN)/merau demo --out out/demo
@@ -23,6 +23,10 @@ lint: .venv/lint.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Known weaknesses of the locked packages; needs the network.
+audit:
+	scripts/audit.sh
+
 docs: .venv/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
@@ -30,13 +34,15 @@ docs: .venv/docs.stamp
 messages: .venv/run.stamp
 	$(BIN)/python -m scripts.messages
 
-.venv/run.stamp: pyproject.toml constraints.txt
+# What it runs on is locked by hashes; the package itself is built by the locked setuptools.
+.venv/run.stamp: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
 	@echo "Installing merau-live and what it runs on into .venv (once)"
-	$(INSTALL) --editable .
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/lint.stamp: .venv/run.stamp
+.venv/lint.stamp: .venv/run.stamp constraints.txt
 	@echo "Installing what the checks need into .venv (once)"
 	$(INSTALL) --editable '.[dev]'
 	@touch $@
@@ -47,7 +53,7 @@ messages: .venv/run.stamp
 	$(INSTALL) --editable '.[train,gpu,test]'
 	@touch $@
 
-.venv/docs.stamp: .venv/run.stamp
+.venv/docs.stamp: .venv/run.stamp constraints.txt
 	@echo "Installing what the documentation needs into .venv (once)"
 	$(INSTALL) --editable '.[docs]'
 	@touch $@

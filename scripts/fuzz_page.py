@@ -98,7 +98,11 @@ class Page:
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="fuzz-page-")
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            self._process.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
