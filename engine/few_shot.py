@@ -295,6 +295,7 @@ def check_few_shot_samples(samples: Sequence[Sample], bundle: Bundle) -> None:
             or not heads.is_sound(sample.embedding)
             or set(sample.probabilities) != known
             or not set(sample.aus) <= units
+            or set(sample.aus) != set(samples[0].aus)
             or not all(0 <= value <= 1 for value in values)
             or not 0.9 <= sum(sample.probabilities.values()) <= 1.1
         ):

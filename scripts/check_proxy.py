@@ -30,7 +30,7 @@ from scripts.support.rtsp_server import free_port
 DOCUMENT = Path(__file__).parents[1] / "docs" / "security.md"
 NAME, PASSWORD = "merau.example", "a long password"
 NGINX = """
-daemon off; pid {folder}/pid; error_log {folder}/error.log;
+user root; daemon off; pid {folder}/pid; error_log {folder}/error.log;
 events {{}}
 http {{
     access_log off;

@@ -187,6 +187,8 @@ class Tracebacks(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
         text = record.getMessage()
+        if record.name.startswith("websockets.client"):  # our viewers, who vanish in the middle of a frame
+            return
         if record.exc_info or "internal error" in text or "Traceback" in text:
             self.found.append(f"{record.name}: {text[:300]} {record.exc_info[1] if record.exc_info else ''}")
 

@@ -106,6 +106,10 @@ class Label:
     probabilities: dict[str, float]
     aus: dict[str, float]
 
+    def is_sample(self, bundle_sha256: str) -> bool:
+        """Whether a head for this bundle can learn from it: its recognizer saw the event, and saw an expression."""
+        return bool(self.embedding and self.probabilities and self.aus) and self.bundle_sha256 == bundle_sha256
+
 
 @dataclass(frozen=True)
 class CodingStep:

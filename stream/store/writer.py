@@ -33,8 +33,8 @@ _COLUMNS = ("session", *FIELDS, *BLOBS, "recorded")
 _UPSERT_EVENT = (
     f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
     "ON CONFLICT (session, id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in FIELDS if name != "id")
-    + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in BLOBS)
+    + ", ".join(f"{name} = excluded.{name}" for name in (*FIELDS, "embedding") if name != "id")
+    + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in IMAGES)
 )
 _INSERT_SESSION = (
     "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256, purpose, consented, retention_h, "

@@ -38,6 +38,7 @@ def test_new_classes_are_learned_from_five_samples(recognizer, kind):
         {"probabilities": dict.fromkeys(("positive", "surprise", "negative", "no expression"), 0.0)},
         {"aus": {"4": float("nan")}},
         {"aus": {"99": 0.5}},
+        {"aus": {}},
     ],
     ids=str,
 )

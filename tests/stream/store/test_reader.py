@@ -26,6 +26,19 @@ def end(store, session):
     store.update_session(session, wall_zero=None, frames=3, dropped=0, gaps=[], ended=True)
 
 
+def test_event_that_turns_out_to_be_a_blink_is_no_sample(tmp_path, make_event):
+    path, micro = tmp_path / "events.db", make_event(final=False, embedding=b"e", bundle_sha256="s")
+    blink = replace(micro, kind="blink", final=True, aus={}, probabilities={}, label="", embedding=None)
+    with Store(path) as store:
+        session = store.start_session("camera", **SESSION)
+        for event in (micro, blink):
+            store.put(session, event)
+        store.label(session, micro, "smirk", {"positive": 1.0})
+        store.label(session, replace(blink, id="old", embedding=b"e"), "smirk", {"positive": 1.0})  # as stored before
+    assert [event.embedding for event in read_events(path)] == [None]
+    assert [label.is_sample("s") for label in read_labels(path)] == [True, False]
+
+
 def test_sessions_share_a_file_and_stay_apart(tmp_path, make_event):
     path = tmp_path / "events.db"
     with Store(path) as store:
