@@ -109,7 +109,7 @@ def _samples_of_store(path: Path, recognizer: Recognizer) -> list[Sample]:
     samples = [
         Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
         for label in labels
-        if label.is_sample(recognizer.bundle.sha256)
+        if label.embedding and label.is_sample(recognizer.bundle)
     ]
     if not samples and labels:
         raise UserError("{path} holds no usable sample: another bundle classified its labelled events.", path=path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from merau.engine.bundle import Bundle
 from merau.stream.events import Coding
 
 RECORDING_SETTINGS = ("source", "slowdown")  # differ between recordings that are analysed in the same way
@@ -106,9 +107,10 @@ class Label:
     probabilities: dict[str, float]
     aus: dict[str, float]
 
-    def is_sample(self, bundle_sha256: str) -> bool:
-        """Whether a head for this bundle can learn from it: its recognizer saw the event, and saw an expression."""
-        return bool(self.embedding and self.probabilities and self.aus) and self.bundle_sha256 == bundle_sha256
+    def is_sample(self, bundle: Bundle) -> bool:
+        """Whether a head for the bundle can learn from it: the bundle saw the event, and saw an expression."""
+        has_units = bool(self.aus) or not bundle.card["aus"]
+        return bool(self.embedding and self.probabilities and has_units) and self.bundle_sha256 == bundle.sha256
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Teaching:
         labelled = [
             Sample(label.label, np.frombuffer(label.embedding, np.float32), label.probabilities, label.aus)
             for label in self.labels()
-            if label.is_sample(self.bundle.sha256)
+            if label.embedding and label.is_sample(self.bundle)
         ]
         return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
 

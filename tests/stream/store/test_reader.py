@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from merau.engine.bundle import Bundle
 from merau.stream.events import Consent, event_fields
 from merau.stream.store import (
     MotionCurve,
@@ -36,7 +37,9 @@ def test_event_that_turns_out_to_be_a_blink_is_no_sample(tmp_path, make_event):
         store.label(session, micro, "smirk", {"positive": 1.0})
         store.label(session, replace(blink, id="old", embedding=b"e"), "smirk", {"positive": 1.0})  # as stored before
     assert [event.embedding for event in read_events(path)] == [None]
-    assert [label.is_sample("s") for label in read_labels(path)] == [True, False]
+    for units, is_sample in ((["6"], [True, False]), ([], [True, True])):  # a bundle may know no Action Units
+        bundle = Bundle("b", {"aus": units}, {}, "s")
+        assert [label.is_sample(bundle) for label in read_labels(path)] == is_sample
 
 
 def test_sessions_share_a_file_and_stay_apart(tmp_path, make_event):

@@ -99,9 +99,10 @@ def test_teach_reclassifies_stored_events_and_undo_restores(workspace, teaching,
     for number, name in enumerate(names):
         mean = 1 if name == "smirk" else -1
         embedding = random.normal(mean, 0.3, recognizer.head.dimension).astype(np.float32)
-        found = recognizer.classify(embedding, {})
+        aus = dict.fromkeys(teaching.bundle.card["aus"], 0.5)
+        found = recognizer.classify(embedding, aus)
         prediction = {"probabilities": found.probabilities, "label": found.label, "uncertain": found.uncertain}
-        event = make_event(number + 1.0, aus={}, embedding=embedding.tobytes(), **prediction, **bundle)
+        event = make_event(number + 1.0, aus=aus, embedding=embedding.tobytes(), **prediction, **bundle)
         workspace.store.put(session, event)
     workspace.store.put(session, make_event(9.0, kind="blink", probabilities={}, label="", aus={}))
     workspace.store.flush()
