@@ -14,6 +14,7 @@ from merau.stream.presence import Presence
 from merau.stream.sources import Source
 from merau.stream.sources.source import STOPPED
 from merau.stream.store import Store
+from merau.stream.summary import MotionTraces
 
 UPDATE_EVERY_S = 10.0  # a killed process loses the session's frame count and gaps of this time
 
@@ -34,10 +35,11 @@ def run_session(
         return
     session = start_session(source, pipeline, store) if session is None else session
     updated_s = time.monotonic()
-    presence, complete = Presence(), False
+    presence, traces, complete = Presence(), MotionTraces(), False
     try:
         for result in pipeline.run(source):
             presence.add(result)
+            traces.add(result)
             for event in result.events:
                 store.put(session, event)
             if time.monotonic() - updated_s > UPDATE_EVERY_S:
@@ -46,6 +48,8 @@ def run_session(
             yield result
         complete = was_read_to_end(source)
     finally:
+        for curve in traces.curves():
+            store.put_curve(session, curve)
         _update(session, source, store, presence, ended=True, partial=not (source.live or complete))
 
 

@@ -16,6 +16,7 @@ from merau.stream.presence import Presence
 from merau.stream.store import MotionCurve
 
 BINS = 2400
+MAX_TRACES = 20  # faces of one session whose motion is kept for the timeline
 FIRST_BIN_S = 0.02
 REASON_NUMBERS = re.compile(r":? *\{.*")  # what follows the words of a reason: ": {size} px ..."
 BRIGHTNESS_STEP = 16  # every such pixel is enough to tell a dark picture
@@ -56,6 +57,26 @@ class MotionTrace:
         for values in (self.motion_px, self.noise_px):
             values[: BINS // 2] = np.fmax(values[::2], values[1::2])
             values[BINS // 2 :] = np.nan
+
+
+class MotionTraces:
+    """Motion of the faces of one session: of the first `MAX_TRACES`, so that a long one needs no more memory."""
+
+    def __init__(self) -> None:
+        self._traces: dict[int, MotionTrace] = {}
+
+    def add(self, result: FrameResult) -> None:
+        """Add one frame's motion."""
+        if result.frame is None:
+            return
+        for track, motion_px in result.motion.items():
+            if track in self._traces or len(self._traces) < MAX_TRACES:
+                trace = self._traces.setdefault(track, MotionTrace())
+                trace.add(result.frame.t_s, motion_px, result.noise[track])
+
+    def curves(self) -> list[MotionCurve]:
+        """Return the motion of each face up to now."""
+        return [trace.curve(track) for track, trace in list(self._traces.items())]
 
 
 @dataclass

@@ -6,12 +6,15 @@ import os
 import re
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 import av
+import numpy as np
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.format import Flags
@@ -30,7 +33,7 @@ from merau.stream.sources.limits import (
     plausible_aspect,
     plausible_time,
 )
-from merau.stream.sources.reading import PictureReader, unread_bytes
+from merau.stream.sources.reading import ONLY_DTS, PictureReader, unread_bytes
 from merau.stream.sources.source import (
     END_OF_FILE,
     STOPPED,
@@ -141,6 +144,31 @@ class File(Source):
         pictures = round(self.duration_s / self._spacing_s) if self.duration_s else None
         counts_fields = pictures and stream.frames > 1.5 * pictures  # as AVI may
         self.frames_total = pictures if counts_fields else stream.frames or pictures
+
+    def excerpt(self, from_s: float, to_s: float) -> Iterator[tuple[float, np.ndarray]]:
+        """Yield the frames between two times, with their times, without reading what is before.
+
+        For a recording that is not started: it is read in the thread of the caller. Close it by `close`.
+
+        Yields:
+            Captured time in seconds, and (H, W, 3) uint8 BGR.
+        """
+        zero_s = self._zero_s or 0.0
+        tick_s = float(self._stream.time_base or Fraction(1, av.time_base))
+        if self._has_times and self._container.format.name not in ONLY_DTS:
+            with suppress(av.FFmpegError):
+                start = int((max(from_s, 0.0) * self.slowdown + zero_s) / tick_s)
+                self._container.seek(start, stream=self._stream)
+        for picture, film_s in PictureReader(self._container, self._stream):
+            t_s = self._place(film_s)
+            if t_s > to_s:
+                return
+            if t_s >= from_s:
+                yield t_s, upright(picture, self._stream, self._converter)
+
+    def close(self) -> None:
+        """Close a recording that was not started."""
+        self._container.close()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         super().__exit__(kind, error, at)

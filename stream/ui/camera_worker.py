@@ -18,7 +18,7 @@ from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.session import run_session, start_session
 from merau.stream.sources import Browser, Source
 from merau.stream.store import Store
-from merau.stream.summary import MotionTrace
+from merau.stream.summary import MotionTraces
 from merau.stream.ui.broadcast import Broadcast
 from merau.stream.ui.frame_encoder import EncoderOutputs, FrameEncoder
 from merau.stream.ui.outbox import ClientOutbox, LiveFrame
@@ -26,7 +26,6 @@ from merau.stream.ui.outbox import ClientOutbox, LiveFrame
 RATE_PERIOD_S = 0.9  # frame rates are measured over at least this time
 HISTORY_EVENTS = 20  # event messages that a page gets when it connects later
 HISTORY_POINTS = 1500  # of motion, for the chart of such a page
-MAX_TRACES = 20  # faces of one session whose motion is kept for the timeline
 SAVE_TRACES_EVERY_S = 10.0  # a killed server loses at most this much of them
 STOP_LIMIT_S = 60.0  # within which a camera's results must be stored
 
@@ -55,7 +54,7 @@ class CameraContext:
     store: Store
     broadcast: Broadcast
     clip_encoder: Executor
-    traces: dict[int, dict[int, MotionTrace]]
+    traces: dict[int, MotionTraces]
     retention_h: float | None = None
 
 
@@ -167,7 +166,7 @@ class Camera:
         )
         agreed = None if self.replay else consent
         self.session = session = start_session(source, pipeline, context.store, agreed, retention_h=context.retention_h)
-        traces = context.traces[session] = {}
+        traces = context.traces[session] = MotionTraces()
         saved_s = time.monotonic()
         page_has_images = isinstance(source, Browser)
         encoder = FrameEncoder(
@@ -188,7 +187,6 @@ class Camera:
         finally:
             self._pipeline = None  # frees its nets and crops, however long the camera stays on the page
             encoder.end()
-            self._save_traces(session, traces)
             try:
                 context.store.flush()
             finally:
@@ -212,19 +210,17 @@ class Camera:
             send_frame, lambda: self.is_live and context.broadcast.has_viewers, store_clip, context.clip_encoder
         )
 
-    def _measure_frame(self, result: FrameResult, traces: dict[int, MotionTrace]) -> None:
+    def _measure_frame(self, result: FrameResult, traces: MotionTraces) -> None:
         if result.frame is None:
             return
         self.analysed += 1
         self.flickers = result.flicker > 0
         self.delay_ms = 1000 * (time.monotonic() - result.frame.arrived_s)
-        for track, motion_px in result.motion.items():
-            if track in traces or len(traces) < MAX_TRACES:
-                traces.setdefault(track, MotionTrace()).add(result.frame.t_s, motion_px, result.noise[track])
+        traces.add(result)
 
-    def _save_traces(self, session: int, traces: dict[int, MotionTrace]) -> None:
-        for track, trace in traces.items():
-            self.context.store.put_curve(session, trace.curve(track))
+    def _save_traces(self, session: int, traces: MotionTraces) -> None:
+        for curve in traces.curves():
+            self.context.store.put_curve(session, curve)
 
     def _send_event(self, event: Event, session: int) -> None:
         message = {"event": event_fields(event), "camera": self.number, "session": session}

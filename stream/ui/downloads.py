@@ -1,6 +1,7 @@
 """Files that a page may download from a workspace: images and clips of events, exports, the few-shot head."""
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from merau.engine.errors import UserError
 from merau.stream.coding import read_missed_events
-from merau.stream.events import IMAGES, Event
+from merau.stream.events import EXPORT_FIELDS, IMAGES, Event
 from merau.stream.export import FORMATS, write_events
 from merau.stream.export_settings import ExportSettings
 from merau.stream.store import read_clip, read_events, read_sessions
@@ -39,27 +40,43 @@ def _picture(workspace: Workspace, query: Query) -> Response:
     event = workspace.event(_session_id(query), query.get("event", ""))
     name = query.get("name", "")
     data = getattr(event, name) if name in IMAGES else None
+    if data is None and name in IMAGES and (recording := workspace.recording(_session_id(query))):
+        data = recording.pictures(event).get(name)
     if data is None:
         raise UserError("There is no such image.")
     return Response(data, media_type="image/png" if name.endswith("png") else "image/jpeg", headers=PRIVATE_HEADERS)
 
 
 def _clip(workspace: Workspace, query: Query) -> Response:
-    mp4 = read_clip(workspace.store.path, _session_id(query), query.get("event", ""))
+    session, event_id = _session_id(query), query.get("event", "")
+    mp4 = read_clip(workspace.store.path, session, event_id)
+    if mp4 is None and (recording := workspace.recording(session)):
+        mp4 = recording.clip(workspace.event(session, event_id))
     if mp4 is None:
         raise UserError("There is no clip of this event.")
     return Response(mp4, media_type="video/mp4", headers=PRIVATE_HEADERS)
 
 
+def _frame(workspace: Workspace, query: Query) -> Response:
+    """The frame of the session's recording at a time."""
+    recording = workspace.recording(_session_id(query))
+    t_s = float(query["t"]) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", query.get("t", "")) else None
+    if recording is None or t_s is None:
+        raise UserError("The recording of this session is not here.")
+    return Response(recording.frame_at(t_s), media_type="image/jpeg", headers=PRIVATE_HEADERS)
+
+
 def _events(workspace: Workspace, query: Query) -> Response:
-    session, suffix = _session_id(query), query.get("format", "")
+    session, suffix, labels = _session_id(query), query.get("format", ""), query.get("labels", "both")
+    if labels not in EXPORT_FIELDS:
+        raise UserError("There is nothing at this address.")
     if suffix not in FORMATS:
         raise UserError("Unknown format: choose one of {formats}.", formats=", ".join(FORMATS))
     file = io.BytesIO()
     path = workspace.store.path
     slowdown = next((s.slowdown for s in read_sessions(path) if s.id == session), 1.0)
     events = [*read_events(path, session), *read_missed_events(path, session)]
-    write_events(suffix, events, file, ExportSettings(slowdown=slowdown))
+    write_events(suffix, events, file, ExportSettings(labels, slowdown))
     return _attachment(file.getvalue(), f"{_file_stem(workspace, session)}.{suffix}")
 
 
@@ -89,6 +106,7 @@ def _head(workspace: Workspace, _: Query) -> Response:
 DOWNLOADS: dict[str, Callable[[Workspace, Query], Response]] = {
     "picture": _picture,
     "clip": _clip,
+    "frame": _frame,
     "events": _events,
     "clips": _clips,
     "head": _head,

@@ -42,25 +42,30 @@ class StoredFrame:
         return image
 
 
-def bounds_s(event: Event) -> tuple[float, float]:
+def bounds_s(onset_s: float, offset_s: float) -> tuple[float, float]:
     """Return the start and end time of an event's clip."""
-    start_s = max(event.onset_s - MARGIN_S, 0.0)
-    return start_s, min(event.offset_s + MARGIN_S, start_s + MAX_CLIP_S)
+    start_s = max(onset_s - MARGIN_S, 0.0)
+    return start_s, min(offset_s + MARGIN_S, start_s + MAX_CLIP_S)
 
 
 def frames_of(frames: Iterable[StoredFrame], event: Event) -> list[StoredFrame]:
     """Select the frames of an event's clip."""
-    start_s, end_s = bounds_s(event)
+    start_s, end_s = bounds_s(event.onset_s, event.offset_s)
     return [frame for frame in frames if start_s <= frame.t_s <= end_s]
 
 
-def encode(frames: Sequence[StoredFrame], event: Event) -> bytes | None:
-    """Encode the clip of an event as MP4 (H.264), cropped to its face; None where no frame shows the face."""
-    boxes = [frame.boxes[event.track] for frame in frames if event.track in frame.boxes]
+def encode(frames: Sequence[StoredFrame], track: int) -> bytes | None:
+    """Encode a clip as MP4 (H.264), cropped to the face `track`; None where no frame shows the face."""
+    boxes = [frame.boxes[track] for frame in frames if track in frame.boxes]
     if len(frames) < 2 or not boxes:
         return None
     region = _region_around(np.array(boxes), frames[0].decode().shape)
     return _write_mp4((frame.t_s, _crop(frame.decode(), region)) for frame in frames)
+
+
+def crop_of_face(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Crop an image (H, W, 3) to the boxes (N, 4) of a face with a margin, as a clip of it is."""
+    return _crop(image, _region_around(boxes, image.shape))
 
 
 def blur(mp4: bytes) -> bytes:

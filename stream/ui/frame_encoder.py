@@ -109,7 +109,7 @@ class FrameEncoder:
         """Submit the clips whose last frame has come."""
         for _ in range(len(self._open_events)):
             event = self._open_events.popleft()
-            if event_clip.bounds_s(event)[1] <= now_s:
+            if event_clip.bounds_s(event.onset_s, event.offset_s)[1] <= now_s:
                 self._submit_clip(event)
             else:
                 self._open_events.append(event)
@@ -127,7 +127,7 @@ class FrameEncoder:
         self._pending_clips.add(clip)
 
     def _encode_clip(self, event: Event, frames: list[StoredFrame]) -> None:
-        if mp4 := event_clip.encode(frames, event):
+        if mp4 := event_clip.encode(frames, event.track):
             self._outputs.store_clip(event, mp4)
 
 

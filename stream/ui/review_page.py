@@ -1,9 +1,11 @@
 """The review page: sessions and their events, recordings to analyse, labels, and teaching."""
 
 import math
+import re
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,17 @@ import gradio as gr
 
 from merau.engine.errors import Message, UserError
 from merau.engine.recognizer import NO_EXPRESSION
-from merau.stream.events import event_fields
+from merau.stream.coding import TIMES, new_missed_id, read_missed_events
+from merau.stream.events import Coding, event_fields
+from merau.stream.events import to_json as to_json_value
 from merau.stream.export import FORMATS
 from merau.stream.sources import File, SourceSettings
 from merau.stream.store import (
+    CodingStep,
     MotionCurve,
     Session,
     read_clip_ids,
+    read_coding_history,
     read_events,
     read_original_predictions,
     read_sessions,
@@ -30,6 +36,7 @@ from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
 MAX_EVENTS = 1000  # of a session, on the page
+MAX_STEPS = 50  # of its history
 ENOUGH_SAMPLES = 5  # of a class
 FITS_AT_ONCE = 4  # a large head takes seconds, and must not keep all others waiting
 PROGRESS_EVERY_S = 0.2
@@ -53,7 +60,7 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     progress = gr.HTML(elem_id="progress")
     review = gr.HTML(
         html_template='<div class="m"><div class="review"></div></div>',
-        js_on_load="merau.reviewView(element, trigger, props, watch); // 'set_label' 'undo_label' 'refresh'",
+        js_on_load="merau.reviewView(element, trigger, props, watch); // 'code' 'undo_coding' 'refresh'",
         apply_default_css=False,
         elem_id="review",
     )
@@ -75,8 +82,8 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     tab.select(handlers.show, [token, session], shown, **private_endpoint())
     session.input(handlers.show, [token, session], shown, **private_endpoint())
     review.refresh(handlers.show, [token, session], shown, **private_endpoint())
-    review.set_label(handlers.label, [token, session], shown, **private_endpoint())
-    review.undo_label(handlers.undo_label, [token, session], shown, **private_endpoint())
+    review.code(handlers.code, [token, session], shown, **private_endpoint())
+    review.undo_coding(handlers.undo_coding, [token, session], shown, **private_endpoint())
     fitting = private_endpoint(concurrency_limit=FITS_AT_ONCE)
     teach.click(handlers.teach, [token, session], shown, **fitting)
     undo_teaching.click(handlers.undo_head, [token, session], shown, **private_endpoint())
@@ -109,18 +116,28 @@ class ReviewHandlers:
         return dropdown, _session_content(workspace, session), *_teaching_panel(workspace)
 
     @show_user_errors
-    def label(self, token: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
-        """Store the class that a person gives an event."""
-        workspace, _ = self._open(token, chosen)
-        session = int(event.session)
-        workspace.teaching.label(session, workspace.event(session, str(event.event)), str(event.label))
+    def code(self, token: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
+        """Store what a coder changes in the coding of an event, or of a new one that the machine missed."""
+        workspace, session = self._open(token, chosen)
+        coder, event_id = str(event.coder), str(event.event or "")
+        changes = _coding_changes(event.changes)
+        if not event_id:
+            missed = Coding(session, new_missed_id(), coder, is_missed=True)
+            workspace.teaching.code(replace(missed, **changes), None)
+            return self.show(token, chosen)
+        found = workspace.event(session, event_id)
+        own = next((coding for coding in found.codings if coding.coder == coder), None)
+        if found.coding and found.coding.is_missed:  # another coder's times are the ones to begin with
+            own = own or replace(found.coding, coder=coder, note="", label=None, aus=None)
+        coding = replace(own or Coding(session, event_id, coder), **changes, given="")
+        workspace.teaching.code(coding, None if coding.is_missed else found)
         return self.show(token, chosen)
 
     @show_user_errors
-    def undo_label(self, token: str, chosen: str) -> tuple[Any, ...]:
-        """Take back the newest coding of the chosen session."""
+    def undo_coding(self, token: str, chosen: str, event: gr.EventData) -> tuple[Any, ...]:
+        """Take back the newest coding of a coder in the chosen session."""
         workspace, session = self._open(token, chosen)
-        workspace.teaching.undo_coding(session)
+        workspace.teaching.undo_coding(session, str(event.coder))
         return self.show(token, chosen)
 
     @show_user_errors
@@ -251,31 +268,72 @@ def _local_time(iso_time: str) -> str:
     return datetime.fromisoformat(iso_time).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
+def _coding_changes(sent: Any) -> dict[str, Any]:
+    """Return the fields of a coding that the page sent; `check_coding` tells whether they fit.
+
+    Raises:
+        UserError: They are not what the page sends.
+    """
+    types = {"kind": str, "label": str, "note": str, "is_false": bool, "track": int} | dict.fromkeys(TIMES, float)
+    changes: dict[str, Any] = {}
+    try:
+        for name, value in dict(sent).items():
+            if name == "aus":
+                changes[name] = None if value is None else tuple(unit for unit in re.split(r"[\s+,AU]+", value) if unit)
+            else:
+                changes[name] = None if value is None else types[name](value)
+    except (KeyError, ValueError, TypeError):
+        raise UserError("There is nothing at this address.") from None
+    if changes.get("label"):
+        changes["label"] = changes["label"].strip()
+    return changes
+
+
 def _session_content(workspace: Workspace, session: int) -> dict[str, Any]:
     """Return one session as review.js draws it."""
-    labels = {label.event: label.label for label in workspace.teaching.labels() if label.session == session}
-    clips = read_clip_ids(workspace.store.path, session)
-    originals = read_original_predictions(workspace.store.path, session)
-    events = list(read_events(workspace.store.path, session))[-MAX_EVENTS:]
+    path = workspace.store.path
+    clips, originals = read_clip_ids(path, session), read_original_predictions(path, session)
+    recording = workspace.recording(session)
+    events = list(read_events(path, session))
+    left_out, events = len(events[:-MAX_EVENTS]), events[-MAX_EVENTS:]
     rows = [
         event_fields(event)
-        | {"user_label": labels.get(event.id), "clip": event.id in clips, "pictures": event.onset_jpeg is not None}
-        | {"original": originals.get(event.id)}
-        for event in events
+        | {"codings": [_coding(coding) for coding in event.codings], "original": originals.get(event.id)}
+        | {"clip": event.id in clips or recording is not None}
+        | {"pictures": event.onset_jpeg is not None or recording is not None}
+        | {"movement": event.flow_png is not None, "missed": bool(event.coding and event.coding.is_missed)}
+        for event in (*events, *read_missed_events(path, session))
     ]
     curves = {curve.track: curve for curve in workspace.curves(session)}
-    tracks = sorted({event.track for event in events} | set(curves))
-    classes = set(labels.values()) | set(workspace.teaching.bundle.card["classes"])
-    ends = [event.offset_s for event in events] + [len(curve.motion_px) * curve.bin_s for curve in curves.values()]
+    tracks = sorted({row["track"] for row in rows} | set(curves))
+    labels = {coding["label"] for row in rows for coding in row["codings"] if coding["label"]}
+    classes = labels | set(workspace.teaching.bundle.card["classes"])
+    found = workspace.session(session)
+    ends = [row["offset_s"] for row in rows] + [len(curve.motion_px) * curve.bin_s for curve in curves.values()]
     return {
         "workspace": workspace.name,
         "session": session,
-        "duration_s": max(ends, default=0.0),
+        "duration_s": max([*ends, found.end_s or 0.0]),
+        "frame_s": (found.end_s or 0.0) / max(found.frames - 1, 1) or 1 / 30,
+        "recording": recording is not None,
+        "is_recording": Path(found.source).suffix.lower() in VIDEO_SUFFIXES,
+        "left_out": left_out,
         "events": rows,
+        "history": [_step(step) for step in read_coding_history(path, session)][-MAX_STEPS:],
         "tracks": [_lane(track, curves.get(track)) for track in tracks],
         "formats": list(FORMATS),
         "classes": sorted(classes - {NO_EXPRESSION}),
     }
+
+
+def _coding(coding: Coding) -> dict[str, Any]:
+    """Return a coding as JSON fields."""
+    fields = {name: to_json_value(value) for name, value in vars(coding).items() if name != "aus"}
+    return fields | {"aus": None if coding.aus is None else list(coding.aus)}
+
+
+def _step(step: CodingStep) -> dict[str, Any]:
+    return {"coding": _coding(step.coding), "at": step.at, "is_undo": step.is_undo}
 
 
 def _lane(track: int, curve: MotionCurve | None) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from merau.stream.ui.settings_page import settings_page
 from merau.stream.ui.sockets import MAX_PACKET_BYTES
 from merau.stream.ui.teaching import Load
 
-SCRIPTS = ("core.js", "webcam.js", "live.js", "review.js", "settings.js")
+SCRIPTS = ("core.js", "webcam.js", "live.js", "timeline.js", "coding.js", "review.js", "settings.js")
 START_S, STOP_S = 20.0, 10.0  # the server's thread may take so long
 EVERYWHERE = ("0.0.0.0", "::")  # hosts that stand for all addresses of this machine
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]

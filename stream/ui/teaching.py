@@ -17,7 +17,7 @@ from merau.engine.recognizer import Classification, Recognizer
 from merau.stream.coding import check_coding
 from merau.stream.events import Coding, Event
 from merau.stream.guard import Guard
-from merau.stream.store import Label, Store, read_codings, read_events, read_labels, read_sessions
+from merau.stream.store import Label, Store, read_events, read_labels, read_sessions
 from merau.stream.ui.camera_worker import Camera
 
 # Load the bundle at a path, or the default one of this server. Every camera gets a recognizer of its own, because a
@@ -65,12 +65,6 @@ class Teaching:
         recognizer = self._load(None if is_default or head is None else bundles.find_shipped(head.bundle_sha256))
         recognizer.use_head(head)
         return recognizer
-
-    def label(self, session: int, event: Event, name: str, coder: str = "") -> None:
-        """Store the class that a coder gives an event. Raises UserError when the name does not fit."""
-        known = [found for found in read_codings(self._store.path, session, coder) if found.event == event.id]
-        coding = known[-1] if known else Coding(session, event.id, coder)
-        self.code(replace(coding, label=name.strip(), given=""), event)
 
     def code(self, coding: Coding, event: Event | None) -> None:
         """Store what a coder says of an event, None for a missed one. Raises UserError when it does not fit."""

@@ -8,17 +8,19 @@ from typing import Any
 
 from merau.engine.errors import Message, UserError
 from merau.engine.text import plain
+from merau.stream.coding import MISSED, read_missed_events
 from merau.stream.events import Consent, Event
 from merau.stream.guard import Guard
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import Source
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
-from merau.stream.store import MotionCurve, Store, read_curves, read_events
+from merau.stream.store import MotionCurve, Session, Store, read_curves, read_events, read_sessions
 from merau.stream.store.writer import now
-from merau.stream.summary import MotionTrace
+from merau.stream.summary import MotionTraces
 from merau.stream.ui.broadcast import Broadcast
 from merau.stream.ui.camera_worker import Camera, CameraContext
 from merau.stream.ui.outbox import ClientOutbox
+from merau.stream.ui.recording import Recording
 from merau.stream.ui.teaching import Load, Teaching
 
 SHARED, PRIVATE = "server", "mine"  # names of workspaces in messages and addresses
@@ -56,7 +58,7 @@ class Workspace:
         self.name, self._settings, self._clip_encoder, self._retention_h = name, settings, clip_encoder, retention_h
         self.store = Store(store, keep_pictures=True)
         self.cameras: dict[int, Camera] = {}
-        self.traces: dict[int, dict[int, MotionTrace]] = {}
+        self.traces: dict[int, MotionTraces] = {}
         self.consent: Consent | None = None
         self.broadcast = Broadcast()
         self.teaching = Teaching(self.store, load, self.cameras)
@@ -137,15 +139,28 @@ class Workspace:
     def curves(self, session: int) -> list[MotionCurve]:
         """Return how each face of a session moved, up to now for a running session."""
         if session in self.traces:
-            return [trace.curve(track) for track, trace in list(self.traces[session].items())]
+            return self.traces[session].curves()
         return read_curves(self.store.path, session)
 
     def event(self, session: int, event_id: str) -> Event:
         """Read one event. Raises UserError when it is not in the store."""
-        found = next((event for event in read_events(self.store.path, session) if event.id == event_id), None)
+        missed = event_id.startswith(MISSED)
+        events = read_missed_events(self.store.path, session) if missed else read_events(self.store.path, session)
+        found = next((event for event in events if event.id == event_id), None)
         if found is None:
             raise UserError("This event has been deleted.")
         return found
+
+    def session(self, session: int) -> Session:
+        """Read one session. Raises UserError when it is not in the store."""
+        found = next((known for known in read_sessions(self.store.path) if known.id == session), None)
+        if found is None:
+            raise UserError("This session has been deleted.")
+        return found
+
+    def recording(self, session: int) -> Recording | None:
+        """Return the recording of a session; None where it is not here, and for a visitor: it is the server's."""
+        return Recording.find(self.session(session), self.store.path.parent) if self.name == SHARED else None
 
     def purge(self) -> None:
         """Delete events and sessions that are older than the retention they were recorded under."""

@@ -111,6 +111,11 @@ window.merau = (() => {
     const label = `${m.className(event.label)} ${m.percent(event.probabilities[event.label] ?? 0)}`;
     return event.uncertain ? m.t("uncertain, possibly {label}", { label }) : label;
   };
+  // Times and kind of an event as its newest coding states them.
+  m.placed = (event) => {
+    const stated = event.codings.at(-1) ?? {};
+    return Object.fromEntries(["onset_s", "apex_s", "offset_s", "kind"].map((name) => [name, stated[name] ?? event[name]]));
+  };
   m.likelyUnits = (event) => {
     const likely = Object.entries(event.aus).filter(([, p]) => p >= 0.5);
     return likely.sort((a, b) => a[0] - b[0]).map(([unit]) => `AU${unit}`).join(" ");

@@ -29,9 +29,9 @@ def images_of(mp4):
 
 def test_encode_shows_every_frame_at_its_own_time(frames, make_event):
     event = make_event(apex_s=1.0)
-    start_s, end_s = bounds_s(event)
+    start_s, end_s = bounds_s(event.onset_s, event.offset_s)
     wanted = [frame.t_s for frame in frames if start_s <= frame.t_s <= end_s]
-    clip = images_of(encode(frames_of(frames, event), event))
+    clip = images_of(encode(frames_of(frames, event), event.track))
     assert [t_s for t_s, _ in clip] == pytest.approx([t_s - wanted[0] for t_s in wanted], abs=2e-4)
     height, width = clip[0][1].shape[:2]
     assert 150 < width < 180
@@ -40,14 +40,14 @@ def test_encode_shows_every_frame_at_its_own_time(frames, make_event):
 
 def test_encode_absent_face_gives_no_clip(frames, make_event):
     for event in (make_event(apex_s=9.0), make_event(track=2)):
-        assert encode(frames_of(frames, event), event) is None
+        assert encode(frames_of(frames, event), event.track) is None
 
 
 def test_encode_long_clip_takes_no_more_memory(frames, make_event):
     def peak_bytes(chosen):
         tracemalloc.start()
         try:
-            encode(chosen, make_event(apex_s=1.0))
+            encode(chosen, 1)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -57,7 +57,7 @@ def test_encode_long_clip_takes_no_more_memory(frames, make_event):
 
 def test_blur_keeps_times_and_hides_the_face(frames, make_event):
     event = make_event(apex_s=1.0)
-    plain = encode(frames_of(frames, event), event)
+    plain = encode(frames_of(frames, event), event.track)
     hidden = images_of(blur(plain))
     assert [t_s for t_s, _ in hidden] == [t_s for t_s, _ in images_of(plain)]
     detail = [cv2.Laplacian(image[:, :, 1], cv2.CV_64F).var() for _, image in (images_of(plain)[5], hidden[5])]

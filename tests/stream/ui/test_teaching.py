@@ -8,7 +8,7 @@ from merau.engine.errors import UserError
 from merau.engine.few_shot import Sample, fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.demo import CLIP
-from merau.stream.events import event_fields
+from merau.stream.events import Coding, event_fields
 from merau.stream.sources import File, SourceSettings
 from merau.stream.store import read_events, read_original_predictions
 
@@ -36,7 +36,7 @@ def put_events(workspace, make_event, classes) -> list[str]:
 
 
 def label(workspace, event_id, name) -> None:
-    workspace.teaching.label(1, workspace.event(1, event_id), name)
+    workspace.teaching.code(Coding(1, event_id, label=name), workspace.event(1, event_id))
 
 
 def head_of_other_bundle(path):
