@@ -7,6 +7,8 @@ A class may be one that the bundle knows, or be named by Action Units ("AU4", "4
 multiplied with the bundle's own, the prior, because five samples alone say less than the bundle does. Where the bundle
 knows all classes, the head is a correction of it: a logistic regression with the bundle's log-probabilities as offset,
 whose penalty is so strong that a few samples move it little, unless cross-validation shows that the bundle is wrong.
+Beside classes that are new to the bundle, the head counts as far as cross-validation shows that it helps. A class with
+few samples never becomes certain by them.
 """
 
 import hashlib
@@ -39,6 +41,9 @@ MAX_WORK = 20_000  # samples times classes; keeps every fit under ten seconds
 ANCHORS = {"anchored": 60.0, "free": 0.5}
 STANDARD_ERRORS = 1.5  # of the cross-validated gain of "free", which are subtracted from it
 COMPLEXITY_PENALTY = 0.5  # in log-likelihood, for "free"
+TEMPERATURES = np.geomspace(0.5, 4, 13)
+WEAK_TEMPERATURES = (8.0, 16.0, np.inf)  # beside a prior, whose word alone counts at the last
+ENOUGH_SAMPLES = 5  # of a class; with fewer its probability is limited
 LABEL_NOISE = 0.1  # assumed share of wrong labels, so that no single sample outweighs the bundle
 SYNONYMS = {  # classes of the public data sets by the names that bundles use
     "happiness": "positive",
@@ -82,7 +87,10 @@ class FewShotHead:
         kind: Kind of classifier, a key of heads.KINDS.
         classes: Names of the classes.
         with_prior: Whether the head's probabilities are multiplied with the prior.
-        temperature: Divisor of the head's logits.
+        temperature: Divisor of the head's logits; with the prior infinite where the samples earned no weight.
+        limits: Highest probability (C,) that the samples of each class can give it.
+        known: Whether the prior has an opinion on each class (C,).
+        left_out: Probabilities (M, C) of the samples that cross-validation left out, and their labels (M,).
         estimate: Cross-validated accuracy; None where a class has a single sample.
         explanation: What was fitted and how well it does, for people.
         samples: The samples.
@@ -96,6 +104,9 @@ class FewShotHead:
     classes: tuple[str, ...]
     with_prior: bool
     temperature: float
+    limits: np.ndarray
+    known: np.ndarray
+    left_out: tuple[np.ndarray, np.ndarray]
     estimate: float | None
     explanation: Message
     samples: tuple[Sample, ...]
@@ -104,8 +115,9 @@ class FewShotHead:
     def probabilities(self, sample: Sample) -> dict[str, float]:
         """Probability of each of `classes`, summing to 1; the label of `sample` is ignored."""
         logits = self.head.logits((sample.embedding[None] - self.centre) / self.scale) / self.temperature
-        prior = prior_probabilities([sample], self.classes) if self.with_prior else None
-        values = combine_with_prior(logits, prior)[0]
+        prior = prior_probabilities([sample], self.classes)
+        combined = combine_with_prior(logits, prior if self.with_prior else None)
+        values = limit_certainty(combined, prior, self.limits, self.known)[0]
         return {name: float(value) for name, value in zip(self.classes, values, strict=True)}
 
     def check(self, bundle: Bundle) -> None:
@@ -179,6 +191,7 @@ class _Selection:
     with_prior: bool
     temperature: float
     accuracy: float
+    left_out: np.ndarray  # probabilities (M, C) of `left_out_indices`
     anchor: str | None = None
 
 
@@ -215,13 +228,14 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
         classes,
         prior_probabilities(samples, classes),
     )
-    known = sum(match_known_class(name, samples[0]) is not None for name in classes)
-    if known == len(classes) and kind in (AUTO, "linear"):
+    known = np.array([match_known_class(name, samples[0]) is not None for name in classes])
+    if known.all() and kind in (AUTO, "linear"):
         scale = scale * np.sqrt(embeddings.shape[1]) / 2  # makes embeddings about 2 long, beside a bias of 1
         problem = replace(problem, embeddings=(embeddings - centre) / scale)
         selection = select_correction(problem)
     else:
-        selection = select_head(CANDIDATE_KINDS if kind == AUTO else (kind,), problem, with_prior=known > 0)
+        selection = select_head(CANDIDATE_KINDS if kind == AUTO else (kind,), problem, with_prior=bool(known.any()))
+    limits, left_out = certainty_limits(np.bincount(problem.labels)), left_out_indices(problem.labels)
     estimate = selection.accuracy if np.bincount(problem.labels).min() > 1 else None
     explanation = explain(selection, len(samples), classes, estimate=estimate)
     return FewShotHead(
@@ -232,6 +246,9 @@ def fit_few_shot(samples: Sequence[Sample], bundle: Bundle, *, kind: str = AUTO)
         classes,
         selection.with_prior,
         selection.temperature,
+        limits,
+        known,
+        (limit_certainty(selection.left_out, problem.prior[left_out], limits, known), problem.labels[left_out]),
         estimate,
         Message("{explanation} {merged}", {"explanation": explanation, "merged": merged}) if merged else explanation,
         tuple(samples),
@@ -357,12 +374,12 @@ def select_correction(problem: _SampleArrays) -> _Selection:
     """
     left_out = problem.take(left_out_indices(problem.labels))
     if not len(left_out.labels):
-        return _Selection("linear", True, 1.0, 0.0, "anchored")
+        return _Selection("linear", True, 1.0, 0.0, left_out.prior, "anchored")
     found, likelihood = {}, {}
     for anchor in ANCHORS:
         p = combine_with_prior(cross_validated_logits("linear", problem, anchor), left_out.prior)
         accuracy = float((p.argmax(1) == left_out.labels).mean())
-        found[anchor] = _Selection("linear", True, 1.0, accuracy, anchor)
+        found[anchor] = _Selection("linear", True, 1.0, accuracy, p, anchor)
         of_label = p[np.arange(len(left_out.labels)), left_out.labels]
         likelihood[anchor] = np.log((1 - LABEL_NOISE) * of_label + LABEL_NOISE)
     gain = (likelihood["free"] - likelihood["anchored"]) * heads.class_balanced_weights(left_out.labels)
@@ -371,34 +388,82 @@ def select_correction(problem: _SampleArrays) -> _Selection:
 
 
 def select_head(kinds: Sequence[str], problem: _SampleArrays, *, with_prior: bool) -> _Selection:
-    """Select the kind of head, its temperature and, `with_prior`, whether it is combined with the prior."""
+    """Select the kind of head and its temperature, with the prior as far as it helps beside that."""
     left_out = left_out_indices(problem.labels)
     labels, prior = problem.labels[left_out], problem.prior[left_out]
     trials = []
     for kind in kinds:
         logits = cross_validated_logits(kind, problem)
-        for combined in (False, True) if with_prior else (False,):
-            loss, accuracy, temperature = select_temperature(logits, labels, prior if combined else None)
-            penalty = 0 if kind == CANDIDATE_KINDS[0] else MIN_KIND_GAIN
-            trials.append((loss + penalty, _Selection(kind, combined, temperature, accuracy)))
+        select = earn_temperature if with_prior else select_temperature
+        loss, temperature = select(logits, labels, prior)
+        p = combine_with_prior(logits / temperature, prior if with_prior else None)
+        accuracy = float((p.argmax(1) == labels).mean()) if len(labels) else 0.0
+        penalty = 0 if kind == CANDIDATE_KINDS[0] else MIN_KIND_GAIN
+        trials.append((loss + penalty, _Selection(kind, with_prior, temperature, accuracy, p)))
     return min(trials, key=lambda trial: trial[0])[1]
 
 
-def select_temperature(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray | None) -> tuple[float, float, float]:
-    """Least mean negative log-likelihood, the accuracy with it, and its temperature (1/2 to 4)."""
+def select_temperature(logits: np.ndarray, labels: np.ndarray, _: np.ndarray) -> tuple[float, float]:
+    """Least mean negative log-likelihood without the prior, and its temperature (1/2 to 4)."""
     if not len(labels):
-        return 0.0, 0.0, 1.0
-    best = (np.inf, 0.0, 1.0)
-    for temperature in np.geomspace(0.5, 4, 13):
-        p = combine_with_prior(logits / temperature, prior)
-        loss = float(-np.log(p[np.arange(len(labels)), labels] + 1e-9).mean())
-        best = min(best, (loss, float((p.argmax(1) == labels).mean()), float(temperature)))
-    return best
+        return 0.0, 1.0
+    of_label = [combine_with_prior(logits / t, None)[np.arange(len(labels)), labels] for t in TEMPERATURES]
+    loss = -np.log(np.array(of_label) + 1e-9).mean(1)
+    return float(loss.min()), float(TEMPERATURES[loss.argmin()])
+
+
+def earn_temperature(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> tuple[float, float]:
+    """Mean negative log-likelihood with the prior, and the temperature (1/2 to infinite) that the samples earned.
+
+    The temperature maximizes the cross-validated gain in log-likelihood over the prior alone, less STANDARD_ERRORS
+    standard errors and the complexity penalty. It is infinite where the samples show no gain, or are too few.
+
+    Args:
+        logits: (M, C) of samples left out of the fit.
+        labels: (M,).
+        prior: (M, C).
+    """
+    if not len(labels):
+        return 0.0, np.inf
+    temperatures = np.array([*TEMPERATURES, *WEAK_TEMPERATURES])
+    p = np.stack([combine_with_prior(logits / t, prior)[np.arange(len(labels)), labels] for t in temperatures])
+    gain = np.log((1 - LABEL_NOISE) * p + LABEL_NOISE) * heads.class_balanced_weights(labels)
+    gain -= gain[-1]
+    score = gain.sum(1) - STANDARD_ERRORS * np.sqrt((gain**2).sum(1)) - COMPLEXITY_PENALTY * np.isfinite(temperatures)
+    best = int(score.argmax())
+    return float(-np.log(p[best] + 1e-9).mean()), float(temperatures[best])
 
 
 def combine_with_prior(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
     """Probabilities (N, C) of `logits`, times `prior` where there is one."""
     return heads.softmax(logits if prior is None else logits + np.log(prior + 1e-9))
+
+
+def certainty_limits(counts: np.ndarray) -> np.ndarray:
+    """Highest probability that so many samples of a class can give it, by Laplace's rule of succession.
+
+    Args:
+        counts: Samples of each class, (C,).
+    """
+    return np.where(counts < ENOUGH_SAMPLES, (counts + 1) / (counts + 2), 1.0)
+
+
+def limit_certainty(probabilities: np.ndarray, prior: np.ndarray, limits: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Give what lies above the limit of a class to the others, by their prior.
+
+    The prior itself may be more certain of a class that it knows.
+
+    Args:
+        probabilities: (N, C).
+        prior: (N, C).
+        limits: (C,), at least 2/3: one class at most lies above its limit.
+        known: Whether the prior has an opinion on each class, (C,).
+    """
+    kept = np.minimum(probabilities, np.maximum(limits, np.where(known, prior, 0.0)))
+    excess = probabilities - kept
+    shares = np.where(excess > 0, 0.0, prior + 1e-9)
+    shared: np.ndarray = kept + excess.sum(1, keepdims=True) * shares / shares.sum(1, keepdims=True)
+    return shared
 
 
 def prior_probabilities(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarray:
@@ -451,6 +516,8 @@ def describe_method(selection: _Selection) -> Message:
     """Name the classifier, and the prior where it is used."""
     if not selection.with_prior:
         return Message("Classifier: {kind}.", {"kind": selection.kind})
+    if np.isinf(selection.temperature):
+        return Message("The samples do not show that the recognizer is wrong: its own probabilities are used.")
     return Message("Classifier: {kind}, combined with the recognizer's own probabilities.", {"kind": selection.kind})
 
 

@@ -29,6 +29,7 @@ SOURCES = (
     "stream/sources",
     "stream/spotter/flow_backend.py",
     "stream/store",
+    "stream/teaching_preview.py",
     "stream/ui",
 )
 METHODS = [("**.py", "python"), ("**.js", "javascript")]

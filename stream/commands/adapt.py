@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from merau.stream.commands import options
@@ -20,7 +21,11 @@ def add_parser(commands: options.Commands) -> None:
         help="store with labelled events, or CSV with the columns label,file,onset_s,apex_s (clips) or "
         "label,onset,apex (pictures)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="few-shot head to write")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, metavar="FILE", help="few-shot head to write")
+    target.add_argument(
+        "--preview", action="store_true", help="only print what the head would change in the stored events"
+    )
     parser.add_argument(
         "--head", type=Path, metavar="FILE", help="existing few-shot head whose samples are used as well"
     )
@@ -35,9 +40,11 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the samples, fit the head and save it."""
+    from merau.engine.csv_table import is_csv
     from merau.engine.few_shot import describe_merged_labels, fit_few_shot
     from merau.engine.recognizer import Recognizer
     from merau.stream.samples import deduplicate, most_used_bundle, read_samples
+    from merau.stream.teaching_preview import Preview
 
     bundle = arguments.bundle or (None if arguments.head else most_used_bundle(arguments.samples))
     recognizer = options.warm_up(Recognizer.load(bundle, head=arguments.head))
@@ -55,15 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
     if repeated := len(given) - len(samples):
         print(f"{repeated} of {len(given)} samples are repetitions: each sample counts once.", file=sys.stderr)
     head = fit_few_shot(samples, recognizer.bundle, kind=arguments.kind)
-    head.save(arguments.out)
+    preview = Preview.of(head, recognizer, [path for path in arguments.samples if not is_csv(path)])
+    if arguments.out:
+        head.save(arguments.out)
     fields = {
-        "written": str(arguments.out),
+        "written": str(arguments.out) if arguments.out else None,
         "kind": head.kind,
         "classes": list(head.classes),
         "samples": len(head.samples),
         "estimate": head.estimate,
         "explanation": str(head.explanation),
         "notes": [str(note) for note in notes],
+        "preview": asdict(preview),
     }
-    print(json.dumps(fields) if arguments.json else f"{head.explanation}\nWritten to {arguments.out}.")
+    lines = [head.explanation, preview.message, *([f"Written to {arguments.out}."] if arguments.out else [])]
+    print(json.dumps(fields) if arguments.json else "\n".join(map(str, lines)))
     return 0

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from merau.engine.errors import Message, UserError
+from merau.engine.few_shot import ENOUGH_SAMPLES
 from merau.engine.recognizer import NO_EXPRESSION
 from merau.stream.coding import TIMES, new_missed_id, read_missed_events
 from merau.stream.events import Coding, event_fields
@@ -37,7 +38,6 @@ from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 
 MAX_EVENTS = 1000  # of a session, on the page
 MAX_STEPS = 50  # of its history
-ENOUGH_SAMPLES = 5  # of a class
 FITS_AT_ONCE = 4  # a large head takes seconds, and must not keep all others waiting
 PROGRESS_EVERY_S = 0.2
 
@@ -74,18 +74,22 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
         )
         with gr.Row():
             teach = gr.Button(t("Teach your classes"), variant="primary", elem_id="teach", interactive=False)
+            keep = gr.Button(t("Keep"), variant="primary", elem_id="keep-teaching", visible=False)
+            discard = gr.Button(t("Discard"), elem_id="discard-teaching", visible=False)
             undo_teaching = gr.Button(t("Undo teaching"), elem_id="undo-teaching", interactive=False)
             load = gr.UploadButton(t("Load saved classes"), file_types=list(HEAD_SUFFIXES), elem_id="load")
 
     handlers = ReviewHandlers(state)
-    shown = [session, review, panel, teach, undo_teaching]
+    shown = [session, review, panel, teach, keep, discard, undo_teaching]
     tab.select(handlers.show, [token, session], shown, **private_endpoint())
     session.input(handlers.show, [token, session], shown, **private_endpoint())
     review.refresh(handlers.show, [token, session], shown, **private_endpoint())
     review.code(handlers.code, [token, session], shown, **private_endpoint())
     review.undo_coding(handlers.undo_coding, [token, session], shown, **private_endpoint())
     fitting = private_endpoint(concurrency_limit=FITS_AT_ONCE)
-    teach.click(handlers.teach, [token, session], shown, **fitting)
+    teach.click(handlers.propose, [token, session], shown, **fitting)
+    keep.click(handlers.keep, [token, session], shown, **fitting)
+    discard.click(handlers.discard, [token, session], shown, **private_endpoint())
     undo_teaching.click(handlers.undo_head, [token, session], shown, **private_endpoint())
     load.upload(handlers.load_head, [token, session, load], shown, **fitting)
     slow_endpoint = private_endpoint(show_progress="full", show_progress_on=progress, concurrency_limit=1)
@@ -97,7 +101,7 @@ class ReviewHandlers:
     """Event handlers of the review page.
 
     All take the page's token first. `chosen` is the value of the session dropdown, "WORKSPACE:SESSION". All return the
-    values of the dropdown, the review, the teaching panel and its two buttons, as `show` does.
+    values of the dropdown, the review, the teaching panel and its four buttons, as `show` does.
     """
 
     def __init__(self, state: ServerState) -> None:
@@ -141,9 +145,21 @@ class ReviewHandlers:
         return self.show(token, chosen)
 
     @show_user_errors
-    def teach(self, token: str, chosen: str | None) -> tuple[Any, ...]:
-        """Fit a few-shot head to all samples."""
-        self._workspace(token, chosen).teaching.teach()
+    def propose(self, token: str, chosen: str | None) -> tuple[Any, ...]:
+        """Fit a few-shot head to all samples, and show what it would change."""
+        self._workspace(token, chosen).teaching.propose()
+        return self.show(token, chosen)
+
+    @show_user_errors
+    def keep(self, token: str, chosen: str | None) -> tuple[Any, ...]:
+        """Put the proposed head to work."""
+        self._workspace(token, chosen).teaching.accept()
+        return self.show(token, chosen)
+
+    @show_user_errors
+    def discard(self, token: str, chosen: str | None) -> tuple[Any, ...]:
+        """Forget the proposed head."""
+        self._workspace(token, chosen).teaching.discard()
         return self.show(token, chosen)
 
     @show_user_errors
@@ -345,9 +361,9 @@ def _lane(track: int, curve: MotionCurve | None) -> dict[str, Any]:
     return {"track": track, "bin_s": curve.bin_s, **rounded}
 
 
-def _teaching_panel(workspace: Workspace) -> tuple[dict[str, Any], object, object]:
-    """Return the content of the teaching panel, and whether Teach and Undo can be pressed."""
-    head = workspace.teaching.head
+def _teaching_panel(workspace: Workspace) -> tuple[object, ...]:
+    """Return the content of the teaching panel, and its buttons: Teach, Keep, Discard, Undo."""
+    head, proposal = workspace.teaching.head, workspace.teaching.proposal
     counts = Counter(sample.label for sample in workspace.teaching.samples())
     content = {
         "workspace": workspace.name,
@@ -355,5 +371,9 @@ def _teaching_panel(workspace: Workspace) -> tuple[dict[str, Any], object, objec
         "enough": ENOUGH_SAMPLES,
         "taught": head is not None,
         "explanation": to_json(head.explanation) if head else "",
+        "proposal": to_json(proposal.head.explanation) if proposal else "",
+        "preview": to_json(proposal.preview.message) if proposal else "",
     }
-    return content, gr.update(interactive=len(counts) > 1), gr.update(interactive=head is not None)
+    decides = gr.update(visible=proposal is not None)
+    teach, undo = gr.update(interactive=len(counts) > 1), gr.update(interactive=head is not None)
+    return content, teach, decides, decides, undo

@@ -3,7 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from merau.stream.coding import check_coding
 from merau.stream.events import Coding, Event
 from merau.stream.guard import Guard
 from merau.stream.store import Label, Store, read_events, read_labels, read_sessions
+from merau.stream.teaching_preview import Preview
 from merau.stream.ui.camera_worker import Camera
 
 # Load the bundle at a path, or the default one of this server. Every camera gets a recognizer of its own, because a
@@ -25,6 +26,14 @@ from merau.stream.ui.camera_worker import Camera
 Load = Callable[[Path | None], Recognizer]
 MAX_KEPT = 5  # heads of a visitor who went
 LOADED, TAUGHT = ".loaded", ".taught"  # suffixes of their files
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A head that nobody has put to work yet, and what it would change."""
+
+    head: FewShotHead
+    preview: Preview
 
 
 class Teaching:
@@ -36,6 +45,7 @@ class Teaching:
     Attributes:
         recognizer: Classifies stored events, with the head in use.
         heads: All heads that can be undone; the last one is in use.
+        proposal: The head that was fitted last, until it is kept or discarded.
     """
 
     def __init__(self, store: Store, load: Load, cameras: dict[int, Camera]) -> None:
@@ -45,6 +55,7 @@ class Teaching:
         self._default_bundle = self.recognizer.bundle
         self._first_head = self.recognizer.few_shot_head
         self.heads: list[FewShotHead] = [self._first_head] if self._first_head else []
+        self.proposal: Proposal | None = None
         self._loaded_heads = list(self.heads)  # those that came from files
         store.replace_reclassifications([])  # heads of an earlier run of the server are gone
 
@@ -96,10 +107,24 @@ class Teaching:
         ]
         return list({sample.embedding.tobytes(): sample for sample in (*loaded, *labelled)}.values())
 
-    def teach(self) -> FewShotHead:
-        """Fit a head to all samples and use it."""
+    def propose(self) -> Preview:
+        """Fit a head to all samples and tell what it would change; `accept` puts it to work."""
         with self._changing:
-            return self._use(fit_few_shot(self.samples(), self.bundle))
+            head = fit_few_shot(self.samples(), self.bundle)
+            self.proposal = Proposal(head, Preview.of(head, self.recognizer, [self._store.path]))
+            return self.proposal.preview
+
+    def accept(self) -> FewShotHead:
+        """Use the proposed head. Raises UserError where there is none."""
+        with self._changing:
+            proposal, self.proposal = self.proposal, None
+            if proposal is None:
+                raise UserError("There is nothing to keep: press Teach first.")
+            return self._use(proposal.head)
+
+    def discard(self) -> None:
+        """Forget the proposed head."""
+        self.proposal = None
 
     def load_head(self, path: Path) -> FewShotHead:
         """Use the head of a file, with the bundle it belongs to.
@@ -150,6 +175,7 @@ class Teaching:
         """Forget all heads."""
         with self._changing:
             self.heads.clear()
+            self.proposal = None
             self._loaded_heads.clear()
             self._apply_head()
 
@@ -160,6 +186,7 @@ class Teaching:
         return FewShotHead.load(path, bundles.load(shipped) if shipped else self._default_bundle)
 
     def _use(self, head: FewShotHead) -> FewShotHead:
+        self.proposal = None  # it was fitted beside another head
         self.heads.append(head)
         self._apply_head()
         return head

@@ -111,6 +111,24 @@ def test_one_sample_per_class_leaves_the_prior(recognizer):
     assert head.estimate is None
 
 
+def test_few_samples_of_a_new_class_make_nothing_certain(recognizer):
+    for shots, limit in ((1, 2 / 3), (2, 3 / 4), (4, 5 / 6)):
+        samples = clustered_samples(recognizer, ("wink", "surprise", "smirk"), shots)
+        head = fit_few_shot(samples, recognizer.bundle)
+        answers = [head.probabilities(sample) for sample in samples]
+        assert max(max(answer["wink"], answer["smirk"]) for answer in answers) <= limit + 1e-9
+        assert [sum(answer.values()) for answer in answers] == pytest.approx([1.0] * len(answers))
+    sure = replace(samples[0], probabilities=SURPRISE)
+    one = fit_few_shot(clustered_samples(recognizer, ("surprise", "positive"), 1), recognizer.bundle)
+    assert one.probabilities(sure)["surprise"] > 0.9  # the prior may be certain
+
+
+def test_weight_beside_a_new_class_is_earned(recognizer):
+    samples = clustered_samples(recognizer, ("wink", "surprise"), 1)
+    assert fit_few_shot(samples, recognizer.bundle).temperature == np.inf
+    assert fit_few_shot(clustered_samples(recognizer, ("wink", "surprise"), 8), recognizer.bundle).temperature < 4
+
+
 @pytest.mark.parametrize("new", ["wink", "positive"])
 def test_one_sample_of_a_class_gives_no_estimate(recognizer, new):
     samples = [*clustered_samples(recognizer, ("surprise",), 5), *clustered_samples(recognizer, (new,), 1)]

@@ -304,6 +304,8 @@
     element.querySelector(".m").replaceChildren(
       e("div.shots", {}, ...(shots.length ? shots : [e("p.faint", {}, m.t("Label events above. Five of each class are a good start."))])),
       e("p", { role: "status" }, m.text(explanation) || m.t("The built-in classes are in use.")),
+      ...(props.value.proposal ? [e("div.proposal", { role: "status" }, e("b", {}, m.t("Proposal, not in use yet")), e("p", {}, m.text(inOwnLanguage(props.value.proposal))),
+        e("p", {}, m.text(props.value.preview)))] : []),
       ...(taught ? [e("a", { href: m.url("head", { workspace: props.value.workspace }), download: "" }, m.t("Save your classes"))] : []));
   });
 })();

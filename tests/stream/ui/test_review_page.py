@@ -73,6 +73,12 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     open_interview(page)
     wait_for(lambda: "smirk" in shown_labels(page), "the labels after a reload")
     page.get_by_role("button", name="Teach your classes").click()
+    expect(page.locator("#teach-panel .proposal")).to_contain_text("events change")
+    assert not shared.teaching.heads  # nothing is in use before somebody keeps it
+    page.get_by_role("button", name="Discard").click()
+    expect(page.locator("#teach-panel .proposal")).to_have_count(0)
+    page.get_by_role("button", name="Teach your classes").click()
+    page.get_by_role("button", name="Keep").click()
     expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
     assert set(shared.teaching.heads[-1].classes) == set(shown_labels(page))
     expect(page.locator(".review p.reclassified").first).to_contain_text("Your classes are in use")

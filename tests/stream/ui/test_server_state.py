@@ -120,7 +120,8 @@ def test_heads_of_an_absent_visitor_are_kept(serve, make_event):
         ids = put_events(client.workspace, make_event, ("smirk", "frown") * 3)
         for event_id, name in zip(ids[:4], ("smirk", "frown") * 2, strict=True):
             label(client.workspace, event_id, name)
-        taught = [teaching.teach(), teaching.load_head(saved(teaching.head, state.folder))]
+        teaching.propose()
+        taught = [teaching.accept(), teaching.load_head(saved(teaching.head, state.folder))]
     leave(client)
     wait_for(lambda: (client.folder / HEADS).exists() and not state.clients, "the page to go")
     again = state.open_session(client.token).workspace.teaching

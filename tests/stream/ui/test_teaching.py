@@ -35,6 +35,12 @@ def put_events(workspace, make_event, classes) -> list[str]:
     return [event.id for event in read_events(workspace.store.path, session)]
 
 
+def teach(teaching):
+    """Propose a head and keep it."""
+    teaching.propose()
+    return teaching.accept()
+
+
 def label(workspace, event_id, name) -> None:
     workspace.teaching.code(Coding(1, event_id, label=name), workspace.event(1, event_id))
 
@@ -67,11 +73,11 @@ def test_teach_after_load_refines_the_loaded_head(workspace, teaching, make_even
     ids = put_events(workspace, make_event, names)
     for event_id, name in zip(ids[:4], names, strict=False):
         label(workspace, event_id, name)
-    teaching.teach().save(tmp_path / "head")
+    teach(teaching).save(tmp_path / "head")
     loaded = teaching.load_head(tmp_path / "head")
     label(workspace, ids[4], "wink")
     label(workspace, ids[0], "grin")  # another label than when the head was saved
-    taught = teaching.teach()
+    taught = teach(teaching)
     assert sorted(sample.label for sample in taught.samples) == ["frown", "frown", "grin", "smirk", "wink"]
     teaching.undo_head()
     assert teaching.head is loaded
@@ -110,7 +116,7 @@ def test_teach_reclassifies_stored_events_and_undo_restores(workspace, teaching,
     for fields, name in zip(original, names[:4], strict=False):
         label(workspace, fields["id"], name)
 
-    teaching.teach()
+    teach(teaching)
     reclassified = list(read_events(workspace.store.path))
     assert [event.label for event in reclassified] == [*names, ""]  # the fifth was never labelled
     predictions = read_original_predictions(workspace.store.path, session)
