@@ -150,8 +150,8 @@
       this.removeButton = e("button", { "aria-label": m.t("Remove this camera"), title: m.t("Remove this camera"), onclick: () => this.remove() }, "✕");
       this.root = e("article.tile", { "data-camera": this.camera },
         e("header", {}, this.name, this.pill, e("span.end", {}, e("label", {}, mesh, m.t("Mesh")), this.againButton, this.removeButton)),
-        e("div.stage", {}, e("div.screen", {}, this.canvas, this.overlay), this.list),
-        this.chart, this.eventList, this.statusLine);
+        e("div.stage", {}, e("div.view", {}, e("div.screen", {}, this.canvas, this.overlay), this.chart, legend()),
+          e("div.side", {}, this.list, this.eventList)), this.statusLine);
       this.showNoFace();
     }
 
@@ -308,7 +308,7 @@
       if (person.root) this.showExpression(person);
       this.eventList.querySelector(`[data-id="${event.id}"]`)?.remove();
       if (event.kind === "blink") return;
-      this.eventList.prepend(listItem(event));
+      this.eventList.prepend(listItem(event, !this.replay));
       while (this.eventList.children.length > LISTED_EVENTS) this.eventList.lastChild.remove();
     }
 
@@ -358,11 +358,17 @@
         c.fillText(`${m.t("Face {track}", { track })} · ${m.number(highest, 1)} px`, 10, top + 9);
         c.fillRect(0, base + 3, width, 0.5);
       });
+      c.fillStyle = m.css("--m-faint");
+      for (let ago = 5; ago < CHART_S; ago += 5) c.fillText(`−${ago} s`, x(this.now - ago), height - 6);
     }
   }
 
-  const listItem = (event) => m.element(`li.${event.kind}`, { "data-id": event.id },
-    m.element("span", {}, m.streamTime(event.apex_s, true)), m.element("span.kind", {}, m.kind(event)),
+  const legend = () => m.element("p.legend", {}, m.element("i.motion"), m.t("motion"), m.element("i.noise"), m.t("noise floor"),
+    ...["micro", "macro", "blink", "head", "speech"].flatMap((kind) => [m.element(`i.kind.${kind}`), m.kind({ kind })]));
+
+  // Of a camera by the clock, of a recording by its own time.
+  const listItem = (event, byClock) => m.element(`li.${event.kind}`, { "data-id": event.id },
+    m.element("span", { title: m.streamTime(event.apex_s, true) }, byClock && event.onset_wall ? m.timeOfDay(event.onset_wall, "medium") : m.streamTime(event.apex_s, true)), m.element("span.kind", {}, m.kind(event)),
     m.element("span", {}, m.t("Face {track}", event)), m.element("span", {}, m.eventLabel(event)),
     m.element("span.faint", {}, m.likelyUnits(event)), m.element("span.faint", {}, event.final ? "" : m.t("in progress")));
 
