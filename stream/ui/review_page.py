@@ -84,8 +84,9 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     tab.select(handlers.show, [token, session], shown, **private_endpoint())
     session.input(handlers.show, [token, session], shown, **private_endpoint())
     review.refresh(handlers.show, [token, session], shown, **private_endpoint())
-    review.code(handlers.code, [token, session], shown, **private_endpoint())
-    review.undo_coding(handlers.undo_coding, [token, session], shown, **private_endpoint())
+    each = private_endpoint(trigger_mode="multiple")  # somebody may press keys faster than the server answers
+    review.code(handlers.code, [token, session], shown, **each)
+    review.undo_coding(handlers.undo_coding, [token, session], shown, **each)
     fitting = private_endpoint(concurrency_limit=FITS_AT_ONCE)
     teach.click(handlers.propose, [token, session], shown, **fitting)
     keep.click(handlers.keep, [token, session], shown, **fitting)

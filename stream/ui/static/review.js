@@ -44,7 +44,10 @@
       document.addEventListener("keydown", (event) => this.key(event));
       document.addEventListener("merau-event", ({ detail }) => detail.event.final && this.refreshSoon(detail.session));
       document.addEventListener("merau-clip", ({ detail }) => this.refreshSoon(detail.session));
-      m.whenEntered(() => this.draw());
+      m.whenEntered(() => {
+        this.draw();
+        if (this.root.firstElementChild?.offsetParent) this.trigger("refresh", {}); // the tab was open before the session was
+      });
     }
 
     // The open session has new events or clips: fetch it again, once for all that come within a short time.
@@ -304,7 +307,7 @@
     element.querySelector(".m").replaceChildren(
       e("div.shots", {}, ...(shots.length ? shots : [e("p.faint", {}, m.t("Label events above. Five of each class are a good start."))])),
       e("p", { role: "status" }, m.text(explanation) || m.t("The built-in classes are in use.")),
-      ...(props.value.proposal ? [e("div.proposal", { role: "status" }, e("b", {}, m.t("Proposal, not in use yet")), e("p", {}, m.text(inOwnLanguage(props.value.proposal))),
+      ...(props.value.proposal ? [e("div.proposal", { "aria-live": "polite" }, e("b", {}, m.t("Proposal, not in use yet")), e("p", {}, m.text(inOwnLanguage(props.value.proposal))),
         e("p", {}, m.text(props.value.preview)))] : []),
       ...(taught ? [e("a", { href: m.url("head", { workspace: props.value.workspace }), download: "" }, m.t("Save your classes"))] : []));
   });

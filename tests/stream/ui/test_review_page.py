@@ -78,6 +78,7 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     page.get_by_role("button", name="Discard").click()
     expect(page.locator("#teach-panel .proposal")).to_have_count(0)
     page.get_by_role("button", name="Teach your classes").click()
+    expect(page.locator("#teach-panel .proposal")).to_contain_text("events change")
     page.get_by_role("button", name="Keep").click()
     expect(page.locator("#teach-panel [role=status]")).to_contain_text("smirk")
     assert set(shared.teaching.heads[-1].classes) == set(shown_labels(page))
