@@ -42,7 +42,7 @@ from websockets.sync.client import connect
 from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
 from merau.stream.demo import CLIP
-from merau.stream.events import Event
+from merau.stream.events import Coding, Event
 from merau.stream.export import FORMATS
 from merau.stream.pipeline import Pipeline
 from merau.stream.sources import File, SourceSettings
@@ -304,9 +304,11 @@ class Round:
         teaching, path = self._app.state.shared.teaching, self._app.state.shared.store.path
         known = [event for event in read_events(path) if event.embedding][-30:]
         for event in self._rng.sample(known, min(6, len(known))):
-            teaching.label(event.session or 0, event, self._rng.choice(("tense", "smirk", "fine")))
+            label = self._rng.choice(("tense", "smirk", "fine"))
+            teaching.code(Coding(event.session or 0, event.id, label=label), event)
         if len({sample.label for sample in teaching.samples()}) > 1:
-            teaching.teach()
+            teaching.propose()
+            teaching.accept()
         if self._rng.random() < 0.7 and teaching.heads:
             teaching.undo_head()
 
