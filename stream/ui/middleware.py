@@ -83,13 +83,15 @@ class UploadMiddleware:
         """Pass a file on to Gradio, which counts its bytes, unless its type is not allowed."""
         headers, token = Headers(scope=scope), QueryParams(scope["query_string"]).get("token", "")
         address = scope["client"][0] if scope["client"] else ""
-        if refusal := self._refuse_size(scope) or self._refuse_page(scope, address, token):
+        form = UploadForm(headers.get("content-type", ""), VIDEO_SUFFIXES + HEAD_SUFFIXES)
+        wrong_type = PlainTextResponse(localized(scope, "Files of this type are not accepted."), 415)
+        refusal = self._refuse_size(scope) or self._refuse_page(scope, address, token)
+        if refusal := refusal or (wrong_type if form.is_refused else None):
             await refusal(scope, receive, send)
             return
         upload = Upload(address, token, int(headers["content-length"]))
         self._arriving.append(upload)
         answer: list[Message] = []
-        form = UploadForm(headers.get("content-type", ""), VIDEO_SUFFIXES + HEAD_SUFFIXES)
         receive_soon = _impatient(receive)
 
         async def receive_checked() -> Message:
@@ -104,8 +106,7 @@ class UploadMiddleware:
             await self._app(scope, receive_checked, collect)
         except ClientDisconnect:
             if form.is_refused:
-                text = localized(scope, "Files of this type are not accepted.")
-                await PlainTextResponse(text, 415)(scope, receive, send)
+                await wrong_type(scope, receive, send)
             return
         finally:
             self._arriving.remove(upload)
