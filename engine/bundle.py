@@ -6,6 +6,7 @@
     head.safetensors    embedding -> classes
     domain.safetensors  embeddings of samples like the training data, for the domain gauge; optional
     trunk.fp8.onnx      the trunk in FP8, for GPUs; optional
+    spotter.onnx        candidate -> kind of movement, with its own card; without it the default bundle's is used
 
 `model.json` is the card for programs, CARD.md beside it the one for people.
 """
@@ -34,6 +35,7 @@ TRUNKS = {"fp32": "trunk.fp32.onnx", "int8": "trunk.int8.onnx"}
 HEAD = "head.safetensors"
 DOMAIN = "domain.safetensors"
 EXTRA_TRUNKS = {"fp8": "trunk.fp8.onnx"}
+SPOTTER = "spotter.onnx"
 MAX_CARD_BYTES = 1_000_000
 MAX_BUNDLE_BYTES = 128_000_000  # of all files, unpacked; the shipped bundles have 3 MB
 MAX_DIFFERENCES = 12  # in a message
@@ -159,6 +161,12 @@ def read_checked(read: Read, name: str, digest: str, where: str, limit: int) -> 
     return data
 
 
+def spotter_model(bundle: Bundle) -> bytes:
+    """Return the bundle's spotter.onnx; of a bundle without one, that of the default bundle."""
+    own = bundle.content.get(SPOTTER)
+    return own if own is not None else (SHIPPED / "default" / SPOTTER).read_bytes()
+
+
 def check_input(bundle: Bundle, given_input: dict[str, Any]) -> None:
     """Check that `bundle` was made for this input, which is nested like the card's "input".
 
@@ -186,8 +194,13 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def save(folder: Path, card: dict[str, Any]) -> None:
-    """Write model.json into `folder`, which has the other files already; adds format and hashes to `card`."""
-    extra = [name for name in (DOMAIN, *EXTRA_TRUNKS.values()) if (folder / name).exists()]
+    """Write model.json into `folder`, which has the other files already; adds format and hashes to `card`.
+
+    A folder without spotter.onnx gets that of the default bundle.
+    """
+    if not (folder / SPOTTER).exists():
+        (folder / SPOTTER).write_bytes((SHIPPED / "default" / SPOTTER).read_bytes())
+    extra = [name for name in (DOMAIN, SPOTTER, *EXTRA_TRUNKS.values()) if (folder / name).exists()]
     names = [HEAD, *TRUNKS.values(), *extra]
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     text = json.dumps({"format": FORMAT, **card, "sha256": hashes}, indent=2)

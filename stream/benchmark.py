@@ -21,6 +21,7 @@ from merau.stream.pipeline import Pipeline, PipelineSettings
 from merau.stream.sources import File, SourceSettings
 from merau.stream.spotter import Spotter
 from merau.stream.spotter.flow_backend import FlowBackend
+from merau.stream.spotter.span_net import span_net
 
 FRAMES = 600
 VERSIONS = ("merau-live", "av", "opencv-python-headless", "ai-edge-litert", "onnxruntime", "numba")
@@ -66,7 +67,7 @@ def _time_stages(clip: Path, recognizer: Recognizer, settings: PipelineSettings)
 
     flow = FlowBackend(recognizer, settings.spotter.crop)
     tracker, aligner = FaceTracker(settings.faces), Aligner(settings.align)
-    spotter = Spotter(settings.spotter, flow=flow)
+    spotter = Spotter(span_net(recognizer.bundle), settings.spotter, flow)
     with File(str(clip), SourceSettings()) as source:
         for frame in tqdm(islice(source, FRAMES), total=FRAMES, desc="stages", leave=False, disable=None):
             for face in timed("faces", tracker.update, frame):

@@ -14,7 +14,7 @@ import numpy as np
 from merau.engine.errors import Message, UserError
 from merau.engine.few_shot import FewShotHead
 from merau.engine.flow import flow_picture
-from merau.engine.recognizer import NO_EXPRESSION, Prediction, Recognizer
+from merau.engine.recognizer import Prediction, Recognizer
 from merau.engine.validation import check_range
 from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.events import Event
@@ -24,6 +24,8 @@ from merau.stream.signals import interrupts_after_step
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
+from merau.stream.spotter.span_net import span_net
+from merau.stream.spotter.spotter import MAX_FRAME_GAP_S
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Pipeline:
 
     Args:
         source_name: Name of the source in its events.
-        recognizer: Classifies the spotted expressions, and takes part in spotting them.
+        recognizer: Classifies the spotted expressions; its bundle holds the spotter's classifier.
         settings: How the source is analysed.
         wall_zero: Wall-clock time of 0 s on the source's clock, if known.
         keep_pictures: Add images of onset, apex and flow to the events.
@@ -154,6 +156,7 @@ class Pipeline:
         self._slots = slots
         self._face_stage = FaceStage(self.settings, slots)
         self._flow = FlowBackend(recognizer, self.settings.spotter.crop, slots)
+        self._classifier = span_net(recognizer.bundle)
         self._tracks: dict[int, _TrackState] = {}
         self._predictions: deque[tuple[Crop, Crop, FewShotHead | None, Prediction]] = deque(maxlen=16)
 
@@ -192,8 +195,10 @@ class Pipeline:
     def swap_recognizer(self, recognizer: Recognizer) -> None:
         """Use `recognizer` from the next frame on. Must not be called while a frame is analysed."""
         if recognizer is not self.recognizer:
-            self.recognizer = recognizer
+            self.recognizer, self._classifier = recognizer, span_net(recognizer.bundle)
             self._predictions.clear()
+            for track in self._tracks.values():
+                track.spotter.classifier = self._classifier
 
     def describe_runtime(self) -> Message:
         """Say for a person what runs on which device at present, and why."""
@@ -222,7 +227,7 @@ class Pipeline:
         for crop in crops:
             track = self._tracks.get(crop.track_id)
             if track is None:
-                spotter = Spotter(self.settings.spotter, self._no_expression_score, self._flow)
+                spotter = Spotter(self._classifier, self.settings.spotter, self._flow)
                 track = self._tracks[crop.track_id] = _TrackState(spotter, crop.t_s)
             track.last_s = crop.t_s
             events += [self._event(span) for span in track.spotter.push(crop)]
@@ -233,7 +238,7 @@ class Pipeline:
         events: list[Event] = []
         for track_id, track in list(self._tracks.items()):
             away_s = t_s - track.last_s
-            if away_s > Spotter.MAX_FRAME_GAP_S:
+            if away_s > MAX_FRAME_GAP_S:
                 events += [self._event(span) for span in track.spotter.finish()]
             if away_s > self.settings.forget_s:
                 del self._tracks[track_id]
@@ -268,7 +273,7 @@ class Pipeline:
         )
 
     def _predict(self, onset: Crop, apex: Crop) -> Prediction:
-        """The recognizer's prediction; the newest are kept, since the spotter asks before the event does."""
+        """The recognizer's prediction; the newest are kept, since an event's final pair is often its first."""
         head = self.recognizer.few_shot_head  # read once: teaching may replace it meanwhile
         for known_onset, known_apex, known_head, prediction in self._predictions:
             if known_onset is onset and known_apex is apex and known_head is head:
@@ -280,17 +285,6 @@ class Pipeline:
             prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
         self._predictions.append((onset, apex, head, prediction))
         return prediction
-
-    def _no_expression_score(self, onset: Crop, apex: Crop) -> float | None:
-        """How likely the pair shows no expression, for the spotter's second stage.
-
-        Returns:
-            Below 0 the face certainly shows an expression, above 1 it certainly shows none. None if the bundle has no
-            class for faces without an expression.
-        """
-        low, high = self.recognizer.no_expression_range
-        probability = self._predict(onset, apex).prior.get(NO_EXPRESSION)
-        return None if probability is None else (probability - low) / (high - low)
 
     def _images(self, span: Span, is_expression: bool) -> dict[str, Any]:
         images: dict[str, Any] = {

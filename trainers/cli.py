@@ -8,7 +8,19 @@ from importlib.metadata import version
 from merau.engine.command_line import CommandParser
 from merau.engine.errors import UserError
 from merau.engine.text import plain_lines
-from merau.trainers.commands import build, evaluate, leaderboard, pack, predict, prepare, quantize, score, synth, train
+from merau.trainers.commands import (
+    build,
+    evaluate,
+    leaderboard,
+    pack,
+    predict,
+    prepare,
+    quantize,
+    score,
+    spot,
+    synth,
+    train,
+)
 
 EXIT_CODES = """\
 exit codes: 0 done; 1 error you can fix, explained on stderr; 2 invalid command line; 130 interrupted by Ctrl-C.
@@ -40,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('merau-live')}")
     parser.set_defaults(run=lambda _: parser.print_help())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (prepare, synth, train, predict, evaluate, score, leaderboard, quantize, build, pack):
+    for command in (prepare, synth, train, spot, predict, evaluate, score, leaderboard, quantize, build, pack):
         command.add_parser(commands)
     return parser
 

@@ -1,7 +1,9 @@
 """Spotting facial movements online: crops of one face in, spans out."""
 
-from merau.stream.spotter.rules import CandidateFeatures, Kind
-from merau.stream.spotter.span import Span
-from merau.stream.spotter.spotter import SecondStage, Spotter, SpotterSettings
+from merau.stream.spotter.assembler import Thresholds
+from merau.stream.spotter.classifier import CandidateInput, SpanClassifier
+from merau.stream.spotter.settings import SpotterSettings
+from merau.stream.spotter.span import KINDS, Kind, Span
+from merau.stream.spotter.spotter import Spotter
 
-__all__ = ["CandidateFeatures", "Kind", "SecondStage", "Span", "Spotter", "SpotterSettings"]
+__all__ = ["KINDS", "CandidateInput", "Kind", "Span", "SpanClassifier", "Spotter", "SpotterSettings", "Thresholds"]

@@ -1,9 +1,12 @@
 """The result of spotting."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from merau.stream.align import Crop
-from merau.stream.spotter.rules import CandidateFeatures, Kind
+
+Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
+KINDS: tuple[Kind, ...] = ("micro", "macro", "blink", "head", "speech", "other")
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,12 @@ class Span:
         onset_s: Begin of the movement.
         apex_s: Time of its greatest strength.
         offset_s: End of the movement.
-        kind: What sort of movement it is.
+        kind: What sort of movement it is; "other" takes a provisional span back.
         strength: Mean motion of the four strongest patches from onset to apex, crop px.
         final: It will not change any more.
         onset: The crop at the onset, for the recognizer.
         apex: The crop at the apex, for the recognizer.
-        features: What the kind was decided on.
+        probability: How likely the classifier holds this kind, 0 to 1.
     """
 
     track_id: int
@@ -34,4 +37,4 @@ class Span:
     final: bool
     onset: Crop
     apex: Crop
-    features: CandidateFeatures
+    probability: float

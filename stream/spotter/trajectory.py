@@ -1,6 +1,5 @@
 """Follow one movement from its trigger to its end, always measured against the crop before it began."""
 
-from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ from merau.stream.spotter.features import FrameFeatures, PatchMotion
 
 HALF_LEVEL, LOW_LEVEL = 0.5, 0.2  # levels of the profile, relative to its apex, that place its onset and offset
 RETURNED_LEVEL, ENDED_LEVEL = 0.3, 0.25  # levels at which a transient and a sustained movement are over
-RISEN_LEVEL = 0.7  # above this level a rise is nearly over
 APEX_FIT_S = 0.25
 
 
@@ -45,7 +43,6 @@ class Trajectory:
         reference: The frame before the movement.
         mask: (14, 13) bool, the patches that count.
         floor: (14, 13) noise floor of each patch, crop px.
-        id: Id of the span.
 
     Attributes:
         apex_index: Index of the apex among the points.
@@ -54,10 +51,10 @@ class Trajectory:
 
     STRONGEST = 4  # the strength is the mean of this many patches, the strongest ones
 
-    def __init__(self, reference: FrameFeatures, mask: np.ndarray, floor: np.ndarray, id: int):
+    def __init__(self, reference: FrameFeatures, mask: np.ndarray, floor: np.ndarray):
         still = PatchMotion(np.zeros((2, *mask.shape), np.float32), np.zeros(2))
         self.points = [Point(reference.crop, reference.aperture, reference.mouth_px, still, 0.0)]
-        self.reference, self.mask, self.floor, self.id = reference, mask, floor, id
+        self.reference, self.mask, self.floor = reference, mask, floor
         self.apex_index = 0
         self.snr = 0.0
         self._profile = [0.0]
@@ -76,12 +73,6 @@ class Trajectory:
         self.points.append(point)
         self._update_apex(len(self.points) - 1)
 
-    def fork(self, id: int) -> "Trajectory":
-        """Copy the movement so far, to be followed apart under its present id; this one goes on under `id`."""
-        other = copy(self)
-        other.points, other._profile, self.id = list(self.points), list(self._profile), id
-        return other
-
     def restrict(self, mask: np.ndarray) -> None:
         """Use only the patches in `mask`, also for the points so far."""
         self.mask, self.apex_index, self.snr, self._profile = mask, 0, 0.0, [0.0]
@@ -93,6 +84,13 @@ class Trajectory:
         strongest = np.partition((magnitude / self.floor).ravel(), -self.STRONGEST)[-self.STRONGEST :]
         if strongest.mean() > self.snr:
             self.apex_index, self.snr, self._profile = index, float(strongest.mean()), []
+
+    @property
+    def strength_px(self) -> float:
+        """Mean motion of the strongest patches at the apex, crop px."""
+        moving = np.hypot(*self.apex.motion.patches) * self.mask
+        strongest = np.argpartition((moving / self.floor).ravel(), -self.STRONGEST)[-self.STRONGEST :]
+        return float(moving.ravel()[strongest].mean())
 
     def profile(self) -> np.ndarray:
         """Level of each point along the apex's own pattern, (N,): 0 at the reference, 1 at the apex.
@@ -109,12 +107,6 @@ class Trajectory:
     def end_level(self) -> float:
         """Lowest level after the apex, at most one half; a drift of the head keeps it above 0."""
         return float(np.clip(self.profile()[self.apex_index :].min(), 0, 0.5))
-
-    def is_rising(self, t_s: float) -> bool:
-        """Whether the movement was rising at `t_s`, and well below its apex."""
-        onset_s, apex_s, _ = self.bounds()
-        level = np.interp(t_s, [point.t_s for point in self.points], self.profile())
-        return onset_s < t_s < apex_s and bool(level < RISEN_LEVEL)
 
     def has_returned(self) -> bool:
         """Whether the last points lie near 0, or have stopped falling below one half."""

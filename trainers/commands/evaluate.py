@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", type=Path, metavar="OUT", help=about)
     add_bundle(parser)
     protocol = parser.add_argument_group("by a protocol")
-    about = "zero-shot, few-shot, loso (MEGC2019's CDE), lodo, lovo or k-fold; needs --flows"
+    about = "zero-shot, few-shot, loso (MEGC2019's CDE), lodo, lovo or k-fold; needs --flows; or spotting"
     protocol.add_argument("--protocol", help=about)
     add_flows(protocol)
     about = "merau, a variant, a baseline, or MODULE:CLASS of your own; any other name lists them (default: merau)"
@@ -40,6 +40,12 @@ def add_parser(commands: Any) -> None:
     protocol.add_argument("--train", default="shown", metavar="synthetic", help=about)
     about = "report to write (default: OUT.html beside OUT of --json)"
     protocol.add_argument("--report", type=Path, metavar="HTML", help=about)
+    spotting = parser.add_argument_group("with --protocol spotting")
+    about = "CSV of the true intervals: subject, video, kind, onset and offset (frames), and label where known"
+    spotting.add_argument("--truth", type=Path, metavar="CSV", help=about)
+    spotting.add_argument("--spotted", type=Path, metavar="CSV", help="the same of what was spotted")
+    about = "megc, or strs, me-tst or auw-gcn: what their public scoring codes give (default: %(default)s)"
+    spotting.add_argument("--score-as", choices=("megc", "strs", "me-tst", "auw-gcn"), default="megc", help=about)
     synthetic = parser.add_argument_group("on synthetic data, without --protocol")
     about = "synthetic flow fields to draw (default: %(default)s)"
     synthetic.add_argument("--samples", type=int, default=EVALUATION_SAMPLES, help=about)
@@ -55,12 +61,25 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Score by the protocol, or on synthetic data where none is given."""
+    if options.protocol == "spotting":
+        run_spotting(options)
+        return
     if (options.protocol is None) != (options.flows is None):
         raise UserError("A protocol needs a flow set and a flow set a protocol: give --protocol and --flows together.")
     if options.protocol is None:
         run_synthetic(options)
     else:
         run_protocol(options)
+
+
+def run_spotting(options: argparse.Namespace) -> None:
+    """Score spotted intervals."""
+    from merau.trainers.evaluate.intervals import read_intervals, score_intervals
+
+    if options.truth is None or options.spotted is None:
+        raise UserError("--protocol spotting needs two tables: give --truth and --spotted.")
+    true, spotted = read_intervals(options.truth), read_intervals(options.spotted)
+    write_json(score_intervals(true, spotted, options.score_as), options.json)
 
 
 def run_protocol(options: argparse.Namespace) -> None:

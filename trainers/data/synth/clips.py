@@ -28,12 +28,14 @@ from merau.trainers.data.synth.action_units import SIDES, Skin, Variation
 from merau.trainers.data.synth.faces import GEOMETRIES, draw_skin
 from merau.trainers.data.synth.portrait import REST, Portrait, Pose, find_face
 from merau.trainers.data.synth.timelines import Action, Channels, Drift, channels_at
+from merau.trainers.data.synth.warps import draw_warp
 
 ASTRONAUT = Path(__file__).with_name("astronaut.png")  # NASA, public domain; the upper part of scikit-image's picture
 DEMO = Path(__file__).parents[3] / "stream" / "demo" / "demo.mp4"
 PERSON = Variation(position_sd=0.012, width_sigma=0.12, direction_sigma=0.12, gain_sigma=0.0)
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}
 TIME_BASE = Fraction(1, 90000)
+PERSONS = (*GEOMETRIES, "warps")  # geometries of animated faces
 LIDS = {5, 6, 7}
 H264 = {"preset": "veryfast"}
 EXPRESSIONS = ("micro", "macro")
@@ -80,7 +82,7 @@ class ClipPlan:
         face: Which face of the picture, from the left.
         face_px: Width of the face; None keeps the picture as it is.
         person: Seed of how this person's face moves.
-        geometry: Geometry of this person's face, one of `faces.GEOMETRIES`.
+        geometry: Geometry of this person's face, one of PERSONS.
         held_out: Whether its scans are of the people kept out of training.
         shading: How far skin rises where it is pressed together, in face widths; see `portrait.Portrait`.
         motion: How the head drifts.
@@ -113,7 +115,7 @@ class ClipPlan:
 
     def __post_init__(self) -> None:
         check_range(self, "duration_s", above=0)
-        check_choice(self, "geometry", GEOMETRIES)
+        check_choice(self, "geometry", PERSONS)
         check_range(self, "rate", low=1, high=1000)
         check_range(self, "shading", low=0, high=0.1)
         check(self, "size", not any(length % 2 for length in self.size), "an even width and height, as H.264 needs")
@@ -237,8 +239,10 @@ def actions_of(truth: dict[str, Any]) -> tuple[Action, ...]:
 
 
 def person_bumps(person: int, geometry: str = "table", held_out: bool = False) -> Skin:
-    """Return how one person's face moves."""
+    """Return how one person's face moves; `geometry` is one of PERSONS."""
     rng = np.random.default_rng(person)
+    if geometry == "warps":
+        return draw_warp(rng)
     return action_units.perturb(rng, None, PERSON) if geometry == "table" else draw_skin(rng, geometry, held_out)
 
 

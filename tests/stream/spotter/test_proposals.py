@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from merau.stream.spotter.reversal import reversal_score
+from merau.stream.spotter.proposals import reversal_score
 
 FLOOR = np.full((14, 13), 0.1)
 PART = np.zeros((14, 13), bool)
