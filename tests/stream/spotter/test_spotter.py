@@ -124,10 +124,10 @@ def test_expression_that_stays_is_macro(make_crops, shipped):
     assert finals(spans, "micro") == []
 
 
-def test_return_from_a_micro_is_no_macro(make_crops, shipped):
+def test_return_from_a_micro_is_no_macro(make_crops):
     rng = np.random.default_rng(8)
     actions = [micro(rng, onset_s, expression(rng, (12,), 2.0), "positive", 2.0) for onset_s in (2.0, 4.0)]
-    spans = spot(make_crops(actions, np.arange(0, 5, 1 / 30)), shipped)
+    spans = spot(make_crops(actions, np.arange(0, 5, 1 / 30)))
     assert len(finals(spans, "micro")) == 2
     assert not [span for span in spans if span.kind == "macro"]
 
