@@ -166,16 +166,29 @@ class Recognizer:
             self.trunk, self.runtime = on_cpu(self.bundle, self._precision, error.message)
             logging.getLogger(__name__).warning("Recognition continues on the CPU: %s", error)
             embedding, au_logits = self._embed(onset, apex)
-        aus = by_name(self.bundle.card["aus"], self.au_probabilities(au_logits)[0])
+        units = self.au_probabilities(au_logits)[0] * self.expressed(embedding)[0]
+        aus = by_name(self.bundle.card["aus"], units)
         found = self.classify(embedding[0], aus, spotted=spotted)
         return Prediction(
             aus, found.probabilities, found.prior, found.label, found.uncertain, embedding[0], found.head_sha256
         )
 
     def au_probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Turn the trunk's Action Unit logits (N, 17) into calibrated probabilities (N, 17)."""
+        """Turn the trunk's Action Unit logits (N, 17) into calibrated probabilities (N, 17).
+
+        Behind a gated head they hold for pairs that show an expression; see `expressed`.
+        """
         slope, offset = self._au_scaling
         return 1 / (1 + np.exp(-(slope * logits + offset)))
+
+    def expressed(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return the probability (N,) that pairs of known magnitude show an expression, from embeddings (N, d).
+
+        It is 1 for a bundle without a gate, whose Action Units were learned from all pairs.
+        """
+        if not isinstance(self.head, heads.Gated):
+            return np.ones(len(embeddings))
+        return np.asarray(1 - heads.softmax(self.head.logits(embeddings) / self.temperature)[:, -1])
 
     def classify(self, embedding: np.ndarray, aus: dict[str, float], *, spotted: bool = False) -> Classification:
         """Classify an embedding with the head in use, without running the trunk.

@@ -2,6 +2,8 @@
 
     python scripts/bench_flow_sets.py         # ten minutes
 
+A regression test only; `merau-lab bench truth` is the bench to steer by.
+
 Needs the training extras (pip install -e '.[train]'): TV-L1, the method of MEGC2019's composite set, comes from
 scikit-image. Portraits of six people that no recognizer was trained on are animated, aligned, measured and written as
 flow sets in the public format, which `merau-lab predict` reads. The figures are UF1 of the three expressions among

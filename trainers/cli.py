@@ -9,6 +9,7 @@ from merau.engine.command_line import CommandParser
 from merau.engine.errors import UserError
 from merau.engine.text import plain_lines
 from merau.trainers.commands import (
+    bench,
     build,
     evaluate,
     leaderboard,
@@ -52,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('merau-live')}")
     parser.set_defaults(run=lambda _: parser.print_help())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (prepare, synth, train, spot, predict, evaluate, score, leaderboard, quantize, build, pack):
+    for command in (prepare, synth, train, spot, predict, evaluate, score, bench, leaderboard, quantize, build, pack):
         command.add_parser(commands)
     return parser
 

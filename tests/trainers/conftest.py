@@ -50,7 +50,7 @@ def easy_data() -> Flows:
 
 @pytest.fixture(scope="session")
 def easy_model(easy_data) -> Merau:
-    return train(easy_data, FEW)
+    return train(lambda _: easy_data, easy_data, FEW)
 
 
 HEIGHT, WIDTH = CropSpec().full

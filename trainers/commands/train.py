@@ -10,7 +10,7 @@ from typing import Any
 
 from merau.engine.bundle import resolve
 from merau.engine.errors import UserError
-from merau.trainers.commands.options import FLOW_METHODS, add_classes, add_command, add_seed, combinations_of
+from merau.trainers.commands.options import add_classes, add_command, add_seed, combinations_of
 
 
 def add_parser(commands: Any) -> None:
@@ -21,11 +21,13 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--from", dest="start", type=resolve, metavar="BUNDLE", help=about)
     add_seed(parser)
     synthetic = parser.add_argument_group("on synthetic data")
-    about = "synthetic flow fields to draw (default: %(default)s)"
-    synthetic.add_argument("--samples", type=int, default=100_000, help=about)
-    synthetic.add_argument("--epochs", type=int, default=5, help="passes over the data (default: %(default)s)")
-    about = "optical flow method that the recognizer will run on (default: %(default)s)"
-    synthetic.add_argument("--flow", choices=FLOW_METHODS, default="dis", help=about)
+    about = "synthetic flow fields to draw for each net of the ensemble (default: %(default)s)"
+    synthetic.add_argument("--samples", type=int, default=56_000, help=about)
+    synthetic.add_argument("--epochs", type=int, default=3, help="passes over the data (default: %(default)s)")
+    about = "CNNs in the ensemble (default: %(default)s)"
+    synthetic.add_argument("--nets", type=int, default=3, help=about)
+    about = "geometry of the faces: mixed, or bumps for none of scans (default: %(default)s)"
+    synthetic.add_argument("--geometry", choices=("mixed", "bumps"), default="mixed", help=about)
     add_classes(synthetic)
     about = "labelled flow set to train on as well; needs --from"
     synthetic.add_argument("--few-shot", type=Path, metavar="INDEX.csv", help=about)
@@ -90,9 +92,9 @@ def run_synthetic(options: argparse.Namespace) -> None:
     if options.few_shot and (not options.start or options.classes != "coarse"):
         raise UserError("--few-shot needs --from: a bundle of negative, positive and surprise to train further.")
     training = SyntheticTraining(
-        FlowTraining(samples=options.samples, epochs=options.epochs, seed=options.seed),
+        FlowTraining(samples=options.samples, epochs=options.epochs, nets=options.nets, seed=options.seed),
         combinations=combinations_of(options),
-        flow=options.flow,
+        geometry=options.geometry,
         start=options.start,
         few_shot=options.few_shot,
         portraits=tuple(options.portraits),

@@ -3,8 +3,9 @@
 The flow branch learns from drawn flow; the fusion with the apex branch is eqs. 3-10.
 """
 
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,11 +16,13 @@ from tqdm import tqdm
 from merau.engine.errors import UserError
 from merau.engine.preprocess import UNKNOWN_MAGNITUDE, split_pattern_and_magnitude
 from merau.engine.validation import check_range
+from merau.trainers.data.flow_set import UNLABELLED
+from merau.trainers.data.synth.action_units import AUS
 from merau.trainers.data.synth.flow_fields import Flows, concatenate
 from merau.trainers.learn.loop import Stage, fit, random_batches
 from merau.trainers.learn.settings import FusionSettings
 from merau.trainers.models.au import AuModule
-from merau.trainers.models.merau import FlowEncoder, FlowModule, FlowNet, LinearNet, Merau
+from merau.trainers.models.merau import DctNet, FlowEncoder, FlowModule, FlowNet, Merau, NothingNet, mirror
 
 # For an apex branch beside a finished flow branch, which table 2 gives a hundredth of the other rates: it is frozen.
 FROZEN_FLOW = FusionSettings(encoder_rate=0, batch=256, augment=False, unknown=0)
@@ -27,6 +30,7 @@ FROZEN_FLOW = FusionSettings(encoder_rate=0, batch=256, augment=False, unknown=0
 MAX_TURN = 0.14  # radians
 MAX_RESIZE = 0.07
 MAX_SHIFT = 0.08  # half crop widths
+NOTHING_EPOCHS = 3  # for each of the members', as the net for none is small
 
 
 @dataclass(frozen=True)
@@ -34,21 +38,23 @@ class FlowTraining:
     """How the flow branch is trained.
 
     Attributes:
-        samples: Synthetic flow fields to draw.
+        samples: Synthetic flow fields to draw for each member of the ensemble.
         epochs: Passes over the data.
         batch: Samples in a batch.
-        nets: CNNs in the ensemble, beside a linear member.
+        nets: CNNs in the ensemble.
+        perceptrons: Perceptrons on low frequencies beside them.
         rate: Highest learning rate of the cycle.
         label_smoothing: Label smoothing of the class loss.
         au_weight: Weight of the Action Unit loss.
-        unknown: Share of samples whose magnitude is hidden, besides those where it is unknown.
+        unknown: Share of samples whose magnitude is hidden from what tells expressions from none.
         seed: Seed of all random draws.
     """
 
-    samples: int = 100_000
-    epochs: int = 5
+    samples: int = 56_000
+    epochs: int = 3
     batch: int = 256
-    nets: int = 2
+    nets: int = 3
+    perceptrons: int = 2
     rate: float = 2e-3
     label_smoothing: float = 0.1
     au_weight: float = 1.0
@@ -57,40 +63,75 @@ class FlowTraining:
 
     def __post_init__(self) -> None:
         check_range(self, "samples", "epochs", "batch", "nets", low=1)
+        check_range(self, "perceptrons", low=0)
 
 
-def train(data: Flows, settings: FlowTraining, *, classes: int = 4, start: FlowModule | None = None) -> Merau:
+def train(
+    data: Callable[[int], Flows],
+    nothing: Flows,
+    settings: FlowTraining,
+    *,
+    classes: int = 4,
+    evidence: Sequence[Sequence[int]] = (),
+    start: FlowModule | None = None,
+) -> Merau:
     """Train a model without apex branch.
 
-    It is an ensemble whose members are trained one by one.
+    It is an ensemble whose members are trained one by one on expressions, and a net that learns from all samples of
+    known magnitude which of them show none. Each draws from a seed of its own.
 
     Args:
-        data: Flow, labels and Action Units.
+        data: Returns what the member of a number is trained on.
+        nothing: What the net for none is trained on, where the magnitude is known.
         settings: How to train.
-        classes: Number of classes.
-        start: Flow branch whose members are trained further; class heads of another size are replaced.
+        classes: Number of classes, "no expression" among them.
+        evidence: For each class but the last, the Action Units that speak for it; none where the classes are others.
+        start: Flow branch whose members are trained further; class heads of another size are replaced, and what tells
+            expressions from none stays as it is.
     """
-    torch.manual_seed(settings.seed)
-    members: list[FlowEncoder] = [FlowNet(classes=classes) for _ in range(settings.nets)]
-    members.append(LinearNet(classes=classes))
-    if start:
-        members = [with_classes(member, classes) for member in start.members]
-    for number, member in enumerate(members, 1):
-        train_member(member, data, settings, title=f"encoder {number} of {len(members)}")
-    model = Merau(FlowModule(members))
+    flow = deepcopy(start) if start else new_flow_module(settings, classes, evidence)
+    if start and len(evidence) != len(start.evidence if start.evidence is not None else ()):
+        flow.evidence = evidence_indices(evidence)
+    if not start or flow.nothing is None:
+        flow.nothing = flow.nothing or NothingNet()
+        torch.manual_seed(settings.seed)
+        train_nothing(flow.nothing, nothing, settings, none=classes - 1)
+    for number, member in enumerate(flow.members):
+        torch.manual_seed(member_seed(settings, number))
+        replace_classes(member, classes - 1)
+        train_member(member, data(number), settings, title=f"encoder {number + 1} of {len(flow.members)}")
+    model = Merau(flow)
     model.eval()
     return model
 
 
-def with_classes(member: nn.Module, classes: int) -> FlowEncoder:
-    """Return a copy of `member` with `classes` classes.
+def new_flow_module(settings: FlowTraining, classes: int, evidence: Sequence[Sequence[int]]) -> FlowModule:
+    """Return an untrained ensemble of the size that `settings` name, perceptrons first."""
+    members: list[FlowEncoder] = []
+    for number in range(settings.perceptrons + settings.nets):
+        torch.manual_seed(member_seed(settings, number))
+        members.append((DctNet if number < settings.perceptrons else FlowNet)(classes=classes - 1))
+    torch.manual_seed(settings.seed)
+    return FlowModule(members, nothing=NothingNet(), evidence=evidence_indices(evidence))
 
-    Its class head is new unless it already has so many.
-    """
-    copy: FlowEncoder = deepcopy(member)
-    if copy.classify.out_features != classes:
-        copy.classify = nn.Linear(copy.classify.in_features, classes)
-    return copy
+
+def member_seed(settings: FlowTraining, number: int) -> int:
+    """Return the seed of all draws of one member of the ensemble."""
+    return 1000 * settings.seed + number + 1
+
+
+def evidence_indices(evidence: Sequence[Sequence[int]]) -> Tensor | None:
+    """Return the indices (E, U) of the Action Units in `evidence`, shorter rows filled up with their last one."""
+    if not evidence:
+        return None
+    width = max(map(len, evidence))
+    return torch.tensor([[AUS.index(row[min(i, len(row) - 1)]) for i in range(width)] for row in evidence])
+
+
+def replace_classes(member: FlowEncoder, classes: int) -> None:
+    """Give `member` an untrained class head unless it has one of `classes` classes."""
+    if member.classify.out_features != classes:
+        member.classify = nn.Linear(member.classify.in_features, classes)
 
 
 def with_replay(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
@@ -103,34 +144,65 @@ def with_replay(shots: Flows, data: Flows, share: float = 0.1) -> Flows:
 
 
 def train_member(member: FlowEncoder, data: Flows, settings: FlowTraining, *, title: str) -> None:
-    """Train one flow encoder in place, with AdamW and a one-cycle schedule.
+    """Train one flow encoder in place on the expressions in `data`.
 
-    The loss is cross-entropy on the classes (eq. 8) and binary cross-entropy on the Action Units (eq. 1).
+    The loss is cross-entropy on the classes (eq. 8) and binary cross-entropy on the Action Units (eq. 1). A sample
+    without a class teaches Action Units only.
     """
-    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow, data.known))
-    label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
+    shown = data.label < member.classify.out_features
+    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow[shown], data.known[shown]))
+    pattern = pattern.contiguous(memory_format=torch.channels_last)
+    label, aus = torch.from_numpy(data.label[shown]), torch.from_numpy(data.aus[shown])
     weight = positive_weight(aus)
-    member.train().to(memory_format=torch.channels_last)  # half as fast again on a CPU
-    optimizer = torch.optim.AdamW(member.parameters(), weight_decay=1e-2)
-    steps = settings.epochs * -(-len(label) // settings.batch)
+
+    def loss(rows: Tensor) -> Tensor:
+        embedding = member(mirror_half(pattern[rows]), magnitude[rows])
+        expression = functional.cross_entropy(
+            member.classify(embedding),
+            label[rows],
+            label_smoothing=settings.label_smoothing,
+            ignore_index=UNLABELLED,
+            reduction="sum",
+        ) / (label[rows] != UNLABELLED).sum().clamp(min=1)
+        return expression + settings.au_weight * unit_loss(member.aus(embedding), aus[rows], weight)
+
+    member.to(memory_format=torch.channels_last)  # half as fast again on a CPU
+    run_cycle(member, loss, len(label), settings, title=title)
+
+
+def train_nothing(net: NothingNet, data: Flows, settings: FlowTraining, *, none: int) -> None:
+    """Train in place what tells expressions from none, the label `none`, where the magnitude of `data` is known."""
+    used = data.known & (data.label != UNLABELLED)
+    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow[used]))
+    target = torch.from_numpy(data.label[used] == none).float()
+
+    def loss(rows: Tensor) -> Tensor:
+        hidden = torch.rand(len(rows), 1) < settings.unknown
+        given = net(mirror_half(pattern[rows]), magnitude[rows].masked_fill(hidden, UNKNOWN_MAGNITUDE))
+        return functional.binary_cross_entropy_with_logits(net.classify(given)[:, 0], target[rows])
+
+    longer = replace(settings, epochs=NOTHING_EPOCHS * settings.epochs)
+    run_cycle(net, loss, len(target), longer, title="expression or none")
+
+
+def run_cycle(
+    net: nn.Module, loss: Callable[[Tensor], Tensor], samples: int, settings: FlowTraining, *, title: str
+) -> None:
+    """Train `net` in place with AdamW and a one-cycle schedule; `loss` gives that of some rows of `samples`."""
+    net.train()
+    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-2)
+    steps = settings.epochs * (samples // settings.batch or 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=steps)
     with tqdm(total=steps, desc=title, unit="step", smoothing=0.05) as bar:
         for _ in range(settings.epochs):
-            for rows in torch.randperm(len(label)).split(settings.batch):
-                shown = mirror_half(pattern[rows]).contiguous(memory_format=torch.channels_last)
-                hidden = torch.rand(len(rows), 1) < settings.unknown
-                embedding = member(shown, magnitude[rows].masked_fill(hidden, UNKNOWN_MAGNITUDE))
-                expression = functional.cross_entropy(
-                    member.classify(embedding), label[rows], label_smoothing=settings.label_smoothing
-                )
-                units = unit_loss(member.aus(embedding), aus[rows], weight)
-                loss = expression + settings.au_weight * units
+            for rows in torch.randperm(samples).split(settings.batch)[: samples // settings.batch or 1]:
+                value = loss(rows)
                 optimizer.zero_grad()
-                loss.backward()
+                value.backward()
                 optimizer.step()
                 schedule.step()
                 bar.update()
-            bar.set_postfix(loss=f"{loss.item():.3f}")
+            bar.set_postfix(loss=f"{value.item():.3f}")
 
 
 def positive_weight(aus: Tensor) -> Tensor:
@@ -322,9 +394,6 @@ def augment(pattern: Tensor, apex: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mirror_half(pattern: Tensor) -> Tensor:
-    """Mirror a random half of the flows (N, 2, G, G) from left to right.
-
-    U changes its sign.
-    """
+    """Mirror a random half of the flows (N, 2, G, G) from left to right."""
     flip = torch.rand(len(pattern), 1, 1, 1) < 0.5
-    return torch.where(flip, pattern.flip(-1) * torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1), pattern)
+    return torch.where(flip, mirror(pattern), pattern)

@@ -3,27 +3,23 @@
 Flow is drawn, flow and apex branch are trained, the bundle is exported and scored.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from merau.engine import bundle
+from merau.engine.flow import METHODS
 from merau.engine.recognizer import Recognizer
 from merau.trainers.data import labelled
-from merau.trainers.data.synth.action_units import COMBINATIONS, Combinations
+from merau.trainers.data.synth.action_units import CODED, COMBINATIONS, Combinations
 from merau.trainers.data.synth.clips import ASTRONAUT
-from merau.trainers.data.synth.flow_fields import (
-    HARDER,
-    SET_SHARE,
-    WIDER,
-    Flows,
-    FlowSettings,
-    concatenate,
-    draw,
-)
-from merau.trainers.data.synth.image_pairs import ImagePairs, apex_images, as_flow_set, draw_pairs, measure
+from merau.trainers.data.synth.flow_fields import HARDER, Flows, FlowSettings, concatenate, draw
+from merau.trainers.data.synth.image_pairs import ImagePairs, apex_images, draw_pairs, measure
 from merau.trainers.data.synth.seeds import CALIBRATION_SEED, EVALUATION_SAMPLES, EVALUATION_SEED
+from merau.trainers.data.synth.set_fields import PATCHY, SHARPER, SetSettings, draw_set
+from merau.trainers.evaluate import truth
 from merau.trainers.evaluate.synthetic import KEPT_OUT, score
 from merau.trainers.export.bundle import export, load_model
 from merau.trainers.learn.apex_branch import pretrain
@@ -31,9 +27,16 @@ from merau.trainers.learn.fusion import FlowTraining, add_apex, train, with_repl
 from merau.trainers.learn.settings import DetectorSettings, TcaeSettings
 from merau.trainers.models.merau import Merau
 
-ANIMATED = 0.06  # pairs of the animated astronaut for each drawn flow
-ANIMATED_SHARE = 0.25  # of the training data: the pairs are repeated
-SETS = 0.4  # flow-set samples with varied crops for each drawn flow
+LIVE = 0.15  # samples as a camera sees them, for each one in the form of a flow set
+MORE_LIVE = 2  # as many times more of these tell expressions from none
+ANIMATED = 0.01  # pairs of the animated astronaut for each of these
+ROUGHER = SetSettings(  # weaker movements among more of everything else
+    gain=(0.25, 1.4), extra=0.1, extra_most=0.5, rigid=0.4, mask=0.8, residual=0.6, smooth=0.25
+)
+# What the members of the ensemble see in turn, each kind equally often.
+FLAVOURS = ((SetSettings(), ROUGHER), (SetSettings(), PATCHY), (SetSettings(),), (PATCHY, SHARPER))
+CALIBRATION_SAMPLES = 2000  # of each set
+EVIDENCE = ((4, 17, 15, 7), (12,), (1, 2))  # Action Units that speak for negative, positive and surprise
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class SyntheticTraining:
     Attributes:
         flow_training: Samples, epochs and seed.
         combinations: The classes, as Action Units that move together.
-        flow: Optical flow method that the recognizer will run on.
+        geometry: Geometry of the faces in the form of a flow set, one of `faces.GEOMETRIES`.
         start: Folder of a bundle to train further.
         few_shot: Index of a labelled flow set to train on as well.
         portraits: Pictures of faces that the apex branch is trained on; without any there is no apex branch.
@@ -52,7 +55,7 @@ class SyntheticTraining:
 
     flow_training: FlowTraining
     combinations: Combinations = field(default_factory=lambda: COMBINATIONS)
-    flow: str = "dis"
+    geometry: str = "mixed"
     start: Path | None = None
     few_shot: Path | None = None
     portraits: tuple[Path, ...] = ()
@@ -69,12 +72,34 @@ class SyntheticTraining:
         return FlowSettings(combinations=self.combinations).classes
 
     @property
+    def is_coarse(self) -> bool:
+        """Whether the classes are negative, positive and surprise."""
+        return self.combinations is COMBINATIONS
+
+    @property
+    def live_samples(self) -> int:
+        """How many flows are drawn as a camera sees them."""
+        return round(LIVE * self.flow_training.samples)
+
+    @property
     def animated_pairs(self) -> int:
         """How many pairs of the animated astronaut are trained on.
 
         There are none beside a user's own samples.
         """
         return 0 if self.few_shot else round(ANIMATED * self.flow_training.samples)
+
+    @property
+    def set_combinations(self) -> Combinations:
+        """The classes in the form of a flow set: as coders counted them, where they did."""
+        return CODED if self.is_coarse else self.combinations
+
+    def set_settings(self, member: int) -> list[SetSettings]:
+        """Return what the member of a number sees in the form of a flow set, each equally often."""
+        return [
+            replace(each, geometry=self.geometry, combinations=self.set_combinations)
+            for each in FLAVOURS[member % len(FLAVOURS)]
+        ]
 
 
 def train_bundle(training: SyntheticTraining, folder: Path) -> None:
@@ -86,49 +111,86 @@ def train_bundle(training: SyntheticTraining, folder: Path) -> None:
     few_shot = labelled.read_set(training.few_shot) if training.few_shot else None
     pairs = draw_pairs(training.portraits, training.image_pairs, training.seed) if training.portraits else None
     start = load_model(training.start) if training.start else None
-    data = training_flows(training, few_shot)
     settings = training.flow_training
-    model = train(data, settings, classes=len(training.classes), start=start.flow if start else None)
+    member_flows, nothing = training_flows(training, few_shot)
+    model = train(
+        member_flows,
+        nothing,
+        settings,
+        classes=len(training.classes),
+        evidence=EVIDENCE if training.is_coarse else (),
+        start=start.flow if start else None,
+    )
     if pairs:
         model = train_apex_branch(model, pairs, training)
-    seed = training.seed + CALIBRATION_SEED
-    harder = replace(HARDER, flow=training.flow, combinations=training.combinations)
     export(
         model,
         folder,
         name=f"merau-{folder.name}",
-        held_out=[draw(seed, 8000, harder), animated(seed, 1000, training)],
+        held_out=calibration_flows(training),
         trained_on={
             "flows": asdict(settings),
+            "geometry": training.geometry,
+            "live_flows": training.live_samples,
             "animated_pairs": training.animated_pairs,
             "portraits": [path.name for path in training.portraits],
         },
         classes=training.classes,
-        flow=(training.flow,),
     )
     add_scores(folder, training)
 
 
-def training_flows(training: SyntheticTraining, few_shot: Flows | None) -> Flows:
-    """Return drawn flow as cameras and as flow sets show it, mixed with measured flow.
+def training_flows(training: SyntheticTraining, few_shot: Flows | None) -> tuple[Callable[[int], Flows], Flows]:
+    """Return a function that draws what the member of a number is trained on, and what the net for none is trained on.
 
-    The measured flow is that of `few_shot`, or else of an animated portrait in both forms: drawn flow imitates the
-    errors of a flow method, measured flow contains them.
+    The first is flow in the form of a flow set, drawn anew for each member, and flow as a camera sees it, with the
+    errors of every flow method: drawn, and measured on an animated portrait. Samples in `few_shot` take the portrait's
+    place. The second is the latter and more of it.
     """
-    seed, flow, kinds = training.seed, training.flow, training.combinations
-    samples = training.flow_training.samples
-    live = draw(seed, samples, FlowSettings(flow=flow, as_set=SET_SHARE, combinations=kinds))
-    sets = draw(seed + 1, round(SETS * samples), replace(WIDER, flow=flow, combinations=kinds))
-    drawn = concatenate([live, sets])
-    if few_shot:
-        return with_replay(few_shot, drawn)
-    faces = animated(seed, training.animated_pairs, training)
-    return with_replay(concatenate([faces, as_flow_set(faces, seed)]), drawn, share=ANIMATED_SHARE)
+    seed, samples = training.seed, training.flow_training.samples
+    live = live_flows(training, seed, training.live_samples, FlowSettings())
+    if not few_shot:
+        live = concatenate([live, animated(seed, training.animated_pairs, training)])
+    more = live_flows(training, seed + len(METHODS), MORE_LIVE * training.live_samples, FlowSettings())
+
+    def member_flows(member: int) -> Flows:
+        kinds = training.set_settings(member)
+        sets = [draw_set(1000 * seed + member, samples // len(kinds), kind) for kind in kinds]
+        data = concatenate([*sets, live])
+        return with_replay(few_shot, data) if few_shot else data
+
+    return member_flows, concatenate([live, more])
+
+
+def live_flows(training: SyntheticTraining, seed: int, samples: int, settings: FlowSettings) -> Flows:
+    """Draw flow as a camera sees it, equally with the errors of every flow method."""
+    return concatenate(
+        [
+            draw(seed + i, samples // len(METHODS), replace(settings, flow=method, combinations=training.combinations))
+            for i, method in enumerate(METHODS)
+        ]
+    )
 
 
 def animated(seed: int, samples: int, training: SyntheticTraining) -> Flows:
-    """Return the measured flow of `samples` pairs of the animated astronaut."""
-    return measure(draw_pairs([ASTRONAUT], samples, seed, training.combinations), method=training.flow)
+    """Return the flow of `samples` pairs of the animated astronaut, measured by every method."""
+    pairs = draw_pairs([ASTRONAUT], samples, seed, training.combinations)
+    return concatenate([measure(pairs, method=method) for method in METHODS])
+
+
+def calibration_flows(training: SyntheticTraining) -> list[Flows]:
+    """Draw the sets that a bundle is quantized and calibrated on: a camera's, a portrait's, and a flow set.
+
+    For negative, positive and surprise that is as hard as real faces are. Five classes are hard enough by themselves.
+    """
+    seed = training.seed + CALIBRATION_SEED
+    base = truth.BENCHES["hard"] if training.is_coarse else truth.BENCHES["abroad"]
+    sets = replace(base, held_out=False, combinations=training.set_combinations)
+    return [
+        live_flows(training, seed, CALIBRATION_SAMPLES, replace(HARDER, as_set=0)),
+        animated(seed, CALIBRATION_SAMPLES // 10, training),
+        draw_set(seed, CALIBRATION_SAMPLES, sets),
+    ]
 
 
 def train_apex_branch(model: Merau, pairs: ImagePairs, training: SyntheticTraining) -> Merau:
@@ -136,7 +198,7 @@ def train_apex_branch(model: Merau, pairs: ImagePairs, training: SyntheticTraini
     onset, apex = (torch.from_numpy(apex_images(crops)) for crops in (pairs.onset, pairs.apex))
     aus = torch.from_numpy(pairs.aus)
     module = pretrain(onset, apex, aus, TcaeSettings(), DetectorSettings(), seed=training.seed)
-    return add_apex(model, module, measure(pairs, method=training.flow), apex, seed=training.seed)
+    return add_apex(model, module, measure(pairs), apex, seed=training.seed)
 
 
 def add_scores(folder: Path, training: SyntheticTraining) -> None:
@@ -145,11 +207,10 @@ def add_scores(folder: Path, training: SyntheticTraining) -> None:
     The synthetic data are kept out of training.
     """
     recognizer = Recognizer.load(folder, device="cpu")
-    kept_out = replace(KEPT_OUT, flow=training.flow, combinations=training.combinations)
-    as_set = replace(kept_out, as_set=1.0)
+    kept_out = live_flows(training, EVALUATION_SEED, EVALUATION_SAMPLES // 2, KEPT_OUT)
     scores = {
-        "kept_out_settings": score(recognizer, draw(EVALUATION_SEED, EVALUATION_SAMPLES, kept_out)),
-        "kept_out_flow_set": score(recognizer, draw(EVALUATION_SEED + 1, EVALUATION_SAMPLES // 2, as_set)),
-        "animated_portrait": score(recognizer, animated(EVALUATION_SEED, 1000, training)),
+        "truth": truth.score(recognizer) if training.is_coarse else {},
+        "kept_out_settings": score(recognizer, kept_out),
+        "animated_portrait": score(recognizer, animated(EVALUATION_SEED, 200, training)),
     }
     bundle.save(folder, recognizer.bundle.card | {"scores": scores})

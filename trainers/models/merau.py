@@ -15,37 +15,35 @@ from merau.engine.preprocess import GRID, UNKNOWN_MAGNITUDE
 from merau.trainers.models.au import AuModule
 from merau.trainers.models.resnet import FEATURES, ResNet18
 
+EVIDENCE_SHARE = 0.25  # of the Action Units' logits in the classes'
+
 
 class FlowNet(nn.Module):
     """A small CNN as flow encoder: an ensemble member with heads of its own.
 
-    The paper's encoder is `FlowResNet`; on synthetic flow a net of this size is as accurate and 200 times cheaper.
-    The magnitude joins after the convolutions: it says how much moves, not what.
+    The encoder of the paper is `FlowResNet`; on synthetic flow a net of this size is as accurate and far cheaper. Of
+    the magnitude it sees only whether it is known, as the third channel: flow sets are another world than a camera, but
+    what moves does not depend on how much it moves.
     """
 
-    ENSEMBLE_WEIGHT = 1.0  # of its class logits among the members'
-    ENCODER_LAYERS = ("features", "mix")  # layers that learn at the encoder's rate of table 2
+    ENCODER_LAYERS = ("features",)  # layers that learn at the encoder's rate of table 2
 
-    def __init__(
-        self, *, classes: int = 4, aus: int = 17, width: int = 64, embedding: int = 48, dropout: float = 0.3
-    ) -> None:
+    def __init__(self, *, classes: int = 3, aus: int = 17, embedding: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
 
-        def block(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
+        def block(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
             convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
             return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
         self.features = nn.Sequential(
-            block(2, 24, 5, stride=2),  # (N, 24, 16, 16)
-            block(24, 32, 3),
+            block(3, 24, 5, stride=2),  # (N, 24, 16, 16)
+            block(24, 32, 3, stride=1),
             nn.MaxPool2d(2),
-            block(32, 48, 3),
-            nn.MaxPool2d(2),  # (N, 48, 4, 4): positions on the face still differ
+            block(32, 48, 3, stride=1),  # (N, 48, 8, 8): positions on the face still differ
             nn.Flatten(),
             nn.Dropout(dropout),
         )
-        self.mix = nn.Sequential(nn.Linear(48 * 16 + 2, width), nn.ReLU(), nn.Dropout(dropout))
-        self.project = nn.Sequential(nn.Linear(width, embedding), nn.ReLU())
+        self.project = nn.Sequential(nn.Linear(48 * 64, embedding), nn.ReLU(), nn.Dropout(dropout))
         self.classify, self.aus = nn.Linear(embedding, classes), nn.Linear(embedding, aus)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
@@ -53,21 +51,32 @@ class FlowNet(nn.Module):
 
         `pattern` is (N, 2, 32, 32), `magnitude` (N, 1).
         """
-        return self.project(self.mix(torch.cat([self.features(pattern), *magnitude_mask(magnitude)], 1)))
+        _, is_known = magnitude_mask(magnitude)
+        return self.project(self.features(torch.cat([pattern, plane_like(pattern, is_known)], 1)))
 
 
-class LinearNet(nn.Module):
-    """A linear flow encoder.
+class DctNet(nn.Module):
+    """A perceptron on the lowest frequencies of the flow.
 
-    Its errors are weakly correlated with the CNNs', so the ensemble gains from it.
+    It sees no fine detail, so its errors are weakly correlated with the CNNs', and the ensemble gains from it. Of the
+    magnitude it sees what `FlowNet` sees.
     """
 
-    ENSEMBLE_WEIGHT = 0.5  # it cannot combine magnitude and pattern
-    ENCODER_LAYERS = ()
+    ENCODER_LAYERS = ("features",)
+    FREQUENCIES = 12  # across and down
 
-    def __init__(self, *, classes: int = 4, aus: int = 17, embedding: int = 32) -> None:
+    def __init__(self, *, classes: int = 3, aus: int = 17, embedding: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
-        self.project = nn.Linear(2 * GRID * GRID, embedding - 2, bias=False)
+        self.register_buffer("basis", cosine_basis(self.FREQUENCIES, GRID))
+        inputs, width = 2 * self.FREQUENCIES**2 + 1, 128
+        self.features = nn.Sequential(
+            nn.Dropout(0.1),
+            nn.Linear(inputs, width),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        )
+        self.project = nn.Sequential(nn.Linear(width, embedding), nn.ReLU(), nn.Dropout(dropout))
         self.classify, self.aus = nn.Linear(embedding, classes), nn.Linear(embedding, aus)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
@@ -75,7 +84,58 @@ class LinearNet(nn.Module):
 
         `pattern` is (N, 2, 32, 32), `magnitude` (N, 1).
         """
-        return torch.cat([self.project(pattern.flatten(1)), *magnitude_mask(magnitude)], 1)
+        _, is_known = magnitude_mask(magnitude)
+        waves = (self.basis @ pattern @ self.basis.T).flatten(1)
+        return self.project(self.features(torch.cat([waves, is_known], 1)))
+
+
+def cosine_basis(frequencies: int, cells: int) -> Tensor:
+    """Return the first rows (frequencies, cells) of the orthonormal DCT-II of `cells` values."""
+    at = torch.pi / cells * torch.outer(torch.arange(frequencies), torch.arange(cells) + 0.5)
+    scale = torch.full((frequencies, 1), (2 / cells) ** 0.5)
+    scale[0] = (1 / cells) ** 0.5
+    return scale * at.cos()
+
+
+class NothingNet(nn.Module):
+    """Says whether anything is expressed: features of pattern and magnitude, and one logit of "no expression".
+
+    It is apart from the members, which learn from expressions only. It sees the magnitude in every cell, because noise,
+    head motion and speech are told by the size of what moves where.
+    """
+
+    def __init__(self, *, features: int = 16, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            block(3, 16, 5, stride=2),  # (N, 16, 16, 16)
+            block(16, 24, 3),
+            nn.MaxPool2d(2),
+            block(24, 32, 3),
+            nn.MaxPool2d(2),  # (N, 32, 4, 4)
+            nn.Flatten(),
+            nn.Dropout(dropout),
+        )
+        self.mix = nn.Sequential(
+            nn.Linear(32 * 16 + 2, 48), nn.ReLU(), nn.Dropout(dropout), nn.Linear(48, features), nn.ReLU()
+        )
+        self.classify = nn.Linear(features, 1)
+
+    def forward(self, pattern: Tensor, magnitude: Tensor) -> Tensor:
+        """Return features (N, features) of `pattern` (N, 2, 32, 32) and `magnitude` (N, 1)."""
+        size, is_known = magnitude_mask(magnitude)
+        seen = self.features(torch.cat([pattern, plane_like(pattern, size / 3)], 1))
+        return self.mix(torch.cat([seen, size, is_known], 1))
+
+
+def block(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
+    """Return a convolution with batch norm and ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def plane_like(pattern: Tensor, value: Tensor) -> Tensor:
+    """Return a channel (N, 1, G, G) of one `value` (N, 1) for each of the flows (N, 2, G, G)."""
+    return 0 * pattern[:, :1] + value[:, :, None, None]
 
 
 class FlowResNet(nn.Module):
@@ -83,11 +143,9 @@ class FlowResNet(nn.Module):
 
     ResNet18 -> x_of (N, 512), then projection and ReLU -> e_of (N, embedding).
 
-    The paper does not give the size of e_of, and feeds its flow unscaled; here the magnitude joins x_of, as in
-    `FlowNet`.
+    The paper does not give the size of e_of, and feeds its flow unscaled; here the magnitude joins x_of.
     """
 
-    ENSEMBLE_WEIGHT = 1.0
     ENCODER_LAYERS = ("encoder",)
 
     def __init__(self, *, classes: int = 4, aus: int = 17, embedding: int = 48) -> None:
@@ -104,7 +162,7 @@ class FlowResNet(nn.Module):
         return self.project(torch.cat([self.encoder(pattern), *magnitude_mask(magnitude)], 1))
 
 
-FlowEncoder = FlowNet | LinearNet | FlowResNet
+FlowEncoder = FlowNet | DctNet | FlowResNet
 
 
 def magnitude_mask(magnitude: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,34 +174,81 @@ def magnitude_mask(magnitude: Tensor) -> tuple[Tensor, Tensor]:
     return magnitude * is_known, is_known
 
 
-class FlowModule(nn.Module):
-    """The flow branch: an ensemble of flow encoders whose embeddings are concatenated."""
+def mirror(pattern: Tensor) -> Tensor:
+    """Mirror flows (N, 2, G, G) from left to right; u changes its sign."""
+    backwards = torch.arange(pattern.shape[-1] - 1, -1, -1, device=pattern.device)
+    turned = pattern.index_select(-1, backwards)
+    return torch.cat([-turned[:, :1], turned[:, 1:]], 1)
 
-    def __init__(self, members: Sequence[FlowEncoder]) -> None:
+
+class FlowModule(nn.Module):
+    """The flow branch: an ensemble of flow encoders whose embeddings are concatenated.
+
+    Action Units tell classes, too: each class of `evidence` adds to the embedding the highest logit of its units.
+
+    Args:
+        members: The ensemble.
+        nothing: The net that tells expressions from none, if the classes have one for none.
+        evidence: Indices (E, U) of the units that speak for each class; none where the classes are others.
+    """
+
+    def __init__(
+        self, members: Sequence[FlowEncoder], *, nothing: NothingNet | None = None, evidence: Tensor | None = None
+    ) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members, self.nothing = nn.ModuleList(members), nothing
+        self.register_buffer("evidence", evidence)
 
     def forward(self, pattern: Tensor, magnitude: Tensor) -> tuple[Tensor, Tensor]:
         """Return e_of and Action Unit logits.
 
-        e_of is (N, sum of the members' embeddings), the logits are the mean of the members'.
+        e_of is (N, sum of the members' embeddings, evidence and features of `nothing`), the logits are the mean of the
+        members'. Unless in training, members see the flow and its mirror image, and give the mean.
         """
-        embeddings = [member(pattern, magnitude) for member in self.members]
-        aus = [member.aus(e) for member, e in zip(self.members, embeddings, strict=True)]
-        return torch.cat(embeddings, 1), torch.stack(aus).mean(0)
+        views = [pattern] if self.training else [pattern, mirror(pattern)]
+        sizes = torch.cat([magnitude] * len(views))
+        seen = [member(torch.cat(views), sizes) for member in self.members]
+        parts = [e.reshape(len(views), -1, e.shape[1]).mean(0) for e in seen]
+        aus = torch.stack([member.aus(e) for member, e in zip(self.members, parts, strict=True)]).mean(0)
+        if self.evidence is not None:
+            classes, units = self.evidence.shape
+            spoken = aus.index_select(1, self.evidence.flatten())
+            parts.append(spoken.reshape(-1, classes, units).amax(2))
+        if self.nothing is not None:
+            parts.append(self.nothing(pattern, magnitude))
+        return torch.cat(parts, 1), aus
 
     def classifier(self) -> nn.Linear:
         """Return the classifier on e_of.
 
-        It gives the weighted mean of the members' class logits.
+        It gives the mean of the members' class logits and EVIDENCE_SHARE of each class's evidence; with `nothing` it
+        is gated.
         """
         heads: list[nn.Linear] = [member.classify for member in self.members]
-        weights = [member.ENSEMBLE_WEIGHT for member in self.members]
-        shares = [weight / sum(weights) for weight in weights]
-        linear = nn.Linear(sum(head.in_features for head in heads), heads[0].out_features)
-        matrices, biases = zip(*((s * h.weight, s * h.bias) for s, h in zip(shares, heads, strict=True)), strict=True)
-        linear.weight.data, linear.bias.data = torch.cat(matrices, 1).detach(), torch.stack(biases).sum(0).detach()
+        weight = torch.cat([head.weight for head in heads], 1) / len(heads)
+        bias = torch.stack([head.bias for head in heads]).mean(0)
+        if self.evidence is not None:
+            weight = torch.cat([weight, EVIDENCE_SHARE * torch.eye(len(bias))], 1)
+        linear: nn.Linear = nn.Linear(weight.shape[1], len(bias))
+        if self.nothing is not None:
+            weight = torch.block_diag(weight, self.nothing.classify.weight)
+            bias = torch.cat([bias, self.nothing.classify.bias])
+            linear = GatedClassifier(weight.shape[1], len(bias))
+        linear.weight.data, linear.bias.data = weight.detach(), bias.detach()
         return linear
+
+
+class GatedClassifier(nn.Linear):
+    """Classes, and last "no expression", whose log-odds against all the others are the last output of the linear layer.
+
+    So the others' probabilities among themselves do not depend on it.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return logits (N, classes) of embeddings (N, d)."""
+        given = super().forward(input)
+        classes, nothing = given[:, :-1], given[:, -1:]
+        return torch.cat([classes, nothing + classes.logsumexp(1, keepdim=True)], 1)
 
 
 class CosineClassifier(nn.Module):
@@ -184,7 +289,7 @@ class Merau(nn.Module):
             self.project_code = nn.Sequential(nn.Linear(au.encoder.features, embedding), nn.ReLU())
             self.project_units = nn.Sequential(nn.Linear(units, embedding), nn.ReLU())
             self.dimension += 2 * embedding
-            fused = nn.Linear(self.dimension, flow_classifier.out_features)
+            fused = type(flow_classifier)(self.dimension, flow_classifier.out_features)
             with torch.no_grad():  # start from the flow's classifier; the apex image adds to it
                 fused.weight.zero_()[:, : flow_classifier.in_features] = flow_classifier.weight
                 fused.bias.copy_(flow_classifier.bias)

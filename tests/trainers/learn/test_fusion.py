@@ -34,7 +34,7 @@ def test_add_apex_runs_with_and_without_image(easy_model, easy_data, tmp_path):
     recognizer = Recognizer.load(tmp_path)
     crop = np.full(CropSpec().full, 128, np.uint8)
     with_image = recognizer.predict(crop, crop)
-    assert with_image.embedding.shape == (128,)  # two flow encoders, the code of the apex image, its units
+    assert with_image.embedding.shape == (2 * 64 + 16 + 2 * 24,)  # members, nothing, the apex image's code and units
     alone = score(recognizer, few)
     assert alone["samples"] == 64
     assert alone["acc"] > 0.8
@@ -52,8 +52,9 @@ def test_train_with_replay_learns_shots_and_keeps_old_data(shot_sets):
     shots, rest = (labelled.read_set(index) for index in shot_sets)
     known, usual = (flows(np.random.default_rng(seed), 300, EXPRESSIONS) for seed in (5, 6))
     before = load_model(DEFAULT)
-    settings = FlowTraining(epochs=6, batch=64, nets=2, rate=1e-3)
-    after = train(with_replay(shots, known, share=0.5), settings, start=before.flow)
+    settings = FlowTraining(epochs=6, batch=64, rate=1e-3)
+    data = with_replay(shots, known, share=0.5)
+    after = train(lambda _: data, data, settings, start=before.flow)
     assert accuracy(after, rest) > accuracy(before, rest) + 0.03
     assert accuracy(after, usual) > accuracy(before, usual) - 0.05
 

@@ -13,8 +13,9 @@ from merau.engine.validation import check, check_range
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth import scans
 
-GEOMETRIES = ("table", "corrected", "scans", "mixed")
+GEOMETRIES = ("table", "corrected", "scans", "bumps", "mixed")
 BANKS = GEOMETRIES[:3]
+MIXTURES = {"bumps": BANKS[:2], "mixed": BANKS}
 MIXTURE = 4 / 7  # share of convex mixtures among mixed faces; the others are equally of each bank
 SHARE = (0.2, 0.8)  # of one face in a mixture
 RIGID = ("pitch", "yaw", "roll", "across", "down", "zoom")  # rows of head motion
@@ -150,7 +151,7 @@ def _draw_face(
         return _bump_face(rng, TABLES[geometry], grid, variety)
     if geometry == "scans":
         return _scan_face(rng, grid, held_out, variety.layout)
-    names = [str(name) for name in rng.choice(BANKS, 2)]
+    names = [str(name) for name in rng.choice(MIXTURES[geometry], 2)]
     first = _draw_face(rng, names[0], grid, held_out, variety)
     if rng.random() >= MIXTURE:
         return first
