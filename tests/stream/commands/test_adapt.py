@@ -48,7 +48,7 @@ def likeliest(probabilities: dict[str, float]) -> str:
 def test_adapt_json_reports_the_head(clip_rows, tmp_path, capsys):
     assert main(["adapt", str(clip_rows), "--out", str(tmp_path / "head"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert list(report) == ["written", "kind", "classes", "samples", "estimate", "explanation", "notes"]
+    assert list(report) == ["written", "kind", "classes", "samples", "estimate", "explanation", "notes", "preview"]
     assert report["classes"] == ["startled", "tense"]
     assert report["samples"] == 2
     assert report["estimate"] is None
