@@ -357,7 +357,8 @@ def test_exports_of_a_late_picture_lie_where_a_player_shows_it(clip, analysed, t
                 target.mux(packet)
     assert main(["analyse", str(late), "--out", str(tmp_path / "out")]) == 0
     expected_s = [1.5 + t_s for t_s in starts_s(analysed[0] / "short.vtt")]
-    assert starts_s(tmp_path / "out/late.vtt") == pytest.approx(expected_s, abs=0.002)  # Matroska counts milliseconds
+    # Matroska counts milliseconds, which moves a measured onset by some of them.
+    assert starts_s(tmp_path / "out/late.vtt") == pytest.approx(expected_s, abs=0.02)
 
 
 def starts_s(vtt: Path) -> list[float]:

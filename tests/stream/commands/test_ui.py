@@ -41,8 +41,9 @@ def test_ui_deletes_only_what_it_recorded_and_says_so(tmp_path, make_event):
             number = store.start_session("a", settings={}, bundle="b", bundle_sha256="s", retention_h=retention_h)
             store.put(number, make_event())
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE sessions SET started = '2020-01-01', ended = '2020-01-01T00:00:00+00:00'")
-        connection.execute("UPDATE events SET onset_wall = NULL")
+        long_ago = "2020-01-01T00:00:00+00:00"
+        connection.execute("UPDATE sessions SET started = ?, ended = ?, recorded = ?", [long_ago] * 3)
+        connection.execute("UPDATE events SET onset_wall = NULL, recorded = ?", [long_ago])
     command = [*UI, "--port", "0", "--store", str(path), "--retention", "12"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(read_sessions(path)) == 1, "deletion")
