@@ -16,7 +16,7 @@ def follow(make_crops):
     def make(px, seconds: float, drift: float = 0.0) -> Trajectory:
         times_s = np.arange(0, seconds, 1 / RATE)
         frames = [extract(crop) for crop in make_crops([], times_s)]
-        trajectory = Trajectory(frames[0], MASK, np.full(MASK.shape, 0.1), 0)
+        trajectory = Trajectory(frames[0], MASK, np.full(MASK.shape, 0.1))
         for now, t_s in zip(frames[1:], times_s[1:], strict=True):
             patches = np.zeros((2, *MASK.shape), np.float32)
             patches[1, MASK] = px(t_s) + drift * t_s
@@ -53,15 +53,6 @@ def test_restrict_forgets_motion_outside_the_mask(follow):
     trajectory = follow(hill, 0.5)
     trajectory.restrict(MASK & (np.arange(13) > 20))
     assert trajectory.snr == 0.0
-
-
-def test_fork_keeps_the_id_and_the_points(follow):
-    trajectory = follow(hill, 0.5)
-    points, bounds = len(trajectory.points), trajectory.bounds()
-    fork = trajectory.fork(7)
-    trajectory.add(trajectory.points[-1])
-    assert (fork.id, trajectory.id) == (0, 7)
-    assert (len(fork.points), fork.bounds()) == (points, bounds)
 
 
 def test_noise_on_a_flat_top_does_not_move_the_apex(follow):
