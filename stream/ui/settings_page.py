@@ -37,7 +37,11 @@ def settings_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
                 "name": bundle.name,
                 "classes": bundle.card["classes"],
                 "aus": bundle.card["aus"],
-                "trained_on": [_data_set(name, part) for name, part in bundle.card["trained_on"].items() if part],
+                "trained_on": [
+                    _data_set(name, part)
+                    for name, part in bundle.card["trained_on"].items()
+                    if part and not isinstance(part, str)
+                ],
                 "scores": [_data_set(name, part) for name, part in bundle.card["scores"].items() if part],
                 "sha256": bundle.sha256[:16],
             },

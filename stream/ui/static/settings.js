@@ -2,7 +2,8 @@
 (() => {
   const m = window.merau;
   const SETS = {
-    "flows": m.id("optical flow fields"), "animated pairs": m.id("animated pairs"), "portraits": m.id("portraits"),
+    "flows": m.id("optical flow fields"), "live flows": m.id("flow fields as cameras show them"),
+    "truth": m.id("people never trained on"), "animated pairs": m.id("animated pairs"), "portraits": m.id("portraits"),
     "kept out settings": m.id("held-out settings"), "kept out flow set": m.id("held-out flow fields"),
     "animated portrait": m.id("animated portrait"),
   };

@@ -32,7 +32,7 @@ def test_german_page_shows_errors_in_german(serve, browser, tmp_path):
         choose(page, button, files[name])
         expect(page.locator(box).last).to_have_text(re.compile(text))
     page.get_by_role("tab", name="Info & Daten").click()
-    expect(page.locator("#facts")).to_contain_text("100.000 Beispiele")
+    expect(page.locator("#facts")).to_contain_text("56.000 Beispiele")
     expect(page.locator("#facts")).not_to_contain_text(re.compile("samples|accuracy|kept out|Running"))
     app.state.clients.clear()
     for tab in ("Auswertung", "Info & Daten"):

@@ -14,7 +14,6 @@ from merau.calib.quantize import AccuracyGate, quantizable_layers, quantization_
 from merau.engine import bundle as bundles
 from merau.engine import heads
 from merau.engine.bundle import EXTRA_TRUNKS, HEAD, SHIPPED, TRUNKS
-from merau.engine.errors import UserError
 from merau.engine.heads import softmax
 from merau.engine.preprocess import GRID
 from merau.engine.recognizer import Recognizer
@@ -143,18 +142,24 @@ def test_shipped_trunks_pass_gate(name):
         assert AccuracyGate().passes(paid) and paid.scores.keys() == {"uf1", "au_auc"}, (trunk, paid)
 
 
-def test_quantize_trunk_losing_uf1_is_refused(copy):
+NEARLY_CONSTANT = 280  # of the embedding's 339 directions by variance: what rounding alone decides
+
+
+def test_quantize_trunk_keeps_layers_that_cost_uf1_in_fp32(copy):
     """Classes that differ in what varies least: rounding confuses them long before the cosine tells."""
     data = draw(78, 600, HARDER)
     embedding, _ = answered("default", TRUNKS["fp32"], data)
-    along = np.linalg.svd(embedding - embedding.mean(0))[2][60]
+    along = np.linalg.svd(embedding - embedding.mean(0))[2][NEARLY_CONSTANT]
     hairs = embedding @ along
     head = heads.Linear(("a", "b"), np.stack([0 * along, along]), np.array([0, -np.median(hairs)], np.float32))
     heads.save(head, copy / HEAD)
     data = replace(data, label=(hairs > np.median(hairs)).astype(int), aus=np.full_like(data.aus, np.nan))
-    with pytest.raises(UserError, match="No layer can be FP8"):
-        quantize_trunk(copy, dict(bundles.load(DEFAULT).card), [data], precision="fp8")
-    assert (copy / EXTRA_TRUNKS["fp8"]).read_bytes() == (DEFAULT / EXTRA_TRUNKS["fp8"]).read_bytes()
+    report = quantize_trunk(copy, dict(bundles.load(DEFAULT).card), [data], precision="fp8")
+    assert AccuracyGate().passes(report.cost)
+    assert any(layer.kept for layer in report.layers)
+
+
+LOUD = 3e5  # an offset
 
 
 def test_quantize_trunk_keeps_sensitive_au_layers_in_fp32(copy):
@@ -164,7 +169,7 @@ def test_quantize_trunk_keeps_sensitive_au_layers_in_fp32(copy):
     loud = [node for node in quantizable_layers(model) if node.input[1].endswith("aus.weight")][:2]
     for node, sign in zip(loud, (1, -1), strict=True):
         tensor = offset[node.input[2]]
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(1000 * sign), tensor.name))
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(LOUD * sign), tensor.name))
     onnx.save(model, copy / TRUNKS["fp32"])
     report = quantize_trunk(copy, dict(bundles.load(DEFAULT).card), [draw(79, 600, HARDER)], precision="fp8")
     kept = {layer.name for layer in report.layers if layer.kept}
