@@ -88,7 +88,7 @@ def format_card(card: dict[str, Any]) -> str:
     """Return the card's calibration, training data and scores as tables."""
     from merau.engine.bundle import flatten
 
-    sets = {name: flatten(scores) for name, scores in card["scores"].items()}
+    sets = {name: flatten(scores) for name, scores in card["scores"].items() if scores}
     names = list(dict.fromkeys(name for scores in sets.values() for name in scores))
     table = [["score", *sets], *([name, *(_value(scores.get(name)) for scores in sets.values())] for name in names)]
     facts = flatten(card["calibration"]) | flatten(card["trained_on"])
