@@ -9,7 +9,7 @@ from merau.trainers.data.prepare import RELEASES, load
 from tests.trainers.data.releases.layouts import LAYOUTS, MAKE, casme2, frames, one, sheets
 
 
-@pytest.mark.parametrize("name", RELEASES)
+@pytest.mark.parametrize("name", [name for name in RELEASES if name != "csv"])
 def test_load_wrong_folder_is_explained(name, tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError, match=r"(holds no|no folder)"):
@@ -82,7 +82,7 @@ def test_load_spellings_of_a_subject_are_one_person(tmp_path):
     assert "Subject 01 is one person, written 01, sub01, Sub1, 1, 1.0." in release.notes
 
 
-@pytest.mark.parametrize("name", RELEASES)
+@pytest.mark.parametrize("name", [name for name in RELEASES if name != "csv"])
 def test_load_passes_over_copies_of_macos(name, tmp_path):
     """As macOS unpacks and copies: every file has a twin `._NAME`, and __MACOSX holds them once more."""
     LAYOUTS[name](tmp_path)
