@@ -25,6 +25,7 @@ from merau.stream.store import Session
 
 REPORT_EVERY_S = 0.2  # how often a worker tells its frames
 CHECK_EVERY_S = 0.2  # how often Ctrl-C is looked for while all workers are busy
+EXIT_S = 30  # how long a worker that has told everything may take to end
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ class _Worker:
             message = self._connection.recv()
         except (EOFError, OSError):
             message = None
-        self._process.join()
+        self._end_process()
         if isinstance(message, _Failure):
             raise message.error
 
@@ -231,8 +232,15 @@ class _Worker:
         """Leave it to itself: it ends as nobody listens."""
         self._connection.close()
 
+    def _end_process(self) -> None:
+        """Wait until the process is gone; one that does not end by itself is killed."""
+        self._process.join(EXIT_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
     def _bury(self, recording: Recording | None) -> tuple[Recording, Outcome] | None:
-        self._process.join()
+        self._end_process()
         self._connection.close()
         self.recording, self.is_usable = None, False
         if recording is None:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from merau.trainers.baselines.clips import read_clips
-from merau.trainers.baselines.network import Baseline, Network
+from merau.trainers.baselines.network import Baseline, Network, Training
 from merau.trainers.evaluate.task import Task
 
 SIZE_PX = 48
 FRAMES = 8
 FILTERS = 32
+TRAINING = Training(epochs=60)  # at 20 it does not even fit 40 clips
 
 
 class Cnn3d(Baseline):
@@ -47,4 +48,4 @@ def make_model(task: Task, *, best_epoch: bool = False) -> Network:
     clips = read_clips(task.data, "cnn3d", frames=FRAMES, size_px=SIZE_PX)
     moved = clips - clips[:, :1]
     moved /= np.maximum(moved.std((1, 2, 3), keepdims=True), 1e-5)
-    return Network(task, torch.from_numpy(moved[:, None]), Cnn3d, best_epoch)
+    return Network(task, torch.from_numpy(moved[:, None]), Cnn3d, best_epoch, TRAINING)

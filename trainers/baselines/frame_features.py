@@ -21,6 +21,7 @@ from merau.trainers.evaluate.task import Task
 BLOCKS = 5  # a side
 BINS = 8  # of gradients' directions
 MIN_FRAMES = 3
+STRENGTH = 30.0  # of the SVM on histograms: at 1 it does not even fit 40 clips
 DYNAMIC_PX = 32  # side of the dynamic image
 
 
@@ -83,19 +84,19 @@ def read_clips(task: Task, name: str) -> list[np.ndarray]:
 def make_lbp_sip(task: Task) -> FeatureSvm:
     """Return LBP-SIP + SVM on the frames of `task`."""
     counts = np.stack([lbp_sip(clip, BLOCKS) for clip in read_clips(task, "lbp-sip")])
-    return FeatureSvm(task, hellinger(counts), "LBP-SIP")
+    return FeatureSvm(task, hellinger(counts), "LBP-SIP", STRENGTH)
 
 
 def make_hog_top(task: Task) -> FeatureSvm:
     """Return HOG-TOP + SVM on the frames of `task`."""
     counts = np.stack([gradient_histograms(clip, weighted=True) for clip in read_clips(task, "hog-top")])
-    return FeatureSvm(task, hellinger(counts), "HOG-TOP")
+    return FeatureSvm(task, hellinger(counts), "HOG-TOP", STRENGTH)
 
 
 def make_higo_top(task: Task) -> FeatureSvm:
     """Return HIGO-TOP + SVM on the frames of `task`."""
     counts = np.stack([gradient_histograms(clip, weighted=False) for clip in read_clips(task, "higo-top")])
-    return FeatureSvm(task, hellinger(counts), "HIGO-TOP")
+    return FeatureSvm(task, hellinger(counts), "HIGO-TOP", STRENGTH)
 
 
 def make_dynamic_image(task: Task) -> FeatureSvm:

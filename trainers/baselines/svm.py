@@ -18,11 +18,13 @@ class FeatureSvm:
         task: The task.
         features: (N, d), one row for each sample.
         name: Name of the features, for people.
+        strength: Inverse of the SVM's penalty.
     """
 
     task: Task
     features: np.ndarray
     name: str
+    strength: float = 1.0
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
@@ -35,7 +37,7 @@ class FeatureSvm:
         if len(present) == 1:
             probabilities[:, present] = 1
             return probabilities
-        model = SVC(kernel="linear", class_weight="balanced", decision_function_shape="ovr")
+        model = SVC(C=self.strength, kernel="linear", class_weight="balanced", decision_function_shape="ovr")
         margin = model.fit(self.features[train], label).decision_function(self.features[test])
         probabilities[:, present] = softmax(margin if margin.ndim == 2 else np.stack([-margin, margin], 1))
         return probabilities
