@@ -50,7 +50,7 @@ messages: .venv/run.stamp
 .venv/test.stamp: .venv/lint.stamp
 	@echo "Installing what training and the GPU path need into .venv (once): PyTorch can be several GB, pycuda is compiled"
 	$(INSTALL) "$$(scripts/pycuda_wheel.sh $(BIN)/python)"
-	$(INSTALL) --editable '.[train,gpu,test]'
+	$(INSTALL) --editable '.[train,gpu,service,test]'
 	@touch $@
 
 .venv/docs.stamp: .venv/run.stamp constraints.txt

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that tests and benchmarks need and that are not on PyPI: an RTSP server and a browser.
-# The product itself needs none of them.
+# Installs the Debian packages that tests and benchmarks need and that are not on PyPI: an RTSP server, a browser,
+# an MQTT broker. The product itself needs none of them.
 set -eu
 
 packages="
@@ -11,10 +11,12 @@ packages="
     gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly
     chromium
+    mosquitto
 "
 # python3-gi, gir1.2-gst-rtsp-server-1.0: GStreamer's RTSP server and its Python bindings
 # plugins-base: the test picture; good: MP4 and RTP; bad: H.264 and H.265 parsers; ugly: the x264 encoder
 # chromium: the browser, with a fake webcam
+# mosquitto: an MQTT broker
 
 if ! command -v apt-get >/dev/null; then
     echo "This is not Debian or Ubuntu: install Chromium and GStreamer's RTSP server with its Python bindings and plugins yourself." >&2

@@ -1,0 +1,1 @@
+"""Merau in service: cameras by a configuration file, alarms, metrics and health."""

@@ -1,0 +1,1 @@
+"""Alarms: which events are told to others, and how they get there."""
