@@ -1,0 +1,184 @@
+"""Tells others of events: each is filtered for each target, put into the queue on disk, and delivered from there."""
+
+import json
+import queue
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from merau.engine.errors import UserError
+from merau.stream.events import event_fields
+from merau.stream.guard import Guard
+from merau.stream.service.alerts.courier import Courier, Target
+from merau.stream.service.alerts.filters import AlarmFilter
+from merau.stream.service.alerts.mqtt import Mqtt
+from merau.stream.service.alerts.queue import AlarmQueue
+from merau.stream.service.alerts.settings import AlertsConfig
+from merau.stream.service.alerts.webhooks import Webhook
+from merau.stream.service.events import CameraEvent, CameraStatus
+
+RETRY_S = 1.0  # after the queue could not be written
+FORGET_EVERY_S = 3600.0
+CLOSE_LIMIT_S = 10.0
+_KEYS = uuid.UUID("5c1f36c0-6a3c-4d0e-9d0b-4f8a2f7d1e55")
+
+
+@dataclass(frozen=True)
+class TargetStatus:
+    """State of one target at one moment.
+
+    Attributes:
+        name: "mqtt", or "webhook:" and a name.
+        waiting: Alarms that wait for their delivery.
+        dead: Alarms that were set aside.
+        delivered: Alarms that the target took since the start of the service.
+        failures: Tries that failed since then.
+        withheld: Events that matched and became no alarms since then, by reason: "quiet_hours", "rate_limit".
+        error: Why the last try failed; "" where it did not.
+    """
+
+    name: str
+    waiting: int
+    dead: int
+    delivered: int
+    failures: int
+    withheld: dict[str, int]
+    error: str
+
+
+class Alerts:
+    """All targets of a configuration, told from the start until `close`.
+
+    Args:
+        config: Whom to tell of what.
+        path: SQLite file of the queue.
+
+    Raises:
+        UserError: The queue cannot be opened, or a target's settings cannot be used.
+    """
+
+    def __init__(self, config: AlertsConfig, path: Path) -> None:
+        self._queue = AlarmQueue(path)
+        self._mqtt = Mqtt(config.mqtt) if config.mqtt else None
+        targets: list[Target] = [self._mqtt] if self._mqtt else []
+        targets += [Webhook(webhook) for webhook in config.webhooks]
+        filters = [config.mqtt.filter] if config.mqtt else []
+        filters += [webhook.filter for webhook in config.webhooks]
+        self._filters = {target.name: AlarmFilter(each) for target, each in zip(targets, filters, strict=True)}
+        self._withheld: dict[str, Counter[str]] = {target.name: Counter() for target in targets}
+        self._couriers = [Courier(target, self._queue) for target in targets]
+        self._events: queue.SimpleQueue[tuple[CameraEvent, datetime] | None] = queue.SimpleQueue()
+        self._last_error = ""
+        self._guard = Guard("alarms")
+        self._closing = threading.Event()
+        self._writer = threading.Thread(target=self._run, name="alarms", daemon=True)
+        self._writer.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether an internal error cost something."""
+        return self._guard.failed or any(courier.failed for courier in self._couriers)
+
+    @property
+    def error(self) -> str:
+        """Why the queue cannot be written, or which thread has died; "" where all is well."""
+        threads = [("alarms", self._writer.is_alive()), *((c.target.name, c.is_alive) for c in self._couriers)]
+        dead = [name for name, is_alive in threads if not is_alive]
+        return f"The thread for {dead[0]} has died." if dead else self._last_error
+
+    def put(self, event: CameraEvent) -> None:
+        """Take a report of an event. Does not wait for the disk."""
+        self._events.put((event, datetime.now().astimezone()))
+
+    def show_cameras(self, cameras: Sequence[CameraStatus]) -> None:
+        """Tell the state of the cameras, where it has changed."""
+        if self._mqtt:
+            self._mqtt.show_cameras(cameras)
+
+    def status(self) -> list[TargetStatus]:
+        """Return the state of each target. Raises UserError when the queue cannot be read."""
+        counts = self._queue.counts()
+        return [
+            TargetStatus(
+                name=(name := courier.target.name),
+                waiting=counts.get((name, "waiting"), 0),
+                dead=counts.get((name, "dead"), 0),
+                delivered=courier.delivered,
+                failures=courier.failures,
+                withheld=dict(self._withheld[name]),
+                error=courier.last_error,
+            )
+            for courier in self._couriers
+        ]
+
+    def close(self) -> None:
+        """Put what is left into the queue, deliver what can be within seconds, and stop.
+
+        Raises:
+            UserError: Some of it could not be put into the queue.
+        """
+        self._events.put(None)
+        self._closing.set()
+        self._writer.join(CLOSE_LIMIT_S)
+        for courier in self._couriers:
+            courier.close()
+        lost = self._last_error if self._writer.is_alive() or self._last_error else ""
+        self._queue.close()
+        if lost:
+            raise UserError("The last alarms could not be saved: {reason}", reason=lost)
+
+    def _run(self) -> None:
+        forgot_s = -FORGET_EVERY_S
+        while (taken := self._events.get()) is not None:
+            with self._guard.item():
+                self._queue_alarm(*taken)
+            if time.monotonic() - forgot_s > FORGET_EVERY_S:
+                forgot_s = time.monotonic()
+                with self._guard.item():
+                    self._queue.forget_old()
+
+    def _queue_alarm(self, event: CameraEvent, now: datetime) -> None:
+        for courier in self._couriers:
+            name = courier.target.name
+            verdict = self._filters[name].judge(event, now)
+            if verdict == "alarm":
+                fields = alarm_fields(event)
+                self._put(name, fields["key"], json.dumps(fields, ensure_ascii=False))
+                courier.wake()
+            elif verdict != "no_match":
+                self._withheld[name][verdict] += 1
+
+    def _put(self, target: str, key: str, body: str) -> None:
+        """Put an alarm into the queue, as often as it takes."""
+        while True:
+            try:
+                self._queue.put(target, key, body)
+                self._last_error = ""
+                return
+            except UserError as error:
+                self._last_error = str(error)
+                if self._closing.wait(RETRY_S):
+                    raise
+
+
+def alarm_fields(event: CameraEvent) -> dict[str, Any]:
+    """Return an alarm as JSON fields, the same for every target."""
+    found = event.event
+    identity = f"{event.camera}/{event.session}/{found.id}/{event.wall.isoformat()}"
+    return {
+        "event_type": found.kind,
+        "key": str(uuid.uuid5(_KEYS, identity)),
+        "camera": event.camera,
+        "group": event.group,
+        "session": event.session,
+        "time": event.wall.isoformat(timespec="milliseconds"),
+        "class": None if found.uncertain or not found.label else found.label,
+        "probability": round(found.probabilities[found.label], 4) if found.label in found.probabilities else None,
+        "event": event_fields(found),
+    }

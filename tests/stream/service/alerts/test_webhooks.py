@@ -1,0 +1,98 @@
+"""Alarms to a real web server, through the real queue."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from merau.stream.service.alerts.alarms import Alerts
+from merau.stream.service.alerts.queue import AlarmQueue
+from merau.stream.service.alerts.settings import AlertsConfig
+from merau.stream.service.alerts.webhooks import sign
+from tests.stream.ui.waiting import wait_for
+
+SECRET = "a secret of the test"
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes alarms; answers with `statuses`, one after the other, then 200."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.statuses: list[int] = []
+        self.got: list[tuple[int, dict[str, str], str]] = []
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def taken(self) -> list[dict]:
+        return [json.loads(body) for status, _, body in self.got if status == 200]
+
+    def config(self, **settings) -> AlertsConfig:
+        url = f"http://127.0.0.1:{self.server_port}/alarm"
+        return AlertsConfig(webhooks=[{"name": "hook", "url": url, "secret": SECRET} | settings])
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        status = self.server.statuses.pop(0) if self.server.statuses else 200
+        self.send_response(status)
+        self.end_headers()
+        self.server.got.append((status, dict(self.headers), body))
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        yield server
+        server.shutdown()
+
+
+def test_alarm_is_signed_and_taken_once_after_errors(receiver, tmp_path, happen):
+    receiver.statuses = [500]
+    alerts = Alerts(receiver.config(), tmp_path / "alarms.db")
+    for number, kind in enumerate(("micro", "blink", "micro")):
+        alerts.put(happen(number, kind=kind))
+    wait_for(lambda: len(receiver.taken) == 2, "both alarms")
+    alerts.put(happen(0))  # reported again
+    wait_for(lambda: alerts.status()[0].delivered == 2, "the answers")
+    alerts.close()
+    assert [status for status, *_ in receiver.got] == [500, 200, 200]
+    keys = [headers["Idempotency-Key"] for _, headers, _ in receiver.got]
+    assert len(set(keys)) == 2 and {alarm["key"] for alarm in receiver.taken} == set(keys)
+    for _, headers, body in receiver.got:
+        signed = sign(SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+        assert headers["webhook-signature"] == signed
+    alarm = min(receiver.taken, key=lambda alarm: alarm["time"])
+    assert (alarm["camera"], alarm["class"], alarm["probability"]) == ("door", "negative", 0.8)
+    assert alarm["event"]["id"] == "1-0" and alarm["event_type"] == "micro"
+
+
+def test_alarm_waits_for_the_next_start(receiver, tmp_path, happen):
+    unreachable = AlertsConfig(
+        webhooks=[{"name": "hook", "url": "http://127.0.0.1:1/", "secret": SECRET, "timeout_s": 1}]
+    )
+    alerts = Alerts(unreachable, tmp_path / "alarms.db")
+    alerts.put(happen())
+    wait_for(lambda: alerts.status()[0].failures, "a failed try")
+    assert "does not answer" in alerts.status()[0].error
+    alerts.close()
+    again = Alerts(receiver.config(), tmp_path / "alarms.db")
+    wait_for(lambda: receiver.taken, "the alarm")
+    again.close()
+    assert len(receiver.got) == 1
+
+
+def test_alarm_that_nobody_takes_becomes_a_dead_letter(receiver, tmp_path, happen):
+    receiver.statuses = [404]
+    alerts = Alerts(receiver.config(give_up_h=1e-9), tmp_path / "alarms.db")
+    alerts.put(happen())
+    wait_for(lambda: alerts.status()[0].dead, "the dead letter")
+    alerts.close()
+    queue = AlarmQueue(tmp_path / "alarms.db")
+    assert [letter.error for letter in queue.dead_letters()] == ["webhook:hook answered 404."]
