@@ -15,6 +15,7 @@ from merau.engine.text import plain_lines
 from merau.stream.commands import (
     adapt,
     agree,
+    alerts,
     analyse,
     bench,
     demo,
@@ -38,7 +39,7 @@ exit codes:
   130  interrupted by Ctrl-C
   143  ended by SIGTERM
 """
-COMMANDS = (watch, analyse, demo, summary, agree, sessions, export, import_codings, adapt, ui, doctor, bench)
+COMMANDS = (watch, analyse, demo, summary, agree, sessions, export, import_codings, adapt, ui, alerts, doctor, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 from merau.stream.store.reader import (
     count_events,
+    read_changed_events,
     read_clip,
     read_clip_ids,
     read_coding_history,
@@ -24,6 +25,7 @@ __all__ = [
     "Session",
     "Store",
     "count_events",
+    "read_changed_events",
     "read_clip",
     "read_clip_ids",
     "read_coding_history",

@@ -53,6 +53,32 @@ def read_events(path: Path, session: int | None = None, coder: str | None = None
             yield replace(event, codings=of_event, run=runs.get(event.session or 0))
 
 
+def read_changed_events(path: Path, since: str = "", session: int | None = None) -> Iterator[tuple[str, Event]]:
+    """Read the events that were recorded or changed after a mark, in that order, each with its own mark.
+
+    Args:
+        path: The store.
+        since: A mark, or an ISO 8601 time in UTC as the store writes it; "" reads from the beginning.
+        session: Of this session only.
+
+    Returns:
+        Marks and events, these without images, embeddings and codings.
+    """
+    recorded, _, number = since.partition("/")
+    columns = [
+        f"coalesce(reclassifications.{name}, events.{name}) AS {name}" if name in _RECLASSIFIED else f"events.{name}"
+        for name in ("session", *FIELDS)
+    ]
+    query = (
+        f"SELECT {', '.join(columns)}, {_PARTIAL}, events.recorded || '/' || events.rowid AS mark FROM events "
+        f"LEFT JOIN reclassifications {_BY_EVENT} WHERE (events.recorded, events.rowid) > (?1, ?2) "
+        "AND (?3 IS NULL OR events.session = ?3) ORDER BY events.recorded, events.rowid"
+    )
+    with open_for_reading(path) as connection:
+        found = connection.execute(query, (recorded, int(number or 0), session))
+        yield from rows.intact(path, "event {id} of session {session}", found, rows.marked_event)
+
+
 def count_events(path: Path, session: int) -> dict[str, int]:
     """Count the final events of a session by kind, the most frequent first."""
     query = "SELECT kind, count(*) FROM events WHERE session = ? AND final GROUP BY kind ORDER BY count(*) DESC, kind"

@@ -43,7 +43,7 @@ def _log_damage(path: Path, row: str, reason: str) -> None:
     logging.getLogger(__name__).error("%s: %s is damaged and left out (%s).", path, row, reason)
 
 
-def event(row: sqlite3.Row) -> Event:
+def event(row: sqlite3.Row | dict[str, Any]) -> Event:
     """Convert a row of an event with its reclassification and session."""
     fields = dict(row)
     _require(all(isinstance(fields[name], str) for name in _TEXTS), "a text is missing")
@@ -56,6 +56,12 @@ def event(row: sqlite3.Row) -> Event:
     _require(named, f"unknown label {fields['label']!r}")
     fields |= {name: bool(fields[name]) for name in ("uncertain", "final", "partial")}
     return Event(**fields)
+
+
+def marked_event(row: sqlite3.Row) -> tuple[str, Event]:
+    """Convert a row of an event that has a mark, too."""
+    fields = dict(row)
+    return str(fields.pop("mark")), event(fields)
 
 
 def session(path: Path, row: sqlite3.Row) -> Session:

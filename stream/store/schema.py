@@ -122,6 +122,7 @@ MIGRATIONS = (
         WHERE sessions.id = events.session AND json_valid(settings)
     ), '') WHERE label != ''
     """,
+    "CREATE INDEX events_by_recorded ON events (recorded)",
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

@@ -33,7 +33,7 @@ _COLUMNS = ("session", *FIELDS, *BLOBS, "recorded")
 _UPSERT_EVENT = (
     f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
     "ON CONFLICT (session, id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in (*FIELDS, "embedding") if name != "id")
+    + ", ".join(f"{name} = excluded.{name}" for name in (*FIELDS, "embedding", "recorded") if name != "id")
     + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in IMAGES)
 )
 _INSERT_SESSION = (
@@ -125,6 +125,7 @@ class Store:
         self.last_error: Message | None = None
         self.deletion_pending = True  # a program that was killed may have left a log
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._in_order = threading.Lock()  # events become readable in the order of their times
         self._unwritten: list[_Write] = []
         self._is_locked = False  # the last try met the lock of another program
         self._left_out = 0
@@ -134,6 +135,11 @@ class Store:
         self._writer.start()
         # Ends the sessions of a killed process. A running process restores its own within seconds (`update_session`).
         self._put("UPDATE sessions SET ended = ?, recorded = ? WHERE ended IS NULL", now(), self._recorded())
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread that writes runs."""
+        return self._writer.is_alive()
 
     def start_session(
         self,
@@ -180,7 +186,8 @@ class Store:
         """Insert the event, or replace an earlier one with the same id."""
         row = [json.dumps(value) if isinstance(value, dict) else value for value in event_fields(event).values()]
         images = [getattr(event, name) if self.keep_pictures else None for name in IMAGES]
-        self._put(_UPSERT_EVENT, session, *row, *images, event.embedding, self._recorded())
+        with self._in_order:
+            self._put(_UPSERT_EVENT, session, *row, *images, event.embedding, self._recorded())
 
     def replace_reclassifications(self, events: Iterable[tuple[int, Event]]) -> None:
         """Replace all reclassifications by these events, each with its session. Original predictions never change."""

@@ -1,4 +1,4 @@
-"""Tells others of events: each is filtered for each target, put into the queue on disk, and delivered from there."""
+"""Tells others of events: each is filtered for each receiver, put into the queue on disk, and delivered from there."""
 
 import json
 import queue
@@ -15,7 +15,7 @@ from typing import Any
 from merau.engine.errors import UserError
 from merau.stream.events import event_fields
 from merau.stream.guard import Guard
-from merau.stream.service.alerts.courier import Courier, Target
+from merau.stream.service.alerts.courier import Courier, Receiver
 from merau.stream.service.alerts.filters import AlarmFilter
 from merau.stream.service.alerts.mqtt import Mqtt
 from merau.stream.service.alerts.queue import AlarmQueue
@@ -30,14 +30,14 @@ _KEYS = uuid.UUID("5c1f36c0-6a3c-4d0e-9d0b-4f8a2f7d1e55")
 
 
 @dataclass(frozen=True)
-class TargetStatus:
-    """State of one target at one moment.
+class ReceiverStatus:
+    """State of one receiver at one moment.
 
     Attributes:
         name: "mqtt", or "webhook:" and a name.
         waiting: Alarms that wait for their delivery.
         dead: Alarms that were set aside.
-        delivered: Alarms that the target took since the start of the service.
+        delivered: Alarms that the receiver took since the start of the service.
         failures: Tries that failed since then.
         withheld: Events that matched and became no alarms since then, by reason: "quiet_hours", "rate_limit".
         error: Why the last try failed; "" where it did not.
@@ -53,26 +53,26 @@ class TargetStatus:
 
 
 class Alerts:
-    """All targets of a configuration, told from the start until `close`.
+    """All receivers of a configuration, told from the start until `close`.
 
     Args:
         config: Whom to tell of what.
         path: SQLite file of the queue.
 
     Raises:
-        UserError: The queue cannot be opened, or a target's settings cannot be used.
+        UserError: The queue cannot be opened, or a receiver's settings cannot be used.
     """
 
     def __init__(self, config: AlertsConfig, path: Path) -> None:
         self._queue = AlarmQueue(path)
         self._mqtt = Mqtt(config.mqtt) if config.mqtt else None
-        targets: list[Target] = [self._mqtt] if self._mqtt else []
-        targets += [Webhook(webhook) for webhook in config.webhooks]
+        receivers: list[Receiver] = [self._mqtt] if self._mqtt else []
+        receivers += [Webhook(webhook) for webhook in config.webhooks]
         filters = [config.mqtt.filter] if config.mqtt else []
         filters += [webhook.filter for webhook in config.webhooks]
-        self._filters = {target.name: AlarmFilter(each) for target, each in zip(targets, filters, strict=True)}
-        self._withheld: dict[str, Counter[str]] = {target.name: Counter() for target in targets}
-        self._couriers = [Courier(target, self._queue) for target in targets]
+        self._filters = {receiver.name: AlarmFilter(each) for receiver, each in zip(receivers, filters, strict=True)}
+        self._withheld: dict[str, Counter[str]] = {receiver.name: Counter() for receiver in receivers}
+        self._couriers = [Courier(receiver, self._queue) for receiver in receivers]
         self._events: queue.SimpleQueue[tuple[CameraEvent, datetime] | None] = queue.SimpleQueue()
         self._last_error = ""
         self._guard = Guard("alarms")
@@ -88,7 +88,7 @@ class Alerts:
     @property
     def error(self) -> str:
         """Why the queue cannot be written, or which thread has died; "" where all is well."""
-        threads = [("alarms", self._writer.is_alive()), *((c.target.name, c.is_alive) for c in self._couriers)]
+        threads = [("alarms", self._writer.is_alive()), *((c.receiver.name, c.is_alive) for c in self._couriers)]
         dead = [name for name, is_alive in threads if not is_alive]
         return f"The thread for {dead[0]} has died." if dead else self._last_error
 
@@ -101,12 +101,12 @@ class Alerts:
         if self._mqtt:
             self._mqtt.show_cameras(cameras)
 
-    def status(self) -> list[TargetStatus]:
-        """Return the state of each target. Raises UserError when the queue cannot be read."""
+    def status(self) -> list[ReceiverStatus]:
+        """Return the state of each receiver. Raises UserError when the queue cannot be read."""
         counts = self._queue.counts()
         return [
-            TargetStatus(
-                name=(name := courier.target.name),
+            ReceiverStatus(
+                name=(name := courier.receiver.name),
                 waiting=counts.get((name, "waiting"), 0),
                 dead=counts.get((name, "dead"), 0),
                 delivered=courier.delivered,
@@ -145,7 +145,7 @@ class Alerts:
 
     def _queue_alarm(self, event: CameraEvent, now: datetime) -> None:
         for courier in self._couriers:
-            name = courier.target.name
+            name = courier.receiver.name
             verdict = self._filters[name].judge(event, now)
             if verdict == "alarm":
                 fields = alarm_fields(event)
@@ -154,11 +154,11 @@ class Alerts:
             elif verdict != "no_match":
                 self._withheld[name][verdict] += 1
 
-    def _put(self, target: str, key: str, body: str) -> None:
+    def _put(self, receiver: str, key: str, body: str) -> None:
         """Put an alarm into the queue, as often as it takes."""
         while True:
             try:
-                self._queue.put(target, key, body)
+                self._queue.put(receiver, key, body)
                 self._last_error = ""
                 return
             except UserError as error:
@@ -168,7 +168,7 @@ class Alerts:
 
 
 def alarm_fields(event: CameraEvent) -> dict[str, Any]:
-    """Return an alarm as JSON fields, the same for every target."""
+    """Return an alarm as JSON fields, the same for every receiver."""
     found = event.event
     identity = f"{event.camera}/{event.session}/{found.id}/{event.wall.isoformat()}"
     return {

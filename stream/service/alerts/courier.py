@@ -1,4 +1,4 @@
-"""Delivers the alarms of one target, one after the other."""
+"""Delivers the alarms of one receiver, one after the other."""
 
 import logging
 import random
@@ -13,19 +13,19 @@ from merau.stream.service.alerts.queue import MAX_PAUSE_S, AlarmQueue, Delivery
 LOG = logging.getLogger(__name__)
 POLL_S = 0.5
 FIRST_PAUSE_S = 1.0  # after a failed try; it doubles with each
-MAX_TARGET_PAUSE_S = 30.0  # between tries of different alarms, while the target takes none
+MAX_RECEIVER_PAUSE_S = 30.0  # between tries of different alarms, while the receiver takes none
 CLOSE_LIMIT_S = 5.0  # for what is due when the service stops
 
 
 class DeliveryError(UserError):
-    """The target did not take an alarm; it may take it later."""
+    """The receiver did not take an alarm; it may take it later."""
 
 
-class Target(Protocol):
+class Receiver(Protocol):
     """Who can be told of an alarm.
 
     Attributes:
-        name: Name of the target in the queue.
+        name: Name of the receiver in the queue.
         give_up_s: After this time an alarm is set aside; None tries for ever.
     """
 
@@ -38,7 +38,7 @@ class Target(Protocol):
         ...
 
     def deliver(self, delivery: Delivery) -> None:
-        """Deliver one alarm. Raises DeliveryError when the target does not take it."""
+        """Deliver one alarm. Raises DeliveryError when the receiver does not take it."""
         ...
 
     def close(self) -> None:
@@ -47,17 +47,17 @@ class Target(Protocol):
 
 
 class Courier:
-    """A thread that delivers what the queue holds for one target, from the start until `close`.
+    """A thread that delivers what the queue holds for one receiver, from the start until `close`.
 
     Attributes:
-        target: Whom it tells.
-        delivered: Alarms that the target took.
+        receiver: Whom it tells.
+        delivered: Alarms that the receiver took.
         failures: Tries that failed.
         last_error: Why the last try failed; "" where it did not.
     """
 
-    def __init__(self, target: Target, queue: AlarmQueue) -> None:
-        self.target, self._queue = target, queue
+    def __init__(self, receiver: Receiver, queue: AlarmQueue) -> None:
+        self.receiver, self._queue = receiver, queue
         self.delivered = self.failures = 0
         self.last_error = ""
         self._failed_in_a_row = 0
@@ -65,8 +65,8 @@ class Courier:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._close_by_s = float("inf")
-        self._guard = Guard(f"alarms for {target.name}")
-        self._thread = threading.Thread(target=self._run, name=f"alarms {target.name}", daemon=True)
+        self._guard = Guard(f"alarms for {receiver.name}")
+        self._thread = threading.Thread(target=self._run, name=f"alarms {receiver.name}", daemon=True)
         self._thread.start()
 
     @property
@@ -89,7 +89,7 @@ class Courier:
         self._closing.set()
         self._wake.set()
         self._thread.join(2 * CLOSE_LIMIT_S)
-        self.target.close()
+        self.receiver.close()
 
     def _run(self) -> None:
         while time.monotonic() < self._close_by_s:
@@ -102,7 +102,7 @@ class Courier:
                 self._wait(POLL_S if pause_s is None else pause_s)
 
     def _wait(self, pause_s: float) -> None:
-        if self._failed_in_a_row:  # a new alarm is no reason to ask a target again that does not answer
+        if self._failed_in_a_row:  # a new alarm is no reason to ask a receiver again that does not answer
             self._closing.wait(pause_s)
             if self._closing.is_set():
                 time.sleep(min(pause_s, POLL_S))
@@ -113,12 +113,12 @@ class Courier:
     def _step(self) -> float | None:
         """Try one alarm; returns the pause before the next, None where nothing is due."""
         self._note_delivered()  # before anything else: a full disk must not have it delivered again
-        if not self.target.is_ready:
+        if not self.receiver.is_ready:
             return None if self._closing.is_set() else POLL_S
-        if (delivery := self._queue.next_due(self.target.name)) is None:
+        if (delivery := self._queue.next_due(self.receiver.name)) is None:
             return None
         try:
-            self.target.deliver(delivery)
+            self.receiver.deliver(delivery)
         except DeliveryError as error:
             return self._note_failure(delivery, str(error))
         self.delivered += 1
@@ -138,13 +138,13 @@ class Courier:
         self.failures += 1
         self._failed_in_a_row += 1
         self.last_error = reason
-        give_up_s = self.target.give_up_s
+        give_up_s = self.receiver.give_up_s
         if give_up_s is not None and time.time() - delivery.put_s > give_up_s:
-            LOG.error("%s: the alarm %s is set aside: %s", self.target.name, delivery.key, reason)
+            LOG.error("%s: the alarm %s is set aside: %s", self.receiver.name, delivery.key, reason)
             self._queue.set_aside(delivery, reason)
         else:
             self._queue.note_failed(delivery, reason, _pause_s(delivery.tries, MAX_PAUSE_S))
-        return _pause_s(self._failed_in_a_row - 1, MAX_TARGET_PAUSE_S)
+        return _pause_s(self._failed_in_a_row - 1, MAX_RECEIVER_PAUSE_S)
 
 
 def _pause_s(failed: int, limit_s: float) -> float:

@@ -14,7 +14,7 @@ Verdict = Literal["alarm", "no_match", "quiet_hours", "rate_limit"]
 
 
 class AlarmFilter:
-    """The filter of one target, with the alarms of the last minute.
+    """The filter of one receiver, with the alarms of the last minute.
 
     Args:
         settings: What it lets pass.

@@ -35,7 +35,7 @@ class Mqtt:
     says "offline" when the service dies (last will).
 
     Attributes:
-        name: Name of the target in the queue.
+        name: Name of the receiver in the queue.
         give_up_s: None: an alarm waits for the broker as long as it takes.
 
     Raises:

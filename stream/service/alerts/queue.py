@@ -18,23 +18,23 @@ DELIVERED_KEPT_S = 7 * 86400.0  # keys of delivered alarms, so that none is put 
 DEAD_KEPT_S = 30 * 86400.0
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS alarms (
-        id INTEGER PRIMARY KEY, target TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, put_s REAL NOT NULL,
+        id INTEGER PRIMARY KEY, receiver TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, put_s REAL NOT NULL,
         due_s REAL NOT NULL, tries INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting',
-        error TEXT NOT NULL DEFAULT '', UNIQUE (target, key)
+        error TEXT NOT NULL DEFAULT '', UNIQUE (receiver, key)
     );
-    CREATE INDEX IF NOT EXISTS alarms_by_due ON alarms (target, state, due_s)
+    CREATE INDEX IF NOT EXISTS alarms_by_due ON alarms (receiver, state, due_s)
 """
-_FIELDS = "id, target, key, body, put_s, tries, error"
+_FIELDS = "id, receiver, key, body, put_s, tries, error"
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """An alarm on its way to one target.
+    """An alarm on its way to one receiver.
 
     Attributes:
         id: Its number in the queue; an earlier alarm has a lower one.
-        target: Whom to tell: "mqtt", or "webhook:" and a name.
-        key: The alarm's idempotency key, the same at every try and target.
+        receiver: Whom to tell: "mqtt", or "webhook:" and a name.
+        key: The alarm's idempotency key, the same at every try and receiver.
         body: The JSON text to deliver.
         put_s: When it was put in, seconds since 1970.
         tries: How often it failed.
@@ -42,7 +42,7 @@ class Delivery:
     """
 
     id: int
-    target: str
+    receiver: str
     key: str
     body: str
     put_s: float
@@ -64,21 +64,21 @@ class AlarmQueue:
         with self._told_errors():
             self._connection = _open(path)
 
-    def put(self, target: str, key: str, body: str) -> bool:
-        """Put an alarm in; False where the target has, or had, one of this key."""
-        sql = "INSERT OR IGNORE INTO alarms (target, key, body, put_s, due_s) VALUES (?, ?, ?, ?, ?)"
-        return self._change(sql, target, key, body, time.time(), time.time()) > 0
+    def put(self, receiver: str, key: str, body: str) -> bool:
+        """Put an alarm in; False where the receiver has, or had, one of this key."""
+        sql = "INSERT OR IGNORE INTO alarms (receiver, key, body, put_s, due_s) VALUES (?, ?, ?, ?, ?)"
+        return self._change(sql, receiver, key, body, time.time(), time.time()) > 0
 
-    def next_due(self, target: str) -> Delivery | None:
-        """Return the oldest alarm of a target that may be tried now.
+    def next_due(self, receiver: str) -> Delivery | None:
+        """Return the oldest alarm of a receiver that may be tried now.
 
         A time that lies further ahead than any pause is that of a clock which was set back: it counts as now.
         """
         sql = (
-            f"SELECT {_FIELDS} FROM alarms WHERE target = ?1 AND state = 'waiting' "
+            f"SELECT {_FIELDS} FROM alarms WHERE receiver = ?1 AND state = 'waiting' "
             "AND (due_s <= ?2 OR due_s > ?2 + ?3) ORDER BY id LIMIT 1"
         )
-        found = self._read(sql, target, time.time(), 2 * MAX_PAUSE_S)
+        found = self._read(sql, receiver, time.time(), 2 * MAX_PAUSE_S)
         return found[0] if found else None
 
     def note_delivered(self, delivery: Delivery) -> None:
@@ -108,10 +108,10 @@ class AlarmQueue:
         return self._change(sql, time.time(), number)
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Count the alarms by target and state: "waiting", "delivered", "dead"."""
+        """Count the alarms by receiver and state: "waiting", "delivered", "dead"."""
         with self._lock, self._told_errors():
-            rows = self._connection.execute("SELECT target, state, count(*) FROM alarms GROUP BY target, state")
-            return {(target, state): count for target, state, count in rows}
+            rows = self._connection.execute("SELECT receiver, state, count(*) FROM alarms GROUP BY receiver, state")
+            return {(receiver, state): count for receiver, state, count in rows}
 
     def forget_old(self) -> None:
         """Delete the keys of what was delivered a week ago, and dead letters of a month ago."""

@@ -97,7 +97,7 @@ class WebhookConfig(Settings):
     """An address that gets a POST for each alarm.
 
     Attributes:
-        name: Unique among the webhooks; the queue knows the target by it.
+        name: Unique among the webhooks; the queue knows the receiver by it.
         url: Address, http or https.
         secret: Key of the signature (HMAC with SHA-256) of each request.
         timeout_s: How long one try may take.
@@ -137,6 +137,10 @@ class AlertsConfig(Settings):
     def is_empty(self) -> bool:
         """Whether nobody is told."""
         return self.mqtt is None and not self.webhooks
+
+    def queue_of(self, store: Path) -> Path:
+        """Return the file of the queue, which is beside the store by default: merau-alarms.db beside merau.db."""
+        return self.queue or store.with_name(f"{store.stem}-alarms.db")
 
 
 class ApiConfig(Settings):

@@ -31,7 +31,7 @@ class Webhook:
     """One address. It counts as told when it answers with a status of 200 to 299; redirections are not followed.
 
     Attributes:
-        name: Name of the target in the queue.
+        name: Name of the receiver in the queue.
         give_up_s: After this time an alarm is set aside.
     """
 
@@ -56,9 +56,9 @@ class Webhook:
             answer = self._send(delivery)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise DeliveryError("{target} does not answer: {reason}", target=self.name, reason=reason) from error
+            raise DeliveryError("{receiver} does not answer: {reason}", receiver=self.name, reason=reason) from error
         if not answer.is_success:
-            raise DeliveryError("{target} answered {status}.", target=self.name, status=answer.status_code)
+            raise DeliveryError("{receiver} answered {status}.", receiver=self.name, status=answer.status_code)
 
     def _send(self, delivery: Delivery) -> "httpx.Response":
         timestamp, secret = int(time.time()), self._config.secret.get_secret_value()

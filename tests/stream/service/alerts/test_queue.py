@@ -40,7 +40,7 @@ def test_alarm_goes_through_its_states(tmp_path):
     queue.note_failed(first, "down", 100.0)
     assert queue.next_due("mqtt") is None
     queue.set_aside(queue.next_due("webhook:x"), "no such page")
-    assert [(letter.target, letter.tries, letter.error) for letter in queue.dead_letters()] == [
+    assert [(letter.receiver, letter.tries, letter.error) for letter in queue.dead_letters()] == [
         ("webhook:x", 1, "no such page")
     ]
     assert queue.revive() == 1

@@ -16,7 +16,7 @@ from tests.stream.ui.waiting import wait_for
 SECRET = "a secret of the test"
 
 
-class Receiver(ThreadingHTTPServer):
+class WebServer(ThreadingHTTPServer):
     """Takes alarms; answers with `statuses`, one after the other, then 200."""
 
     def __init__(self) -> None:
@@ -47,33 +47,33 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
+def server() -> Iterator[WebServer]:
+    with WebServer() as server:
         yield server
         server.shutdown()
 
 
-def test_alarm_is_signed_and_taken_once_after_errors(receiver, tmp_path, happen):
-    receiver.statuses = [500]
-    alerts = Alerts(receiver.config(), tmp_path / "alarms.db")
+def test_alarm_is_signed_and_taken_once_after_errors(server, tmp_path, happen):
+    server.statuses = [500]
+    alerts = Alerts(server.config(), tmp_path / "alarms.db")
     for number, kind in enumerate(("micro", "blink", "micro")):
         alerts.put(happen(number, kind=kind))
-    wait_for(lambda: len(receiver.taken) == 2, "both alarms")
+    wait_for(lambda: len(server.taken) == 2, "both alarms")
     alerts.put(happen(0))  # reported again
     wait_for(lambda: alerts.status()[0].delivered == 2, "the answers")
     alerts.close()
-    assert [status for status, *_ in receiver.got] == [500, 200, 200]
-    keys = [headers["Idempotency-Key"] for _, headers, _ in receiver.got]
-    assert len(set(keys)) == 2 and {alarm["key"] for alarm in receiver.taken} == set(keys)
-    for _, headers, body in receiver.got:
+    assert [status for status, *_ in server.got] == [500, 200, 200]
+    keys = [headers["Idempotency-Key"] for _, headers, _ in server.got]
+    assert len(set(keys)) == 2 and {alarm["key"] for alarm in server.taken} == set(keys)
+    for _, headers, body in server.got:
         signed = sign(SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
         assert headers["webhook-signature"] == signed
-    alarm = min(receiver.taken, key=lambda alarm: alarm["time"])
+    alarm = min(server.taken, key=lambda alarm: alarm["time"])
     assert (alarm["camera"], alarm["class"], alarm["probability"]) == ("door", "negative", 0.8)
     assert alarm["event"]["id"] == "1-0" and alarm["event_type"] == "micro"
 
 
-def test_alarm_waits_for_the_next_start(receiver, tmp_path, happen):
+def test_alarm_waits_for_the_next_start(server, tmp_path, happen):
     unreachable = AlertsConfig(
         webhooks=[{"name": "hook", "url": "http://127.0.0.1:1/", "secret": SECRET, "timeout_s": 1}]
     )
@@ -82,15 +82,15 @@ def test_alarm_waits_for_the_next_start(receiver, tmp_path, happen):
     wait_for(lambda: alerts.status()[0].failures, "a failed try")
     assert "does not answer" in alerts.status()[0].error
     alerts.close()
-    again = Alerts(receiver.config(), tmp_path / "alarms.db")
-    wait_for(lambda: receiver.taken, "the alarm")
+    again = Alerts(server.config(), tmp_path / "alarms.db")
+    wait_for(lambda: server.taken, "the alarm")
     again.close()
-    assert len(receiver.got) == 1
+    assert len(server.got) == 1
 
 
-def test_alarm_that_nobody_takes_becomes_a_dead_letter(receiver, tmp_path, happen):
-    receiver.statuses = [404]
-    alerts = Alerts(receiver.config(give_up_h=1e-9), tmp_path / "alarms.db")
+def test_alarm_that_nobody_takes_becomes_a_dead_letter(server, tmp_path, happen):
+    server.statuses = [404]
+    alerts = Alerts(server.config(give_up_h=1e-9), tmp_path / "alarms.db")
     alerts.put(happen())
     wait_for(lambda: alerts.status()[0].dead, "the dead letter")
     alerts.close()

@@ -1,0 +1,84 @@
+"""A running service as its interfaces see it: cameras, events, alarms, health."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from merau.engine.errors import UserError
+from merau.stream.guard import Guard
+from merau.stream.service.alerts.alarms import Alerts, ReceiverStatus
+from merau.stream.service.events import CameraEvent, CameraStatus
+from merau.stream.service.feed import EventFeed
+from merau.stream.service.health import Health, assess
+from merau.stream.service.metrics import Snapshot
+from merau.stream.store import Store
+
+TELL_EVERY_S = 1.0
+STOP_LIMIT_S = 5.0
+
+
+class Service:
+    """What the programming interface, the metrics and the alarms share, from the start until `close`.
+
+    Args:
+        store: Where the cameras' events go.
+        alerts: Whom to tell of events; None for nobody. Closed by `close`.
+
+    Attributes:
+        feed: Passes events on to those who listen now.
+        cameras: Returns the state of each camera. Set once there are cameras.
+        threads: Returns whether each thread of the cameras that must run does, by its name. Set as `cameras` is.
+    """
+
+    def __init__(self, store: Store, alerts: Alerts | None = None) -> None:
+        self.store, self._alerts = store, alerts
+        self.feed = EventFeed()
+        self.cameras: Callable[[], Sequence[CameraStatus]] = list
+        self.threads: Callable[[], dict[str, bool]] = dict
+        self._guard = Guard("camera states")
+        self._closing = threading.Event()
+        self._teller = threading.Thread(target=self._tell_states, name="camera states", daemon=True)
+        self._teller.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether an internal error cost something."""
+        return self._guard.failed or bool(self._alerts and self._alerts.failed)
+
+    def put(self, event: CameraEvent) -> None:
+        """Take a report of an event, once it was put into the store."""
+        self.feed.put(event)
+        if self._alerts:
+            self._alerts.put(event)
+
+    def receivers(self) -> list[ReceiverStatus]:
+        """Return the state of each receiver of alarms; none where the queue cannot be read."""
+        try:
+            return self._alerts.status() if self._alerts else []
+        except UserError:  # `Alerts.error` says so, and health shows it
+            return []
+
+    def health(self) -> Health:
+        """Judge the state of the service."""
+        store_error = self.store.last_error
+        errors = (str(store_error) if store_error else "", self._alerts.error if self._alerts else "")
+        threads = {"store": self.store.is_alive, "camera states": self._teller.is_alive(), **self.threads()}
+        return assess(self.cameras(), errors, threads)
+
+    def snapshot(self) -> Snapshot:
+        """Measure what the metrics hold."""
+        path = self.store.path
+        size = path.stat().st_size if path.exists() else 0
+        return Snapshot(self.cameras(), self.receivers(), self.feed.counts(), self.health(), size)
+
+    def close(self) -> None:
+        """Deliver what can be delivered at once, and stop. Raises UserError when an alarm could not be saved."""
+        self._closing.set()
+        self._teller.join(STOP_LIMIT_S)
+        if self._alerts:
+            self._alerts.close()
+
+    def _tell_states(self) -> None:
+        while not self._closing.wait(TELL_EVERY_S):
+            if self._alerts:
+                with self._guard.item():
+                    self._alerts.show_cameras(self.cameras())
