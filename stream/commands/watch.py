@@ -6,7 +6,9 @@ import shutil
 import sys
 import threading
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from merau.stream.pipeline import FrameResult, Pipeline
     from merau.stream.sources import Source, SourceState
     from merau.stream.store import Store
+    from merau.stream.ui.event_clip import ClipSettings
+
+    Keep = Callable[["FrameResult"], None]
 
 STATUS_EVERY_S = 1.0
 
@@ -53,6 +58,21 @@ def add_parser(commands: options.Commands) -> None:
     )
     options.add_recognizer_options(parser)
     options.add_pictures_option(parser)
+    parser.add_argument("--clips", action="store_true", help="save a short video of the face with each event")
+    parser.add_argument(
+        "--pre-roll",
+        type=float,
+        default=0.4,
+        metavar="SECONDS",
+        help="how long before the onset a clip begins (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--post-roll",
+        type=float,
+        default=0.4,
+        metavar="SECONDS",
+        help="how long after the offset a clip ends (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     from merau.stream.session import start_session
     from merau.stream.sources import SourceSettings, open_source
     from merau.stream.store import Store
+    from merau.stream.ui.event_clip import ClipSettings
 
+    clip = ClipSettings(arguments.pre_roll, arguments.post_roll) if arguments.clips else None
     source_settings = SourceSettings(
         paced=True,
         transport=arguments.transport,
@@ -87,15 +109,37 @@ def run(arguments: argparse.Namespace) -> int:
             # Made after the source was opened, as there is nothing to store before; closed after it.
             store = last.enter_context(Store(arguments.store, keep_pictures=arguments.keep_pictures))
             session = start_session(source, pipeline, store)
-            watch(source, pipeline, store, session, as_json=arguments.json)
+            keep = last.enter_context(keep_clips(source, store, session, clip)) if clip else None
+            watch(source, pipeline, store, session, as_json=arguments.json, keep=keep)
     finally:  # also when some of it could not be saved
         if session is not None:
             print_summary(source, arguments.store, session)
     return 0
 
 
-def watch(source: "Source", pipeline: "Pipeline", store: "Store", session: int, *, as_json: bool) -> None:
-    """Watch an opened source until it ends."""
+@contextmanager
+def keep_clips(source: "Source", store: "Store", session: int, clip: "ClipSettings") -> "Iterator[Keep]":
+    """Store a clip of each event; the yielded function takes each frame result, in order of time."""
+    from merau.stream.ui.frame_encoder import EncoderOutputs, FrameEncoder
+
+    with ThreadPoolExecutor(1, "clips") as clip_encoder:
+        outputs = EncoderOutputs(
+            send_frame=lambda _: None,
+            has_viewers=lambda: False,
+            store_clip=lambda event, mp4: store.put_clip(session, event.id, mp4),
+            clip_encoder=clip_encoder,
+        )
+        encoder = FrameEncoder(0, outputs, sends_images=False, drops=source.live, clip=clip)
+        try:
+            yield encoder.push
+        finally:
+            encoder.end()
+
+
+def watch(
+    source: "Source", pipeline: "Pipeline", store: "Store", session: int, *, as_json: bool, keep: "Keep | None" = None
+) -> None:
+    """Watch an opened source until it ends; `keep` gets each result, too."""
     from merau.stream.session import run_session
 
     runtime = pipeline.describe_runtime()
@@ -103,6 +147,8 @@ def watch(source: "Source", pipeline: "Pipeline", store: "Store", session: int, 
     with LiveDisplay(source, store, as_json=as_json) as display, closing(results):
         for result in results:
             display.show(result)
+            if keep:
+                keep(result)
     if (changed := pipeline.describe_runtime()) != runtime:
         print(changed, file=sys.stderr)
 

@@ -24,8 +24,6 @@ from merau.stream.store import read_changed_events, read_clip, read_clip_ids, re
 from merau.stream.store.models import Session
 
 ROOT = "/api/v1"
-PROBES = ("/healthz", "/readyz")  # say no more than yes or no, and ask for no token
-PATHS = ("/api/", "/metrics")  # need a token or a login
 MAX_EVENTS = 1000  # of one answer
 CLOSE_TOO_SLOW = 4408
 LOOK_S = 1.0
@@ -103,7 +101,7 @@ class PageQuery(EventQuery):
 
 
 def build_api(service: Service) -> FastAPI:
-    """Build the interface. Who may ask is decided before it: see `merau.stream.ui.guard`."""
+    """Build the interface. Who may ask is decided before it: see `merau.stream.ui.gate`."""
     api = FastAPI(
         title="merau-live",
         version="1",

@@ -12,14 +12,44 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
+from merau.engine.validation import check_range
 from merau.stream.events import Event
 
-MARGIN_S = 0.4  # before the onset and after the offset
-MAX_CLIP_S = 6.0  # the end of a longer event is left out
+MAX_EVENT_S = 5.2  # the end of a longer event is left out
+MAX_ROLL_S = 20.0  # each frame of a face is kept for so long, as a JPEG
 MAX_SIDE_PX = 360  # of a clip
 MARGIN = 0.35  # around the face, in parts of its size
 TICKS_PER_S = 90_000  # of a clip's clock
 MOSAIC_CELLS = 9  # in the width of a blurred clip
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """What a clip shows beside its event, as far as the face was there.
+
+    Attributes:
+        before_s: Time before the onset.
+        after_s: Time after the offset.
+    """
+
+    before_s: float = 0.4
+    after_s: float = 0.4
+
+    def __post_init__(self) -> None:
+        check_range(self, "before_s", "after_s", low=0, high=MAX_ROLL_S)
+
+    @property
+    def longest_s(self) -> float:
+        """The longest clip."""
+        return self.before_s + MAX_EVENT_S + self.after_s
+
+    def bounds_s(self, onset_s: float, offset_s: float) -> tuple[float, float]:
+        """Return the start and end time of an event's clip."""
+        start_s = max(onset_s - self.before_s, 0.0)
+        return start_s, min(offset_s + self.after_s, start_s + self.longest_s)
+
+
+DEFAULT_CLIP = ClipSettings()
 
 
 @dataclass(frozen=True)
@@ -42,15 +72,9 @@ class StoredFrame:
         return image
 
 
-def bounds_s(onset_s: float, offset_s: float) -> tuple[float, float]:
-    """Return the start and end time of an event's clip."""
-    start_s = max(onset_s - MARGIN_S, 0.0)
-    return start_s, min(offset_s + MARGIN_S, start_s + MAX_CLIP_S)
-
-
-def frames_of(frames: Iterable[StoredFrame], event: Event) -> list[StoredFrame]:
+def frames_of(frames: Iterable[StoredFrame], event: Event, settings: ClipSettings = DEFAULT_CLIP) -> list[StoredFrame]:
     """Select the frames of an event's clip."""
-    start_s, end_s = bounds_s(event.onset_s, event.offset_s)
+    start_s, end_s = settings.bounds_s(event.onset_s, event.offset_s)
     return [frame for frame in frames if start_s <= frame.t_s <= end_s]
 
 

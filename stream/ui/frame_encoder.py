@@ -19,10 +19,10 @@ from merau.stream.guard import Guard
 from merau.stream.pipeline import FrameResult
 from merau.stream.sources import Frame
 from merau.stream.ui import event_clip
-from merau.stream.ui.event_clip import StoredFrame
+from merau.stream.ui.event_clip import DEFAULT_CLIP, ClipSettings, StoredFrame
 from merau.stream.ui.outbox import LiveFrame
 
-KEEP_S = event_clip.MAX_CLIP_S + 2.0  # of frames for clips
+REPORT_S = 2.0  # after an event's end, until its frames are selected
 MAX_PENDING_FRAMES = 16  # results that may wait to be encoded
 MAX_PENDING_CLIPS = 16  # that may wait to be encoded, some MB each
 MAX_WIDTH_PX = 960  # of an image on a page
@@ -55,10 +55,19 @@ class FrameEncoder:
         sends_images: False where the page has the camera's images itself.
         drops: Drop the oldest result when too many wait, and skip a clip when too many wait, so that a camera is never
             held up. False holds up the caller instead and loses nothing, for a recording.
+        clip: What the clips show.
     """
 
-    def __init__(self, camera: int, outputs: EncoderOutputs, *, sends_images: bool, drops: bool) -> None:
-        self._camera, self._outputs = camera, outputs
+    def __init__(
+        self,
+        camera: int,
+        outputs: EncoderOutputs,
+        *,
+        sends_images: bool,
+        drops: bool,
+        clip: ClipSettings = DEFAULT_CLIP,
+    ) -> None:
+        self._camera, self._outputs, self._clip = camera, outputs, clip
         self._sends_images, self._drops = sends_images, drops
         self._results: queue.Queue[FrameResult | None] = queue.Queue(MAX_PENDING_FRAMES)
         self._frames: deque[StoredFrame] = deque()
@@ -102,14 +111,14 @@ class FrameEncoder:
 
     def _store(self, frame: StoredFrame) -> None:
         self._frames.append(frame)
-        while frame.t_s - self._frames[0].t_s > KEEP_S:
+        while frame.t_s - self._frames[0].t_s > self._clip.longest_s + REPORT_S:
             self._frames.popleft()
 
     def _submit_clips(self, now_s: float) -> None:
         """Submit the clips whose last frame has come."""
         for _ in range(len(self._open_events)):
             event = self._open_events.popleft()
-            if event_clip.bounds_s(event.onset_s, event.offset_s)[1] <= now_s:
+            if self._clip.bounds_s(event.onset_s, event.offset_s)[1] <= now_s:
                 self._submit_clip(event)
             else:
                 self._open_events.append(event)
@@ -121,7 +130,7 @@ class FrameEncoder:
                 logging.getLogger(__name__).warning("The machine is busy: no clip is kept of an event.")
                 return
             wait(self._pending_clips, return_when=FIRST_COMPLETED)
-        frames = event_clip.frames_of(self._frames, event)
+        frames = event_clip.frames_of(self._frames, event, self._clip)
         clip = self._outputs.clip_encoder.submit(self._encode_clip, event, frames)
         clip.add_done_callback(_log_failure)
         self._pending_clips.add(clip)

@@ -16,7 +16,7 @@ from merau.stream.events import Event
 from merau.stream.faces import FaceTracker
 from merau.stream.sources import File, Frame, SourceSettings
 from merau.stream.store import Session
-from merau.stream.ui.event_clip import StoredFrame, bounds_s, crop_of_face, encode
+from merau.stream.ui.event_clip import DEFAULT_CLIP, StoredFrame, crop_of_face, encode
 
 FRAME_HEIGHT_PX = 480  # of a frame that is shown while one scrubs
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 88)
@@ -95,7 +95,7 @@ class Recording:
 
 @lru_cache(32)
 def _clip(recording: Recording, track: int, onset_s: float, offset_s: float) -> bytes | None:
-    return encode(list(recording.frames(*bounds_s(onset_s, offset_s), track)), track)
+    return encode(list(recording.frames(*DEFAULT_CLIP.bounds_s(onset_s, offset_s), track)), track)
 
 
 @lru_cache(32)

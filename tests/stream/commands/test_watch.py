@@ -9,13 +9,15 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import av
 import pytest
 
 from merau.stream.cli import main
 from merau.stream.commands import options
 from merau.stream.demo import CLIP
-from merau.stream.store import read_events, read_sessions
+from merau.stream.store import read_clip, read_events, read_sessions
 from scripts.support.rtsp_server import RtspServer
+from tests.clips import demo_start
 from tests.stream.commands.process import messages, start_merau
 
 
@@ -32,6 +34,18 @@ def test_watch_saves_everything_when_a_signal_ends_it(tmp_path, number):
     printed = {first["id"]: first} | {event["id"]: event for event in map(json.loads, out.splitlines())}
     assert sorted(printed) == sorted(event.id for event in read_events(store))
     assert read_sessions(store)[0].ended
+
+
+def test_watch_keeps_clips_with_a_roll(tmp_path):
+    store = tmp_path / "events.db"
+    clip = demo_start(tmp_path / "clip.mp4", 5.0)
+    assert main(["watch", str(clip), "--store", str(store), "--clips", "--pre-roll", "1", "--post-roll", "0.2"]) == 0
+    found = [(event, mp4) for event in read_events(store) if (mp4 := read_clip(store, 1, event.id))]
+    assert found
+    for event, mp4 in found:
+        with av.open(io.BytesIO(mp4)) as film:
+            shown_s = film.duration / av.time_base
+        assert shown_s == pytest.approx(min(event.onset_s, 1.0) + event.offset_s - event.onset_s + 0.2, abs=0.15)
 
 
 def test_watch_waits_for_a_locked_store_until_stopped(tmp_path):

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from merau.stream.ui.event_clip import StoredFrame, blur, bounds_s, encode, frames_of
+from merau.engine.errors import UserError
+from merau.stream.ui.event_clip import DEFAULT_CLIP, ClipSettings, StoredFrame, blur, encode, frames_of
 
 
 @pytest.fixture
@@ -29,13 +30,22 @@ def images_of(mp4):
 
 def test_encode_shows_every_frame_at_its_own_time(frames, make_event):
     event = make_event(apex_s=1.0)
-    start_s, end_s = bounds_s(event.onset_s, event.offset_s)
+    start_s, end_s = DEFAULT_CLIP.bounds_s(event.onset_s, event.offset_s)
     wanted = [frame.t_s for frame in frames if start_s <= frame.t_s <= end_s]
     clip = images_of(encode(frames_of(frames, event), event.track))
     assert [t_s for t_s, _ in clip] == pytest.approx([t_s - wanted[0] for t_s in wanted], abs=2e-4)
     height, width = clip[0][1].shape[:2]
     assert 150 < width < 180
     assert 150 < height < 180
+
+
+def test_clip_has_the_asked_roll(frames, make_event):
+    event = make_event(apex_s=1.0)
+    chosen = frames_of(frames, event, ClipSettings(before_s=0.8, after_s=0.0))
+    assert chosen[0].t_s == pytest.approx(event.onset_s - 0.8, abs=1 / 30)
+    assert chosen[-1].t_s == pytest.approx(event.offset_s, abs=1 / 12)
+    with pytest.raises(UserError, match="ClipSettings.after_s is -1: choose 0 to 20"):
+        ClipSettings(after_s=-1)
 
 
 def test_encode_absent_face_gives_no_clip(frames, make_event):
