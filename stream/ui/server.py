@@ -148,21 +148,21 @@ class App:
             self._server.close()
             raise
         self.blocks = build_page(self.state)
+        hosts = known_hosts(settings)
+        self.application = build_application(self.blocks, self.state, Logins(settings.login), hosts)
         try:
             if settings.purpose:
                 self.state.shared.record_consent(settings.purpose)
             for source in read:
                 source.add_to(self.state.shared)
-            self.address, self.public = self._serve(settings)
+            self.address, self.public = self._serve(settings, hosts)
             self.remote_address = self._server.remote_address
         except BaseException:
             self.close()
             raise
 
-    def _serve(self, settings: UiSettings) -> tuple[str, str | None]:
+    def _serve(self, settings: UiSettings, hosts: set[str]) -> tuple[str, str | None]:
         """Start the server; returns the page's address and its public link."""
-        logins, hosts = Logins(settings.login), known_hosts(settings)
-        self.application = build_application(self.blocks, self.state, logins, hosts)
         self._server.start(self.application)
         public = None
         if settings.share:
@@ -189,7 +189,15 @@ class App:
                 tunnel.kill()  # type: ignore[no-untyped-call]  # Gradio ends them only when Python exits
         self._server.close()
         self.blocks.close(verbose=False)
-        self.state.close()
+        try:
+            self.state.close()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Let go of the state, with its nets: FastAPI keeps the applications that it has served."""
+        self.blocks.fns.clear()
+        self.application.router.routes.clear()
 
 
 def check_host(host: str) -> None:

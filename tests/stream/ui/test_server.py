@@ -1,10 +1,15 @@
+import gc
 import json
+import weakref
 from urllib.parse import urlsplit
 
 import pytest
 from gradio_client import Client
 
 from merau.engine.errors import UserError
+from merau.engine.recognizer import Recognizer
+from merau.stream.ui.config import UiSettings
+from merau.stream.ui.server import App
 from tests.stream.ui.connections import opener, status
 
 
@@ -45,3 +50,13 @@ def test_page_on_all_addresses_names_one_that_others_can_open(serve):
     assert urlsplit(app.remote_address).hostname not in ("localhost", "0.0.0.0", "127.0.0.1")
     assert status(opener(), app.remote_address) == 200
     assert serve().remote_address is None
+
+
+def test_closed_page_lets_go_of_its_nets(tmp_path):
+    app = App([], Recognizer.load, UiSettings(port=0), store=tmp_path / "page.db")
+    app.check()  # FastAPI remembers what it has served
+    kept = weakref.ref(app.state.shared.teaching.recognizer)
+    app.close()
+    del app
+    gc.collect()
+    assert kept() is None
