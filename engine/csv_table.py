@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from merau.engine.bounded import read_bounded
 from merau.engine.errors import Message, UserError
 
 SUFFIXES = (".csv", ".tsv", ".txt")  # Excel saves its "Unicode text" as .txt
+MAX_BYTES = 32_000_000  # some hundred thousand rows
 SEPARATORS = (",", ";", "\t")
 DECIMAL = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 SEPARATOR_HINT = re.compile(r"sep=(.)(?:\r\n|\r|\n)", re.IGNORECASE)  # the first line of some files, meant for Excel
@@ -77,9 +80,9 @@ def read_csv(path: Path) -> CsvTable:
         UserError: It cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, MAX_BYTES)
     except OSError as error:
-        raise UserError("{path} cannot be read: {reason}.", path=path, reason=error.strerror) from error
+        raise UserError("{path} cannot be read: {reason}.", path=path, reason=error.strerror or error) from error
     text, notes = _decode(path, data)
     hint = SEPARATOR_HINT.match(text)
     separator = hint[1] if hint else _find_separator(text)
@@ -101,11 +104,12 @@ def parse_decimal(text: str) -> float:
     """Return a number with a decimal point or a decimal comma.
 
     Raises:
-        ValueError: It is something else, or has separators of thousands.
+        ValueError: It is something else, has separators of thousands, or is too large for a number.
     """
-    if not DECIMAL.fullmatch(text):
+    value = float(text.replace(",", ".")) if DECIMAL.fullmatch(text) else math.nan
+    if not math.isfinite(value):
         raise ValueError(text)
-    return float(text.replace(",", "."))
+    return value
 
 
 def _decode(path: Path, data: bytes) -> tuple[str, tuple[Message, ...]]:

@@ -18,7 +18,7 @@ from merau.stream.events import CODED_FIELDS, KINDS, Coding, Event, Kind
 
 MICRO_LIMIT_S = 0.5  # a micro-expression lasts at most this long
 MIN_IOU = 0.5  # an imported event and one of the machine's overlap this much if they are one
-OWN_TIER = re.compile(rf"face (\d+) ({'|'.join(KINDS)})(?: \d+)?(?: · (.+))?")
+OWN_TIER = re.compile(rf"face (\d{{1,9}}) ({'|'.join(KINDS)})(?: \d+)?(?: · (.+))?")
 UNITS = re.compile(r"(?:AU)?\s*\d{1,2}(?:\s*[+ ,;]\s*(?:AU)?\s*\d{1,2})*", re.IGNORECASE)
 TRUE = ("true", "1", "yes", "wahr", "ja")
 COLUMNS = ("onset_s", "offset_s")  # that a table of somebody's own needs
@@ -289,7 +289,7 @@ def _rows_of_export(place: str, cells: dict[str, str], settings: ImportSettings)
         return
     coder = settings.coder if settings.coder is not None else cells.get("coder", "")
     times = _times(_number(place, f"user_{name}", cells) for name in TIMES)
-    track = int(cells["track"]) if cells.get("track", "").isdecimal() else None
+    track = _face_number(cells.get("track", ""))
     row = _Row(place, coder, cells["id"], track, note=stated["note"], **times)
     stated_aus, kind = _units(place, stated["aus"]), _known_kind(place, stated["kind"])
     yield replace(row, kind=kind, label=stated["label"] or None, aus=stated_aus, **flags)
@@ -304,13 +304,17 @@ def _row_of_table(place: str, cells: dict[str, str], settings: ImportSettings, p
         place,
         _coder(settings, cells.get("coder", ""), path),
         None,
-        int(face) if face.isdecimal() else settings.face,
+        settings.face if (track := _face_number(face)) is None else track,
         kind=_known_kind(place, cells.get("kind", "")),
         note=cells.get("note", ""),
         **times,
     )
     stated = _stated(cells.get("label", ""), settings)
     return replace(row, **({"aus": _units(place, cells.get("aus", ""))} | stated))
+
+
+def _face_number(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _number(place: str, column: str, cells: dict[str, str]) -> float | None:

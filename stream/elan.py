@@ -11,12 +11,14 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from xml.etree import ElementTree
 
+from merau.engine.bounded import read_bounded
 from merau.engine.errors import UserError
 from merau.engine.text import plain
 from merau.stream.coding import apply_coding
@@ -49,6 +51,7 @@ NAMES = {  # what names an element that an existing file may have already
 }
 REFERENCES = ("TIME_SLOT_ID", "TIME_SLOT_REF1", "TIME_SLOT_REF2", "ANNOTATION_ID", "ANNOTATION_REF")
 NUMBERED = re.compile(r"^(ts|a)(\d+)$")
+MAX_BYTES = 32_000_000
 LAST_ANNOTATION = "lastUsedAnnotationId"  # ELAN numbers new annotations from here
 
 
@@ -245,6 +248,11 @@ def add_to_eaf(ours: bytes, theirs: bytes, name: Path) -> bytes:
         UserError: The existing file is no ELAN file, or has tiers of the same names.
     """
     root, added = parse_eaf(theirs, name), parse_eaf(ours, name)
+    with _named_damage(name):
+        return _merge(root, added, name)
+
+
+def _merge(root: ElementTree.Element, added: ElementTree.Element, name: Path) -> bytes:
     tiers = {tier.attrib["TIER_ID"] for tier in root.iter("TIER")}
     if repeated := [tier for element in added.iter("TIER") if (tier := element.attrib["TIER_ID"]) in tiers]:
         raise UserError("{file} has a tier '{tier}' already: rename or delete it first.", file=name, tier=repeated[0])
@@ -256,6 +264,24 @@ def add_to_eaf(ours: bytes, theirs: bytes, name: Path) -> bytes:
     _update_last_annotation(root)
     content: bytes = ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)
     return content
+
+
+def load_eaf(path: Path) -> bytes:
+    """Read an ELAN file. Raises UserError where it cannot be read."""
+    try:
+        return read_bounded(path, MAX_BYTES)
+    except OSError as error:
+        raise UserError("{file} cannot be read: {reason}.", file=path, reason=error.strerror or error) from error
+
+
+@contextmanager
+def _named_damage(name: Path) -> Iterator[None]:
+    """Say in one sentence that an element lacks what it needs, or has a number that is none."""
+    try:
+        yield
+    except (KeyError, ValueError, OverflowError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError("{file} is a damaged ELAN file: {reason}.", file=name, reason=reason) from error
 
 
 def parse_eaf(content: bytes, name: Path) -> ElementTree.Element:
@@ -348,10 +374,12 @@ def read_eaf(path: Path) -> list[EafAnnotation]:
     Raises:
         UserError: The file cannot be read or is no ELAN file.
     """
-    try:
-        root = parse_eaf(path.read_bytes(), path)
-    except OSError as error:
-        raise UserError("{file} cannot be read: {reason}.", file=path, reason=error.strerror) from error
+    root = parse_eaf(load_eaf(path), path)
+    with _named_damage(path):
+        return _all_annotations(root)
+
+
+def _all_annotations(root: ElementTree.Element) -> list[EafAnnotation]:
     times = {slot.attrib["TIME_SLOT_ID"]: slot.attrib.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
     below: dict[str, list[ElementTree.Element]] = {}
     for tier in root.iter("TIER"):

@@ -140,13 +140,9 @@ def _content(format: str, events: "list[Event]", settings: "ExportSettings") -> 
 
 
 def _add_to_eaf(existing: Path, place: Path, events: "list[Event]", settings: "ExportSettings") -> None:
-    from merau.stream.elan import add_to_eaf
+    from merau.stream.elan import add_to_eaf, load_eaf
 
-    try:
-        theirs = existing.read_bytes()
-    except OSError as error:
-        raise UserError("{file} cannot be read: {reason}.", file=existing, reason=error.strerror) from error
-    _write(place, add_to_eaf(_content("eaf", events, settings), theirs, existing))
+    _write(place, add_to_eaf(_content("eaf", events, settings), load_eaf(existing), existing))
 
 
 def _write(place: Path, content: bytes) -> None:

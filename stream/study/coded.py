@@ -10,7 +10,7 @@ from merau.engine.csv_table import is_csv, parse_decimal, read_csv
 from merau.engine.errors import Message, UserError
 from merau.stream.coding import read_coded_events
 from merau.stream.coding_import import MICRO_LIMIT_S
-from merau.stream.elan import FALSE, MACHINE, UNCERTAIN, EafAnnotation, parse_eaf, read_eaf
+from merau.stream.elan import FALSE, MACHINE, UNCERTAIN, EafAnnotation, load_eaf, parse_eaf, read_eaf
 from merau.stream.events import KINDS, Event
 from merau.stream.store import read_codings, read_events
 from merau.stream.study.participants import path_parts
@@ -220,7 +220,7 @@ def _annotated_span(annotation: EafAnnotation, tiers: Mapping[str, str | None], 
 
 def _medium(path: Path) -> str:
     """Return the path of the film that an ELAN file names; its own path if it names none."""
-    for descriptor in parse_eaf(path.read_bytes(), path).iter("MEDIA_DESCRIPTOR"):
+    for descriptor in parse_eaf(load_eaf(path), path).iter("MEDIA_DESCRIPTOR"):
         url = descriptor.get("MEDIA_URL") or descriptor.get("RELATIVE_MEDIA_URL") or ""
         if film := unquote(urlsplit(url).path):
             return re.sub(r"^/(?=[A-Za-z]:/)", "", film)

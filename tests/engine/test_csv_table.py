@@ -1,10 +1,11 @@
 """CSV files as spreadsheets save them."""
 
+import os
 import re
 
 import pytest
 
-from merau.engine.csv_table import parse_decimal, read_csv
+from merau.engine.csv_table import MAX_BYTES, parse_decimal, read_csv
 from merau.engine.errors import UserError
 
 PLAIN = "label,file\r\ntense,a.mp4\r\nÜber mut,b.mp4\r\n"
@@ -66,8 +67,18 @@ def test_read_csv_damaged_row_is_named(data, error, tmp_path):
         read_csv(tmp_path / "table.csv").rows(("label", "file"))
 
 
+def test_read_csv_refuses_pipes_and_huge_files(tmp_path):
+    pipe, huge = tmp_path / "pipe.csv", tmp_path / "huge.csv"
+    os.mkfifo(pipe)
+    with huge.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    for path, reason in ((pipe, "it is not a file"), (huge, "it is larger than 32 MB")):
+        with pytest.raises(UserError, match=f"{path.name} cannot be read: {reason}"):
+            read_csv(path)
+
+
 def test_parse_decimal_refuses_what_is_no_plain_number():
     assert [parse_decimal(text) for text in ("3,2", "3.2", "12", ",5", "1,5E+01")] == [3.2, 3.2, 12, 0.5, 15]
-    for text in (" ", "1.234,5", "nan", "inf", "1_0", "0x1", "05. Apr", "ca. 3"):
+    for text in (" ", "1.234,5", "nan", "inf", "1_0", "1e999", "0x1", "05. Apr", "ca. 3"):
         with pytest.raises(ValueError, match=re.escape(text)):
             parse_decimal(text)

@@ -1,6 +1,7 @@
 """ELAN files as ELAN wants them: whole, in order, beside the film, and read back without loss."""
 
 import io
+import os
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -194,3 +195,27 @@ def test_other_files_are_refused(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match="is not an ELAN file"):
         read_eaf(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b'TIER_ID="face 1 blink"', b"", "'TIER_ID' is missing"),
+        (b'TIME_SLOT_ID="ts1"', b"", "'TIME_SLOT_ID' is missing"),
+        (b'TIME_SLOT_REF1="ts1"', b"", "'TIME_SLOT_REF1' is missing"),
+        (b'TIME_VALUE="840"', b'TIME_VALUE="soon"', "invalid literal"),
+        (b'TIME_VALUE="840"', b'TIME_VALUE="1' + b"0" * 400 + b'"', "too large"),
+    ],
+)
+def test_damaged_file_is_one_sentence(events, tmp_path, old, new, reason):
+    path = tmp_path / "damaged.eaf"
+    assert old in written(events)
+    path.write_bytes(written(events).replace(old, new))
+    with pytest.raises(UserError, match=f"is a damaged ELAN file: .*{reason}"):
+        read_eaf(path)
+
+
+def test_pipe_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.eaf")
+    with pytest.raises(UserError, match="it is not a file"):
+        read_eaf(tmp_path / "pipe.eaf")
