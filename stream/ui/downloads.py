@@ -17,7 +17,7 @@ from merau.stream.export_settings import ExportSettings
 from merau.stream.store import read_clip, read_events, read_sessions
 from merau.stream.ui.event_clip import blur
 from merau.stream.ui.server_state import ServerState
-from merau.stream.ui.workspace import Workspace
+from merau.stream.ui.workspace import Workspace, session_number
 
 PRIVATE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -114,10 +114,10 @@ DOWNLOADS: dict[str, Callable[[Workspace, Query], Response]] = {
 
 
 def _session_id(query: Query) -> int:
-    session = query.get("session", "")
-    if not session.isdecimal():
+    session = session_number(query.get("session", ""))
+    if session is None:
         raise UserError("The session is missing.")
-    return int(session)
+    return session
 
 
 def _clip_name(event: Event) -> str:

@@ -34,7 +34,7 @@ from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import t, to_json
 from merau.stream.ui.middleware import HEAD_SUFFIXES, VIDEO_SUFFIXES
 from merau.stream.ui.server_state import ServerState
-from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
+from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace, session_number
 
 MAX_EVENTS = 1000  # of a session, on the page
 MAX_STEPS = 50  # of its history
@@ -227,10 +227,11 @@ class ReviewHandlers:
         return [(_session_title(session), f"{workspace.name}:{session.id}") for session, workspace in found]
 
     def _open(self, token: str, chosen: str | None) -> tuple[Workspace, int]:
-        name, _, session = (chosen or "").partition(":")
-        if not session.isdecimal():
+        name, _, number = (chosen or "").partition(":")
+        session = session_number(number)
+        if session is None:
             raise UserError("Choose a session first.")
-        return self._state.workspace(token, name), int(session)
+        return self._state.workspace(token, name), session
 
     def _workspace(self, token: str, chosen: str | None) -> Workspace:
         """Return the workspace to teach: that of the chosen session, or the page's own."""
@@ -299,7 +300,7 @@ def _coding_changes(sent: Any) -> dict[str, Any]:
                 changes[name] = None if value is None else tuple(unit for unit in re.split(r"[\s+,AU]+", value) if unit)
             else:
                 changes[name] = None if value is None else types[name](value)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         raise UserError("There is nothing at this address.") from None
     if changes.get("label"):
         changes["label"] = changes["label"].strip()

@@ -1,6 +1,7 @@
 """A store and the cameras that fill it: shared by all trusted clients, or private to one page."""
 
 import itertools
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -27,6 +28,11 @@ SHARED, PRIVATE = "server", "mine"  # names of workspaces in messages and addres
 CLIPS_LIMIT_S = 60  # within which the clips that wait must be encoded
 MAX_PURPOSE = 200  # characters
 _CAMERA_NUMBERS = itertools.count(1)  # unique over all workspaces: one page shows two of them
+
+
+def session_number(text: str) -> int | None:
+    """Return the number of a session as a page sends it; None for what is none, or larger than SQLite's numbers."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 class Workspace:

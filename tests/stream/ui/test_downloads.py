@@ -85,6 +85,8 @@ def test_clips_are_zipped_by_onset(get):
         ("clips", {"session": "9"}, "no clips of this session"),
         ("events", {"format": "exe"}, "choose one of"),
         ("events", {"session": "x"}, "session is missing"),
+        ("clip", {"session": "9" * 19}, "session is missing"),
+        ("frame", {"session": "9" * 5000}, "session is missing"),
         ("head", {}, "No classes have been taught"),
     ],
 )
