@@ -11,6 +11,7 @@ from merau.engine.text import is_label, plain
 from merau.stream.events import KINDS, Coding, Event, sort_key
 from merau.stream.store.models import Session
 from merau.stream.store.reader import read_codings, read_events, read_sessions
+from merau.stream.store.rows import is_number
 
 MAX_CODER, MAX_NOTE = 40, 1000  # characters
 MISSED = "missed-"  # how the ids of events begin that the machine missed
@@ -132,7 +133,8 @@ def _check_times(coding: Coding, event: Event | None) -> None:
     if event:
         stated = [getattr(event, name) if t_s is None else t_s for name, t_s in zip(TIMES, stated, strict=True)]
     is_complete = event is not None or (coding.kind is not None and coding.track is not None)
-    if not is_complete or None in stated or not all(math.isfinite(t_s) for t_s in stated):
+    numbers = [*stated, *([] if coding.track is None else [coding.track])]
+    if not is_complete or not all(map(is_number, numbers)):
         raise UserError("An event needs a face, a kind, an onset, an apex and an offset.")
     onset_s, apex_s, offset_s = stated
     if not 0 <= onset_s <= apex_s <= offset_s or onset_s == offset_s:

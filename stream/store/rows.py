@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -15,6 +14,8 @@ from merau.stream.events import KINDS, Coding, Event
 from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 
 T = TypeVar("T")
+
+MAX_NUMBER = 1e12  # of what is measured, more than any time in s
 
 _TEXTS = ("id", "source", "kind", "label", "bundle", "bundle_sha256", "head_sha256")
 _NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
@@ -32,7 +33,7 @@ def intact(path: Path, name: str, rows: Iterable[sqlite3.Row], convert: Callable
     for row in rows:
         try:
             converted = convert(row)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             _log_damage(path, name.format(**dict(row)), f"{error}")
         else:
             yield converted
@@ -47,7 +48,7 @@ def event(row: sqlite3.Row | dict[str, Any]) -> Event:
     """Convert a row of an event with its reclassification and session."""
     fields = dict(row)
     _require(all(isinstance(fields[name], str) for name in _TEXTS), "a text is missing")
-    _require(all(_is_number(fields[name]) for name in _NUMBERS), "a number is missing")
+    _require(all(is_number(fields[name]) for name in _NUMBERS), "a number is missing")
     _require(isinstance(fields["track"], int), "the face has no number")
     _require(fields["kind"] in KINDS, f"unknown kind {fields['kind']!r}")
     fields |= {name: _probabilities(fields[name]) for name in ("aus", "probabilities")}
@@ -97,7 +98,7 @@ def coding(row: sqlite3.Row) -> Coding:
     _require(all(isinstance(text, str) for text in texts), "a text is missing")
     _require(fields["label"] is None or isinstance(fields["label"], str), "the label is no text")
     times = [fields[name] for name in ("onset_s", "apex_s", "offset_s")]
-    _require(all(t_s is None or _is_number(t_s) for t_s in times), "a time is no number")
+    _require(all(t_s is None or is_number(t_s) for t_s in times), "a time is no number")
     _require(fields["kind"] is None or fields["kind"] in KINDS, f"unknown kind {fields['kind']!r}")
     if fields["is_missed"]:
         _require(None not in times and fields["kind"] is not None, "a time or the kind is missing")
@@ -116,14 +117,14 @@ def face_time(row: sqlite3.Row) -> FaceTime:
     """Convert a row of a face's time."""
     fields = dict(row)
     del fields["session"]
-    _require(all(_is_number(value) for value in fields.values()), "a number is missing")
+    _require(all(is_number(value) for value in fields.values()), "a number is missing")
     return FaceTime(**fields)
 
 
 def curve(row: sqlite3.Row) -> MotionCurve:
     """Convert a row of a face's motion."""
     motion_px, noise_px = (np.frombuffer(row[name], np.float16).astype(np.float32) for name in ("motion", "noise"))
-    _require(len(motion_px) == len(noise_px) and _is_number(row["bin_s"]), "lengths differ")
+    _require(len(motion_px) == len(noise_px) and is_number(row["bin_s"]), "lengths differ")
     return MotionCurve(row["track"], row["bin_s"], motion_px, noise_px)
 
 
@@ -135,13 +136,14 @@ def prediction(row: sqlite3.Row) -> tuple[str, dict[str, Any]]:
 
 def _probabilities(text: str) -> dict[str, float]:
     found = json.loads(text)
-    valid = isinstance(found, dict) and all(_is_number(value) for value in found.values())
+    valid = isinstance(found, dict) and all(is_number(value) for value in found.values())
     _require(valid, "a probability is missing")
     return dict(found)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def is_number(value: object) -> bool:
+    """Whether the value is a number that can have been measured or counted."""
+    return isinstance(value, int | float) and abs(value) <= MAX_NUMBER  # whole numbers of JSON may have 1000 digits
 
 
 def _require(valid: bool, reason: str) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from merau.engine.errors import Message, UserError
@@ -13,6 +14,7 @@ from merau.stream.temporary import TemporaryFolder
 
 APPLICATION_ID = 0x4D455241  # "MERA" in the file's header: the database of another program is refused
 LOCK_WAIT_S = 1.0  # how long one try waits for another program's lock
+MAX_VALUE_BYTES = 128_000_000  # of one text or picture; a row may be as large
 
 MIGRATIONS = (
     """
@@ -140,7 +142,7 @@ _SQLITE_REASONS = {
 
 _MAGIC = b"SQLite format 3\0"
 
-FAILURES = (sqlite3.Error, UnicodeDecodeError)
+FAILURES = (sqlite3.Error, UnicodeDecodeError, OverflowError)  # the last: of a number that SQLite cannot hold
 
 
 def error_message(path: Path, error: Exception) -> Message:
@@ -187,6 +189,7 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
     with suppress(OSError):  # a new store is for this user only; SQLite's log takes over its mode
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, check_same_thread=False)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     try:
         if not _is_new(connection):
             _check_store(path, connection)
@@ -272,7 +275,9 @@ def _open_protected(path: Path, opened: ExitStack) -> sqlite3.Connection:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=LOCK_WAIT_S)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=LOCK_WAIT_S)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    return connection
 
 
 def migrate(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:
@@ -307,3 +312,33 @@ def _check_store(path: Path, connection: sqlite3.Connection) -> None:
             schema=_schema(connection),
             newest=len(MIGRATIONS),
         )
+    _check_objects(path, connection)
+
+
+def _check_objects(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a store that computes what it should hold: that may never end, or change what is written.
+
+    Raises:
+        UserError: It has a trigger, or something else in place of one of our tables and views.
+    """
+    found = _objects(connection)
+    odd = [name for name, made in _made_objects(_schema(connection)).items() if found.get(name) != made]
+    odd += [name for name, made in found.items() if made.startswith("CREATE TRIGGER")]
+    if odd:
+        raise UserError(
+            "{path} was changed by another program: '{name}' is not as merau made it.", path=path, name=odd[0]
+        )
+
+
+@lru_cache
+def _made_objects(schema: int) -> dict[str, str]:
+    """Return the objects of a new store of a schema, as `_objects` does."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        migrate(connection, MIGRATIONS[:schema])
+        return _objects(connection)
+
+
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return how tables, views and triggers were made, by name; of a table only that it is one."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'view', 'trigger')")
+    return {name: "CREATE TABLE" if sql.startswith("CREATE TABLE") else " ".join(sql.split()) for name, sql in rows}

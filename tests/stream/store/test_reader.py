@@ -114,6 +114,8 @@ DAMAGES = {
     "1-4": "UPDATE events SET label = CAST(x'ff' AS TEXT) WHERE id = ?",
     "1-5": "UPDATE events SET kind = 'wink' WHERE id = ?",
     "1-6": "UPDATE events SET onset_s = NULL WHERE id = ?",
+    "1-7": "UPDATE events SET onset_s = 1e300 WHERE id = ?",
+    "1-8": f"UPDATE events SET aus = '{{\"4\": 1{400 * '0'}}}' WHERE id = ?",
 }
 
 

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -176,4 +177,27 @@ def test_damage_that_sqlite_quotes_is_one_sentence(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE events", b"CREATE \xeaABLE events"))
     for read in (read_sessions, Store):
         with pytest.raises(UserError, match="is damaged and cannot be read"):
+            read(path)
+
+
+COUNT = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT 1 AS session, n AS track"
+
+
+@pytest.mark.parametrize(
+    ("trap", "name"),
+    [
+        (f"DROP TABLE faces; CREATE VIEW faces AS {COUNT}, 0 AS from_s, 0 AS to_s, 0 AS seen_s, 0 FROM n", "faces"),
+        (f"DROP VIEW current_codings; CREATE VIEW current_codings AS {COUNT} FROM n", "current_codings"),
+        ("DROP TABLE clips; CREATE VIRTUAL TABLE clips USING fts5 (session, event, mp4)", "clips"),
+        ("CREATE TRIGGER gone AFTER INSERT ON codings BEGIN DELETE FROM events; END", "gone"),
+        ("DROP TABLE curves", "curves"),
+    ],
+)
+def test_store_that_computes_what_it_holds_is_refused(tmp_path, trap, name):
+    path = tmp_path / "events.db"
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(trap)
+    for read in (read_sessions, Store):
+        with pytest.raises(UserError, match=f"'{name}' is not as merau made it"):
             read(path)
