@@ -3,11 +3,12 @@
 import hmac
 
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.guard import Guard
+from merau.stream.ui.i18n import localized
 from merau.stream.ui.login import Logins
 
 PROBES = ("/healthz", "/readyz")  # say no more than yes or no, so that they ask for nothing
@@ -16,41 +17,43 @@ API = "/api/"
 
 
 class Gate:
-    """Passes requests for the interface on to it, and all others to the page.
+    """Passes requests for the interface on to it, once there is one, and all others to the page.
 
     A program shows the token. A browser must come from the page and be logged in. Without a token and without a login
     the interface is for this machine only, as the page is then.
 
     Args:
-        app: The page; None where there is none.
-        api: The interface.
-        token: What programs show; None for no token.
+        page: Answers all other requests; None where there is no page.
         settings: Where and for whom the page, or the interface alone, is served.
         logins: Who is logged in to the page.
         hosts: The names under which it may be asked for.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp | None,
-        api: ASGIApp,
-        token: str | None,
-        settings: UiSettings,
-        logins: Logins,
-        hosts: set[str],
-    ) -> None:
-        self._api, self._token, self._settings = api, token, settings
-        self._guarded = Guard(api, settings, logins, hosts)
-        self._page = app or self._guarded  # it knows no other address, and says so
+    def __init__(self, page: ASGIApp | None, settings: UiSettings, logins: Logins, hosts: set[str]) -> None:
+        self._settings, self._logins, self._hosts = settings, logins, hosts
+        self._page = page or Guard(_nothing, settings, logins, hosts)
+        self._api: ASGIApp | None = None
+        self._guarded: ASGIApp | None = None
+        self._token: str | None = None
+
+    def open(self, api: ASGIApp, token: str | None) -> None:
+        """Serve the interface from now on.
+
+        Args:
+            api: The interface.
+            token: What programs show; None for no token.
+        """
+        self._token, self._guarded = token, Guard(api, self._settings, self._logins, self._hosts)
+        self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         path = scope.get("path", "")
-        if not (path in PROBES or path == METRICS or path.startswith(API)):
+        if self._api is None or not (path in PROBES or path == METRICS or path.startswith(API)):
             await self._page(scope, receive, send)
         elif path in PROBES or self._has_token(HTTPConnection(scope)):
             await self._api(scope, receive, send)
-        elif self._settings.login or (self._settings.is_local and self._token is None):
+        elif self._guarded and (self._settings.login or (self._settings.is_local and self._token is None)):
             await self._guarded(scope, receive, send)
         else:
             refusal = JSONResponse({"detail": "Show the token: Authorization: Bearer TOKEN."}, 401)
@@ -62,3 +65,9 @@ class Gate:
         if self._token is None or scheme.lower() != "bearer":
             return False
         return hmac.compare_digest(shown.strip().encode(), self._token.encode())
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer where there is no page."""
+    if scope["type"] == "http":
+        await PlainTextResponse(localized(scope, "There is nothing at this address."), 404)(scope, receive, send)

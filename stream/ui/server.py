@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 from gradio.networking import setup_tunnel
 from gradio.tunneling import CURRENT_TUNNELS
+from starlette.types import ASGIApp
 
 from merau.engine.errors import Message, UserError
 from merau.stream.events import event_fields
@@ -27,6 +28,7 @@ from merau.stream.signals import on_stop_signal
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.connection_limits import BoundedProtocol
+from merau.stream.ui.gate import Gate
 from merau.stream.ui.guard import Guard, known_hosts
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
 from merau.stream.ui.i18n import catalogue, request_language, t, translations
@@ -63,7 +65,7 @@ class PageServer:
         self.port = int(self._listener.getsockname()[1])
         self._server: uvicorn.Server | None = None
 
-    def start(self, application: FastAPI) -> None:
+    def start(self, application: ASGIApp) -> None:
         """Serve an application. Raises UserError when that fails."""
         config = uvicorn.Config(
             application,
@@ -115,7 +117,8 @@ class App:
 
     Attributes:
         state: The state behind the page.
-        application: What the server serves.
+        application: The page.
+        gate: What the server serves: the page, and a service's programming interface.
         address: Where this machine reaches the page.
         remote_address: Where other machines reach it, if it is served on all addresses of this one.
         public: The public link, if one was asked for.
@@ -148,8 +151,9 @@ class App:
             self._server.close()
             raise
         self.blocks = build_page(self.state)
-        hosts = known_hosts(settings)
-        self.application = build_application(self.blocks, self.state, Logins(settings.login), hosts)
+        logins, hosts = Logins(settings.login), known_hosts(settings)
+        self.application = build_application(self.blocks, self.state, logins, hosts)
+        self.gate = Gate(self.application, settings, logins, hosts)
         try:
             if settings.purpose:
                 self.state.shared.record_consent(settings.purpose)
@@ -163,7 +167,7 @@ class App:
 
     def _serve(self, settings: UiSettings, hosts: set[str]) -> tuple[str, str | None]:
         """Start the server; returns the page's address and its public link."""
-        self._server.start(self.application)
+        self._server.start(self.gate)
         public = None
         if settings.share:
             with redirect_stdout(sys.stderr):  # Gradio writes about the link; standard output is ours

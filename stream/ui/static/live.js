@@ -3,6 +3,7 @@
   const m = window.merau;
   const CHART_S = 20;
   const LISTED_EVENTS = 6; // under each camera
+  const FEED_EVENTS = 60; // of all cameras
   const REFRESH_MS = 80; // between two updates of charts, bars and text, which need not follow the frame rate
   const NORMAL_ENDS = ["end of file", "stopped"];
   const OUTLINES = [
@@ -30,12 +31,13 @@
     const list = element.querySelector(".tiles");
     const empty = element.querySelector(".empty");
     const tiles = new Map();
+    const wall = m.wall(list, tiles);
     let socket, fallbackEvents, wait = 500;
 
     const tile = (camera) => {
-      if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, { remove, playAgain, requestMesh }));
+      if (!tiles.has(camera)) tiles.set(camera, new Tile(camera, { remove, playAgain, requestMesh, showDetails: wall.showDetails }));
       const found = tiles.get(camera);
-      if (!found.root.isConnected) list.append(found.root);
+      if (!found.root.isConnected) { list.append(found.root); wall.arrange(); }
       empty.hidden = true;
       return found;
     };
@@ -48,6 +50,7 @@
     const drop = (camera) => {
       tiles.get(camera)?.root.remove();
       tiles.delete(camera);
+      wall.forget(camera);
       empty.hidden = tiles.size > 0;
     };
 
@@ -56,6 +59,7 @@
       if (message.cameras) dropOthers(message);
       if (message.event) {
         tiles.get(message.camera)?.addEvent(message.event);
+        wall.addEvent(message.camera, message.event);
         document.dispatchEvent(new CustomEvent("merau-event", { detail: message }));
       }
       if (message.clip) document.dispatchEvent(new CustomEvent("merau-clip", { detail: message }));
@@ -121,6 +125,59 @@
     });
   };
 
+  // Several cameras: a grid of small pictures with the events of all by the clock, or one below the other with all details.
+  m.wall = (list, tiles) => {
+    const e = m.element;
+    let chosen = localStorage.getItem("merau-grid");
+    const gridButton = e("button", { type: "button", onclick: () => choose(!isGrid()) });
+    const bar = e("p.wall-bar", { hidden: true }, gridButton);
+    const title = e("h2");
+    const items = e("ol.all-events", { "aria-live": "polite" });
+    const feed = e("section.feed", { hidden: true }, title, items);
+    const isGrid = () => tiles.size > 1 && (chosen === null ? tiles.size > 2 : chosen === "yes");
+    const choose = (grid) => {
+      chosen = grid ? "yes" : "no";
+      localStorage.setItem("merau-grid", chosen);
+      arrange();
+    };
+    const arrange = () => {
+      const grid = isGrid();
+      bar.hidden = tiles.size < 2;
+      feed.hidden = !grid;
+      list.parentElement.classList.toggle("wall", grid);
+      list.classList.toggle("grid", grid);
+      gridButton.setAttribute("aria-pressed", grid);
+    };
+    const showDetails = (tile) => { choose(false); tile.root.scrollIntoView(); tile.name.focus(); };
+    const addEvent = (camera, event) => {
+      const tile = tiles.get(camera);
+      if (!tile || event.kind === "blink") return;
+      const key = `${camera}/${tile.session}/${event.id}`;
+      items.querySelector(`[data-key="${key}"]`)?.remove();
+      const item = listItem(event, true);
+      Object.assign(item.dataset, { key, camera, at: event.onset_wall ?? new Date().toISOString() });
+      item.firstChild.after(e("b", {}, tile.name.textContent));
+      const next = [...items.children].find((other) => other.dataset.at <= item.dataset.at);
+      items.insertBefore(item, next ?? null);
+      while (items.children.length > FEED_EVENTS) items.lastChild.remove();
+    };
+    const forget = (camera) => {
+      for (const item of items.querySelectorAll(`[data-camera="${camera}"]`)) item.remove();
+      arrange();
+    };
+    list.before(bar);
+    list.after(feed);
+    m.whenEntered(() => {
+      gridButton.textContent = m.t("Grid of cameras");
+      title.textContent = m.t("Events of all cameras");
+      items.setAttribute("aria-label", title.textContent);
+    });
+    return { arrange, addEvent, forget, showDetails };
+  };
+
+  // An address or a path has its name at its end.
+  const shortName = ({ name, replay }) => (replay || name.startsWith("/") || name.includes("://") ? name.split("/").pop() : name);
+
   class Tile {
     constructor(camera, calls) {
       this.camera = camera;
@@ -137,7 +194,7 @@
 
     build() {
       const e = m.element;
-      this.name = e("h2");
+      this.name = e("h2", { tabindex: -1 });
       this.pill = e("span.pill");
       this.canvas = e("canvas", { width: 640, height: 480, role: "img", "aria-label": m.t("Live picture") });
       this.overlay = e("div.overlay", { role: "status" });
@@ -148,8 +205,9 @@
       this.againButton = e("button", { hidden: true, onclick: () => this.calls.playAgain(this.camera) }, m.t("Play again"));
       const mesh = e("input", { type: "checkbox", onchange: () => { this.showsMesh = mesh.checked; this.calls.requestMesh(); } });
       this.removeButton = e("button", { "aria-label": m.t("Remove this camera"), title: m.t("Remove this camera"), onclick: () => this.remove() }, "✕");
+      const details = e("button.details", { onclick: () => this.calls.showDetails(this) }, m.t("Details"));
       this.root = e("article.tile", { "data-camera": this.camera },
-        e("header", {}, this.name, this.pill, e("span.end", {}, e("label", {}, mesh, m.t("Mesh")), this.againButton, this.removeButton)),
+        e("header", {}, this.name, this.pill, e("span.end", {}, e("label", {}, mesh, m.t("Mesh")), details, this.againButton, this.removeButton)),
         e("div.stage", {}, e("div.view", {}, e("div.screen", {}, this.canvas, this.overlay), this.chart, legend()),
           e("div.side", {}, this.list, this.eventList)), this.statusLine);
       this.showNoFace();
@@ -171,7 +229,7 @@
       if (status.session !== this.session) this.restart(status.session);
       Object.assign(this, { phase, own: status.own, replay: status.replay });
       this.root.classList.toggle("own", status.own);
-      this.name.textContent = status.own ? m.t("My webcam") : status.name.split("/").pop();
+      this.name.textContent = status.own ? m.t("My webcam") : shortName(status);
       this.name.title = status.name;
       const failed = phase === "ended" && reason && !NORMAL_ENDS.includes(status.reason.id ?? status.reason);
       this.pill.className = `pill ${failed ? "failed" : phase}`;

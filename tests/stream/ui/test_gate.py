@@ -21,7 +21,8 @@ def client(settings: UiSettings, token: str | None = TOKEN, host: str = "127.0.0
     api = FastAPI()
     for path in ("/api/v1/cameras", "/metrics", "/healthz"):
         api.get(path)(lambda: "told")
-    gate = Gate(None, api, token, settings, Logins(settings.login), known_hosts(settings))
+    gate = Gate(None, settings, Logins(settings.login), known_hosts(settings))
+    gate.open(api, token)
     return TestClient(gate, base_url=f"http://{host}")
 
 

@@ -4,9 +4,11 @@ import threading
 
 from playwright.sync_api import expect
 
+from merau.stream.events import event_fields
 from merau.stream.store import read_events, read_sessions
 from merau.stream.ui.config import Login
 from scripts.support.rtsp_server import RtspServer
+from tests.stream.sources.support import write_clip
 from tests.stream.ui.page_actions import DARK, LIT, consent, log_in, start_webcam
 from tests.stream.ui.waiting import wait_for
 
@@ -118,3 +120,24 @@ def test_webcam_without_webcodecs_sends_jpeg(serve, page):
     expect(page.get_by_role("button", name="Start my webcam")).to_be_visible()
     page.evaluate("merau.noWebCodecs = true")
     assert start_webcam(page) == "jpeg"
+
+
+def test_several_cameras_stand_in_a_grid_with_one_feed(serve, page, tmp_path, make_event):
+    names = ("door.mp4", "hall.mp4", "yard.mp4")
+    app = serve(*(write_clip(tmp_path / name) for name in names))
+    page.goto(app.address)
+    expect(page.locator(".tiles.grid .tile h2")).to_have_text(list(names))
+    expect(page.locator(".tile .side").first).to_be_hidden()
+    for number, camera in enumerate(app.state.shared.cameras.values()):
+        wall = f"2026-03-02T09:00:0{9 - number}.000+00:00"
+        fields = event_fields(make_event(id=f"1-{number}", onset_wall=wall))
+        for _ in range(2):  # provisional and final
+            app.state.shared.broadcast.send_message({"event": fields, "camera": camera.number, "session": 1})
+    expect(page.locator(".feed li b")).to_have_text(list(names))  # the newest first, each once
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Details").nth(1).click()
+    expect(page.locator(".tile .side").nth(1)).to_be_visible()
+    expect(page.locator(".feed")).to_be_hidden()
+    page.reload()
+    expect(page.get_by_role("button", name="Grid of cameras")).to_have_attribute("aria-pressed", "false")
