@@ -1,9 +1,9 @@
-"""Check the example for nginx in docs/security.md: `python scripts/check_proxy.py` prints what held, as JSON.
+"""Check the examples for nginx and Caddy in deploy: `python scripts/check_proxy.py` prints what held, as JSON.
 
-nginx runs with the example's own text, but for the ports and the paths of a certificate that is made here; behind it
-`merau ui` with the example's options. Chromium opens the page over TLS, logs in, watches a camera and uploads. Needs
-nginx and openssl (as root: apt-get install nginx-light openssl), playwright and Debian's chromium. It is not part of
-the tests, because the package of nginx starts a server on port 80.
+Each proxy runs with the example's own text, but for the ports and the paths of a certificate that is made here; behind
+it `merau ui` with the example's options. Chromium opens the page over TLS, logs in, watches a camera and uploads. Needs
+nginx, caddy and openssl (as root: apt-get install nginx-light caddy openssl), playwright and Debian's chromium. It is
+not part of the tests, because the packages of both start a server.
 """
 
 import json
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -27,8 +28,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 from merau.stream.demo import CLIP
 from scripts.support.rtsp_server import free_port
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "security.md"
+DEPLOY = Path(__file__).parents[1] / "deploy"
 NAME, PASSWORD = "merau.example", "a long password"
+EXAMPLES = {"nginx.conf": "", "nginx-path.conf": "/merau", "Caddyfile": "/merau"}  # with the path of the page
 NGINX = """
 user root; daemon off; pid {folder}/pid; error_log {folder}/error.log;
 events {{}}
@@ -39,39 +41,67 @@ http {{
     {server}
 }}
 """
+CADDY = """{{
+ admin off
+ persist_config off
+ default_sni merau.example
+ auto_https off
+ storage file_system {folder}
+}}
+{server}"""
 
 
 def main() -> int:
     """Run the checks."""
-    if not (nginx := shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")):
-        print("nginx is not installed.", file=sys.stderr)
+    missing = [name for name in ("nginx", "caddy") if not find_program(name)]
+    if missing:
+        print(f"{' and '.join(missing)}: not installed.", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="check-proxy-") as name, ExitStack() as running:
-        folder = Path(name)
-        address = f"https://{NAME}:{(public := free_port())}/"
-        inner = running.enter_context(serve_page(folder))
-        config = folder / "nginx.conf"
-        config.write_text(NGINX.format(folder=folder, server=example(folder, public, inner)))
-        running.enter_context(process([nginx, "-c", str(config)]))
-        wait_for_port(public)
-        held = {"nginx": subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr.strip().partition("/")[2]}
-        held |= {
-            name: str(check_status(public, host)) for name, host in {"own name": NAME, "other name": "a.b"}.items()
-        }
-        held |= check_in_browser(address)
-    print(json.dumps(held, indent=2))
+    print(json.dumps({name: check_example(name, path) for name, path in EXAMPLES.items()}, indent=2))
     return 0
 
 
-def example(folder: Path, public: int, inner: int) -> str:
-    """Return the server block of the document, with these ports and a new certificate."""
+def find_program(name: str) -> str | None:
+    """Return the path of a program, also of one for administrators."""
+    return shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin")
+
+
+def check_example(name: str, path: str) -> dict[str, str]:
+    """Run an example with a page below `path`; returns what held."""
+    with tempfile.TemporaryDirectory(prefix="check-proxy-") as folder, ExitStack() as running:
+        public, inner = free_port(), running.enter_context(serve_page(Path(folder), path))
+        command, version = proxy_command(name, Path(folder), example(name, Path(folder), public, inner))
+        running.enter_context(process(command))
+        wait_for_port(public, path)
+        names = {"own name": NAME, "other name": "a.b"}
+        held = {"version": version} | {what: str(check_status(public, path, host)) for what, host in names.items()}
+        return held | check_in_browser(f"https://{NAME}:{public}{path}/")
+
+
+def proxy_command(name: str, folder: Path, server: str) -> tuple[list[str], str]:
+    """Return the command that runs a proxy with this example, and its version."""
+    config = folder / name
+    if name == "Caddyfile":
+        config.write_text(CADDY.format(folder=folder, server=server))
+        caddy = find_program("caddy") or ""
+        version = subprocess.run([caddy, "version"], capture_output=True, text=True).stdout.strip()
+        return [caddy, "run", "--config", str(config), "--adapter", "caddyfile"], version
+    config.write_text(NGINX.format(folder=folder, server=server))
+    nginx = find_program("nginx") or ""
+    version = subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr.strip().partition("/")[2]
+    return [nginx, "-c", str(config)], version
+
+
+def example(name: str, folder: Path, public: int, inner: int) -> str:
+    """Return the text of an example, with these ports and a new certificate."""
     paths = {"-keyout": folder / f"{NAME}.key", "-out": folder / f"{NAME}.pem"}
     files = [str(part) for pair in paths.items() for part in pair]
     request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={NAME}"]
-    subprocess.run([*request, *files], check=True, capture_output=True)
-    found = re.search(r"```nginx\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    assert found, "the document has no example"
-    server = found[1].replace("listen 443", f"listen {public}").replace("127.0.0.1:7860", f"127.0.0.1:{inner}")
+    alternative = ["-addext", f"subjectAltName=DNS:{NAME}"]  # Caddy finds a certificate by it
+    subprocess.run([*request, *alternative, *files], check=True, capture_output=True)
+    server = (DEPLOY / name).read_text(encoding="utf-8")
+    server = server.replace("listen 443", f"listen {public}").replace("127.0.0.1:7860", f"127.0.0.1:{inner}")
+    server = re.sub(rf"^{NAME} {{", f"https://{NAME}:{public}, https://a.b:{public} {{", server, flags=re.MULTILINE)
     return server.replace(f"{NAME}.pem", str(paths["-out"])).replace(f"{NAME}.key", str(paths["-keyout"]))
 
 
@@ -86,34 +116,37 @@ def process(command: list[str], stdout: int | None = None) -> Iterator[subproces
 
 
 @contextmanager
-def serve_page(folder: Path) -> Iterator[int]:
+def serve_page(folder: Path, path: str) -> Iterator[int]:
     """Serve a page with the example's options; yields its port."""
     (folder / "password.txt").write_text(PASSWORD)
     options = ["--auth", f"anna:{folder}/password.txt", "--allowed-host", NAME, "--trusted-proxy", "127.0.0.1"]
     command = [sys.executable, "-m", "merau.stream.cli", "ui", str(CLIP), "--port", "0", "--json", *options]
-    with process([*command, "--store", str(folder / "store.db")], stdout=subprocess.PIPE) as server:
+    paths = ["--root-path", path, "--store", str(folder / "store.db")]
+    with process([*command, *paths], stdout=subprocess.PIPE) as server:
         assert server.stdout
-        yield int(json.loads(server.stdout.readline())["address"].rstrip("/").rpartition(":")[2])
+        address = urlsplit(json.loads(server.stdout.readline())["address"])
+        assert address.port and address.path == f"{path}/"
+        yield address.port
 
 
-def wait_for_port(port: int) -> None:
-    """Wait until nginx answers."""
+def wait_for_port(port: int, path: str) -> None:
+    """Wait until the proxy answers."""
     for _ in range(100):
         try:
-            check_status(port, NAME)
+            check_status(port, path, NAME)
             return
         except OSError:
             time.sleep(0.1)
-    raise RuntimeError("nginx does not answer")
+    raise RuntimeError("the proxy does not answer")
 
 
-def check_status(port: int, host: str) -> int:
+def check_status(port: int, path: str, host: str) -> int:
     """Return the status of the page under a name; headers that a visitor forges change nothing."""
     trusting = ssl._create_unverified_context()  # noqa: S323  (the certificate was made here)
     asking = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
     headers = {"Host": f"{host}:{port}", "X-Forwarded-Host": NAME, "X-Forwarded-For": "127.0.0.1"}
     try:
-        with asking.open(Request(f"https://127.0.0.1:{port}/", headers=headers), timeout=120) as answer:
+        with asking.open(Request(f"https://127.0.0.1:{port}{path}/", headers=headers), timeout=120) as answer:
             return int(answer.status)
     except HTTPError as error:
         return error.code
@@ -134,13 +167,13 @@ def check_in_browser(address: str) -> dict[str, str]:
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         expect(page.locator(".tile .status")).to_contain_text("frames")
-        cookie = next(cookie for cookie in page.context.cookies() if cookie["name"].startswith("__Host-"))
+        cookie = next(cookie for cookie in page.context.cookies() if cookie["name"].startswith("__"))
         uploaded = check_upload(page)
         browser.close()
     assert answer
     return {
         "TLS only, said by": answer.headers["strict-transport-security"],
-        "cookie": f"{cookie['name'][:7]}..., secure {cookie['secure']}, {cookie['sameSite']}",
+        "cookie": f"{cookie['name'][:10]}..., path {cookie['path']}, secure {cookie['secure']}, {cookie['sameSite']}",
         "sockets": ", ".join(sorted({url.partition("?")[0] for url in sockets})),
         "upload": uploaded,
     }

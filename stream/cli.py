@@ -23,6 +23,7 @@ from merau.stream.commands import (
     export,
     import_codings,
     sessions,
+    store,
     summary,
     ui,
     watch,
@@ -39,7 +40,22 @@ exit codes:
   130  interrupted by Ctrl-C
   143  ended by SIGTERM
 """
-COMMANDS = (watch, analyse, demo, summary, agree, sessions, export, import_codings, adapt, ui, alerts, doctor, bench)
+COMMANDS = (
+    watch,
+    analyse,
+    demo,
+    summary,
+    agree,
+    sessions,
+    store,
+    export,
+    import_codings,
+    adapt,
+    ui,
+    alerts,
+    doctor,
+    bench,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from merau.trainers.cli import make_parser as lab_parser
 ROOT = Path(__file__).parents[1]
 AT_ROOT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "RELEASE.md")]
 PAGES = [*AT_ROOT, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "engine" / "bundles").rglob("CARD.md"))]
-FOLDERS = "calib|docs|engine|examples|scripts|stream|tests|trainers"
+FOLDERS = "calib|deploy|docs|engine|examples|scripts|stream|tests|trainers"
 
 
 def commands(page: Path) -> Iterator[list[str]]:

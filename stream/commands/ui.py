@@ -26,6 +26,12 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "--port", type=int, default=7860, metavar="N", help="port to serve on; 0 for a free one (default: 7860)"
     )
+    parser.add_argument(
+        "--root-path",
+        default="",
+        metavar="PATH",
+        help="path below which the page lies behind a proxy, such as /merau (default: none, the whole name)",
+    )
     parser.add_argument("--auth", metavar="USER:FILE", help="require a login; the first line of FILE is the password")
     parser.add_argument(
         "--allowed-host",
@@ -72,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = UiSettings(
         host=arguments.host,
         port=arguments.port,
+        root_path=arguments.root_path,
         login=Login.read(arguments.auth) if arguments.auth else None,
         share=arguments.share,
         allowed_hosts=tuple(arguments.allowed_host),

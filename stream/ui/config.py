@@ -1,6 +1,7 @@
 """Settings of the page's server."""
 
 import os
+import re
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -10,6 +11,7 @@ from merau.engine.errors import UserError
 from merau.engine.validation import check, check_choice, check_range
 
 MAX_RETENTION_H = 1_000_000  # longer ones are beyond the calendar
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -50,6 +52,7 @@ class UiSettings:
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
+        root_path: Path below which the page lies, such as "/merau"; "" for the whole name.
         login: The user who may log in; None serves the page without a login.
         share: Serve the page under a public link, too.
         visitors: Webcams that are analysed at a time.
@@ -60,6 +63,8 @@ class UiSettings:
         reserve_mb: Uploads leave so much of the disk free.
         allowed_hosts: Names by which the page may be addressed, besides those of this machine and any IP address.
         trusted_proxies: Addresses or networks of proxies whose forwarded headers are believed.
+        embedders: Origins of sites that may show the page in a frame, such as "https://site.example". Only without a
+            login: a site could make its visitors click what they do not see.
         recordings: Folder of videos that may be chosen for analysis.
         decode: Where RTSP cameras and watched files are decoded.
         purpose: Recorded as the purpose of the server's cameras; giving it states that everyone in view has consented.
@@ -68,6 +73,7 @@ class UiSettings:
 
     host: str = "127.0.0.1"
     port: int = 7860
+    root_path: str = ""
     login: Login | None = None
     share: bool = False
     visitors: int = 2
@@ -78,12 +84,15 @@ class UiSettings:
     reserve_mb: int = 1000
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    embedders: tuple[str, ...] = ()
     recordings: Path | None = None
     decode: Literal["cpu", "cuda"] = "cpu"
     purpose: str | None = None
 
     def __post_init__(self) -> None:
         check_range(self, "port", low=0, high=65535)
+        is_path = ROOT_PATH.fullmatch(self.root_path) is not None
+        check(self, "root_path", is_path, "a path such as /merau, without a / at its end")
         check_range(self, "visitors", "upload_mb", low=1)
         check_range(self, "waiting", "reserve_mb", low=0)
         check_range(self, "visit_s", above=0)
@@ -91,6 +100,8 @@ class UiSettings:
         check_choice(self, "decode", ("cpu", "cuda"))
         check(self, "allowed_hosts", all(map(_is_host, self.allowed_hosts)), "names without scheme, port and path")
         check(self, "trusted_proxies", all(map(_is_network, self.trusted_proxies)), "IP addresses or networks")
+        is_open = not self.embedders or (self.login is None and all(map(_is_origin, self.embedders)))
+        check(self, "embedders", is_open, "origins such as https://site.example, and only without a login")
         folder = self.recordings
         is_readable = folder is None or (folder.is_dir() and os.access(folder, os.R_OK))
         check(self, "recordings", is_readable, "a folder that exists and may be read")
@@ -109,6 +120,11 @@ class UiSettings:
 
 def _is_host(name: str) -> bool:
     return bool(name) and all(part.replace("-", "").replace("_", "").isalnum() for part in name.split("."))
+
+
+def _is_origin(text: str) -> bool:
+    scheme, _, host = text.partition("://")
+    return scheme == "https" and _is_host(host)
 
 
 def _is_network(text: str) -> bool:

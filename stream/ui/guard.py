@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from merau.stream.ui.config import UiSettings
@@ -32,12 +32,11 @@ CONTENT_POLICY = "; ".join(
         "object-src 'none'",
         "base-uri 'self'",
         "form-action 'self'",
-        "frame-ancestors 'none'",
+        "frame-ancestors {embedders}",
     )
 )
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -71,7 +70,7 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _set_headers(MutableHeaders(scope=message), host)
+                _set_headers(MutableHeaders(scope=message), host, self._settings.embedders)
             await send(message)
 
         refusal = self._refuse(scope)
@@ -81,9 +80,13 @@ class Guard:
         connection = HTTPConnection(scope)
         if not self._is_known(connection.headers.get("host", "")):
             return PlainTextResponse(self._unknown_host(scope), 403)
-        if not is_from_page(connection):
+        if not is_from_page(connection, is_embedded=bool(self._settings.embedders)):
             return PlainTextResponse(localized(scope, "Another site may not use this page."), 403)
-        path = scope["path"].rstrip("/")
+        if scope["path"] == scope["root_path"] and scope["type"] == "http" and scope["path"]:
+            return RedirectResponse(f"{scope['root_path']}/", 308)
+        if not scope["path"].startswith(f"{scope['root_path']}/"):
+            return PlainTextResponse(localized(scope, "There is nothing at this address."), 404)
+        path = route_of(scope).rstrip("/")
         if path == "/login" or self._logins.is_logged_in(connection):
             return None
         if scope["type"] == "http" and scope["method"] in SAFE_METHODS and not path:
@@ -109,7 +112,7 @@ class Guard:
         """Believe the forwarded headers of trusted proxies, and drop everybody else's."""
         headers = Headers(scope=scope)
         raw = [(name, value) for name, value in scope["headers"] if name.lower() not in FORWARDED]
-        resolved: dict[str, Any] = dict(scope) | {"headers": raw}
+        resolved: dict[str, Any] = dict(scope) | {"headers": raw, "root_path": self._settings.root_path}
         if scope["client"] and self._is_proxy(scope["client"][0]):
             hops = [hop.strip() for hop in ",".join(headers.getlist("x-forwarded-for")).split(",")]
             resolved["client"] = (self._first_untrusted(hops) or scope["client"][0], 0)
@@ -128,14 +131,21 @@ class Guard:
         return _is_ip(address) and any(ip_address(address) in network for network in self._proxies)
 
 
+def route_of(scope: Scope) -> str:
+    """Return the path of a request from where the page lies."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
 def known_hosts(settings: UiSettings) -> set[str]:
     """Return the names under which the page may be asked for, besides localhost and IP addresses."""
     own = socket.gethostname().lower()
     return {own, f"{own}.local", settings.host.lower(), *map(str.lower, settings.allowed_hosts)}
 
 
-def is_from_page(connection: HTTPConnection) -> bool:
+def is_from_page(connection: HTTPConnection, *, is_embedded: bool = False) -> bool:
     """Check that a request comes from the page, from a script outside a browser, or by a link to the page itself.
+
+    A frame of a site that embeds the page is such a link.
 
     Browsers send the Origin with everything that changes something or opens a socket, and no script can set it.
     """
@@ -147,8 +157,9 @@ def is_from_page(connection: HTTPConnection) -> bool:
     site = headers.get("sec-fetch-site", "none")
     if site in ("same-origin", "none"):
         return True
-    is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    return is_link and connection.scope["method"] in SAFE_METHODS and connection.url.path in ("", "/")
+    targets = ("document", "iframe") if is_embedded else ("document",)
+    is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") in targets
+    return is_link and connection.scope["method"] in SAFE_METHODS and route_of(connection.scope) in ("", "/")
 
 
 def is_loopback(name: str) -> bool:
@@ -182,11 +193,14 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _set_headers(headers: MutableHeaders, host: str) -> None:
+def _set_headers(headers: MutableHeaders, host: str, embedders: tuple[str, ...]) -> None:
     for name in [
         name for name in headers if name.startswith("access-control-")
     ]:  # Gradio's answers could be read by every site
         del headers[name]
     for name, value in HEADERS.items():
         headers[name] = value
-    headers["Content-Security-Policy"] = CONTENT_POLICY.replace("{host}", host)
+    if not embedders:  # it knows no list of sites
+        headers["X-Frame-Options"] = "DENY"
+    policy = CONTENT_POLICY.replace("{host}", host)
+    headers["Content-Security-Policy"] = policy.replace("{embedders}", " ".join(embedders) or "'none'")

@@ -131,21 +131,22 @@ class Logins:
         is_browser = "text/html" in request.headers.get("accept", "")
         if not answer:
             return login_page(request, is_wrong=True) if is_browser else JSONResponse({"success": False}, 401)
-        response = RedirectResponse("/", 303) if is_browser else JSONResponse({"success": True})
+        path = _path(request)
+        response = RedirectResponse(path, 303) if is_browser else JSONResponse({"success": True})
         token = secrets.token_urlsafe(32)
         self._last_seen_s[token] = time.monotonic()
         if len(self._last_seen_s) > MAX_LOGINS:
             del self._last_seen_s[next(iter(self._last_seen_s))]
-        is_secure = request.url.scheme == "https"
-        response.set_cookie(self._cookie(is_secure), token, httponly=True, samesite="strict", secure=is_secure)
+        name = self._cookie(request)
+        response.set_cookie(name, token, path=path, httponly=True, samesite="strict", secure=_is_secure(request))
         return response
 
     def log_out(self, request: Request) -> Response:
         """End the login of the browser that asks."""
         self._last_seen_s.pop(self._token(request), None)
-        response = RedirectResponse("/", 303)
-        is_secure = request.url.scheme == "https"
-        response.delete_cookie(self._cookie(is_secure), httponly=True, samesite="strict", secure=is_secure)
+        name, path = self._cookie(request), _path(request)
+        response = RedirectResponse(path, 303)
+        response.delete_cookie(name, path=path, httponly=True, samesite="strict", secure=_is_secure(request))
         return response
 
     def _is_right(self, user: str, password: str) -> bool:
@@ -154,15 +155,28 @@ class Logins:
         return hmac.compare_digest(password.encode(), self.login.password.encode()) and is_user
 
     def _token(self, connection: HTTPConnection) -> str:
-        return connection.cookies.get(self._cookie(connection.url.scheme in ("https", "wss")), "")
+        return connection.cookies.get(self._cookie(connection), "")
 
-    def _cookie(self, is_secure: bool) -> str:
-        return f"__Host-{self._name}" if is_secure else self._name
+    def _cookie(self, connection: HTTPConnection) -> str:
+        """Return the cookie's name; by its prefix browsers hold it to TLS, and to the page's host or path."""
+        if not _is_secure(connection):
+            return self._name
+        return f"{'__Secure-' if connection.scope['root_path'] else '__Host-'}{self._name}"
+
+
+def _is_secure(connection: HTTPConnection) -> bool:
+    return connection.url.scheme in ("https", "wss")
+
+
+def _path(connection: HTTPConnection) -> str:
+    """Return the path of the page."""
+    return f"{connection.scope['root_path']}/"
 
 
 def login_page(request: Request, *, is_wrong: bool = False) -> Response:
     """Return the page that asks for user and password."""
     texts = {
+        "root": request.scope["root_path"],
         "title": localized(request.scope, "Log in"),
         "user": localized(request.scope, "User"),
         "password": localized(request.scope, "Password"),

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from merau.stream.ui.guard import route_of
 from merau.stream.ui.i18n import localized
 from merau.stream.ui.upload_form import UploadForm
 
@@ -65,8 +66,7 @@ class UploadMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        path = scope.get("path", "")
-        if scope["type"] != "http" or not path.startswith(f"{API_PREFIX}/"):
+        if scope["type"] != "http" or not (path := route_of(scope)).startswith(f"{API_PREFIX}/"):
             await self._app(scope, receive, send)
             return
         route = path.removeprefix(f"{API_PREFIX}/")

@@ -44,7 +44,7 @@ def register_routes(app: FastAPI, state: ServerState, logins: Logins) -> None:
             raise _not_found(request, error) from error
 
     async def log_in(request: Request) -> Response:
-        return await logins.log_in(request) if logins.login else RedirectResponse("/", 303)
+        return await logins.log_in(request) if logins.login else RedirectResponse(f"{state.settings.root_path}/", 303)
 
     async def log_out(request: Request) -> Response:
         return logins.log_out(request)

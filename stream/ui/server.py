@@ -60,6 +60,7 @@ class PageServer:
     """
 
     def __init__(self, settings: UiSettings) -> None:
+        self._root_path = settings.root_path
         self.host = settings.host.strip("[]")  # around an IPv6 address
         self._listener = _listen(self.host, settings.port)
         self.port = int(self._listener.getsockname()[1])
@@ -90,12 +91,12 @@ class PageServer:
     def address(self) -> str:
         """Where this machine reaches the page."""
         name = "localhost" if self.host in EVERYWHERE else self.host
-        return f"http://{f'[{name}]' if ':' in name else name}:{self.port}/"
+        return f"http://{f'[{name}]' if ':' in name else name}:{self.port}{self._root_path}/"
 
     @property
     def remote_address(self) -> str | None:
         """Where other machines reach the page that is served on all addresses of this one."""
-        return f"http://{_remote_name()}:{self.port}/" if self.host in EVERYWHERE else None
+        return f"http://{_remote_name()}:{self.port}{self._root_path}/" if self.host in EVERYWHERE else None
 
     def close(self) -> None:
         """Close all connections and stop."""
@@ -261,6 +262,7 @@ def build_page(state: ServerState) -> gr.Blocks:
             client = state.open_session(earlier or "", request.client.host if request.client else "")
             entered = {
                 "token": client.token,
+                "root": state.settings.root_path,
                 "trusted": state.settings.is_trusted,
                 "login": state.settings.login is not None,
                 "upload_mb": state.settings.upload_mb,

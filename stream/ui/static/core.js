@@ -1,6 +1,6 @@
 // What the other scripts share: translation, the page's key, and small builders of elements.
 window.merau = (() => {
-  const m = { language: "en", catalogue: {}, token: "", trusted: false, listeners: [] };
+  const m = { language: "en", catalogue: {}, token: "", root: "", trusted: false, listeners: [] };
 
   // Text in the visitor's language. The id is the English text; `{name}` stands for a value.
   m.t = (id, values = {}) => (m.catalogue[id] ?? id).replace(/\{(\w+)\}/g, (_, name) => m.text(values[name]));
@@ -86,11 +86,11 @@ window.merau = (() => {
 
   m.socket = (path) => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/merau/${path}?token=${m.token}`);
+    const socket = new WebSocket(`${scheme}://${location.host}${m.root}/merau/${path}?token=${m.token}`);
     socket.binaryType = "arraybuffer";
     return socket;
   };
-  m.url = (what, query) => `/merau/get/${what}?${new URLSearchParams({ token: m.token, ...query })}`;
+  m.url = (what, query) => `${m.root}/merau/get/${what}?${new URLSearchParams({ token: m.token, ...query })}`;
 
   // m.element("p.faint", {title: "..."}, "text", child, ...)
   m.element = (kind, attributes = {}, ...children) => {

@@ -83,7 +83,7 @@
       list.classList.toggle("fallback", wanted);
       if (!wanted) fallbackEvents?.close();
       if (wanted === Boolean(fallbackEvents)) return;
-      fallbackEvents = wanted ? new EventSource(`/merau/messages?token=${m.token}`) : null;
+      fallbackEvents = wanted ? new EventSource(`${m.root}/merau/messages?token=${m.token}`) : null;
       if (!wanted) return;
       fallbackEvents.onmessage = ({ data }) => receive(JSON.parse(data));
       fallbackEvents.onerror = () => (fallbackEvents.readyState === EventSource.CLOSED ? location.reload() : showLost());

@@ -21,5 +21,6 @@ merau.whenEntered(() => {
   showNotice("nothing");
   for (const name of ["aria-label", "title"]) theme.setAttribute(name, merau.t("Dark or light"));
   logout.querySelector("button").textContent = merau.t("Log out");
+  logout.action = `${merau.root}/logout`;
   logout.hidden = !merau.login;
 });
