@@ -56,7 +56,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return _tell(arguments, str(arguments.store), check_store(arguments.store), {})
 
 
-def _tell(arguments: argparse.Namespace, done: str, found: "StoreCheck", fields: dict[str, object]) -> int:
+def _tell(arguments: argparse.Namespace, done: str, found: "StoreCheck", fields: dict[str, str | None]) -> int:
     """Print what was done and what was found; returns the exit code, 1 where something is damaged."""
     numbers = ((found.sessions, "session"), (found.events, "event"), (found.codings, "coding"))
     counts = ", ".join(pluralize(number, what) for number, what in numbers)
