@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from merau.stream.ui.config import UiSettings
-from merau.stream.ui.guard import Guard
+from merau.stream.ui.guard import Guard, route_of
 from merau.stream.ui.i18n import localized
 from merau.stream.ui.login import Logins
 
@@ -48,7 +48,10 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        path = scope.get("path", "")
+        path, root_path = scope.get("path", ""), self._settings.root_path
+        if path.startswith(f"{root_path}/"):  # programs of this machine may also ask without it
+            scope = dict(scope) | {"root_path": root_path}
+            path = route_of(scope)
         if self._api is None or not (path in PROBES or path == METRICS or path.startswith(API)):
             await self._page(scope, receive, send)
         elif path in PROBES or self._has_token(HTTPConnection(scope)):

@@ -49,3 +49,10 @@ def test_this_machine_needs_no_token_where_there_is_none():
 def test_other_addresses_are_told_apart():
     assert client(OPEN).get("/nothing").status_code == 404
     assert client(GUARDED).get("/nothing").status_code == 401
+
+
+def test_interface_lies_below_the_path_of_the_page():
+    asking = client(UiSettings(root_path="/faces"), None)
+    assert asking.get("/faces/metrics").json() == asking.get("/faces/healthz").json() == "told"
+    assert asking.get("/healthz").json() == "told"  # a probe of this machine need not know the path
+    assert asking.get("/metrics").status_code == asking.get("/other/metrics").status_code == 404
