@@ -51,6 +51,7 @@ messages: .venv/run.stamp
 	@echo "Installing what training and the GPU path need into .venv (once): PyTorch can be several GB, pycuda is compiled"
 	$(INSTALL) "$$(scripts/pycuda_wheel.sh $(BIN)/python)"
 	$(INSTALL) --editable '.[train,gpu,service,test]'
+	scripts/eaf_schema.sh $(BIN)/python
 	@touch $@
 
 .venv/docs.stamp: .venv/run.stamp constraints.txt

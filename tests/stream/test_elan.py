@@ -2,12 +2,14 @@
 
 import io
 import os
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import xmlschema
 from pympi.Elan import Eaf
 
 from merau.engine.errors import UserError
@@ -62,6 +64,14 @@ def written(events, **settings):
     file = io.BytesIO()
     write_eaf(events, file, ExportSettings(**settings))
     return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def schema():
+    path = Path(sys.prefix, "EAFv3.0.xsd")
+    if not path.exists():
+        pytest.skip("not run: scripts/eaf_schema.sh PYTHON brings the schema")
+    return xmlschema.XMLSchema10(path)
 
 
 def check_structure(content):
@@ -124,6 +134,13 @@ def test_tiers_are_by_face_kind_and_annotator(events, tmp_path):
     people = {t.attrib["TIER_ID"]: (t.attrib["PARTICIPANT"], t.attrib["ANNOTATOR"]) for t in root.iter("TIER")}
     assert people["face 1 micro"] == ("face 1", MACHINE)
     assert people["face 2 macro · anna details"] == ("face 2", "anna")
+
+
+def test_files_follow_the_schema(events, schema):
+    for content in (written(events), written([]), add_to_eaf(written(events), HERS, Path("hers.eaf"))):
+        schema.validate(io.BytesIO(content))
+    with pytest.raises(xmlschema.XMLSchemaValidationError):
+        schema.validate(io.BytesIO(written(events).replace(b'TIME_SLOT_REF1="ts1"', b'TIME_SLOT_REF1="ts0"')))
 
 
 def test_labels_choose_the_tiers(events, read):
