@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,7 +56,7 @@ from merau.engine.runtimes.onnx import OnnxTrunk
 from scripts.support.flow_cases import CROP_SPECS, FLOW_CASES, face_pair, opencv_farneback
 
 ARCHS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
-DRAWN, DRAWN_SEED = 4000, 4242  # generated flows on which each precision is scored
+DRAWN_SEED = 4242  # of the generated flows on which each precision is scored
 WARM_UP, REPEATS = 20, 200
 PAIRS = (1, 8, 32)
 CAMERAS = 16
@@ -209,13 +209,14 @@ def trunk_input(onset: np.ndarray, apex: np.ndarray, spec: CropSpec) -> tuple[np
 
 def accuracy(bundle: bundles.Bundle) -> dict[str, dict[str, float]]:
     """Return UF1, Action Unit AUC and cosine of the embedding of each precision, on generated flow."""
-    from merau.trainers.data.synth.flow_fields import HARDER, concatenate, draw
+    from merau.trainers.data.synth.flow_fields import concatenate
     from merau.trainers.evaluate.synthetic import combinations_of
     from merau.trainers.export.bundle import make_scorer, trunk_inputs
+    from merau.trainers.learn.fusion import FlowTraining
+    from merau.trainers.learn.synthetic import SyntheticTraining, calibration_flows
 
-    settings = replace(HARDER, combinations=combinations_of(bundle))
-    methods = bundle.card["input"]["flow"]
-    data = concatenate([draw(DRAWN_SEED, DRAWN // len(methods), replace(settings, flow=method)) for method in methods])
+    drawn = SyntheticTraining(FlowTraining(seed=DRAWN_SEED), combinations=combinations_of(bundle))
+    data = concatenate(calibration_flows(drawn))
     inputs, score = trunk_inputs(0, data.flow, known=data.known), make_scorer(read_head(bundle), data)
     outputs = {p: run_trunk(onnx.load_from_string(model), inputs, p) for p, model in graphs(bundle).items()}
     errors = {precision: quantization_error(outputs["fp32"], each, score) for precision, each in outputs.items()}

@@ -6,6 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from merau.engine import bundle as bundles
 from merau.engine.cuda.farneback import FarnebackSettings
+from merau.trainers.learn import synthetic
 from scripts import bench_gpu
 
 
@@ -36,7 +37,7 @@ def test_engine_work_adds_up_the_layers():
 
 
 def test_accuracy_covers_every_precision(monkeypatch):
-    monkeypatch.setattr(bench_gpu, "DRAWN", 200)
+    monkeypatch.setattr(synthetic, "CALIBRATION_SAMPLES", 100)
     scores = bench_gpu.accuracy(bundles.load(bundles.SHIPPED / "source"))
     assert 1 >= scores["fp16"]["cosine"] > scores["int8"]["cosine"] > scores["fp8"]["cosine"] > 0.98
     exact = scores.pop("fp32")

@@ -142,8 +142,6 @@ def add_flow_fields(kinds: Any) -> None:
     parser.add_argument("--flow", choices=FLOW_METHODS, default="dis", help=about)
     about = "worse cameras and faces than in training, and as much no expression as live; for `quantize`"
     parser.add_argument("--harder", action="store_true", help=about)
-    about = "share of samples as a flow set stores them (default: 0, with --harder 0.2)"
-    parser.add_argument("--as-set", type=float, metavar="SHARE", help=about)
     add_seed(parser)
 
 
@@ -154,8 +152,7 @@ def run_flow_fields(options: argparse.Namespace) -> None:
     from merau.trainers.data.synth.flow_fields import HARDER, FlowSettings, draw
 
     base = HARDER if options.harder else FlowSettings()
-    as_set = base.as_set if options.as_set is None else options.as_set
-    settings = replace(base, flow=options.flow, as_set=as_set, combinations=combinations_of(options))
+    settings = replace(base, flow=options.flow, combinations=combinations_of(options))
     np.savez_compressed(options.out, **vars(draw(options.seed, options.samples, settings)))
 
 

@@ -328,24 +328,3 @@ def enlarge(flow: np.ndarray) -> np.ndarray:
     """Return the pattern (2, 32, 32) float32 of a flow (2, 28, 28), whose axes may be in units of their own."""
     grown = [cv2.resize(axis, (GRID, GRID), interpolation=cv2.INTER_LINEAR) for axis in flow.astype(np.float32)]
     return channel_pattern(np.stack(grown))
-
-
-def transform_flow(flow: np.ndarray, across: float, down: float, drop: float) -> np.ndarray:
-    """Enlarge and move flows (N, 2, 32, 32).
-
-    They are enlarged about their centre by `across` and `down`, and moved down by `drop` crop widths.
-
-    Edges are repeated.
-    """
-    return np.asarray(sampling_matrix(down, drop) @ flow @ sampling_matrix(across, 0).T)
-
-
-def sampling_matrix(zoom: float, shift: float) -> np.ndarray:
-    """Return the matrix (32, 32) of a linear interpolation.
-
-    It enlarges a row or column by `zoom` and moves it by `shift`.
-    """
-    cells = np.arange(GRID)
-    middle = (GRID - 1) / 2
-    at = (cells - middle - shift * GRID) / zoom + middle
-    return np.stack([np.interp(at, cells, cell) for cell in np.eye(GRID)], 1).astype(np.float32)

@@ -187,7 +187,7 @@ def calibration_flows(training: SyntheticTraining) -> list[Flows]:
     base = truth.BENCHES["hard"] if training.is_coarse else truth.BENCHES["abroad"]
     sets = replace(base, held_out=False, combinations=training.set_combinations)
     return [
-        live_flows(training, seed, CALIBRATION_SAMPLES, replace(HARDER, as_set=0)),
+        live_flows(training, seed, CALIBRATION_SAMPLES, HARDER),
         animated(seed, CALIBRATION_SAMPLES // 10, training),
         draw_set(seed, CALIBRATION_SAMPLES, sets),
     ]

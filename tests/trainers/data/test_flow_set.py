@@ -156,11 +156,3 @@ def test_read_set_with_dates_for_units_is_refused(tmp_path):
 def test_subjects_with_other_letters_are_other_people():
     names = ("C1", "1", "006", "6_1", "S011", "anna", " Anna")
     assert [flow_set.subject_key(name) for name in names] == ["c1", "1", "6", "6_1", "11", "anna", "anna"]
-
-
-def test_transform_flow_moves_and_enlarges():
-    flow = np.zeros((1, 2, 32, 32), np.float32)
-    flow[0, 0, 10, 20] = 1
-    row, column = np.unravel_index(flow_set.transform_flow(flow, 1.25, 0.8, 0.0625)[0, 0].argmax(), (32, 32))
-    assert (row, column) == (round(15.5 - 0.8 * 5.5 + 2), round(15.5 + 1.25 * 4.5))
-    assert np.allclose(flow_set.transform_flow(flow, 1, 1, 0), flow)

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from merau.engine import flow as engine_flow
 from merau.engine.crop import CropSpec
 from merau.engine.validation import check, check_choice, check_range
-from merau.trainers.data import flow_set
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth import faces
 
@@ -52,9 +51,6 @@ FLATTEN = 0.6  # exponent of the table's shares: rare combinations are trained o
 SPOKEN_PX = (1.5, 8.0)  # peak of speech and of expressions that end, px
 STRONG_SMILE_PX = 2.5  # a stronger smile usually raises the cheeks and often opens the mouth, a weak one seldom
 STRONG_SMILE = {6: 0.75, 25: 0.4, 26: 0.2}
-SET_SHARE = 0.35  # share of the training samples that look as in a flow set
-SET_NOTHING = 0.4  # factor of the share of no expression in flow sets
-SET_RATIO_SIGMA = 0.2  # error of the ratio of u to v, which flow sets do not store
 JAW = (25, 26)  # alone they count as speech, not as surprise
 
 
@@ -89,7 +85,6 @@ class FlowSettings:
         warp_sd: Variation of face shapes.
         blur_cells: Blur of the flow.
         no_expression: Share of samples without expression.
-        as_set: Share of samples that look as in a flow set (`trainers.data.flow_set`).
         variation: How faces differ from the Action Unit tables, and intensities from each other.
         combinations: The classes, as Action Units that move together.
         geometry: Geometry of the faces, one of `faces.GEOMETRIES`.
@@ -106,7 +101,6 @@ class FlowSettings:
     warp_sd: float = 0.02
     blur_cells: tuple[float, float] = (0.4, 1.3)
     no_expression: float = 0.45
-    as_set: float = 0.0
     variation: table.Variation = field(default_factory=table.Variation)
     combinations: table.Combinations = field(default_factory=lambda: table.COMBINATIONS)
     geometry: str = "mixed"
@@ -118,7 +112,7 @@ class FlowSettings:
         for name in ("peak_px", "noise_px", "head_px", "blur_cells"):
             low, high = getattr(self, name)
             check(self, name, 0 < low <= high, "0 < low <= high")
-        check_range(self, "no_expression", "as_set", low=0, high=1)
+        check_range(self, "no_expression", low=0, high=1)
 
     @property
     def variety(self) -> faces.Variety:
@@ -144,23 +138,11 @@ LIVE_SHARE = 0.6  # share of no expression among the candidates that a spotter p
 # For calibration: cameras and faces are worse than in training, and confidence must not be too high for them.
 HARDER = FlowSettings(
     no_expression=LIVE_SHARE,
-    as_set=0.2,
     noise_px=(0.03, 0.35),
     shift_sd=0.035,
     scale_sd=0.07,
     warp_sd=0.025,
     variation=table.Variation(position_sd=0.029, width_sigma=0.28, direction_sigma=0.28, gain_sigma=0.4),
-)
-
-# Flow sets with crops of many kinds.
-WIDER = FlowSettings(
-    as_set=1.0,
-    shift_sd=0.05,
-    scale_sd=0.11,
-    rotation_sd_deg=5.0,
-    warp_sd=0.025,
-    blur_cells=(0.4, 1.8),
-    variation=table.Variation(position_sd=0.03, width_sigma=0.3, direction_sigma=0.3, gain_sigma=0.4),
 )
 
 
@@ -185,9 +167,9 @@ class Flows:
 
 def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flows:
     """Draw `samples` pairs; the same generator state gives the same samples."""
-    as_set, none = rng.random(samples) < settings.as_set, len(settings.combinations)
-    share = settings.no_expression * np.where(as_set, SET_NOTHING, 1)
-    label = np.where(rng.random(samples) < share, none, rng.integers(0, none, samples))
+    none = len(settings.combinations)
+    rng.random(samples)  # without use; the bundles that ship were trained on the draws that come after it
+    label = np.where(rng.random(samples) < settings.no_expression, none, rng.integers(0, none, samples))
     nothing = np.where(label == none, rng.choice(list(NOTHING), samples, p=list(NOTHING.values())), "")
     mouths = np.isin(nothing, ("speech", "release"))
     peak = np.where(mouths, log_uniform(rng, SPOKEN_PX, samples), log_uniform(rng, settings.peak_px, samples))
@@ -204,24 +186,12 @@ def flows(rng: np.random.Generator, samples: int, settings: FlowSettings) -> Flo
     motion += draw_eye_motion(rng, nothing, drawn, face, 1.5 * bound)
     motion += draw_failures(rng, nothing == "garbage")
     turn = np.where(nothing == "head", 2, 1) * log_uniform(rng, settings.head_px, samples)
-    motion += draw_head_motion(rng, np.minimum(turn, np.where(as_set, 1, 4) * bound))  # faces in flow sets are aligned
+    motion += draw_head_motion(rng, np.minimum(turn, 4 * bound))
     noise = np.minimum(ERRORS[settings.flow].noise * log_uniform(rng, settings.noise_px, samples), bound / 4)
     observed, trust = estimate(rng, motion, noise, settings)
     inner = (..., slice(TOP, TOP + GRID), slice(SIDE, SIDE + GRID))
     facial = remove_head(observed, trust)[inner].astype(np.float32)
-    facial[as_set] = observe_as_flow_set(rng, observed[as_set][inner].astype(np.float32))
-    return Flows(facial, label, present, peak, ~as_set)
-
-
-def observe_as_flow_set(rng: np.random.Generator, flow: np.ndarray) -> np.ndarray:
-    """Return flows (N, 2, 32, 32) px as read from a flow set.
-
-    They are float32 of unit spread each.
-    """
-    read = [flow_set.read_flow(flow_set.encode_flow(one)) for one in flow]
-    seen = np.array(read, np.float32).reshape(flow.shape)
-    seen[:, 0] *= np.exp(rng.normal(0, SET_RATIO_SIGMA, (len(seen), 1, 1)))
-    return seen / seen.std((1, 2, 3), keepdims=True)
+    return Flows(facial, label, present, peak, np.ones(samples, bool))
 
 
 def draw(seed: int, samples: int, settings: FlowSettings) -> Flows:

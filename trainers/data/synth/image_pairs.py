@@ -7,7 +7,7 @@ pairs a second it is slow, so it serves to check what was learned from drawn flo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
 from merau.engine.preprocess import apex_image, downsample
-from merau.trainers.data.flow_set import transform_flow
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth.faces import draw_skin
-from merau.trainers.data.synth.flow_fields import SPOKEN_PX, Flows, draw_intensities, log_uniform, observe_as_flow_set
+from merau.trainers.data.synth.flow_fields import SPOKEN_PX, Flows, draw_intensities, log_uniform
 from merau.trainers.data.synth.portrait import Portrait, Pose, find_face
 from merau.trainers.data.synth.timelines import Channels, peak_px
 
@@ -33,8 +32,6 @@ PEAK_PX = (0.5, 4.0)  # at a 128-px crop
 TURN_DEG = (0.1, 1.0)  # of the head between onset and apex
 NO_EXPRESSION_SHARE = 0.3  # share of pairs
 SHADING = (0.0, 0.02)  # see portrait.Portrait
-ZOOM_SIGMA = 0.11  # spread of the scales of flow sets, across and down
-DROP_SD = 0.05  # spread of their vertical shifts, crop widths
 NOTHING = {"rest": 0.3, "head": 0.25, "blink": 0.2, "gaze": 0.1, "speech": 0.15}
 
 
@@ -141,19 +138,6 @@ def measure(drawn: ImagePairs, *, method: str = "dis") -> Flows:
     crops = tqdm(zip(drawn.onset, drawn.apex, strict=True), desc="measuring flow", total=len(drawn.label), unit="pair")
     flow = np.stack([downsample(pair_flow(onset, apex, spec=CropSpec(), method=method)) for onset, apex in crops])
     return Flows(flow, drawn.label, drawn.aus, drawn.peak_px, np.ones(len(flow), bool))
-
-
-def as_flow_set(measured: Flows, seed: int) -> Flows:
-    """Return `measured` as flow sets store it.
-
-    Each sample is in another crop and has an unknown magnitude.
-    """
-    rng = np.random.default_rng(seed)
-    moved = []
-    for flow in measured.flow:
-        across, down = np.exp(rng.normal(0, ZOOM_SIGMA, 2))
-        moved.append(transform_flow(flow, across, down, rng.normal(0, DROP_SD)))
-    return replace(measured, flow=observe_as_flow_set(rng, np.stack(moved)), known=np.zeros(len(moved), bool))
 
 
 def apex_images(crops: np.ndarray) -> np.ndarray:
