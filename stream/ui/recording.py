@@ -1,7 +1,7 @@
 """What the page cuts on demand from the recording of a session: single frames, clips and pictures of events."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,18 +38,8 @@ class Recording:
     settings: SourceSettings
 
     @classmethod
-    def find(cls, session: Session, folder: Path) -> "Recording | None":
-        """Return the recording of a session; None where it is not here, or is not the same any more.
-
-        What the page analysed is stored by its name alone, which may be that of another file here.
-
-        Args:
-            session: The session.
-            folder: Where a recording is looked for that is not where it was analysed: that of the store.
-        """
-        if "://" in session.source or session.retention_h is not None:
-            return None
-        places = [Path(session.source), folder / session.source, folder / Path(session.source).name]
+    def find(cls, session: Session, places: Sequence[Path]) -> "Recording | None":
+        """Return the recording of a session; None where it is at none of the places, or not the same any more."""
         path = next((path for path in places if _is_unchanged(path, session)), None)
         if path is None:
             return None
@@ -91,6 +81,12 @@ class Recording:
     def _excerpt(self, from_s: float, to_s: float) -> Iterator[tuple[float, np.ndarray]]:
         with closing(File(str(self.path), self.settings)) as source:
             yield from source.excerpt(max(from_s, 0.0), to_s)
+
+
+def forget_excerpts() -> None:
+    """Forget the clips and pictures that were cut: their recordings were deleted."""
+    _clip.cache_clear()
+    _pictures.cache_clear()
 
 
 @lru_cache(32)

@@ -40,6 +40,7 @@ MAX_EVENTS = 1000  # of a session, on the page
 MAX_STEPS = 50  # of its history
 FITS_AT_ONCE = 4  # a large head takes seconds, and must not keep all others waiting
 PROGRESS_EVERY_S = 0.2
+KEEP_RESERVES = 2  # an upload is kept for scrubbing while so many times the reserve of the disk is free
 
 
 def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
@@ -198,6 +199,7 @@ class ReviewHandlers:
             try:
                 recording.chmod(0o600)
                 session = _analyse(workspace, recording, progress)
+                workspace.keep_upload(session, recording, KEEP_RESERVES * self._state.settings.reserve_mb * 2**20)
             finally:
                 recording.unlink(missing_ok=True)
         return "", *self.show(token, f"{workspace.name}:{session}")
@@ -215,6 +217,7 @@ class ReviewHandlers:
             raise UserError("This recording is no longer in the folder.")
         workspace = self._state.workspace(token, SHARED)
         session = _analyse(workspace, folder / name, progress)
+        workspace.remember_recording(session, folder / name)
         return "", *self.show(token, f"{workspace.name}:{session}")
 
     def _session_choices(self, token: str) -> list[tuple[str, str]]:

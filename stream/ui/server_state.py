@@ -22,10 +22,11 @@ from merau.stream.ui.camera_worker import STOP_LIMIT_S, consent_required
 from merau.stream.ui.config import UiSettings
 from merau.stream.ui.server_folder import ServerFolder
 from merau.stream.ui.teaching import Load
-from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
+from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace, forget_uploads
 
 MAX_SESSIONS = 100  # open pages
 MAX_OF_ADDRESS = 25  # open pages of one address, where there is no login
+KEPT = "recordings"  # the folder beside a private store that keeps the upload; that of the server's is in its folder
 HEADS = "heads"  # the folder beside a private store that keeps the heads of a visitor who went
 MAX_CLOSERS = 8  # pages that went and whose workspaces are closed at a time
 TICK_S = 1.0  # between two status messages
@@ -208,7 +209,9 @@ class ServerState:
         # One encoder thread of low priority: the analysis goes first.
         self._clip_encoder = ThreadPoolExecutor(1, "clips", _lower_priority)
         try:
-            self.shared = Workspace(SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h)
+            self.shared = Workspace(
+                SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h, self.folder / KEPT
+            )
         except BaseException:
             self._folder.close()
             raise
@@ -271,7 +274,9 @@ class ServerState:
 
     def _make_workspace(self, folder: Path) -> Workspace:
         store, retention_h = folder / "merau.db", self.settings.retention_h
-        workspace = Workspace(PRIVATE, store, self._load, self._pipeline, self._clip_encoder, retention_h)
+        workspace = Workspace(
+            PRIVATE, store, self._load, self._pipeline, self._clip_encoder, retention_h, folder / KEPT
+        )
         workspace.teaching.restore(folder / HEADS)
         return workspace
 
@@ -333,6 +338,7 @@ class ServerState:
             store = Store(path)
             store.purge_expired()
             store.close(waits=False)
+            forget_uploads(folder / KEPT, [session.id for session in read_sessions(path)])
             is_left = holds_work(path)
         except UserError:  # a damaged store goes as a whole
             is_left = time.time() - path.stat().st_mtime < 3600 * self.settings.retention_h

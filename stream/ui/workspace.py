@@ -2,7 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Callable
+import secrets
+import shutil
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from merau.stream.summary import MotionTraces
 from merau.stream.ui.broadcast import Broadcast
 from merau.stream.ui.camera_worker import Camera, CameraContext
 from merau.stream.ui.outbox import ClientOutbox
-from merau.stream.ui.recording import Recording
+from merau.stream.ui.recording import Recording, forget_excerpts
 from merau.stream.ui.teaching import Load, Teaching
 
 SHARED, PRIVATE = "server", "mine"  # names of workspaces in messages and addresses
@@ -56,10 +58,12 @@ class Workspace:
         settings: PipelineSettings,
         clip_encoder: Executor,
         retention_h: float | None = None,
+        uploads: Path | None = None,
     ) -> None:
         """Open the store and load a recognizer. Raises UserError where that fails.
 
-        With a `retention_h` all that is recorded here is deleted so many hours later; else it is kept.
+        With a `retention_h` all that is recorded here is deleted so many hours later; else it is kept. Uploads are kept
+        as long as their sessions, in the folder `uploads`; without one they are not kept.
         """
         self.name, self._settings, self._clip_encoder, self._retention_h = name, settings, clip_encoder, retention_h
         self.store = Store(store, keep_pictures=True)
@@ -68,6 +72,8 @@ class Workspace:
         self.consent: Consent | None = None
         self.broadcast = Broadcast()
         self.teaching = Teaching(self.store, load, self.cameras)
+        self._uploads = uploads
+        self._recordings = uploads_in(uploads)  # of sessions that the page analysed, by session
 
     def describe_runtimes(self) -> list[Message]:
         """Describe what runs on which device, each once: for the cameras that run, or for the next one."""
@@ -165,19 +171,54 @@ class Workspace:
         return found
 
     def recording(self, session: int) -> Recording | None:
-        """Return the recording of a session; None where it is not here, and for a visitor: it is the server's."""
-        return Recording.find(self.session(session), self.store.path.parent) if self.name == SHARED else None
+        """Return the recording of a session; None where it is not here."""
+        return Recording.find(found := self.session(session), self._places(found))
+
+    def _places(self, session: Session) -> list[Path]:
+        """Return where the recording of a session may lie: for a visitor nowhere but among the uploads.
+
+        What the page analysed is stored by its name alone, which may be that of another file here.
+        """
+        if session.id in self._recordings:
+            return [self._recordings[session.id]]
+        if self.name == PRIVATE or session.retention_h is not None or "://" in session.source:
+            return []
+        folder, source = self.store.path.parent, Path(session.source)
+        return [source, folder / source, folder / source.name]
+
+    def remember_recording(self, session: int, path: Path) -> None:
+        """Take `path` for the recording of a session that the page analysed."""
+        self._recordings[session] = path
+
+    def keep_upload(self, session: int, path: Path, least_free: int) -> None:
+        """Keep an upload as the recording of a session, unless fewer than `least_free` bytes of the disk are free.
+
+        Of a visitor only the newest is kept.
+        """
+        if self._uploads is None:
+            return
+        if self.name == PRIVATE:
+            forget_uploads(self._uploads, ())
+        self._uploads.mkdir(mode=0o700, exist_ok=True)
+        if shutil.disk_usage(self._uploads).free >= least_free:
+            kept = self._uploads / f"{session}-{secrets.token_hex(4)}{path.suffix}"  # no name comes twice
+            self.remember_recording(session, path.rename(kept))
 
     def purge(self) -> None:
-        """Delete events and sessions that are older than the retention they were recorded under."""
+        """Delete events and sessions that are older than the retention they were recorded under, and their uploads."""
         self.store.purge_expired()
+        if self._uploads:
+            forget_uploads(self._uploads, [session.id for session in read_sessions(self.store.path)])
 
     def delete_everything(self) -> None:
-        """Delete sessions, events, images, clips, labels and heads; cameras wait for a new start."""
+        """Delete sessions, events, images, clips, labels, heads and uploads; cameras wait for a new start."""
         for camera in self.cameras.values():
             camera.stop()
         self._finish_clips()
         self.store.delete_all()
+        if self._uploads:
+            forget_uploads(self._uploads, ())
+        self._recordings.clear()
         self.teaching.clear()
         for camera in self.cameras.values():
             camera.session = None
@@ -205,3 +246,17 @@ class Workspace:
             self._clip_encoder.submit(lambda: None).result(CLIPS_LIMIT_S)
         except TimeoutError:
             raise UserError("The clips of events are not stored within {seconds} s.", seconds=CLIPS_LIMIT_S) from None
+
+
+def uploads_in(folder: Path | None) -> dict[int, Path]:
+    """Return the uploads that are kept in a folder, by session."""
+    return {int(path.name.partition("-")[0]): path for path in folder.glob("*")} if folder else {}
+
+
+def forget_uploads(folder: Path, sessions: Collection[int]) -> None:
+    """Delete the uploads in a folder but those of some sessions."""
+    gone = [path for session, path in uploads_in(folder).items() if session not in sessions]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    if gone:
+        forget_excerpts()

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from merau.stream.export import FORMATS
 from merau.stream.store import read_events, read_labels, read_sessions
+from merau.stream.ui.server_state import KEPT
 from tests.clips import demo_start
 from tests.stream.ui.page_actions import choose, shown_labels
 from tests.stream.ui.waiting import wait_for
@@ -36,10 +37,13 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     page.get_by_label("Recording from folder").click()
     page.get_by_role("option", name="short.mp4").click()
     expect(page.get_by_label("Session")).to_have_value(re.compile(r"short\.mp4"))
+    page.wait_for_function("document.querySelector('.timeline figure img').naturalWidth > 0")
     choose(page, "Analyse a recording", clip)
     page.locator(".review tbody tr").first.wait_for()
     client, shared = next(iter(app.state.clients.values())), app.state.shared
-    assert not list(client.folder.glob("*.mp4"))  # the upload itself is not kept
+    assert not list(client.folder.glob("*.mp4"))
+    (upload,) = (app.state.folder / KEPT).iterdir()  # as long as its session, so that it can be scrubbed
+    page.wait_for_function("document.querySelector('.timeline figure img').naturalWidth > 0")
     wait_for(lambda: page.locator(".detail video").count(), "a film")
     page.wait_for_function("document.querySelector('.detail video').videoWidth > 0")
     page.wait_for_function("[...document.querySelectorAll('.pictures img')].every((image) => image.naturalWidth > 0)")
@@ -122,6 +126,7 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     page.get_by_label("I am sure").check()
     page.get_by_role("button", name="Delete everything").click()
     expect(page.get_by_label("I am sure")).not_to_be_checked()  # the page confirms the deletion
+    assert not upload.exists()
     assert not read_sessions(shared.store.path)
     assert not read_labels(shared.store.path)
     assert not shared.teaching.heads

@@ -1,15 +1,20 @@
 import asyncio
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from merau.engine.errors import Message, UserError
+from merau.engine.recognizer import Recognizer
 from merau.stream.demo import CLIP
+from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import File, SourceSettings
 from merau.stream.store import read_events, read_sessions
 from merau.stream.ui.outbox import ClientOutbox
-from merau.stream.ui.workspace import SHARED
+from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 from tests.stream.ui.waiting import run_async, wait_for
 
 
@@ -80,3 +85,27 @@ def test_describe_runtimes_tells_why_the_cpu_took_over(workspace):
     assert "a GPU failed at copying 'flow'" in str(workspace.describe_runtimes()[0])
     workspace.remove_camera(camera.number)
     assert "a GPU failed" not in str(workspace.describe_runtimes()[0])
+
+
+def test_upload_of_a_visitor_lasts_as_long_as_its_session(tmp_path):
+    def upload(free=0):
+        camera = workspace.add_camera("clip", open_clip, replay=True, is_live=False)
+        wait_for(lambda: camera.session, "the session")
+        workspace.remove_camera(camera.number)
+        workspace.keep_upload(camera.session, Path(shutil.copy2(CLIP, tmp_path / "mine.mp4")), free)
+        return camera.session
+
+    kept = tmp_path / "recordings"
+    with ThreadPoolExecutor(1) as encoder:
+        settings = (PRIVATE, tmp_path / "merau.db", Recognizer.load, PipelineSettings(), encoder, 24.0, kept)
+        workspace = Workspace(*settings)
+        first, second = upload(), upload()
+        assert workspace.recording(first) is None
+        workspace.close()
+        workspace = Workspace(*settings)  # the page was reloaded
+        assert workspace.recording(second).frame_at(1.0).startswith(b"\xff\xd8")
+        workspace.store.delete_sessions([second])
+        workspace.purge()
+        assert not list(kept.iterdir())
+        assert workspace.recording(upload(free=2**60)) is None
+        workspace.close()
