@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from merau.engine.text import plain
+from merau.stream.side import Side
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -77,6 +78,8 @@ class Event:
         bundle: Name of the recognizer bundle.
         bundle_sha256: Hash of the recognizer bundle.
         head_sha256: Hash of the few-shot head that classified the event; "" for the bundle's own head.
+        side: On which side of the person an expression shows, in a picture that is not mirrored: "left", "right" or
+            "both"; "" for other kinds, and where it is too weak to tell.
         onset_jpeg: Face crop at the onset; the images are None unless they were asked for.
         apex_jpeg: Face crop at the apex.
         flow_png: Optical flow between both, as an image.
@@ -107,6 +110,7 @@ class Event:
     bundle: str
     bundle_sha256: str
     head_sha256: str = ""
+    side: Side = ""
     onset_jpeg: bytes | None = None
     apex_jpeg: bytes | None = None
     flow_png: bytes | None = None

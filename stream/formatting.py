@@ -47,10 +47,10 @@ def event_summary(event: Event, percent_sign: str = "%") -> str:
 
 
 def event_details(event: Event) -> str:
-    """Return what the machine says of an event beside its class: "83% · AU6 AU12 · 2.31 px"."""
+    """Return what the machine says of an event beside its class: "83% · AU6 AU12 · 2.31 px · left"."""
     units = sorted((unit for unit, probability in event.aus.items() if probability >= LIKELY), key=int)
     share = f"{percent(event.probabilities[event.label])}%" if event.probabilities else ""
-    parts = (share, " ".join(f"AU{unit}" for unit in units), f"{event.strength:.2f} px")
+    parts = (share, " ".join(f"AU{unit}" for unit in units), f"{event.strength:.2f} px", event.side)
     return " · ".join(part for part in parts if part)
 
 

@@ -20,6 +20,7 @@ from merau.stream.align import Aligner, AlignSettings, Crop
 from merau.stream.events import Event
 from merau.stream.faces import Face, FaceSettings, FaceTracker
 from merau.stream.scheduling import CPU_SLOTS, CpuSlots
+from merau.stream.side import Side, side_of
 from merau.stream.signals import interrupts_after_step
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings
@@ -268,6 +269,7 @@ class Pipeline:
             bundle=bundle.name,
             bundle_sha256=bundle.sha256,
             head_sha256=prediction.head_sha256 if prediction else "",
+            side=self._side(span.onset, span.apex) if is_expression else "",
             embedding=prediction.embedding.astype(np.float32).tobytes() if prediction else None,
             **(self._images(span, is_expression) if self.keep_pictures else {}),
         )
@@ -285,6 +287,9 @@ class Pipeline:
             prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
         self._predictions.append((onset, apex, head, prediction))
         return prediction
+
+    def _side(self, onset: Crop, apex: Crop) -> Side:
+        return side_of(self.recognizer.facial_flow(onset.grey, apex.grey))
 
     def _images(self, span: Span, is_expression: bool) -> dict[str, Any]:
         images: dict[str, Any] = {

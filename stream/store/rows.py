@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from merau.stream.events import KINDS, Coding, Event
+from merau.stream.side import SIDES
 from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 
 T = TypeVar("T")
 
 MAX_NUMBER = 1e12  # of what is measured, more than any time in s
 
-_TEXTS = ("id", "source", "kind", "label", "bundle", "bundle_sha256", "head_sha256")
+_TEXTS = ("id", "source", "kind", "label", "bundle", "bundle_sha256", "head_sha256", "side")
 _NUMBERS = ("onset_s", "apex_s", "offset_s", "strength", "quality")
 
 
@@ -51,6 +52,7 @@ def event(row: sqlite3.Row | dict[str, Any]) -> Event:
     _require(all(is_number(fields[name]) for name in _NUMBERS), "a number is missing")
     _require(isinstance(fields["track"], int), "the face has no number")
     _require(fields["kind"] in KINDS, f"unknown kind {fields['kind']!r}")
+    _require(fields["side"] in SIDES, f"unknown side {fields['side']!r}")
     fields |= {name: _probabilities(fields[name]) for name in ("aus", "probabilities")}
     _require(all(unit.isdigit() for unit in fields["aus"]), "an Action Unit has no number")
     named = fields["label"] in fields["probabilities"] or not fields["probabilities"]

@@ -125,6 +125,7 @@ MIGRATIONS = (
     ), '') WHERE label != ''
     """,
     "CREATE INDEX events_by_recorded ON events (recorded)",
+    "ALTER TABLE events ADD COLUMN side TEXT NOT NULL DEFAULT ''",
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

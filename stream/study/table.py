@@ -13,6 +13,7 @@ from merau.engine.errors import Message, UserError
 from merau.stream.coding import in_words_of_coders, read_missed_events
 from merau.stream.events import KINDS, Event
 from merau.stream.formatting import AU_NAMES, LIKELY
+from merau.stream.side import SIDES
 from merau.stream.store import FaceTime, Session, read_events, read_faces, read_sessions
 from merau.stream.study.participants import PARTICIPANT, Assignment
 from merau.stream.summary import EXPRESSIONS
@@ -142,7 +143,7 @@ def _face_row(session: Session, face: FaceTime | None, assignment: Assignment) -
 
 _EVENT_COLUMNS = (
     "id", "kind", "onset_s", "apex_s", "offset_s", "duration_s", "strength_px", "class", "class_probability",
-    "uncertain", "action_units", "coder",
+    "uncertain", "action_units", "side", "coder",
 )  # fmt: skip
 
 
@@ -161,6 +162,7 @@ def _event_row(face: dict[str, Any], event: Event) -> dict[str, Any]:
         "class_probability": event.probabilities.get(event.label),
         "uncertain": event.uncertain,
         "action_units": " ".join(units),
+        "side": event.side,
         "coder": event.coding.coder if event.coding else None,
     }
 
@@ -200,17 +202,17 @@ def _names(paths: Sequence[str]) -> str:
 def measure(study: Study, by: Sequence[str]) -> pandas.DataFrame:
     """Return how often and how long each group of faces showed each kind, class and Action Unit.
 
-    Classes and Action Units are those of micro- and macro-expressions; an Action Unit counts from a probability of 0.5
-    on.
+    Classes, Action Units and sides are those of micro- and macro-expressions; an Action Unit counts from a probability
+    of 0.5 on.
 
     Args:
         study: The study.
         by: The columns that make a group; those of a face for a row each.
 
     Returns:
-        A row for each group and measure: the columns `by`, analysed_min, measure (kind, class or au), name, count,
-        rate_per_min with its exact 95% interval for events that come independently of each other (Garwood 1936),
-        share_of_time, duration_median_s, strength_median_px.
+        A row for each group and measure: the columns `by`, analysed_min, measure (kind, class, au or side), name,
+        count, rate_per_min with its exact 95% interval for events that come independently of each other (Garwood
+        1936), share_of_time, duration_median_s, strength_median_px.
     """
     known = study.faces[study.faces["analysed_s"].notna() & study.faces["face"].notna()]
     groups = known.groupby(list(by), dropna=False, sort=False)["analysed_s"].sum().reset_index()
@@ -244,6 +246,7 @@ def _measures(marks: pandas.DataFrame) -> list[tuple[str, str]]:
         *(("kind", kind) for kind in KINDS),
         *(("class", name) for name in sorted(occurring.get("class", ()))),
         *(("au", unit) for unit in sorted(occurring.get("au", set()) | AU_NAMES.keys(), key=int)),
+        *(("side", side) for side in SIDES if side),
     ]
 
 
@@ -257,6 +260,7 @@ def _marks(events: pandas.DataFrame) -> pandas.DataFrame:
             events.assign(measure="kind", name=events["kind"]),
             expressions.assign(measure="class", name=classes),
             units.assign(measure="au"),
+            expressions.assign(measure="side", name=expressions["side"].where(expressions["side"] != "")),
         ]
     )
     marks = marks[marks["name"].notna()].sort_values("onset_s")

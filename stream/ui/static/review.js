@@ -12,6 +12,7 @@
   const SPEEDS = [0.25, 0.5, 1];
   const PICTURES = [["onset_jpeg", m.id("onset")], ["apex_jpeg", m.id("apex")]];
   const MAX_CLIPS = 60;
+  const SIDES = { left: m.id("left side"), right: m.id("right side"), both: m.id("both sides") };
   const WORDS = { both: m.id("machine and coders"), machine: m.id("machine only"), only: m.id("coders only") };
 
   // Whether a few-shot head gave an event another label than the bundle's own head, and what that label was.
@@ -258,7 +259,7 @@
       const { onset_s, apex_s, offset_s } = placed(event);
       return e(`section.card.detail.${event.kind}`, { "aria-label": m.t("Event") },
         e("header", {}, e("h2", {}, m.eventLabel(event) || m.kind(event)), isReclassified(event) ? e("p.reclassified", {}, originalLabel(event)) : null,
-          e("p.faint", {}, [m.kind(event), m.t("Face {track}", event), event.missed ? m.t("added by a person") : ""].filter(Boolean).join(" · ")),
+          e("p.faint", {}, [m.kind(event), m.t("Face {track}", event), event.side && m.t(SIDES[event.side]), event.missed ? m.t("added by a person") : ""].filter(Boolean).join(" · ")),
           e("p.faint", {}, [[m.t("onset"), onset_s], [m.t("apex"), apex_s], [m.t("offset"), offset_s]].map(([name, t_s]) => `${name}\u00a0${m.streamTime(t_s, true)}`).join(" · "))),
         clip ?? e("p.none", {}, none), clip ? speeds : null,
         event.pictures ? this.pictures(event) : null, event.label ? m.eventBars(event) : null, this.form.draw());
