@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
+# These tests compute on one thread and serve nothing, so that two run at one time.
+COMPUTE := tests/calib tests/engine tests/scripts tests/trainers
+
 .PHONY: demo test coverage lint audit messages docs clean
 
 demo: .venv/run.stamp
@@ -10,7 +13,8 @@ demo: .venv/run.stamp
 
 test: .venv/test.stamp
 	scripts/debian_packages.sh
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(COMPUTE)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTE))
 
 # The fast tests alone: tracing makes the others a sixth slower.
 coverage: .venv/test.stamp
