@@ -17,6 +17,7 @@ from merau.trainers.commands import (
     predict,
     prepare,
     quantize,
+    robustness,
     score,
     spot,
     synth,
@@ -53,7 +54,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('merau-live')}")
     parser.set_defaults(run=lambda _: parser.print_help())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (prepare, synth, train, spot, predict, evaluate, score, bench, leaderboard, quantize, build, pack):
+    making, scoring = (
+        (prepare, synth, train, spot, quantize, build, pack),
+        (predict, evaluate, score, robustness, bench),
+    )
+    for command in (*making, *scoring, leaderboard):
         command.add_parser(commands)
     return parser
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from merau.engine.errors import UserError
-from merau.trainers.commands.options import add_bundle, add_command, add_flows, add_macro, add_sampling
+from merau.trainers.commands.options import (
+    add_bundle,
+    add_command,
+    add_flows,
+    add_macro,
+    add_magnify,
+    add_sampling,
+    magnified,
+)
 from merau.trainers.commands.output import print_warnings, set_name, write_json, write_text
 from merau.trainers.data.synth.seeds import EVALUATION_SAMPLES, EVALUATION_SEED
 
@@ -23,7 +31,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", type=Path, metavar="OUT", help=about)
     add_bundle(parser)
     protocol = parser.add_argument_group("by a protocol")
-    about = "zero-shot, few-shot, loso (MEGC2019's CDE), lodo, lovo or k-fold; needs --flows; or spotting"
+    about = "zero-shot, few-shot, loso (MEGC2019's CDE), lodo, lovo, k-fold or 3-to-2; needs --flows; or spotting"
     protocol.add_argument("--protocol", help=about)
     add_flows(protocol)
     about = "merau, a variant, a baseline, or MODULE:CLASS of your own; any other name lists them (default: merau)"
@@ -36,6 +44,7 @@ def add_parser(commands: Any) -> None:
     about = "loss of a network: cross-entropy, focal, center, triplet or contrastive (default: its paper's)"
     protocol.add_argument("--loss", default="own", help=about)
     add_macro(protocol)
+    add_magnify(protocol)
     about = "what zero-shot trains a baseline or a network on: synthetic samples (default: nothing)"
     protocol.add_argument("--train", default="shown", metavar="synthetic", help=about)
     about = "report to write (default: OUT.html beside OUT of --json)"
@@ -94,7 +103,8 @@ def run_protocol(options: argparse.Namespace) -> None:
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
     data = flow_set.read(*options.flows)
     warnings = print_warnings(data)
-    done = run(recognizer, data, settings, name=set_name(options.flows), weights=options.bundle)
+    with magnified(data, options) as seen:
+        done = run(recognizer, seen, settings, name=set_name(options.flows, options), weights=options.bundle)
     done.document.update(warnings)
     write_json(done.document, options.json)
     page = options.report or (options.json and options.json.with_suffix(".html"))

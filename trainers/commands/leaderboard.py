@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from merau.engine.bundle import resolve
-from merau.trainers.commands.options import add_command, add_flows, add_macro, add_sampling
+from merau.trainers.commands.options import add_command, add_flows, add_macro, add_magnify, add_sampling, magnified
 from merau.trainers.commands.output import print_warnings, set_name, write_text
 from merau.trainers.data.synth.seeds import EVALUATION_SEED
 
@@ -35,6 +35,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--tasks", nargs="+", default=["cde"], metavar="TASK", help=about)
     add_sampling(parser)
     add_macro(parser)
+    add_magnify(parser)
     about = "file for the document of each run, written when the run ends; runs that OUT holds are not repeated"
     parser.add_argument("--json", type=Path, metavar="OUT", help=about)
     parser.add_argument("--report", type=Path, metavar="HTML", help="page with the table (default: none)")
@@ -58,7 +59,8 @@ def run(options: argparse.Namespace) -> None:
         if options.flows is None:
             draw_set(Path(folder), SYNTHETIC_CLIPS, EVALUATION_SEED)
         data = flow_set.read(*(options.flows or [Path(folder) / "index.csv"]))
-        documents = run_missing(wanted, data, options.json, set_name(options.flows or []))
+        with magnified(data, options) as seen:
+            documents = run_missing(wanted, seen, options.json, set_name(options.flows or [], options))
     print(leaderboard.markdown(documents), end="")
     if options.report is not None:
         write_text(options.report, leaderboard.page(documents))

@@ -1,10 +1,16 @@
 """Options that several commands have in common."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from merau.engine.bundle import resolve
+
+if TYPE_CHECKING:
+    from merau.trainers.data.flow_set import FlowSet
 
 FLOW_METHODS = ("dis", "farneback")
 Options = argparse.ArgumentParser | argparse._ArgumentGroup  # what options can be added to
@@ -50,6 +56,29 @@ def add_macro(parser: Options) -> None:
     """Add --macro, flow sets of macro-expressions."""
     about = "indices of flow sets of macro-expressions, which lightmannet and ma2mi learn from (default: none)"
     parser.add_argument("--macro", type=Path, nargs="+", default=[], metavar="INDEX", help=about)
+
+
+def add_magnify(parser: Options) -> None:
+    """Add --magnify and --factor, what is done to the frames before any recognizer."""
+    about = "magnify the motion of all frames first, and measure the flow anew (default: no)"
+    parser.add_argument("--magnify", choices=("eulerian", "lagrangian"), help=about)
+    about = "how many times as large motion becomes; 1 only measures anew (default: %(default)s)"
+    parser.add_argument("--factor", type=float, default=4.0, metavar="TIMES", help=about)
+
+
+@contextmanager
+def magnified(data: "FlowSet", options: argparse.Namespace) -> "Iterator[FlowSet]":
+    """Return `data` as --magnify asks for it, as long as the block runs. Raises UserError where frames are missing."""
+    if not options.magnify:
+        yield data
+        return
+    from merau.trainers.data.changes.changed_set import change_set
+    from merau.trainers.data.changes.eulerian import Eulerian
+    from merau.trainers.data.changes.lagrangian import Lagrangian
+
+    change = {"eulerian": Eulerian, "lagrangian": Lagrangian}[options.magnify](options.factor)
+    with TemporaryDirectory() as folder:
+        yield change_set(data, Path(folder), change)
 
 
 def add_seed(parser: Options) -> None:

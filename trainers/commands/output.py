@@ -1,5 +1,6 @@
 """How commands write documents and warnings."""
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def set_name(indices: Sequence[Path]) -> str:
-    """Return the name of the set that `indices` make up."""
-    return ", ".join(map(str, indices))
+def set_name(indices: Sequence[Path], options: argparse.Namespace) -> str:
+    """Return the name of the set that `indices` make up, and how it is magnified."""
+    by = f" ({options.magnify} x {options.factor:g})" if options.magnify else ""
+    return ", ".join(map(str, indices)) + by

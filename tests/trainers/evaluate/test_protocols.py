@@ -23,13 +23,24 @@ class Honest:
         return np.eye(3)[self.task.label[test]]
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", [split for split in SPLITS if split != "3-to-2"])
 def test_cross_validate_tests_each_sample_once_untrained(task, split):
     learner = Honest(task)
     trial = cross_validate(task, learner, split, 0)
     assert sorted(np.concatenate([test for _, test in learner.seen])) == list(range(len(task)))
     assert all(not set(train) & set(test) for train, test in learner.seen)
     assert summary.scores(task, [trial])["full"]["uf1"] == 1
+
+
+def test_three_to_two_divides_subjects(task):
+    learner = Honest(task)
+    trial = cross_validate(task, learner, "3-to-2", 0)
+    ((train, test),) = learner.seen
+    person = task.data.person
+    assert not set(person[train]) & set(person[test])
+    assert len(np.unique(person[test])) == round(0.4 * len(np.unique(person)))
+    assert trial.rows.tolist() == sorted(test)
+    assert set(cross_validate(task, learner, "3-to-2", 1).rows) != set(test)
 
 
 def test_cross_validate_processes_give_equal_numbers(task):
