@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from merau.engine.clip import ClipSpec
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.flow import METHODS
@@ -20,13 +21,16 @@ NORMALIZATION = "channel"  # each axis of the flow by its own median and spread
 UNKNOWN_MAGNITUDE = 8.0  # log2 px, that is 256 px: no real flow is that large
 
 
-def input_spec(spec: CropSpec, flow_methods: Sequence[str], *, apex_px: int = 0) -> dict[str, Any]:
+def input_spec(
+    spec: CropSpec, flow_methods: Sequence[str], *, apex_px: int = 0, clip: ClipSpec | None = None
+) -> dict[str, Any]:
     """Describe the input of a trunk in the form of the card's "input".
 
     Args:
         spec: Layout of the crops.
         flow_methods: Of engine.flow.METHODS, those that the trunk was trained for; the CPU computes the first.
         apex_px: Side of the apex image in pixels; 0 for a trunk without one.
+        clip: What a trunk takes that sees frames instead of flow.
 
     Raises:
         UserError: A flow method or the side of the apex image is not supported.
@@ -49,6 +53,7 @@ def input_spec(spec: CropSpec, flow_methods: Sequence[str], *, apex_px: int = 0)
         "grid": GRID,
         "apex_px": apex_px,
         "floor_px": FLOOR_PX,
+        **({"clip": clip.to_card()} if clip else {}),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from merau.engine import bundle as bundles
 from merau.engine import heads
 from merau.engine.bundle_arrays import read_domain, read_head
+from merau.engine.clip import ClipSpec, make_strip
 from merau.engine.crop import CropSpec
 from merau.engine.errors import DeviceError, UserError
 from merau.engine.few_shot import FewShotHead, Sample
@@ -75,6 +76,7 @@ class Recognizer:
     Attributes:
         bundle: The bundle.
         spec: Layout of the crops that `predict` takes.
+        clip: What the trunk asks for if it sees frames; None if it sees flow.
         device: The requested device, "auto", "cpu" or "cuda".
         runtime: The runtime in use, and the reason for it.
         no_expression_range: (low, high). A probability of "no expression" below `low` means an expression, above
@@ -87,7 +89,9 @@ class Recognizer:
     ) -> None:
         self.bundle, self.spec = bundle, spec or CropSpec()
         self.apex_px: int = bundle.card["input"].get("apex_px", 0)
-        bundles.check_input(bundle, input_spec(self.spec, bundle.card["input"]["flow"], apex_px=self.apex_px))
+        self.clip = ClipSpec.of(bundle.card["input"])
+        known = input_spec(self.spec, bundle.card["input"]["flow"], apex_px=self.apex_px, clip=self.clip)
+        bundles.check_input(bundle, known)
         self.trunk, self.runtime = select_runtime(bundle, device, precision)
         self._precision, self.device = precision, device
         self.head = read_head(bundle)
@@ -99,8 +103,11 @@ class Recognizer:
         self._au_scaling = np.array(au_scaling(bundle)).reshape(-1, 2).T
         self.few_shot_head: FewShotHead | None = None
         read_domain(bundle)
-        if self.runtime.device == "cpu":
-            self._embed_flow(np.zeros((1, 2, GRID, GRID), np.float32), np.zeros(self.spec.full, np.uint8))
+        blank = np.zeros(self.spec.full, np.uint8)
+        if self.clip:
+            self._embed([blank, blank])
+        elif self.runtime.device == "cpu":
+            self._embed_flow(np.zeros((1, 2, GRID, GRID), np.float32), blank)
 
     @classmethod
     def load(
@@ -144,28 +151,33 @@ class Recognizer:
         """Method that computes the flow of a pair: "farneback" on a GPU, else the first that the bundle names."""
         return "farneback" if self.flow_device == "cuda" else str(self.bundle.card["input"]["flow"][0])
 
-    def predict(self, onset: np.ndarray, apex: np.ndarray, *, spotted: bool = False) -> Prediction:
+    def predict(
+        self, onset: np.ndarray, apex: np.ndarray, *, between: Sequence[np.ndarray] = (), spotted: bool = False
+    ) -> Prediction:
         """Recognize the expression of an onset-apex pair.
 
         Args:
             onset: Full crop (180, 168) uint8, grey.
             apex: Full crop of the same layout.
+            between: Full crops from after the onset to before the apex, for bundles that see a whole clip; others
+                ignore them.
             spotted: Whether a spotter saw a movement between the two; see `classify`.
 
         Raises:
             UserError: A crop has another shape or type, or the GPU fails and `device` is "cuda".
         """
-        for name, crop in (("onset", onset), ("apex", apex)):
+        crops = [onset, *between, apex]
+        for name, crop in zip(("onset", *["next"] * len(between), "apex"), crops, strict=True):
             if crop.shape != self.spec.full or crop.dtype != np.uint8:
                 raise UserError(f"The {name} crop is {crop.shape} {crop.dtype}: expected {self.spec.full} uint8.")
         try:
-            embedding, au_logits = self._embed(onset, apex)
+            embedding, au_logits = self._embed(crops)
         except DeviceError as error:
             if self.device == "cuda":
                 raise
             self.trunk, self.runtime = on_cpu(self.bundle, self._precision, error.message)
             logging.getLogger(__name__).warning("Recognition continues on the CPU: %s", error)
-            embedding, au_logits = self._embed(onset, apex)
+            embedding, au_logits = self._embed(crops)
         units = self.au_probabilities(au_logits)[0] * self.expressed(embedding)[0]
         aus = by_name(self.bundle.card["aus"], units)
         found = self.classify(embedding[0], aus, spotted=spotted)
@@ -215,8 +227,11 @@ class Recognizer:
         """Compute the flow (2, size_px, size_px) float32 px of the inner square, without head motion."""
         return pair_flow(onset, apex, spec=self.spec, method=self.flow_method)
 
-    def _embed(self, onset: np.ndarray, apex: np.ndarray) -> TrunkOutput:
-        """Run the trunk: embedding (1, d) and Action Unit logits (1, 17)."""
+    def _embed(self, crops: Sequence[np.ndarray]) -> TrunkOutput:
+        """Run the trunk on crops from onset to apex: embedding (1, d) and Action Unit logits (1, 17)."""
+        if self.clip:
+            return self._check_output(self.trunk.embed(**self.clip.inputs([make_strip(crops, self.spec)])))
+        onset, apex = crops[0], crops[-1]
         if self.flow_device == "cuda":
             return self._check_output(self.trunk.embed(onset=onset[None], apex=apex[None]))
         return self._embed_flow(downsample(self.facial_flow(onset, apex))[None], apex)

@@ -28,6 +28,8 @@ from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
 from merau.stream.spotter.span_net import span_net
 from merau.stream.spotter.spotter import MAX_FRAME_GAP_S
 
+MAX_CLIP_FRAMES = 256  # of a face, kept for recognizers that see whole clips
+
 
 @dataclass(frozen=True)
 class PipelineSettings:
@@ -125,6 +127,7 @@ class FaceStage:
 class _TrackState:
     spotter: Spotter
     last_s: float  # time of the newest crop
+    recent: deque[tuple[float, np.ndarray]] = field(default_factory=lambda: deque(maxlen=MAX_CLIP_FRAMES))  # grey crops
 
 
 class Pipeline:
@@ -231,6 +234,8 @@ class Pipeline:
                 spotter = Spotter(self._classifier, self.settings.spotter, self._flow)
                 track = self._tracks[crop.track_id] = _TrackState(spotter, crop.t_s)
             track.last_s = crop.t_s
+            if self._sees_clips:
+                track.recent.append((crop.t_s, crop.grey))
             events += [self._event(span) for span in track.spotter.push(crop)]
         return events
 
@@ -247,7 +252,7 @@ class Pipeline:
 
     def _event(self, span: Span) -> Event:
         is_expression = span.kind in ("micro", "macro")
-        prediction = self._predict(span.onset, span.apex) if is_expression else None
+        prediction = self._predict(span) if is_expression else None
         bundle = self.recognizer.bundle
         wall = self.wall_zero and self.wall_zero + timedelta(seconds=span.onset_s)
         return Event(
@@ -274,8 +279,13 @@ class Pipeline:
             **(self._images(span, is_expression) if self.keep_pictures else {}),
         )
 
-    def _predict(self, onset: Crop, apex: Crop) -> Prediction:
+    @property
+    def _sees_clips(self) -> bool:
+        return self.recognizer.clip is not None and not self.recognizer.clip.is_pair
+
+    def _predict(self, span: Span) -> Prediction:
         """The recognizer's prediction; the newest are kept, since an event's final pair is often its first."""
+        onset, apex = span.onset, span.apex
         head = self.recognizer.few_shot_head  # read once: teaching may replace it meanwhile
         for known_onset, known_apex, known_head, prediction in self._predictions:
             if known_onset is onset and known_apex is apex and known_head is head:
@@ -284,7 +294,9 @@ class Pipeline:
             with self._slots.released():
                 prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
         else:
-            prediction = self.recognizer.predict(onset.grey, apex.grey, spotted=True)
+            recent = self._tracks[span.track_id].recent if self._sees_clips else ()
+            between = [grey for t_s, grey in recent if onset.t_s < t_s < apex.t_s]
+            prediction = self.recognizer.predict(onset.grey, apex.grey, between=between, spotted=True)
         self._predictions.append((onset, apex, head, prediction))
         return prediction
 

@@ -105,6 +105,8 @@ def on_gpu(bundle: Bundle, precision: str) -> tuple[Trunk, RuntimeInfo]:
         DeviceError: The GPU cannot be used.
         UserError: No engine can be built.
     """
+    if "clip" in bundle.card["input"]:
+        raise UserError("A bundle that takes frames runs on the CPU alone.")
     probe = driver.probe()
     if not probe.gpus:
         raise no_gpu(probe.reason)
@@ -137,7 +139,8 @@ def create_trunk(bundle: Bundle, plan: bytes) -> Trunk:
 
 def takes_crops(bundle: Bundle) -> bool:
     """Whether the bundle's flow can be computed on the GPU; its trunk there takes crops instead of flow."""
-    return "farneback" in bundle.card["input"]["flow"] and not bundle.card["input"]["apex_px"]
+    needs = bundle.card["input"]
+    return "farneback" in needs["flow"] and not needs["apex_px"] and "clip" not in needs
 
 
 def patch_flow_on_gpu(height: int, width: int) -> Batcher:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 
 import merau
@@ -18,6 +19,7 @@ from merau.stream.sources import SourceSettings, open_source
 from merau.stream.spotter import SpotterSettings
 from merau.trainers.data.synth.clips import ASTRONAUT, ClipPlan, make_clip
 from merau.trainers.data.synth.timelines import Action, Ramp
+from merau.trainers.export.pack import pack
 from tests.clips import demo_start
 
 SIGNS = (("smirk", 1), ("frown", -1))
@@ -211,3 +213,30 @@ def test_interrupt_in_a_users_own_loop_comes_after_the_frame(short_clip, recogni
         for _ in merau.stream(str(short_clip), recognizer=interrupted):
             pass
     assert interrupted.answers == 1
+
+
+CLIP_MODEL = """<ir_version: 9, opset_import: ["" : 18]>
+clips (float[N, 8, 32, 32] x) => (float[N, 2] logits) <int64[3] axes = {1, 2, 3}, float[1, 2] both = {{1, -1}}> {
+    mean = ReduceMean <keepdims = 0> (x, axes)
+    shape = Constant <value_ints = [-1, 1]> ()
+    column = Reshape (mean, shape)
+    logits = MatMul (column, both)
+}"""
+
+
+class Noting(Recognizer):
+    """Keeps the frames that it is shown between onset and apex."""
+
+    def predict(self, onset, apex, *, between=(), spotted=False):
+        self.between.append(len(between))
+        return super().predict(onset, apex, between=between, spotted=spotted)
+
+
+def test_recognizer_of_clips_gets_the_frames_between(short_clip, tmp_path):
+    onnx.save(onnx.parser.parse_model(CLIP_MODEL.replace("{{1, -1}}", "{1, -1}")), tmp_path / "mine.onnx")
+    pack(tmp_path / "mine.onnx", tmp_path / "bundle", ["light", "dark"], sees="clip")
+    recognizer = Noting.load(tmp_path / "bundle", device="cpu")
+    recognizer.between = []
+    events = events_of(short_clip, recognizer, SourceSettings())
+    assert {event.label for event in events if event.kind in ("micro", "macro")} == {"light"}
+    assert min(recognizer.between) > 1

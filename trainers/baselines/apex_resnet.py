@@ -33,6 +33,12 @@ class ApexResNet(Baseline):
         return embedding, self.classify(embedding)
 
 
+def prepare(pair: Tensor) -> Tensor:
+    """Return the network's input, (n, 1, 64, 64), of onset and apex (n, 2, 64, 64) in 0..1."""
+    centred = pair[:, 1:] - pair[:, 1:].mean((2, 3), keepdim=True)
+    return centred / centred.std((2, 3), correction=0, keepdim=True).clamp(min=1 / 255)
+
+
 def make_model(task: Task, *, best_epoch: bool = False) -> Network:
     """Return the baseline on the apex frames of `task`."""
     images = torch.from_numpy(normalized_apexes(task.data, "apex-resnet", size_px=SIZE_PX))

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from merau.engine.clip import clip_flow
 from merau.engine.errors import UserError
 from merau.engine.validation import check_choice, check_range
-from merau.trainers.baselines.clips import clip_flow, read_clips
+from merau.trainers.baselines.clips import normalize, read_clips
 from merau.trainers.baselines.network import Baseline, Batch, Network, Training
 from merau.trainers.baselines.text_encoder import BertTextEncoder, SmallTextEncoder
 from merau.trainers.data.facs_sentences import describe_units
@@ -161,6 +162,12 @@ class Attribute(Baseline):
         return functional.cross_entropy(cosine.masked_fill(same, -torch.inf), torch.arange(len(z_m)))
 
 
+def prepare(clip: Tensor, flow: Tensor) -> Tensor:
+    """Return the network's input, (n, 3, T, S, S), of clips (n, T, S, S) in 0..1 and their flow (n, 2, T, S, S) px."""
+    spread = flow.std((1, 2, 3, 4), correction=0, keepdim=True).clamp(min=1e-3)
+    return torch.cat([normalize(clip)[:, None], flow / spread], 1)
+
+
 def make_model(task: Task, *, best_epoch: bool = False, settings: AttributeSettings = AttributeSettings()) -> Network:
     """Return the network on the frames of `task`.
 
@@ -174,10 +181,7 @@ def make_model(task: Task, *, best_epoch: bool = False, settings: AttributeSetti
             "without."
         )
     clips = read_clips(task.data, "attribute", frames=settings.frames, size_px=settings.size_px)
-    grey = (clips - clips.mean((1, 2, 3), keepdims=True)) / np.maximum(clips.std((1, 2, 3), keepdims=True), 1e-3)
-    flow = clip_flow(clips)
-    flow /= np.maximum(flow.std((1, 2, 3, 4), keepdims=True), 1e-3)
-    inputs = torch.from_numpy(np.concatenate([grey[:, None], flow], 1).astype(np.float32))
+    inputs = prepare(torch.from_numpy(clips), torch.from_numpy(clip_flow(clips)))
     build: Callable[[int], Baseline] = partial(Attribute, settings=settings, sentences=sentences)
     return Network(task, inputs, build, best_epoch, settings.training)
 

@@ -1,10 +1,10 @@
 """Clips of one length and size, from the strips of a flow set."""
 
-import cv2
 import numpy as np
+from torch import Tensor
 
+from merau.engine.clip import ClipSpec
 from merau.trainers.baselines.frames import read_strips
-from merau.trainers.baselines.temporal_interpolation import interpolate_clip
 from merau.trainers.data.flow_set import FlowSet
 
 
@@ -13,21 +13,16 @@ def read_clips(data: FlowSet, name: str, *, frames: int, size_px: int) -> np.nda
 
     TIM brings all clips to the same number of frames. Raises UserError where the set has no frames.
     """
-    clips = []
-    for strip in read_strips(data, name):
-        small = [cv2.resize(frame, (size_px, size_px), interpolation=cv2.INTER_AREA) for frame in strip]
-        clips.append(interpolate_clip(np.stack(small), frames))
-    return np.clip(np.stack(clips) / 255, 0, 1).astype(np.float32)
+    return ClipSpec(frames, size_px).inputs(read_strips(data, name))["clip"]
 
 
-def clip_flow(clips: np.ndarray) -> np.ndarray:
-    """Return Farneback's flow from the first to each frame of clips (N, T, S, S), (N, 2, T, S, S) float32 px.
+def subtract_onset(clip: Tensor) -> Tensor:
+    """Return clips (N, T, S, S) less their first frame, of unit spread: they show what changes."""
+    moved = clip - clip[:, :1]
+    return moved / moved.std((1, 2, 3), correction=0, keepdim=True).clamp(min=1e-5)
 
-    The movement between neighbouring frames of a micro-expression is below the method's noise.
-    """
-    flow = np.zeros((len(clips), 2, *clips.shape[1:]), np.float32)
-    for sample, clip in zip(flow, np.round(255 * clips).astype(np.uint8), strict=True):
-        for t in range(1, len(clip)):
-            field = cv2.calcOpticalFlowFarneback(clip[0], clip[t], None, 0.5, 3, 9, 3, 5, 1.1, 0)
-            sample[:, t] = field.transpose(2, 0, 1)
-    return flow
+
+def normalize(clip: Tensor) -> Tensor:
+    """Return clips (N, T, S, S) of mean 0 and spread 1."""
+    centred = clip - clip.mean((1, 2, 3), keepdim=True)
+    return centred / centred.std((1, 2, 3), correction=0, keepdim=True).clamp(min=1e-3)

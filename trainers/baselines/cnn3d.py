@@ -5,11 +5,10 @@ convolution over the whole clip, pooling, and a layer of 128. Its frames are few
 set's strips, onset to apex.
 """
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from merau.trainers.baselines.clips import read_clips
+from merau.trainers.baselines.clips import read_clips, subtract_onset
 from merau.trainers.baselines.network import Baseline, Network, Training
 from merau.trainers.evaluate.task import Task
 
@@ -43,9 +42,12 @@ class Cnn3d(Baseline):
         return embedding, self.classify(embedding)
 
 
+def prepare(clip: Tensor) -> Tensor:
+    """Return the network's input, (n, 1, 8, 48, 48), of clips (n, 8, 48, 48) in 0..1."""
+    return subtract_onset(clip)[:, None]
+
+
 def make_model(task: Task, *, best_epoch: bool = False) -> Network:
     """Return the baseline on the clips of `task`, less their first frame, so that they show what changes."""
     clips = read_clips(task.data, "cnn3d", frames=FRAMES, size_px=SIZE_PX)
-    moved = clips - clips[:, :1]
-    moved /= np.maximum(moved.std((1, 2, 3), keepdims=True), 1e-5)
-    return Network(task, torch.from_numpy(moved[:, None]), Cnn3d, best_epoch, TRAINING)
+    return Network(task, prepare(torch.from_numpy(clips)), Cnn3d, best_epoch, TRAINING)

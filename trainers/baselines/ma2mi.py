@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from merau.engine.errors import UserError
 from merau.engine.validation import check_range
-from merau.trainers.baselines.clips import read_clips
+from merau.trainers.baselines.clips import normalize, read_clips
 from merau.trainers.baselines.liu import Residual
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate.protocols import NeedsSamples
@@ -272,16 +272,21 @@ class Ma2mi:
         """See `protocols.Model`. Without a source, the pre-training sees macro-expressions alone."""
         if not len(train):
             raise NeedsSamples("MA2MI must be fine-tuned on samples first.")
-        net = deepcopy(self.start(source if source is not None else train[:0]))
         present, label = np.unique(self.task.label[train], return_inverse=True)
-        head = nn.Linear(self.settings.condition, len(present))
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        self.fine_tune(net, head, torch.from_numpy(train), torch.from_numpy(label), seed)
+        net, head = self.fit(train, label, seed, source if source is not None else train[:0])
         probabilities = np.zeros((len(test), len(self.task.classes)))
         with torch.no_grad():
             probabilities[:, present] = head(self.condition(net.eval(), torch.from_numpy(test))).softmax(1).numpy()
         return probabilities
+
+    def fit(self, train: np.ndarray, label: np.ndarray, seed: int, source: np.ndarray) -> tuple[MiacNet, nn.Linear]:
+        """Return network and classifier, fine-tuned on the rows `train` with their `label` (n,) in 0..classes-1."""
+        net = deepcopy(self.start(source))
+        head = nn.Linear(self.settings.condition, label.max() + 1)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        self.fine_tune(net, head, torch.from_numpy(train), torch.from_numpy(label), seed)
+        return net, head
 
     def start(self, source: np.ndarray) -> MiacNet:
         """Return MIACNet, pre-trained on the macro-expressions and the rows `source`."""
@@ -330,8 +335,7 @@ def make_model(name: str, settings: Ma2miSettings, task: Task, macro: FlowSet | 
 def normalized_clips(data: FlowSet, name: str, settings: Ma2miSettings) -> Tensor:
     """Return the clips of `data`, each of mean 0 and spread 1, (N, 8, S, S) float32."""
     clips = read_clips(data, name, frames=8, size_px=settings.size_px)
-    clips -= clips.mean((1, 2, 3), keepdims=True)
-    return torch.from_numpy(clips / np.maximum(clips.std((1, 2, 3), keepdims=True), 1e-3))
+    return normalize(torch.from_numpy(clips))
 
 
 VARIANTS: dict[str, Ma2miSettings] = {

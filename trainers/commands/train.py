@@ -10,7 +10,7 @@ from typing import Any
 
 from merau.engine.bundle import resolve
 from merau.engine.errors import UserError
-from merau.trainers.commands.options import add_classes, add_command, add_seed, combinations_of
+from merau.trainers.commands.options import add_classes, add_command, add_macro, add_seed, combinations_of
 
 
 def add_parser(commands: Any) -> None:
@@ -42,8 +42,9 @@ def add_parser(commands: Any) -> None:
     staged.add_argument("--data", type=Path, nargs="+", metavar="INDEX.csv", help=about)
     about = "more sets for TCAE, which needs no labels"
     staged.add_argument("--frames", type=Path, nargs="+", metavar="INDEX.csv", help=about)
-    about = "network of another paper to train instead, on --data or on drawn flow: ststnet, off-apexnet, rcn, ..."
+    about = "network of another paper to train instead, on --data or on drawn flow: ststnet, rcn, attribute, ma2mi, ..."
     staged.add_argument("--model", metavar="NAME", help=about)
+    add_macro(staged)
     staged.add_argument("--resume", action="store_true", help="continue the training in --out")
 
 
@@ -65,7 +66,13 @@ def run_network(options: argparse.Namespace) -> None:
 
     if options.setting or options.start or options.few_shot or options.portraits:
         raise UserError("--model trains a network of its own: leave out --setting, --from, --few-shot and --portraits.")
-    train_bundle(options.model, options.out, indices=tuple(options.data or ()), seed=options.seed)
+    train_bundle(
+        options.model,
+        options.out,
+        indices=tuple(options.data or ()),
+        macro=tuple(options.macro),
+        seed=options.seed,
+    )
 
 
 def run_staged(options: argparse.Namespace) -> None:

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from merau.engine import clip
+from merau.engine.clip import STEPS
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
@@ -63,8 +65,6 @@ CORRECTIONS = {  # by release; the others have none
     "4dme": (fourdme.TENTATIVE, fourdme.SWAPPED),
 }
 READINGS = {"mmew": (mmew.OTHERS,), "casme^3": (casme_cubed.SHORT,)}
-STEPS = 8  # frames of a strip, evenly from onset to apex
-STRIP_PX = 96  # side of a strip's frames
 NEIGHBOURS = 2  # frames on either side of the apex that training may use as apex; MERAU's eq. 11 needs four at most
 MARGIN = 0.4  # added on each side, in parts of a frame's side, where a face fills the frame and is not found
 FOLDERS = ("flow", "frames", "crops")
@@ -244,8 +244,7 @@ def make_strip(crops: Sequence[np.ndarray]) -> np.ndarray:
 
     The result is (T * STRIP_PX, STRIP_PX) uint8.
     """
-    inner = [np.ascontiguousarray(crop[CropSpec().inner]) for crop in crops]
-    return np.concatenate([cv2.resize(c, (STRIP_PX, STRIP_PX), interpolation=cv2.INTER_AREA) for c in inner])
+    return np.concatenate(clip.make_strip(crops, CropSpec()))
 
 
 def summary(release: Release) -> list[str]:

@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from merau.engine.clip import STEPS
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.face_mesh import FaceNets
 from merau.engine.flow import pair_flow
 from merau.trainers.data import flow_set
 from merau.trainers.data.emotions import coarse
-from merau.trainers.data.prepare import NEIGHBOURS, STEPS, make_strip
+from merau.trainers.data.prepare import NEIGHBOURS, make_strip
 from merau.trainers.data.synth import action_units as table
 from merau.trainers.data.synth.flow_fields import log_uniform
 from merau.trainers.data.synth.image_pairs import FRAME, TURN_DEG, align, degrade, draw_channels, draw_poses, read_faces

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from merau.calib.probability import fit_temperature
 from merau.engine import bundle, heads
+from merau.engine.clip import PAIR, ClipSpec
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.flow import METHODS
@@ -29,11 +30,15 @@ SIDES = (SIDE_PX, GRID)  # of the flow that a packed model may take
 THRESHOLD = 0.5  # confidence below which an answer is uncertain
 
 
-def pack(model: Path, folder: Path, classes: Sequence[str], aus: Sequence[str] = ()) -> None:
+INPUTS = ("flow", "pair", "clip")
+
+
+def pack(model: Path, folder: Path, classes: Sequence[str], aus: Sequence[str] = (), sees: str = "flow") -> None:
     """Write the bundle of an ONNX model to `folder`.
 
-    The model has one input (N, 2, S, S), u and v of a pair's flow, with S of 28 or 32: each axis less its median and
-    divided by its standard deviation, as flow sets are read. Its first output are logits of the classes (N, C), its
+    The model has one input. "flow" is (N, 2, S, S), u and v of a pair's flow, with S of 28 or 32: each axis less its
+    median and divided by its standard deviation, as flow sets are read. "pair" is (N, 2, S, S), onset and apex as grey
+    0..1; "clip" is (N, T, S, S), grey frames from onset to apex. Its first output are logits of the classes (N, C), its
     second, where there are Action Units, their logits (N, A).
 
     Args:
@@ -41,6 +46,7 @@ def pack(model: Path, folder: Path, classes: Sequence[str], aus: Sequence[str] =
         folder: Where to write; it must be empty or new.
         classes: Names of the C classes.
         aus: Numbers of the A Action Units.
+        sees: What it takes, one of INPUTS.
 
     Raises:
         UserError: The model cannot be read, or has other inputs or outputs.
@@ -50,35 +56,54 @@ def pack(model: Path, folder: Path, classes: Sequence[str], aus: Sequence[str] =
         onnx.checker.check_model(read)
     except (OSError, DecodeError, onnx.checker.ValidationError) as error:
         raise UserError(f"{model} is no ONNX model that can be read: {str(error).splitlines()[0]}.") from error
-    wrapped = wrap(read, len(aus))
+    clip = None if sees == "flow" else clip_spec(read, sees)
+    wrapped = wrap(read, len(aus), clip)
     identity = np.eye(len(classes), dtype=np.float32)
     head = heads.Linear(tuple(classes), identity, np.zeros(len(classes), np.float32))
-    write(wrapped, folder, head, aus, {"packed_from": model.name}, temperature=1.0)
+    write(wrapped, folder, head, aus, {"packed_from": model.name}, temperature=1.0, clip=clip)
 
 
-def wrap(model: onnx.ModelProto, aus: int) -> onnx.ModelProto:
+def only_input(model: onnx.ModelProto) -> tuple[str, list[int], str]:
+    """Return name, shape and description of the model's input; the shape is [] where it has none or several."""
+    given = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in given]
+    shapes = [[axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in inputs]
+    described = [f"{v.name} {[n or 'N' for n in shape]}" for v, shape in zip(inputs, shapes, strict=True)]
+    name, shape = (inputs[0].name, shapes[0]) if len(inputs) == 1 else ("", [])
+    return name, shape, "; ".join(described) or "nothing"
+
+
+def clip_spec(model: onnx.ModelProto, sees: str) -> ClipSpec:
+    """Return what a model of frames takes. Raises UserError where it is no pair or clip of square frames."""
+    _, shape, described = only_input(model)
+    frames, size = (shape[1], shape[2]) if len(shape) == 4 else (0, 0)
+    fits = frames >= PAIR and size > 0 and shape[2:] == [size, size] and (sees == "clip" or frames == PAIR)
+    if not fits:
+        expected = "(N, 2, S, S)" if sees == "pair" else "(N, T, S, S)"
+        raise UserError(f"The model takes {described}: expected one input {expected}, all but N fixed.")
+    return ClipSpec(frames, size)
+
+
+def wrap(model: onnx.ModelProto, aus: int, clip: ClipSpec | None = None) -> onnx.ModelProto:
     """Return `model` with the inputs and outputs of a trunk. Raises UserError where it has others."""
-    graph = model.graph
-    given = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in given]
-    shape = [axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim] if inputs else []
-    if len(inputs) != 1 or shape[1:] not in ([2, side, side] for side in SIDES):
-        found = "; ".join(f"{v.name} {[a.dim_value or 'N' for a in v.type.tensor_type.shape.dim]}" for v in inputs)
-        raise UserError(f"The model takes {found or 'nothing'}: expected one input (N, 2, 32, 32) or (N, 2, 28, 28).")
+    graph, (name, shape, described) = model.graph, only_input(model)
+    if not clip and shape[1:] not in ([2, side, side] for side in SIDES):
+        raise UserError(f"The model takes {described}: expected one input (N, 2, 32, 32) or (N, 2, 28, 28).")
     if len(graph.output) < 1 + bool(aus):
         raise UserError("The model has one output: for Action Units it needs their logits as a second one.")
-    logits, units, name = graph.output[0].name, graph.output[-1].name, inputs[0].name
-    size = numpy_helper.from_array(np.array([shape[2], shape[2]], np.int64), "merau_size")
-    sizes = [helper.make_node("Resize", ["flow", "", "", "merau_sizes"], [name], mode="linear")]
-    before = sizes if shape[2] != GRID else [helper.make_node("Identity", ["flow"], [name])]
-    after = [helper.make_node("Identity", [logits], [OUTPUTS[0]])]
-    if shape[2] != GRID:
+    logits, units = graph.output[0].name, graph.output[-1].name
+    if clip:
+        before = [helper.make_node("Identity", ["clip"], [name])]
+    elif shape[2] == GRID:
+        before = [helper.make_node("Identity", ["flow"], [name])]
+    else:
         before = [
             helper.make_node("Shape", ["flow"], ["merau_shape"], end=2),
             helper.make_node("Concat", ["merau_shape", "merau_size"], ["merau_sizes"], axis=0),
-            *sizes,
+            helper.make_node("Resize", ["flow", "", "", "merau_sizes"], [name], mode="linear"),
         ]
-        graph.initializer.append(size)
+        graph.initializer.append(numpy_helper.from_array(np.array([shape[2], shape[2]], np.int64), "merau_size"))
+    after = [helper.make_node("Identity", [logits], [OUTPUTS[0]])]
     if aus:
         after.append(helper.make_node("Identity", [units], [OUTPUTS[1]]))
     else:
@@ -88,12 +113,10 @@ def wrap(model: onnx.ModelProto, aus: int) -> onnx.ModelProto:
     nodes = [*before, *graph.node, *after]
     del graph.node[:], graph.output[:]
     graph.node.extend(nodes)
-    graph.input.remove(inputs[0])
+    graph.input.remove(next(value for value in graph.input if value.name == name))
     graph.input.extend(
-        [
-            helper.make_tensor_value_info("flow", TensorProto.FLOAT, ["N", 2, GRID, GRID]),
-            helper.make_tensor_value_info("magnitude", TensorProto.FLOAT, ["N", 1]),
-        ]
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *value.shape[1:]])
+        for name, value in example_inputs(clip, 1).items()
     )
     graph.output.extend([helper.make_tensor_value_info(out, TensorProto.FLOAT, ["N", None]) for out in OUTPUTS])
     return model
@@ -133,25 +156,37 @@ def slope(x: Tensor, axis: int) -> Tensor:
     return torch.cat([second - first, middle, last - one_before], axis)
 
 
+def example_inputs(clip: ClipSpec | None, count: int) -> dict[str, np.ndarray]:
+    """Return inputs of a trunk that show nothing, `count` samples."""
+    if clip:
+        return clip.inputs(np.zeros((count, PAIR, clip.size_px, clip.size_px), np.uint8))
+    flow, magnitude = np.zeros((count, 2, GRID, GRID)), np.full((count, 1), UNKNOWN_MAGNITUDE)
+    return {"flow": flow.astype(np.float32), "magnitude": magnitude.astype(np.float32)}
+
+
 def export_network(
-    net: LiveNetwork,
+    net: nn.Module,
+    layer: nn.Linear,
     folder: Path,
     classes: Sequence[str],
     *,
-    held_out: tuple[np.ndarray, np.ndarray],
+    held_out: tuple[dict[str, np.ndarray], np.ndarray],
     trained_on: dict[str, Any],
+    clip: ClipSpec | None = None,
 ) -> None:
-    """Write the bundle of a trained baseline whose class layer is linear.
+    """Write the bundle of a trained network whose class layer is linear.
 
     Args:
-        net: The network.
+        net: The trunk, inputs by name -> embedding (N, d) and (N, 0).
+        layer: Its class layer, which `net` leaves out.
         folder: Where to write; it must be empty or new.
         classes: Names of the classes.
-        held_out: Patterns (N, 2, 32, 32) and labels (N,) that were not trained on, for the temperature.
+        held_out: Inputs and labels (N,) that were not trained on, for the temperature.
         trained_on: Description of the training, for the card.
+        clip: What it takes where it sees frames.
     """
     net.eval()
-    example = (torch.zeros(2, 2, GRID, GRID), torch.full((2, 1), UNKNOWN_MAGNITUDE))
+    example = example_inputs(clip, 2)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "exported.onnx"
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists every optional package it did not find
@@ -159,21 +194,18 @@ def export_network(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the exporter's own internals
         torch.onnx.export(
-            net, example, path, input_names=["flow", "magnitude"], output_names=OUTPUTS,
-            dynamic_shapes=[{0: batch}, {0: batch}], external_data=False, verbose=False,
+            net, tuple(map(torch.from_numpy, example.values())), path, input_names=list(example),
+            output_names=OUTPUTS, dynamic_shapes=[{0: batch} for _ in example], external_data=False, verbose=False,
         )  # fmt: skip
     exported = onnx.load(path)
     path.unlink()
-    layer = net.net.classify
-    if not isinstance(layer, nn.Linear):
-        raise UserError("Only a network whose last layer is linear can become a bundle.")
     weight, bias = (p.detach().numpy().copy() for p in (layer.weight, layer.bias))
     head = heads.Linear(tuple(classes), weight, bias)
-    pattern, label = held_out
+    inputs, label = held_out
     with torch.no_grad():
-        embedding, _ = net(torch.from_numpy(pattern), torch.full((len(pattern), 1), UNKNOWN_MAGNITUDE))
+        embedding, _ = net(*map(torch.from_numpy, inputs.values()))
     temperature = fit_temperature(head.logits(embedding.numpy()), label)
-    write(exported, folder, head, (), trained_on, temperature=temperature)
+    write(exported, folder, head, (), trained_on, temperature=temperature, clip=clip)
 
 
 def write(
@@ -184,6 +216,7 @@ def write(
     trained_on: dict[str, Any],
     *,
     temperature: float,
+    clip: ClipSpec | None = None,
 ) -> None:
     """Write trunk, head and card. The INT8 file is the FP32 trunk: `merau-lab quantize` makes a real one.
 
@@ -192,9 +225,7 @@ def write(
     """
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose a new folder for --out.")
-    outputs = OnnxTrunk(trunk.SerializeToString()).embed(
-        flow=np.zeros((3, 2, GRID, GRID), np.float32), magnitude=np.full((3, 1), UNKNOWN_MAGNITUDE, np.float32)
-    )
+    outputs = OnnxTrunk(trunk.SerializeToString()).embed(**example_inputs(clip, 3))
     expected = [(3, head.dimension), (3, len(aus))]
     if (found := [output.shape for output in outputs]) != expected:
         raise UserError(f"For three samples the model gives {found}: expected {expected}, as many classes and units.")
@@ -205,7 +236,7 @@ def write(
         heads.save(head, folder / bundle.HEAD)
         card = {
             "name": folder.name,
-            "input": input_spec(CropSpec(), METHODS),
+            "input": input_spec(CropSpec(), METHODS, clip=clip),
             "classes": list(head.classes),
             "aus": list(aus),
             "calibration": {"temperature": temperature, "threshold": THRESHOLD},

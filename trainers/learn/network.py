@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from merau.engine.errors import UserError
+from merau.engine.preprocess import UNKNOWN_MAGNITUDE
 from merau.trainers.baselines import au_graph, dual_inception, liu, off_apexnet, rcn, ststnet
 from merau.trainers.baselines.network import Baseline, Network, Training
 from merau.trainers.data import flow_set
@@ -13,6 +15,7 @@ from merau.trainers.data.flow_set import CLASSES
 from merau.trainers.data.synth.set_fields import SetSettings, draw_set
 from merau.trainers.evaluate.task import Task, make_task
 from merau.trainers.export.pack import LiveNetwork, export_network, pattern_images
+from merau.trainers.learn.frame_network import FRAME_NETWORKS, frame_inputs, train_on_frames
 
 NETWORKS: dict[str, tuple[type[Baseline], bool]] = {  # and whether it sees images rather than the pattern
     "off-apexnet": (off_apexnet.OffApexNet, True),
@@ -27,32 +30,53 @@ KEPT_BACK = 5  # every fifth sample, of subjects of their own in a set, gives th
 TRAINING = Training(epochs=12, batch=64, rate=2e-3)
 
 
-def train_bundle(name: str, out: Path, *, indices: tuple[Path, ...] = (), seed: int = 0) -> None:
-    """Train the network `name` on the flow sets `indices`, or on drawn flow without any, and write its bundle.
+def train_bundle(
+    name: str, out: Path, *, indices: tuple[Path, ...] = (), macro: tuple[Path, ...] = (), seed: int = 0
+) -> None:
+    """Train the network `name` on the flow sets `indices` and write its bundle.
+
+    Networks that see flow can do without a set: they learn from drawn flow. Some learn from sets of
+    macro-expressions, `macro`, as well.
 
     Raises:
-        UserError: There is no such network, the sets lack a class, or `out` is not empty.
+        UserError: There is no such network, the sets lack a class or frames, or `out` is not empty.
     """
-    if name not in NETWORKS:
-        raise UserError(f"There is no network {name!r}: choose one of {', '.join(NETWORKS)}.")
+    if name not in (*NETWORKS, *FRAME_NETWORKS):
+        raise UserError(f"There is no network {name!r}: choose one of {', '.join((*NETWORKS, *FRAME_NETWORKS))}.")
+    if name in FRAME_NETWORKS and not indices:
+        raise UserError(f"{name} learns from frames: give --data SET/index.csv, such as `merau-lab synth set` makes.")
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty: choose a new folder for --out.")
     torch.set_num_threads(1)
-    build, sees_images = NETWORKS[name]
     task = make_task(flow_set.read(*indices)) if indices else draw_task(seed)
-    held_out = task.data.person % KEPT_BACK == 0
-    inputs = torch.from_numpy(task.flow)
-    network = Network(task, pattern_images(inputs) if sees_images else inputs, build, training=TRAINING)
-    rows = np.flatnonzero(~held_out)
-    net, _ = network.fit(rows, task.label[rows], len(task.classes), seed)
-    kept = np.flatnonzero(held_out)
+    kept_back = task.data.person % KEPT_BACK == 0
+    rows, kept = np.flatnonzero(~kept_back), np.flatnonzero(kept_back)
+    if name in FRAME_NETWORKS:
+        trunk, layer = train_on_frames(name, task, rows, flow_set.read(*macro) if macro else None, seed)
+        inputs, clip = frame_inputs(name, task.data.take(kept)), FRAME_NETWORKS[name].clip
+    else:
+        trunk, layer = train_on_flow(name, task, rows, seed)
+        unknown = np.full((len(kept), 1), UNKNOWN_MAGNITUDE, np.float32)
+        inputs, clip = {"flow": task.flow[kept], "magnitude": unknown}, None
     export_network(
-        LiveNetwork(net, sees_images=sees_images),
+        trunk,
+        layer,
         out,
         task.classes,
-        held_out=(task.flow[kept], task.label[kept]),
+        held_out=(inputs, task.label[kept]),
         trained_on={"network": name, "flows": [str(i) for i in indices] or "drawn", "samples": len(rows), "seed": seed},
+        clip=clip,
     )
+
+
+def train_on_flow(name: str, task: Task, rows: np.ndarray, seed: int) -> tuple[LiveNetwork, nn.Linear]:
+    """Return trunk and class layer of the network `name`, trained on the flow of `rows`."""
+    build, sees_images = NETWORKS[name]
+    inputs = torch.from_numpy(task.flow)
+    network = Network(task, pattern_images(inputs) if sees_images else inputs, build, training=TRAINING)
+    net, _ = network.fit(rows, task.label[rows], len(task.classes), seed)
+    assert isinstance(net.classify, nn.Linear)  # of all networks here
+    return LiveNetwork(net, sees_images=sees_images), net.classify
 
 
 def draw_task(seed: int) -> Task:

@@ -46,6 +46,30 @@ def test_packed_model_runs_live(tmp_path, crops, side, aus):
     assert list(found.aus) == aus
 
 
+PAIR_MODEL = """<ir_version: 9, opset_import: ["" : 17]>
+changes (float[N, 2, 48, 48] x) => (float[N, 2] logits) <int64[2] halves = {{1, 1}}, float[1, 2] both = {{9, -9}}> {{
+    onset, apex = Split <axis = 1> (x, halves)
+    change = Sub (apex, onset)
+    mean = ReduceMean <axes = [1, 2, 3], keepdims = 1> (change)
+    column = Flatten (mean)
+    logits = MatMul (column, both)
+}}"""
+
+
+def test_packed_model_of_pairs_runs_live(tmp_path, crops, capsys):
+    onnx.save(onnx.parser.parse_model(PAIR_MODEL.replace("{{", "{").replace("}}", "}")), tmp_path / "mine.onnx")
+    arguments = ["pack", str(tmp_path / "mine.onnx"), "--classes", "brighter", "darker", "--out", str(tmp_path / "b")]
+    assert main(arguments) == 1
+    assert "The model takes x ['N', 2, 48, 48]" in capsys.readouterr().err
+    assert main([*arguments, "--input", "pair"]) == 0
+    recognizer = Recognizer.load(tmp_path / "b")
+    onset = crops[0] // 2
+    assert recognizer.predict(onset, onset + 20).label == "brighter"
+    assert recognizer.predict(onset + 20, onset).label == "darker"
+    with pytest.raises(UserError, match="runs on the CPU alone"):
+        Recognizer.load(tmp_path / "b", device="cuda")
+
+
 def test_pack_other_models_are_refused(tmp_path):
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(UserError, match="is no ONNX model that can be read"):

@@ -34,6 +34,20 @@ class ClipNet(nn.Module):
         return torch.relu(self.time(seen)).mean(2).flatten(1)  # over the T - 5 places of the kernel
 
 
+def freeze_norms(net: nn.Module, clips: Tensor) -> None:
+    """Give every batch norm of `net` the mean and spread that `clips` have there, so that one clip can be alone."""
+
+    def keep(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        norm.running_mean, norm.running_var = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3), correction=0)
+        norm.track_running_stats = True
+
+    hooks = [m.register_forward_pre_hook(keep) for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        net.eval()(clips)
+    for hook in hooks:
+        hook.remove()
+
+
 FEATURES = WIDTH * CELLS * CELLS
 
 

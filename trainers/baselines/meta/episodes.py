@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from merau.engine.validation import check_range
-from merau.trainers.baselines.clips import read_clips
+from merau.trainers.baselines.clips import read_clips, subtract_onset
 from merau.trainers.baselines.meta.clip_net import FRAMES, SIZE_PX
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate.protocols import NeedsSamples
@@ -121,17 +121,20 @@ class EpisodicModel:
         key = pool.tobytes(), len(present)
         if key not in self.trained:
             self.trained[key] = self.meta_train(pool, len(present), seed)
+        logits = self.trained[key].predict(self.make_episode(train, label, test, seed)).detach()
+        probabilities[:, present] = logits.softmax(1).numpy()
+        return probabilities
+
+    def make_episode(self, train: np.ndarray, label: np.ndarray, test: np.ndarray, seed: int) -> Episode:
+        """Return the episode of a prediction: a few of the rows `train` with their `label` (n,), asked for `test`."""
         rng = np.random.default_rng(seed)
         shown = np.concatenate(
-            [few(rng, np.flatnonzero(label == c), self.settings.support) for c in range(len(present))]
+            [few(rng, np.flatnonzero(label == c), self.settings.support) for c in np.unique(label).tolist()]
         )
         none = torch.zeros(len(test), dtype=torch.long)
         macro = self.draw_macro(rng, len(shown))
         rows = torch.from_numpy(train[shown])
-        episode = Episode(self.clips[rows], torch.from_numpy(label[shown]), self.clips[test], none, macro)
-        logits = self.trained[key].predict(episode).detach()
-        probabilities[:, present] = logits.softmax(1).numpy()
-        return probabilities
+        return Episode(self.clips[rows], torch.from_numpy(label[shown]), self.clips[test], none, macro)
 
     def meta_train(self, pool: np.ndarray, classes: int, seed: int) -> Learner:
         """Return a learner that was trained on episodes of `classes` classes from the rows `pool`."""
@@ -182,6 +185,4 @@ def few(rng: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:
 def moving_clips(data: FlowSet, name: str) -> Tensor:
     """Return the clips of `data` less their first frame, of unit spread, (N, T, S, S) float32."""
     clips = read_clips(data, name, frames=FRAMES, size_px=SIZE_PX)
-    moved = clips - clips[:, :1]
-    moved /= np.maximum(moved.std((1, 2, 3), keepdims=True), 1e-5)
-    return torch.from_numpy(moved.astype(np.float32))
+    return subtract_onset(torch.from_numpy(clips))

@@ -27,7 +27,7 @@ class Maml:
         """See `episodes.Learner`."""
         return functional_call(self.net, self.adapt(episode, second_order=False), (episode.query,))
 
-    def adapt(self, episode: Episode, *, second_order: bool) -> Weights:
+    def adapt(self, episode: Episode, *, second_order: bool = False) -> Weights:
         """Return the weights after the inner steps on the shots."""
         weights = dict(self.net.named_parameters())
         for _ in range(self.settings.inner_steps):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from merau.trainers.baselines.temporal_interpolation import interpolate_clip
+from merau.engine.temporal_interpolation import interpolate_clip
 
 
 def test_interpolate_clip_keeps_its_frames_at_their_times():
