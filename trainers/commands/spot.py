@@ -19,6 +19,7 @@ def add_parser(commands: Any) -> None:
     add_train(steps)
     add_tune(steps)
     add_evaluate(steps)
+    add_compare(steps)
 
 
 def add_dataset(steps: Any) -> None:
@@ -125,3 +126,33 @@ def run_evaluate(options: argparse.Namespace) -> None:
         },
         options.out,
     )
+
+
+def add_compare(steps: Any) -> None:
+    """Add the parser of `spot compare`."""
+    purpose = "score a bundle's spotter beside the spotting methods of the field"
+    parser = add_command(steps, "compare", purpose, run_compare)
+    about = "folder that `spot dataset` or `synth clips` made, or with your own videos"
+    parser.add_argument("clips", type=Path, metavar="FOLDER", help=about)
+    about = "CSV of the true intervals of your videos: subject, video, kind, onset and offset (frames)"
+    parser.add_argument("--truth", type=Path, metavar="CSV", help=about)
+    about = "methods to run; any other name lists them (default: all)"
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help=about)
+    about = "default, farneback, source, or a bundle's folder or zip (default: %(default)s)"
+    parser.add_argument("--bundle", type=resolve, default="default", help=about)
+    parser.add_argument("--out", type=Path, metavar="JSON", help="file for all scores (default: none)")
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Spot all clips by each method, and print a table."""
+    from merau.engine import bundle as bundles
+    from merau.trainers.spotting.rivals import METHODS, compare, markdown, read_clips
+
+    documents = dict[str, Any]()
+    clips = read_clips(options.clips, options.truth)
+    for name, document in compare(clips, bundles.load(options.bundle), options.methods or tuple(METHODS)):
+        documents[name] = document
+        print(f"{name}: micro F1 {document['micro']['f1']:.3f}", file=sys.stderr)
+        if options.out:
+            write_json(documents, options.out)
+    print(markdown(documents), end="")
