@@ -95,6 +95,6 @@ def clip_flow(clips: np.ndarray) -> np.ndarray:
     flow = np.zeros((len(clips), 2, *clips.shape[1:]), np.float32)
     for sample, clip in zip(flow, np.round(255 * clips).astype(np.uint8), strict=True):
         for t in range(1, len(clip)):
-            field = cv2.calcOpticalFlowFarneback(clip[0], clip[t], None, 0.5, 3, 9, 3, 5, 1.1, 0)  # type: ignore[call-overload]
+            field = cv2.calcOpticalFlowFarneback(clip[0], clip[t], None, 0.5, 3, 9, 3, 5, 1.1, 0)
             sample[:, t] = field.transpose(2, 0, 1)
     return flow

@@ -76,7 +76,7 @@ def magnified(data: "FlowSet", options: argparse.Namespace) -> "Iterator[FlowSet
     from merau.trainers.data.changes.eulerian import Eulerian
     from merau.trainers.data.changes.lagrangian import Lagrangian
 
-    change = {"eulerian": Eulerian, "lagrangian": Lagrangian}[options.magnify](options.factor)
+    change = (Eulerian if options.magnify == "eulerian" else Lagrangian)(options.factor)
     with TemporaryDirectory() as folder:
         yield change_set(data, Path(folder), change)
 

@@ -159,7 +159,7 @@ def slope(x: Tensor, axis: int) -> Tensor:
 def example_inputs(clip: ClipSpec | None, count: int) -> dict[str, np.ndarray]:
     """Return inputs of a trunk that show nothing, `count` samples."""
     if clip:
-        return clip.inputs(np.zeros((count, PAIR, clip.size_px, clip.size_px), np.uint8))
+        return clip.inputs(list(np.zeros((count, PAIR, clip.size_px, clip.size_px), np.uint8)))
     flow, magnitude = np.zeros((count, 2, GRID, GRID)), np.full((count, 1), UNKNOWN_MAGNITUDE)
     return {"flow": flow.astype(np.float32), "magnitude": magnitude.astype(np.float32)}
 

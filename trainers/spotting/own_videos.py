@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from merau.engine.errors import UserError
@@ -52,7 +53,7 @@ def from_file(video: Path) -> Truth:
         ) from error
 
 
-def from_table(video: Path, intervals: Sequence[Interval], t_s: Sequence[float]) -> Truth:
+def from_table(video: Path, intervals: Sequence[Interval], t_s: np.ndarray) -> Truth:
     """Take the intervals of a video; a frame number beyond its crops is that of the last one."""
     mine = [interval for interval in intervals if interval.video in (video.name, video.stem)]
     if not mine:

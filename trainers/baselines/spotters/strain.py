@@ -7,15 +7,16 @@ grid of 3 x 3 here.
 """
 
 import numpy as np
+from scipy.ndimage import binary_closing
 
 from merau.engine.flow import strain
 from merau.trainers.baselines.spotters.clip import RATE, Rules, Spotted, SteadyClip, pool
 
 DISTANCE = 6  # frames between which strain is measured
 REGIONS = 3  # a side
-SPREADS = 2.0  # above the median of a region, from which it is strained
-MICRO_S, MACRO_S = 0.5, 4.0  # longest
-FEW = 4  # regions of a micro-expression at most
+SPREADS = 5.0  # above the median of a region, from which it is strained
+SHORTEST_S, MICRO_S, MACRO_S = 0.1, 0.5, 4.0  # shortest, and longest of each kind
+FEW = 6  # regions of a micro-expression at most
 
 
 class Strain(Rules):
@@ -29,14 +30,15 @@ class Strain(Rules):
         spread = 1.4826 * np.median(np.abs(regions - middle), 0)
         strained = regions > middle + SPREADS * np.maximum(spread, 1e-6)  # (T, 9)
         found = list[Spotted]()
-        for onset, offset in runs(strained.any(1)):
+        closed = binary_closing(strained.any(1), np.ones(DISTANCE))  # in the middle, rise and fall cancel out
+        for onset, end in runs(closed):
+            offset = max(end - DISTANCE, onset)  # a frame is strained until what it is compared with has moved, too
             duration_s = (offset - onset + 1) / RATE
-            if duration_s < 3 / RATE or duration_s > MACRO_S:
-                continue
-            few = strained[onset : offset + 1].any(0).sum() <= FEW
-            kind = "micro" if duration_s <= MICRO_S and few else "macro"
-            if kind == "micro" or duration_s > MICRO_S:
-                found.append(Spotted(kind, max(onset - DISTANCE // 2, 0), offset))
+            few = strained[onset : end + 1].any(0).sum() <= FEW
+            if SHORTEST_S <= duration_s <= MICRO_S and few:
+                found.append(Spotted("micro", onset, offset))
+            elif MICRO_S < duration_s <= MACRO_S:
+                found.append(Spotted("macro", onset, offset))
         return found
 
 
