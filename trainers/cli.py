@@ -17,6 +17,7 @@ from merau.trainers.commands import (
     predict,
     prepare,
     quantize,
+    repeat,
     robustness,
     score,
     spot,
@@ -32,6 +33,7 @@ exit codes: 0 done; 1 error you can fix, explained on stderr; 2 invalid command 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = make_parser().parse_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options.run(options)
     except UserError as error:
@@ -55,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=lambda _: parser.print_help())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     making, scoring = (
-        (prepare, synth, train, spot, quantize, build, pack),
+        (prepare, synth, train, repeat, spot, quantize, build, pack),
         (predict, evaluate, score, robustness, bench),
     )
     for command in (*making, *scoring, leaderboard):

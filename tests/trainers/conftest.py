@@ -115,6 +115,11 @@ def frames_index(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def frames_task(frames_index):
+    return make_task(flow_set.read(frames_index))
+
+
+@pytest.fixture(scope="session")
 def shot_sets(tmp_path_factory):
     """Ten samples a class of crops that lie too low and aside, and 150 more of them."""
     torch.set_num_threads(1)

@@ -69,6 +69,7 @@ class Network:
         training: How the network is trained.
         loss: Name of a loss in `losses.LOSSES`; None for the network's own.
         pretrained: Networks trained on a source, by seed and source.
+        watch: Called after each epoch with its number, the mean loss, and that of the test rows, where they are known.
     """
 
     task: Task
@@ -78,6 +79,7 @@ class Network:
     training: Training = field(default_factory=Training)
     loss: str | None = None
     pretrained: dict[tuple[int, bytes], Baseline] = field(default_factory=dict)
+    watch: Callable[[int, float, float], None] | None = None
 
     def __call__(
         self, train: np.ndarray, test: np.ndarray, *, seed: int, source: np.ndarray | None = None
@@ -113,6 +115,7 @@ class Network:
         best = -1.0, np.empty((0, classes))
         for epoch in range(self.training.epochs):
             net.train()
+            losses = list[float]()
             for some in torch.randperm(len(rows)).split(self.training.batch):
                 if len(some) < 2:  # batch norm needs two
                     continue
@@ -122,6 +125,9 @@ class Network:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                losses.append(loss.item())
+            if self.watch and test is not None:
+                self.watch(epoch, float(np.mean(losses)), self.test_loss(net, test))
             if test is not None and (self.best_epoch or epoch == self.training.epochs - 1):
                 predicted = self.predict(net, test)
                 uf1 = self.score(predicted, rows, label, test)
@@ -131,6 +137,11 @@ class Network:
     def measure_loss(self, net: Baseline, embedding: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         """Return the loss that was asked for."""
         return LOSSES[self.loss](embedding, logits, batch.label) if self.loss else net.loss(embedding, logits, batch)
+
+    def test_loss(self, net: Baseline, test: np.ndarray) -> float:
+        """Return the cross-entropy of the rows `test`, whose classes are all trained on."""
+        right = self.predict(net, test)[np.arange(len(test)), self.task.label[test]]
+        return float(-np.log(np.maximum(right, 1e-9)).mean())
 
     def cost(self) -> dict[str, float]:
         """Return the number of parameters, and the milliseconds of one sample with the threads in use."""

@@ -50,6 +50,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train a network that is named, stage by stage where a setting is given, else on synthetic data."""
+    from merau.trainers.learn.run_file import write_run
+
     if options.model:
         run_network(options)
     elif options.setting:
@@ -58,6 +60,8 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("--data, --frames and --resume need --setting: they train MERAU stage by stage.")
     else:
         run_synthetic(options)
+    indices = [*(options.data or ()), *(options.frames or ()), *options.macro, *filter(None, [options.few_shot])]
+    write_run(options.out, options.arguments, indices)
 
 
 def run_network(options: argparse.Namespace) -> None:

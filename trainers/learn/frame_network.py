@@ -15,13 +15,49 @@ from merau.trainers.baselines.clips import normalize, subtract_onset
 from merau.trainers.baselines.frames import read_strips
 from merau.trainers.baselines.meta.clip_net import FRAMES, SIZE_PX, freeze_norms
 from merau.trainers.baselines.meta.episodes import MetaSettings
-from merau.trainers.baselines.network import Network
+from merau.trainers.baselines.network import Baseline, Network
 from merau.trainers.data.flow_set import FlowSet
 from merau.trainers.evaluate.models import make_learner
 from merau.trainers.evaluate.task import Task
 
 ATTRIBUTE, MA2MI, META = attribute.AttributeSettings(), ma2mi.Ma2miSettings(), MetaSettings()
-Fit = Callable[[Task, np.ndarray, FlowSet | None, int], tuple[nn.Module, nn.Linear]]  # rows, macro-expressions, seed
+Watch = Callable[[int, float, float], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a network is trained on.
+
+    Attributes:
+        task: The task.
+        rows: (n,) rows of it to train on.
+        kept: (m,) rows of other subjects, never trained on.
+        macro: Macro-expressions, for networks that learn from them as well.
+        seed: Seed of all random draws.
+        watch: See `Network.watch`.
+    """
+
+    task: Task
+    rows: np.ndarray
+    kept: np.ndarray
+    macro: FlowSet | None = None
+    seed: int = 0
+    watch: Watch | None = None
+
+    @property
+    def label(self) -> np.ndarray:
+        """(n,) class indices of the rows to train on."""
+        return np.asarray(self.task.label[self.rows])
+
+    def fit(self, network: Network) -> tuple[Baseline, nn.Linear]:
+        """Train a network whose class layer is linear, as all here have it."""
+        watched, classes = replace(network, watch=self.watch), len(self.task.classes)
+        net, _ = watched.fit(self.rows, self.label, classes, self.seed, test=self.kept)
+        assert isinstance(net.classify, nn.Linear)
+        return net, net.classify
+
+
+Fit = Callable[[Material], tuple[nn.Module, nn.Linear]]
 
 
 @dataclass(frozen=True)
@@ -52,22 +88,16 @@ class LiveFrames(nn.Module):
         return embedding, embedding[:, :0]
 
 
-def fit_network(
-    make: Callable[[Task], Network], task: Task, rows: np.ndarray, macro: FlowSet | None, seed: int
-) -> tuple[nn.Module, nn.Linear]:
+def fit_network(make: Callable[[Task], Network], material: Material) -> tuple[nn.Module, nn.Linear]:
     """Train a network by its own settings."""
-    net, _ = make(task).fit(rows, task.label[rows], len(task.classes), seed)
-    assert isinstance(net.classify, nn.Linear)  # of all networks here
-    return net, net.classify
+    return material.fit(make(material.task))
 
 
-def fit_learner(
-    name: str, task: Task, rows: np.ndarray, macro: FlowSet | None, seed: int, settings: MetaSettings = META
-) -> tuple[nn.Module, nn.Linear]:
+def fit_learner(name: str, material: Material, settings: MetaSettings = META) -> tuple[nn.Module, nn.Linear]:
     """Meta-train a learner, and adapt it to the samples shown as it would be before a prediction."""
-    model = replace(make_learner(name, task, macro), settings=settings)
-    learner = model.meta_train(rows, len(task.classes), seed)
-    episode = model.make_episode(rows, task.label[rows], rows[:1], seed)
+    model = replace(make_learner(name, material.task, material.macro), settings=settings)
+    learner = model.meta_train(material.rows, len(material.task.classes), material.seed)
+    episode = model.make_episode(material.rows, material.label, material.rows[:1], material.seed)
     net = deepcopy(learner.net)
     net.load_state_dict({key: weight.detach() for key, weight in learner.adapt(episode).items()})  # type: ignore[attr-defined]
     freeze_norms(net, episode.support)
@@ -75,12 +105,10 @@ def fit_learner(
     return net, net.head
 
 
-def fit_ma2mi(
-    task: Task, rows: np.ndarray, macro: FlowSet | None, seed: int, settings: ma2mi.Ma2miSettings = MA2MI
-) -> tuple[nn.Module, nn.Linear]:
+def fit_ma2mi(material: Material, settings: ma2mi.Ma2miSettings = MA2MI) -> tuple[nn.Module, nn.Linear]:
     """Pre-train MIACNet on the macro-expressions, and fine-tune it."""
-    model = ma2mi.make_model("ma2mi", settings, task, macro)
-    return model.fit(rows, task.label[rows], seed, rows[:0])
+    model = ma2mi.make_model("ma2mi", settings, material.task, material.macro)
+    return model.fit(material.rows, material.label, material.seed, material.rows[:0])
 
 
 LEARNERS = ("lightmannet", "lightmannet-without-auxiliary", "maml", "anil", "reptile")
@@ -116,12 +144,10 @@ FRAME_NETWORKS: dict[str, FrameNetwork] = {
 }
 
 
-def train_on_frames(
-    name: str, task: Task, rows: np.ndarray, macro: FlowSet | None, seed: int
-) -> tuple[LiveFrames, nn.Linear]:
-    """Return trunk and class layer of the network `name`, trained on `rows`. Raises UserError without frames."""
-    torch.manual_seed(seed)
-    net, layer = FRAME_NETWORKS[name].fit(task, rows, macro, seed)
+def train_on_frames(name: str, material: Material) -> tuple[LiveFrames, nn.Linear]:
+    """Return trunk and class layer of the network `name`, trained on `material`. Raises UserError without frames."""
+    torch.manual_seed(material.seed)
+    net, layer = FRAME_NETWORKS[name].fit(material)
     return LiveFrames(net, FRAME_NETWORKS[name].embed), layer
 
 

@@ -6,6 +6,7 @@ The flow branch learns from drawn flow; the fusion with the apex branch is eqs. 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -245,6 +246,7 @@ def fuse(
     *,
     seed: int = 0,
     folder: Path | None = None,
+    held_out: tuple[Flows, Tensor | None] | None = None,
 ) -> None:
     """Stage 3, in place.
 
@@ -255,11 +257,11 @@ def fuse(
         settings: The settings of the stage.
         seed: Seed of all random draws.
         folder: Where the checkpoint lies, if one is kept.
+        held_out: Samples as `data` and `apex` whose loss is a curve beside that of the training.
     """
     torch.manual_seed(seed)
-    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow, data.known))
-    label, aus = torch.from_numpy(data.label), torch.from_numpy(data.aus)
-    image = torch.zeros(len(label), 0) if apex is None else apex
+    parts = fusion_inputs(data, apex)
+    label = parts[3]
 
     def batches() -> list[Tensor]:
         if settings.classifier == "prototypes":
@@ -267,12 +269,27 @@ def fuse(
         return random_batches(len(label), settings.batch)
 
     def take(rows: Tensor) -> tuple[Tensor, ...]:
-        return pattern[rows], magnitude[rows], image[rows], label[rows], aus[rows]
+        return tuple(part[rows] for part in parts)
 
-    fusion = Fusion(model, settings, positive_weight(aus))
-    stage = Stage("fusion", fusion, make_optimizer(model, settings), batches, take, settings.epochs)
+    fusion = Fusion(model, settings, positive_weight(parts[4]))
+    unseen = fusion_inputs(*held_out) if held_out else None
+    validate = partial(mean_loss, fusion, unseen) if unseen and settings.classifier != "prototypes" else None
+    stage = Stage("fusion", fusion, make_optimizer(model, settings), batches, take, settings.epochs, validate)
     fit(stage, seed=seed, folder=folder)
     model.eval()
+
+
+def fusion_inputs(data: Flows, apex: Tensor | None) -> tuple[Tensor, ...]:
+    """Return pattern, magnitude, apex images (N, 0 without any), labels and Action Units of N samples."""
+    pattern, magnitude = (torch.from_numpy(a) for a in split_pattern_and_magnitude(data.flow, data.known))
+    image = torch.zeros(len(data.label), 0) if apex is None else apex
+    return pattern, magnitude, image, torch.from_numpy(data.label), torch.from_numpy(data.aus)
+
+
+def mean_loss(fusion: nn.Module, parts: tuple[Tensor, ...]) -> float:
+    """Return the loss of `fusion_inputs` on the device where `fusion` is."""
+    device = next(fusion.parameters()).device
+    return float(fusion(*(part.to(device) for part in parts)))
 
 
 def make_optimizer(model: Merau, settings: FusionSettings) -> torch.optim.Optimizer:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from merau.engine.csv_table import read_csv
 from merau.engine.errors import UserError
+from merau.trainers.learn.curves import open_curves
 
 LOG = "losses.csv"
 
@@ -38,6 +39,7 @@ class Stage:
         batches: Returns the batches of one epoch, each the rows of its samples.
         take: Returns the inputs of the model for the rows of a batch.
         epochs: How many epochs to train.
+        validate: Returns the loss on samples that are held out; None without any.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Stage:
     batches: Callable[[], list[Tensor]]
     take: Callable[[Tensor], tuple[Tensor, ...]]
     epochs: int
+    validate: Callable[[], float] | None = None
 
 
 def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
@@ -54,7 +57,8 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
     Args:
         stage: What to train.
         seed: Seed of all random draws.
-        folder: Where the checkpoint is written after each epoch, and read from where it is there already.
+        folder: Where the checkpoint is written after each epoch, and read from where it is there already; curves for
+            TensorBoard go there, too.
 
     Raises:
         UserError: There are fewer batches than processes, or the checkpoint is of another stage.
@@ -62,6 +66,7 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
     accelerator = make_accelerator()
     model, optimizer = accelerator.prepare(stage.model, stage.optimizer)
     losses = load_checkpoint(stage, folder / f"{stage.name}.pt") if folder else []
+    draw = open_curves(folder if accelerator.is_main_process else None)
     stage.model.train()
     with tqdm(
         total=stage.epochs,
@@ -75,12 +80,28 @@ def fit(stage: Stage, *, seed: int, folder: Path | None = None) -> list[float]:
             losses.append(run_epoch(stage, model, optimizer, accelerator, seed * 100_003 + epoch))
             bar.set_postfix(loss=f"{losses[-1]:.4f}")
             bar.update()
+            if draw:
+                draw(f"{stage.name}/train", losses[-1], epoch)
+            if draw and stage.validate:
+                draw(f"{stage.name}/validation", measure(stage), epoch)
             if folder and accelerator.is_main_process:
                 save_checkpoint(stage, losses, folder)
     stage.model.cpu()
     for tensor in stage.model.state_dict().values():  # each process has running means of batch norm of its own
         tensor.copy_(broadcast(tensor.to(accelerator.device)))
     return losses
+
+
+def measure(stage: Stage) -> float:
+    """Return the loss on held-out samples; no random draw of the training changes by it."""
+    assert stage.validate
+    state = torch.get_rng_state()
+    stage.model.eval()
+    with torch.no_grad():
+        loss = stage.validate()
+    stage.model.train()
+    torch.set_rng_state(state)
+    return loss
 
 
 def make_accelerator() -> Accelerator:

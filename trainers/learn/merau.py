@@ -113,7 +113,15 @@ def train_merau(
     module = train_au_module(data.take(~held_out), frames, training, setting, folder) if setting.tcae else None
     model = Merau(deepcopy(start), au=module)
     reset_classifier(model, setting.fusion.classifier, len(classes))
-    fuse(model, training.flows, to_tensor(training.apex), setting.fusion, seed=setting.seed, folder=folder)
+    fuse(
+        model,
+        training.flows,
+        to_tensor(training.apex),
+        setting.fusion,
+        seed=setting.seed,
+        folder=folder,
+        held_out=(validation.flows, to_tensor(validation.apex)),
+    )
     return TrainingResult(model, classes, training, validation)
 
 

@@ -15,7 +15,8 @@ from merau.trainers.data.flow_set import CLASSES
 from merau.trainers.data.synth.set_fields import SetSettings, draw_set
 from merau.trainers.evaluate.task import Task, make_task
 from merau.trainers.export.pack import LiveNetwork, export_network, pattern_images
-from merau.trainers.learn.frame_network import FRAME_NETWORKS, frame_inputs, train_on_frames
+from merau.trainers.learn.curves import open_curves
+from merau.trainers.learn.frame_network import FRAME_NETWORKS, Material, Watch, frame_inputs, train_on_frames
 
 NETWORKS: dict[str, tuple[type[Baseline], bool]] = {  # and whether it sees images rather than the pattern
     "off-apexnet": (off_apexnet.OffApexNet, True),
@@ -51,11 +52,12 @@ def train_bundle(
     task = make_task(flow_set.read(*indices)) if indices else draw_task(seed)
     kept_back = task.data.person % KEPT_BACK == 0
     rows, kept = np.flatnonzero(~kept_back), np.flatnonzero(kept_back)
+    material = Material(task, rows, kept, flow_set.read(*macro) if macro else None, seed, draw_losses(out))
     if name in FRAME_NETWORKS:
-        trunk, layer = train_on_frames(name, task, rows, flow_set.read(*macro) if macro else None, seed)
+        trunk, layer = train_on_frames(name, material)
         inputs, clip = frame_inputs(name, task.data.take(kept)), FRAME_NETWORKS[name].clip
     else:
-        trunk, layer = train_on_flow(name, task, rows, seed)
+        trunk, layer = train_on_flow(name, material)
         unknown = np.full((len(kept), 1), UNKNOWN_MAGNITUDE, np.float32)
         inputs, clip = {"flow": task.flow[kept], "magnitude": unknown}, None
     export_network(
@@ -69,14 +71,26 @@ def train_bundle(
     )
 
 
-def train_on_flow(name: str, task: Task, rows: np.ndarray, seed: int) -> tuple[LiveNetwork, nn.Linear]:
-    """Return trunk and class layer of the network `name`, trained on the flow of `rows`."""
+def draw_losses(out: Path) -> Watch | None:
+    """Return what draws the losses of a network as curves in the folder `out`; None without TensorBoard."""
+    draw = open_curves(out)
+    if not draw:
+        return None
+
+    def watch(epoch: int, trained: float, kept: float) -> None:
+        draw("train", trained, epoch)
+        draw("validation", kept, epoch)
+
+    return watch
+
+
+def train_on_flow(name: str, material: Material) -> tuple[LiveNetwork, nn.Linear]:
+    """Return trunk and class layer of the network `name`, trained on the flow of `material`."""
     build, sees_images = NETWORKS[name]
-    inputs = torch.from_numpy(task.flow)
-    network = Network(task, pattern_images(inputs) if sees_images else inputs, build, training=TRAINING)
-    net, _ = network.fit(rows, task.label[rows], len(task.classes), seed)
-    assert isinstance(net.classify, nn.Linear)  # of all networks here
-    return LiveNetwork(net, sees_images=sees_images), net.classify
+    inputs = torch.from_numpy(material.task.flow)
+    seen = pattern_images(inputs) if sees_images else inputs
+    net, layer = material.fit(Network(material.task, seen, build, training=TRAINING))
+    return LiveNetwork(net, sees_images=sees_images), layer
 
 
 def draw_task(seed: int) -> Task:

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from merau.trainers.data import flow_set
 from merau.trainers.evaluate.protocols import cross_validate
-from merau.trainers.evaluate.task import make_task
-
-
-@pytest.fixture(scope="session")
-def frames_task(frames_index):
-    return make_task(flow_set.read(frames_index))
 
 
 @pytest.fixture

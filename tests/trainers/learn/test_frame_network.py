@@ -15,10 +15,10 @@ from merau.engine.recognizer import Recognizer
 from merau.trainers.baselines import apex_resnet, attribute, cnn3d
 from merau.trainers.baselines.meta.episodes import MetaSettings
 from merau.trainers.baselines.network import Training
-from merau.trainers.learn import frame_network
 from merau.trainers.learn.frame_network import (
     FRAME_NETWORKS,
     MA2MI,
+    Material,
     fit_learner,
     fit_ma2mi,
     fit_network,
@@ -54,7 +54,9 @@ def quick(monkeypatch):
 
 @pytest.mark.parametrize("name", QUICK)
 def test_trunk_sees_each_clip_alone(frames_task, quick, name):
-    trunk, layer = train_on_frames(name, frames_task, np.arange(12), frames_task.data.take(np.arange(6)), 0)
+    trunk, layer = train_on_frames(
+        name, Material(frames_task, np.arange(12), np.arange(12, 18), frames_task.data.take(np.arange(6)))
+    )
     inputs = [torch.from_numpy(part) for part in frame_inputs(name, frames_task.data.take(np.arange(3))).values()]
     with torch.no_grad():
         together, units = trunk.eval()(*inputs)
@@ -71,7 +73,8 @@ def test_attribute_becomes_a_bundle_that_sees_the_clip(frames_index, frames_task
     texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (190, 168)).astype(np.uint8), (5, 5), 0)
     onset, *between, apex = (texture[i : i + 180] for i in range(6))
     found = recognizer.predict(onset, apex, between=between)
-    trunk, _ = train_on_frames("attribute", frames_task, *split(frames_task), 0)
+    kept = frames_task.data.person % 5 == 0
+    trunk, _ = train_on_frames("attribute", Material(frames_task, np.flatnonzero(~kept), np.flatnonzero(kept)))
     strip = make_strip([onset, *between, apex], CropSpec())
     with torch.no_grad():
         expected = trunk.eval()(*map(torch.from_numpy, recognizer.clip.inputs([strip]).values()))[0][0].numpy()
@@ -79,14 +82,8 @@ def test_attribute_becomes_a_bundle_that_sees_the_clip(frames_index, frames_task
     assert not np.allclose(recognizer.predict(onset, apex).embedding, expected, atol=1e-3)
 
 
-def split(task):
-    """The rows that a bundle is trained on, and no macro-expressions."""
-    return np.flatnonzero(task.data.person % 5 != 0), None
-
-
 def test_network_of_frames_needs_a_set(index, tmp_path):
     with pytest.raises(UserError, match="cnn3d learns from frames: give --data"):
         train_bundle("cnn3d", tmp_path / "b")
     with pytest.raises(UserError, match="cnn3d needs frames, and this flow set has no column frames_png"):
         train_bundle("cnn3d", tmp_path / "b", indices=(index,))
-    assert "cnn3d" in frame_network.FRAME_NETWORKS
