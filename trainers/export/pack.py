@@ -56,11 +56,18 @@ def pack(model: Path, folder: Path, classes: Sequence[str], aus: Sequence[str] =
         onnx.checker.check_model(read)
     except (OSError, DecodeError, onnx.checker.ValidationError) as error:
         raise UserError(f"{model} is no ONNX model that can be read: {str(error).splitlines()[0]}.") from error
+    check_empty(folder)
     clip = None if sees == "flow" else clip_spec(read, sees)
     wrapped = wrap(read, len(aus), clip)
     identity = np.eye(len(classes), dtype=np.float32)
     head = heads.Linear(tuple(classes), identity, np.zeros(len(classes), np.float32))
     write(wrapped, folder, head, aus, {"packed_from": model.name}, temperature=1.0, clip=clip)
+
+
+def check_empty(folder: Path) -> None:
+    """Raise UserError where `folder` holds files already, which would be lost."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: choose a new folder for --out.")
 
 
 def only_input(model: onnx.ModelProto) -> tuple[str, list[int], str]:
@@ -221,10 +228,8 @@ def write(
     """Write trunk, head and card. The INT8 file is the FP32 trunk: `merau-lab quantize` makes a real one.
 
     Raises:
-        UserError: The folder holds files already, cannot be written, or the trunk does not run.
+        UserError: The folder cannot be written, or the trunk does not run.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: choose a new folder for --out.")
     outputs = OnnxTrunk(trunk.SerializeToString()).embed(**example_inputs(clip, 3))
     expected = [(3, head.dimension), (3, len(aus))]
     if (found := [output.shape for output in outputs]) != expected:

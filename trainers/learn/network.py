@@ -14,7 +14,7 @@ from merau.trainers.data import flow_set
 from merau.trainers.data.flow_set import CLASSES
 from merau.trainers.data.synth.set_fields import SetSettings, draw_set
 from merau.trainers.evaluate.task import Task, make_task
-from merau.trainers.export.pack import LiveNetwork, export_network, pattern_images
+from merau.trainers.export.pack import LiveNetwork, check_empty, export_network, pattern_images
 from merau.trainers.learn.curves import open_curves
 from merau.trainers.learn.frame_network import FRAME_NETWORKS, Material, Watch, frame_inputs, train_on_frames
 
@@ -46,8 +46,7 @@ def train_bundle(
         raise UserError(f"There is no network {name!r}: choose one of {', '.join((*NETWORKS, *FRAME_NETWORKS))}.")
     if name in FRAME_NETWORKS and not indices:
         raise UserError(f"{name} learns from frames: give --data SET/index.csv, such as `merau-lab synth set` makes.")
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty: choose a new folder for --out.")
+    check_empty(out)
     torch.set_num_threads(1)
     task = make_task(flow_set.read(*indices)) if indices else draw_task(seed)
     kept_back = task.data.person % KEPT_BACK == 0
