@@ -12,6 +12,7 @@ from merau.engine.errors import UserError
 from merau.engine.few_shot import Sample
 from merau.engine.preprocess import apex_image
 from merau.engine.recognizer import Recognizer
+from merau.trainers.baselines.frames import read_strips
 from merau.trainers.data.emotions import coarse
 from merau.trainers.data.flow_set import CLASSES, FlowSet, read_crops
 from merau.trainers.export.bundle import slice_inputs, trunk_inputs
@@ -53,17 +54,21 @@ def predict(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> Predicti
     `flow` (N, 2, 32, 32) has unknown magnitude. Each sample is predicted by itself, whatever else is in the set.
 
     Raises:
-        UserError: The bundle's classes do not cover negative, positive and surprise.
+        UserError: The bundle's classes do not cover negative, positive and surprise, or it sees frames, which the set
+            lacks.
     """
     names, units = recognizer.head.classes, tuple(recognizer.bundle.card["aus"])
-    embedding, au_logits = embed(recognizer, apex_images(data, recognizer.apex_px), flow)
+    embedding, au_logits = embed(recognizer, data, flow)
     own = heads.softmax(recognizer.head.logits(embedding) / recognizer.temperature)
     return Predictions(to_coarse(own, names), own, recognizer.au_probabilities(au_logits), embedding, names, units)
 
 
-def embed(recognizer: Recognizer, apex: np.ndarray | None, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return embedding (n, d) and Action Unit logits (n, A) of `flow` (n, 2, 32, 32)."""
-    inputs = trunk_inputs(recognizer.apex_px, flow, apex, known=False)
+def embed(recognizer: Recognizer, data: FlowSet, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return embedding (n, d) and Action Unit logits (n, A) of `flow` (n, 2, 32, 32), or of the frames of `data`."""
+    if recognizer.clip:
+        inputs = recognizer.clip.inputs(read_strips(data, f"Bundle {recognizer.bundle.name}"))
+    else:
+        inputs = trunk_inputs(recognizer.apex_px, flow, apex_images(data, recognizer.apex_px), known=False)
     parts = [recognizer.trunk.embed(**slice_inputs(inputs, slice(i, i + BATCH))) for i in range(0, len(flow), BATCH)]
     embedding, au_logits = (np.concatenate(part) for part in zip(*parts, strict=True))
     return embedding, au_logits

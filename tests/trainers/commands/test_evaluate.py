@@ -53,7 +53,7 @@ def test_evaluate_baseline_uses_no_bundle(index, capsys):
 
 
 def test_evaluate_best_epoch_is_marked(frames_index, capsys):
-    arguments = ["evaluate", "--flows", str(frames_index), "--protocol", "lodo", "--model", "liu", "--best-epoch"]
+    arguments = ["evaluate", "--flows", str(frames_index), "--protocol", "lodo", "--model", "ststnet", "--best-epoch"]
     assert main(arguments) == 0
     assert "TEST" in json.loads(capsys.readouterr().out)["warning"]
 

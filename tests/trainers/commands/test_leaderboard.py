@@ -5,7 +5,7 @@ import json
 import pytest
 
 from merau.trainers.cli import main
-from merau.trainers.evaluate import leaderboard
+from merau.trainers.evaluate import leaderboard, run
 
 MODELS = ("merau-cd", "liu", "logistic")
 
@@ -68,7 +68,8 @@ def test_leaderboard_of_another_set_is_not_overwritten(index, tmp_path, capsys):
     assert "is not a leaderboard" in capsys.readouterr().err
 
 
-def test_leaderboard_has_row_per_model_and_skip_reasons(frames_index, tmp_path, capsys):
+def test_leaderboard_has_row_per_model_and_skip_reasons(frames_index, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "SYNTHETIC_SAMPLES", 300)
     out, page = tmp_path / "board.json", tmp_path / "board.html"
     arguments = ["leaderboard", "--flows", str(frames_index), "--json", str(out), "--report", str(page), "--draws", "2"]
     assert main([*arguments, "--models", "merau", "protonet", "logistic", "--protocols", "zero-shot", "few-shot"]) == 0

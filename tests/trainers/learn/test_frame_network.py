@@ -15,6 +15,7 @@ from merau.engine.recognizer import Recognizer
 from merau.trainers.baselines import apex_resnet, attribute, cnn3d
 from merau.trainers.baselines.meta.episodes import MetaSettings
 from merau.trainers.baselines.network import Training
+from merau.trainers.evaluate.predict import predict
 from merau.trainers.learn.frame_network import (
     FRAME_NETWORKS,
     MA2MI,
@@ -79,6 +80,10 @@ def test_attribute_becomes_a_bundle_that_sees_the_clip(frames_index, frames_task
     with torch.no_grad():
         expected = trunk.eval()(*map(torch.from_numpy, recognizer.clip.inputs([strip]).values()))[0][0].numpy()
     assert np.allclose(found.embedding, expected, atol=1e-3)
+    seen = predict(recognizer, frames_task.data.take(np.arange(3)), frames_task.flow[:3])
+    with torch.no_grad():
+        shown = frame_inputs("attribute", frames_task.data.take(np.arange(3)))
+        assert np.allclose(seen.embedding, trunk(*map(torch.from_numpy, shown.values()))[0], atol=1e-3)
     assert not np.allclose(recognizer.predict(onset, apex).embedding, expected, atol=1e-3)
 
 
