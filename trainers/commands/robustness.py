@@ -11,7 +11,7 @@ from merau.trainers.commands.output import print_warnings, write_json
 
 def add_parser(commands: Any) -> None:
     """Add the parser to argparse's subparsers `commands`."""
-    purpose = "measure how much accuracy models keep when 10, 30 or 50 % of the samples are corrupted"
+    purpose = "measure how much accuracy models keep when some of the samples are corrupted"
     parser = add_command(commands, "robustness", purpose, run)
     add_flows(parser, required=True, note="; with frames")
     about = "models to compare, by the names that evaluate takes"
