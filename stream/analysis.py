@@ -19,6 +19,7 @@ from merau.stream.signals import interrupts_between_steps
 from merau.stream.sources import File
 from merau.stream.store import Session, Store, read_sessions
 from merau.stream.store.models import run_name
+from merau.stream.store.recorder import SessionStore
 from merau.stream.summary import Summary
 
 
@@ -88,7 +89,7 @@ class RunKey:
     settings: dict[str, Any]
 
     @classmethod
-    def of(cls, source: File, recognizer: Recognizer, settings: PipelineSettings, store: Store) -> "RunKey":
+    def of(cls, source: File, recognizer: Recognizer, settings: PipelineSettings, store: SessionStore) -> "RunKey":
         """Read the recording and return the key of a run over it.
 
         Raises:
@@ -116,7 +117,7 @@ def analyse_file(
     recognizer: Recognizer,
     settings: PipelineSettings,
     *,
-    store: Store | None,
+    store: SessionStore | None,
     key: RunKey | None = None,
     pictures: bool = True,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -160,11 +161,16 @@ def analyse_file(
     except (KeyboardInterrupt, SystemExit) as error:
         interruption = error
         summary.interrupt()
-    if store and key and session and not interruption:
-        earlier = [s.id for s in read_sessions(store.path) if key.matches(s) and s.id != session]
-        store.replace_sessions(earlier, session)
+    if isinstance(store, Store) and key and session and not interruption:
+        replace_earlier(store, key, session)
     summary.notes += source.state().notes
     summary.note_light()
     if not interruption:
         summary.notes += explain_outcome(summary, settings.faces.detector)
     return Analysis(summary, time.monotonic() - started_s, key, session, interruption)
+
+
+def replace_earlier(store: Store, key: RunKey, session: int) -> None:
+    """Let a whole run take the place of earlier sessions of its key, and take over their labels."""
+    earlier = [found.id for found in read_sessions(store.path) if key.matches(found) and found.id != session]
+    store.replace_sessions(earlier, session)

@@ -13,14 +13,14 @@ from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.presence import Presence
 from merau.stream.sources import Source
 from merau.stream.sources.source import STOPPED
-from merau.stream.store import Store
+from merau.stream.store.recorder import SessionStore
 from merau.stream.summary import MotionTraces
 
 UPDATE_EVERY_S = 10.0  # a killed process loses the session's frame count and gaps of this time
 
 
 def run_session(
-    source: Source, pipeline: Pipeline, store: Store | None, session: int | None = None
+    source: Source, pipeline: Pipeline, store: SessionStore | None, session: int | None = None
 ) -> Generator[FrameResult]:
     """Yield the frame results of one session, after storing their events. Close the iterator to end it early.
 
@@ -61,7 +61,7 @@ def was_read_to_end(source: Source) -> bool:
 def start_session(
     source: Source,
     pipeline: Pipeline,
-    store: Store,
+    store: SessionStore,
     consent: Consent | None = None,
     *,
     retention_h: float | None = None,
@@ -86,7 +86,7 @@ def start_session(
 
 
 def session_settings(
-    source: Source, recognizer: Recognizer, settings: PipelineSettings, store: Store
+    source: Source, recognizer: Recognizer, settings: PipelineSettings, store: SessionStore
 ) -> dict[str, Any]:
     """Return what decides, beside source and bundle, which events a session finds and what is stored of them."""
     head = recognizer.few_shot_head
@@ -104,7 +104,13 @@ def session_settings(
 
 
 def _update(
-    session: int, source: Source, store: Store, presence: Presence, *, ended: bool = False, partial: bool | None = None
+    session: int,
+    source: Source,
+    store: SessionStore,
+    presence: Presence,
+    *,
+    ended: bool = False,
+    partial: bool | None = None,
 ) -> None:
     state = source.state()
     for face in presence.faces:

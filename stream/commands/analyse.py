@@ -48,6 +48,11 @@ def add_parser(commands: options.Commands) -> None:
         help="recordings to analyse at one time, each in its own process (default: %(default)s)",
     )
     parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="analyse on the machines of a Ray cluster: HOST:PORT, or auto for the one that runs here (default: none)",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder for the results (default: merau-out; with --json: none)"
     )
     parser.add_argument(
@@ -106,15 +111,38 @@ def _outcomes(
 ) -> "Generator[tuple[Recording, Outcome]]":
     from merau.stream.batch import analyse_in_turn, analyse_in_workers
 
+    if arguments.ray:
+        return _outcomes_on_ray(arguments, recordings, output, recognizer)
     if jobs > 1:
         return analyse_in_workers(recordings, jobs, partial(_start_worker, arguments), bars.on_frame)
     return analyse_in_turn(recordings, _analyser(arguments, output, recognizer), bars.on_frame)
 
 
+def _outcomes_on_ray(
+    arguments: argparse.Namespace, recordings: "Sequence[Recording]", output: "OutputFolder", recognizer: "Recognizer"
+) -> "Generator[tuple[Recording, Outcome]]":
+    from merau.stream.ray_batch import Job, analyse_on_ray
+
+    here = _analyser(arguments, output, recognizer)
+    job = Job(
+        partial(_load_prepared, arguments),
+        here.settings,
+        here.source_settings,
+        keep_pictures=arguments.keep_pictures,
+        pictures=here.pictures,
+        needs_gpu=arguments.device == "cuda",
+    )
+    return analyse_on_ray(recordings, arguments.ray, job, output, recognizer)
+
+
+def _load_prepared(arguments: argparse.Namespace) -> "Recognizer":
+    return options.prepare(options.load_recognizer(arguments))
+
+
 @contextmanager
 def _start_worker(arguments: argparse.Namespace) -> "Iterator[Analyser]":
     """Load what a worker process needs."""
-    recognizer = options.prepare(options.load_recognizer(arguments))
+    recognizer = _load_prepared(arguments)
     with _open_output(arguments) as output:
         yield _analyser(arguments, output, recognizer)
 
