@@ -90,26 +90,6 @@ def fit_slope_and_offset(logits: np.ndarray, truth: np.ndarray, weights: np.ndar
     return float(scaling[0]), float(scaling[1])
 
 
-def ambiguous_interval(
-    probability: np.ndarray, truth: np.ndarray, *, missed: float, false: float
-) -> tuple[float, float]:
-    """Find the interval of a class's probability in which it is undecided whether the class is present.
-
-    Args:
-        probability: Of the class, (N,).
-        truth: Whether the class is present, (N,) bool.
-        missed: Largest share of the samples with the class whose probability is below the interval.
-        false: Largest share of the other samples whose probability is above the interval.
-
-    Raises:
-        UserError: There are no samples with the class, or none without it.
-    """
-    if truth.all() or not truth.any():
-        raise UserError("The interval needs samples with the class and samples without it.")
-    low, high = sorted((np.quantile(probability[truth], missed), np.quantile(probability[~truth], 1 - false)))
-    return float(low), float(high)
-
-
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> float:
     """Compute the ECE: mean distance of confidence and accuracy over equal-width bins, weighted by their counts."""
     return binned_calibration_error(probabilities.max(1), probabilities.argmax(1) == labels, bins=bins)

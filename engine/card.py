@@ -41,11 +41,9 @@ def check_card(card: dict[str, Any], where: str) -> None:
 
 def check_calibration(calibration: dict[str, Any], aus: list[str], where: str) -> None:
     """Check the numbers by which logits become probabilities and labels."""
-    low, high = calibration.get("something", 0.0), calibration.get("nothing", 1.0)
     temperature, units = calibration.get("temperature"), calibration.get("units", {})
     require(is_number(temperature) and 1e-3 <= temperature <= 1e3, where, "temperature", "0.001 to 1000")
     require(is_share(calibration.get("threshold")), where, "threshold", "0 to 1")
-    require(is_share(low) and is_share(high) and low < high, where, "something and nothing", "0 to 1, in this order")
     valid = isinstance(units, dict) and set(units) <= set(aus) and all(map(is_scaling, units.values()))
     require(valid, where, "units", "slope and offset of Action Units of the bundle")
 

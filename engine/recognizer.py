@@ -21,7 +21,6 @@ from merau.engine.runtimes.batching import TrunkOutput
 from merau.engine.runtimes.select import on_cpu, select_runtime, takes_crops
 
 NO_EXPRESSION = "no expression"  # the class for a pair without an expression, in bundles that have one
-NO_EXPRESSION_RANGE = {"something": 0.1, "nothing": 0.8}  # for bundles whose card does not state their range
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,6 @@ class Recognizer:
         clip: What the trunk asks for if it sees frames; None if it sees flow.
         device: The requested device, "auto", "cpu" or "cuda".
         runtime: The runtime in use, and the reason for it.
-        no_expression_range: (low, high). A probability of "no expression" below `low` means an expression, above
-            `high` none; between them it is undecided.
         few_shot_head: The head that classifies instead of the bundle's own, if any.
     """
 
@@ -97,9 +94,6 @@ class Recognizer:
         self.head = read_head(bundle)
         calibration = bundle.card["calibration"]
         self.temperature, self.threshold = calibration["temperature"], calibration["threshold"]
-        self.no_expression_range = tuple(
-            (NO_EXPRESSION_RANGE | calibration)[limit] for limit in ("something", "nothing")
-        )
         self._au_scaling = np.array(au_scaling(bundle)).reshape(-1, 2).T
         self.few_shot_head: FewShotHead | None = None
         read_domain(bundle)

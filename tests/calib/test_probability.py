@@ -53,18 +53,6 @@ def test_few_samples_change_slope_and_offset_little():
     assert probability.fit_slope_and_offset(logits, separated, 7 * weights) == pytest.approx((slope, offset))
 
 
-def test_ambiguous_interval_has_the_requested_error_rates():
-    rng = np.random.default_rng(0)
-    truth = rng.random(20_000) < 0.5
-    probability_of_it = softmax(np.column_stack([np.zeros(20_000), rng.normal(0, 1.5, 20_000) + 2 * truth - 1]))[:, 1]
-    low, high = probability.ambiguous_interval(probability_of_it, truth, missed=0.01, false=0.1)
-    assert low < high
-    assert (probability_of_it[truth] < low).mean() == pytest.approx(0.01, abs=0.001)
-    assert (probability_of_it[~truth] > high).mean() == pytest.approx(0.1, abs=0.001)
-    with pytest.raises(UserError, match="samples without"):
-        probability.ambiguous_interval(probability_of_it[truth], truth[truth], missed=0.01, false=0.1)
-
-
 def test_calibration_error_detects_overconfidence():
     logits, labels = calibrated_logits(20_000)
     assert probability.expected_calibration_error(softmax(logits), labels) < 0.015

@@ -1,6 +1,5 @@
 import json
 import shutil
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from merau.engine.crop import CropSpec
 from merau.engine.errors import UserError
 from merau.engine.few_shot import fit_few_shot
-from merau.engine.recognizer import NO_EXPRESSION_RANGE, Recognizer
+from merau.engine.recognizer import Recognizer
 from tests.support import clustered_samples
 
 SHIPPED = Path(str(files("merau.engine"))) / "bundles" / "default"
@@ -71,12 +70,6 @@ def test_differing_input_is_named(tmp_path):
     (copy / "model.json").write_text(json.dumps(card))
     with pytest.raises(UserError, match="'tvl1'; this version has dis"):
         Recognizer.load(copy)
-
-
-def test_bundle_without_no_expression_range_gets_the_default(recognizer):
-    bundle = recognizer.bundle
-    without = {name: value for name, value in bundle.card["calibration"].items() if name not in NO_EXPRESSION_RANGE}
-    assert Recognizer(replace(bundle, card=bundle.card | {"calibration": without})).no_expression_range == (0.1, 0.8)
 
 
 def test_unknown_precision_and_device_are_refused():

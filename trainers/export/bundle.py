@@ -47,8 +47,6 @@ RANGE_SAMPLES = 1000  # at most so many samples of each set give the quantizatio
 GATE_SAMPLES = 1000  # and at most so many of each pass the accuracy gate, layer by layer
 METHOD = "percentile"  # how quantization ranges are found
 RISK = 0.15  # accepted share of errors among certain answers, where data are as hard as real ones
-FALSE_SOMETHING = 0.002  # share of neutral faces below the "something" limit: they are most of what a camera sees
-FALSE_NOTHING = 0.05  # share of expressions, the weakest, above the "nothing" limit
 DOMAIN_SAMPLES = 300
 DEFAULT = bundle.SHIPPED / "default"
 WEIGHTS = "weights.safetensors"  # of the PyTorch model, for further training; the live path never reads it
@@ -181,7 +179,7 @@ def calibrate_bundle(folder: Path, card: dict[str, Any], data: Sequence[Flows], 
     temperature, gate = fit_head([(head.logits(e), one) for (e, _), one in zip(outputs, data, strict=True)])
     head = calibrated_head(head, temperature, gate)
     heads.save(head, folder / bundle.HEAD)
-    fitted = fit_thresholds([(head.logits(e), one) for (e, _), one in zip(outputs, data, strict=True)], risk=risk)
+    fitted = fit_threshold([(head.logits(e), one) for (e, _), one in zip(outputs, data, strict=True)], risk=risk)
     expressive = [(one.label != none) & ~np.isnan(one.aus).any(1) for one in data]
     logits, aus, weights = (
         np.concatenate(column)
@@ -239,8 +237,8 @@ def calibrated_head(head: heads.Gated, temperature: float, gate: tuple[float, fl
     return heads.Gated(head.classes, head.weight * scale[:, None], bias)
 
 
-def fit_thresholds(outputs: Sequence[tuple[np.ndarray, Flows]], *, risk: float = RISK) -> dict[str, float]:
-    """Fit the thresholds of a calibrated head to several sets; the strictest that any set needs is taken.
+def fit_threshold(outputs: Sequence[tuple[np.ndarray, Flows]], *, risk: float = RISK) -> dict[str, float]:
+    """Fit the threshold of a calibrated head to several sets; the strictest that any set needs is taken.
 
     Below the threshold a prediction is "uncertain": the errors among the others, and among those that name an
     expression, stay within `risk`. "No expression" is easy, and would hide the errors of the rest.
@@ -250,10 +248,9 @@ def fit_thresholds(outputs: Sequence[tuple[np.ndarray, Flows]], *, risk: float =
         risk: Accepted share of errors.
 
     Returns:
-        threshold, risk, and the limits "something" and "nothing": a probability of "no expression" below the first or
-        above the second is beyond doubt in every set.
+        threshold and risk.
     """
-    thresholds, intervals = [], []
+    thresholds = []
     for logits, data in outputs:
         rows = data.label != UNLABELLED
         logits, label, none = logits[rows], data.label[rows], logits.shape[1] - 1
@@ -267,14 +264,7 @@ def fit_thresholds(outputs: Sequence[tuple[np.ndarray, Flows]], *, risk: float =
             probability.uncertain_threshold(probabilities[rows], label[rows], risk=risk)
             for rows in (named, np.ones(len(label), bool))
         ]
-        if (label == none).any():
-            intervals.append(
-                probability.ambiguous_interval(
-                    probabilities[:, -1], label == none, missed=FALSE_SOMETHING, false=FALSE_NOTHING
-                )
-            )
-    something, nothing = zip(*intervals, strict=True) if intervals else ((0.0,), (1.0,))
-    return {"threshold": max(thresholds), "risk": risk, "something": min(something), "nothing": max(nothing)}
+    return {"threshold": max(thresholds), "risk": risk}
 
 
 def calibrate_aus(
