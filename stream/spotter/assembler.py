@@ -31,14 +31,12 @@ class Thresholds:
         final: Of a micro-expression after its offset.
         leave: Of a micro-expression after its offset that was reported at its apex; below it is taken back.
         macro: Of a macro-expression.
-        snr: Least strength of a micro-expression, in noise floors.
     """
 
     enter: float = 0.5
     final: float = 0.5
     leave: float = 0.4
     macro: float = 0.5
-    snr: float = 2.5
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,6 @@ class Decision:
         apex_s: Time of its greatest strength.
         offset_s: End of the movement, as far as it is known.
         strength: Mean motion of its four strongest patches, crop px.
-        snr: The same in noise floors.
         probabilities: Of `KINDS`.
         onset: The crop at the onset.
         apex: The crop at the apex.
@@ -64,7 +61,6 @@ class Decision:
     apex_s: float
     offset_s: float
     strength: float
-    snr: float
     probabilities: tuple[float, ...]
     onset: Crop
     apex: Crop
@@ -183,7 +179,7 @@ class SpanAssembler:
             least = limits.leave if cluster and cluster.state == "provisional" else limits.final
         is_short = decision.offset_s - decision.onset_s <= self._settings.micro_max_s + MEASURED_S
         micro, macro = decision.probability("micro"), decision.probability("macro")
-        if micro >= least and is_short and decision.snr >= limits.snr:
+        if micro >= least and is_short:
             return "micro"
         if micro + macro >= limits.macro and not is_short and decision.stage != "apex":
             return "macro"

@@ -98,7 +98,6 @@ def decide(candidate: Candidate, probabilities: list[float]) -> Decision:
         apex_s=apex_s,
         offset_s=offset_s,
         strength=trajectory.strength_px,
-        snr=trajectory.snr,
         probabilities=tuple(probabilities),
         onset=trajectory.nearest(onset_s).crop,
         apex=trajectory.nearest(apex_s).crop,

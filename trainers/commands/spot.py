@@ -49,13 +49,13 @@ def add_train(steps: Any) -> None:
     parser = add_command(steps, "train", "train the classifier, and write it into a bundle", run_train)
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder that `spot dataset` made")
     add_target(parser)
-    parser.add_argument("--epochs", type=int, help="times that every candidate is seen (default: 8)")
+    parser.add_argument("--epochs", type=int, help="times that every candidate is seen (default: 12)")
     add_seed(parser)
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Add the bundle that is changed, and the limit of false detections."""
-    about = "bundle whose spotter.onnx is written: default, farneback, source, or a folder; several may be given"
+    about = "bundle whose spotter.onnx is written: default, source, or a folder; several may be given"
     parser.add_argument("--bundle", type=resolve, nargs="+", required=True, metavar="BUNDLE", help=about)
     about = "most false micro-expressions a minute, on what was left out of training (default: the best F1 decides)"
     parser.add_argument("--false-per-minute", type=float, metavar="RATE", help=about)
@@ -102,7 +102,7 @@ def add_evaluate(steps: Any) -> None:
     """Add the parser of `spot evaluate`."""
     parser = add_command(steps, "evaluate", "score a bundle's classifier beside the rules", run_evaluate)
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="a data set that it was not trained on")
-    about = "default, farneback, source, or a bundle's folder or zip (default: %(default)s)"
+    about = "default, source, or a bundle's folder or zip (default: %(default)s)"
     parser.add_argument("--bundle", type=resolve, default="default", help=about)
     parser.add_argument("--out", type=Path, metavar="JSON", help="file for the report (default: printed)")
 

@@ -36,7 +36,7 @@ class NetSettings:
         seed: Seed of all random draws.
     """
 
-    epochs: int = 8
+    epochs: int = 12
     batch: int = 256
     rate: float = 3e-3
     decay: float = 0.02
@@ -44,7 +44,7 @@ class NetSettings:
     smoothing: float = 0.03
     noise: float = 0.15
     gain: float = 0.15
-    nets: int = 1
+    nets: int = 3
     seed: int = 0
 
 

@@ -19,7 +19,10 @@ FOLLOW = {
     "mouth": ("chew", "sniff", "micro"),
     "mixed": ("micro", "micro", "macro", "speech", "head", "bob", "gaze"),
 }
-SORT_WEIGHTS = {"micro": 0.3, "neutral": 0.14, "macro": 0.14, "speech": 0.16, "mouth": 0.06, "mixed": 0.2}
+SORT_WEIGHTS = {"micro": 0.28, "neutral": 0.2, "macro": 0.12, "speech": 0.16, "mouth": 0.04, "mixed": 0.2}
+FACE_PX = (120.0, 260.0)  # width of the face in the video
+WIDTH, HEIGHT = 1.75, 1.5  # of the picture, in widths of the face
+BITS_PER_S = (8.0, 75.0)  # of a square as wide as the face, for each of its pixels
 RATES = (15.0, 25.0, 30.0, 30.0, 30.0, 30.0, 50.0, 60.0, 100.0)
 # Spans of SAMM Long Videos and CAS(ME)^2: micro .40 s median, 10 % below .20; the apex at .27, .44, .67 of the span.
 MICRO_MEDIAN_S, MICRO_SIGMA, MICRO_S = 0.38, 0.30, (0.14, 0.5)
@@ -39,20 +42,21 @@ def draw_plan(rng: np.random.Generator, model: str, face: int = 0, **settings: A
     sort = str(rng.choice(list(SORT_WEIGHTS), p=list(SORT_WEIGHTS.values())))
     rate, gain = float(rng.choice(RATES)), float(np.exp(rng.normal(0, 0.5)))
     motion = HeadMotion(0.02 * gain, 0.01 * gain, gain, 1.5 * gain, 1.2 * gain, float(rng.uniform(0, 0.001)))
+    face_px = float(rng.uniform(*FACE_PX))
     drawn: dict[str, Any] = {
-        "duration_s": 4.5 if rate > 50 else 7.0,
+        "duration_s": 5.0 if rate > 50 else 9.0,
         "rate": rate,
         "jitter": 0.1 if rng.random() < 0.15 else 0.0,
-        "size": (288, 240),
+        "size": (2 * round(WIDTH * face_px / 2), 2 * round(HEIGHT * face_px / 2)),
         "face": face,
-        "face_px": float(rng.uniform(120, 165)),
+        "face_px": face_px,
         "person": int(rng.integers(2**31)),
         "geometry": model,
         "motion": motion,
         "noise": float(rng.uniform(0.8, 3)),
         "light": float(rng.uniform(0.005, 0.05)),
         "blur_px": float(rng.uniform(0, 0.8)),
-        "bit_rate": int(np.exp(rng.uniform(np.log(2e5), np.log(1.5e6)))),
+        "bit_rate": int(face_px**2 * np.exp(rng.uniform(*np.log(BITS_PER_S)))),
     } | settings
     skin = bumps_of(ClipPlan((), **drawn))
     return ClipPlan(draw_actions(rng, sort, drawn["duration_s"], skin), **drawn)

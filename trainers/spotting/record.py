@@ -25,12 +25,14 @@ from merau.trainers.spotting.dataset import FaceClip
 
 GOOD = Quality(100.0, 0.8, 0.0, 0.0, 0.0, 1.0, 0.5, None, 1.0)
 NO_CROP = Crop(0, 0.0, 0, *(np.zeros((0, 0), np.uint8),) * 2, np.eye(2, 3), np.zeros((0, 2), np.float32), GOOD)
-DECIDED = ("candidate", "stage", "onset_s", "apex_s", "offset_s", "strength", "snr")
+DECIDED = ("candidate", "stage", "onset_s", "apex_s", "offset_s", "strength")
 LIKE = 0.5  # IoU from which a candidate is taken for an expression
 UNLIKE = 0.3  # IoU below which it is not; in between it teaches nothing
 SAME_APEX_S = 0.1
 PLAIN_SHARE = 0.6  # of a painted movement that patches without any texture show
 NOT_MICRO, UNKNOWN = -1, -2  # labels beside the indices of KINDS
+REPEATED = ("chew", "sniff")  # their first stroke looks like an expression
+FIRST_STROKE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,8 @@ def label(decision: Decision, part: str, spans: Sequence[dict[str, Any]], *, com
             return found
     if blinks:
         return KINDS.index("blink")
+    if any(_is_first_stroke(span, decision) for span in kinds["other"]):
+        return UNKNOWN
     others: tuple[Kind, ...] = ("speech", "head")
     for kind in others:
         if any(_overlaps(span, decision) for span in kinds[kind]):
@@ -253,6 +257,10 @@ def _expression(decision: Decision, spans: Sequence[dict[str, Any]], kind: Kind)
             if iou > UNLIKE:
                 return UNKNOWN
     return None
+
+
+def _is_first_stroke(span: dict[str, Any], decision: Decision) -> bool:
+    return span["label"] in REPEATED and abs(decision.onset_s - span["onset_s"]) < FIRST_STROKE_S
 
 
 def _same_apex(span: dict[str, Any], decision: Decision, wide: float) -> bool:

@@ -1,4 +1,4 @@
-"""Record every clip of a data set, as it is and with expressions painted into its flow."""
+"""Record every clip of a data set as it is, and footage with expressions painted into its flow as well."""
 
 import sys
 import zlib
@@ -38,10 +38,10 @@ def record_all(folder: Path) -> list[Recording]:
 def painted_models(clip: FaceClip) -> list[str | None]:
     """Return the motion model that paints each version of a clip; the first is bare.
 
-    A rendered face is painted by its own model, footage by each in turn.
+    Footage is painted by each model in turn; a rendered face moves by its own.
     """
     if clip.motion_model in MODELS:
-        return [None, clip.motion_model]
+        return [None]
     return [None, *(MODELS[i % len(MODELS)] for i in range(FOOTAGE_VERSIONS))]
 
 

@@ -10,7 +10,7 @@ from merau.stream.spotter import Thresholds
 from merau.trainers.evaluate.spotting import ClipResult, score
 from merau.trainers.spotting.record import Recording
 
-PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+PROBABILITIES = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 LEAVE = (0.5, 0.75, 1.0)  # shares of the final probability
 
 
