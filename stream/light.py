@@ -51,7 +51,7 @@ class LightEvener:
             self._start(grey, t_s)
             return grey
         (_, right, _), (_, down, _) = matrix.tolist()  # where the frame's downward direction points in the crop
-        length = math.hypot(right, down)
+        length = math.sqrt(right * right + down * down)
         right, down = right / length, down / length
         weight = (t_s - self._last_s) / min(max(t_s - self._since_s, 1e-3), self.USUAL_S)
         self._last_s = t_s

@@ -24,11 +24,11 @@ from merau.trainers.spotting.dataset import list_clips
 from merau.trainers.spotting.folds import cross_validate, training_data
 from merau.trainers.spotting.net import KindEnsemble, NetSettings, train_nets
 from merau.trainers.spotting.record import Recording
-from merau.trainers.spotting.recordings import record_all
+from merau.trainers.spotting.recordings import FOLDER, record_all
 from merau.trainers.spotting.report import compare
 from merau.trainers.spotting.tune import calibrate, choose_thresholds, softmax
 
-LEFT_OUT = "left-out.npz"  # what the net said of each recording when it was left out of training
+LEFT_OUT = Path(FOLDER) / "left-out.npz"  # what the net said of each recording when it was left out of training
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from merau.stream.spotter.classifier import FEATURES
 from merau.stream.spotter.span_net import SpanNet, span_net
 from merau.trainers.cli import main
 from merau.trainers.spotting.boosting import boost
+from merau.trainers.spotting.dataset import list_clips
 from merau.trainers.spotting.folds import cross_validate, folds, training_data
 from merau.trainers.spotting.net import KindEnsemble, NetSettings, train_nets
 from merau.trainers.spotting.record import record
+from merau.trainers.spotting.recordings import record_all
 from merau.trainers.spotting.report import compare
-from merau.trainers.spotting.train import install, retune, write_model
+from merau.trainers.spotting.train import LEFT_OUT, install, read_left_out, retune, write_model
 from merau.trainers.spotting.tune import choose_thresholds, softmax
 
 QUICK = NetSettings(epochs=6, batch=16, nets=1, dropout=0.0)
@@ -81,6 +83,14 @@ def test_bundle_takes_the_classifier_and_other_thresholds(model, tmp_path):
     assert after.sha256 != before.sha256
     assert span_net(after).thresholds.final == 0.7
     assert after.content[bundles.HEAD] == before.content[bundles.HEAD]
+
+
+def test_left_out_predictions_are_no_clip(face_clip, tmp_path):
+    face_clip.save(tmp_path)
+    record_all(tmp_path)
+    np.savez_compressed(tmp_path / LEFT_OUT, np.zeros((3, len(KINDS))))
+    assert [path.name for path in list_clips(tmp_path)] == ["clip.npz"]
+    assert [one.shape for one in read_left_out(tmp_path, 1)] == [(3, len(KINDS))]
 
 
 def test_commands_name_a_folder_without_clips(tmp_path, capsys):
