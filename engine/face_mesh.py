@@ -152,7 +152,7 @@ def _upright_box(landmarks):  # type: ignore[no-untyped-def]
     """Return the upright box of landmarks (468, 3): centre x and y, longer side, and unit vector along the eyes."""
     a = np.float64(landmarks[LEFT_EYE_OUTER, 0]) - np.float64(landmarks[RIGHT_EYE_OUTER, 0])
     b = np.float64(landmarks[LEFT_EYE_OUTER, 1]) - np.float64(landmarks[RIGHT_EYE_OUTER, 1])
-    length = np.hypot(a, b)
+    length = np.sqrt(a * a + b * b)  # numba looks hypot up by the platform's name
     a, b = a / length, b / length
     left = top = np.inf
     right = bottom = -np.inf
