@@ -7,6 +7,7 @@ Geometry from Monocular Video on Mobile GPUs, 2019 (arXiv:1907.06724). The nets 
 
 import math
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from merau.engine.crop import warp
 # Points of the mesh; left and right are the person's own.
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
 NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
+
+_STDERR = threading.Lock()  # of the process: two nets may be loaded at one time
 
 MESH_SIDE_PX = 192
 MESH_BOX_SCALE = 1.5
@@ -252,15 +255,16 @@ class _Net:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    try:
-        kept = os.dup(2)
-    except OSError:  # stderr is closed
-        yield
-        return
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with _STDERR:
+        try:
+            kept = os.dup(2)
+        except OSError:  # stderr is closed
+            yield
+            return
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

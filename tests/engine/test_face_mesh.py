@@ -1,5 +1,7 @@
 import hashlib
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 
@@ -92,3 +94,10 @@ def test_head_axes_are_right_handed(astronaut, nets):
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-9)
     assert np.linalg.det(axes) == pytest.approx(1)
     np.testing.assert_allclose(np.diag(axes), 1, atol=0.1)  # she looks into the camera
+
+
+def test_nets_loaded_at_one_time_leave_stderr_open():
+    before = os.fstat(2)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: FaceNets().detect(np.zeros((64, 64, 3), np.uint8)), range(8)))
+    assert os.path.samestat(os.fstat(2), before)
