@@ -9,5 +9,5 @@ middleware       what every request passes first: access and uploads
 routes           the page's own routes and who may use them; sockets: live view and webcam; downloads: files
 outbox           frames and messages that wait for one page
 fallback_webcam  a webcam where the browser has no WebSocket or canvas
-i18n             translation; static: the scripts and styles in the browser
+i18n             translation; message_json: messages for scripts; static: the scripts and styles in the browser
 """

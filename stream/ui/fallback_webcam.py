@@ -24,7 +24,8 @@ from merau.stream.sources.browser import Packet, check_size
 from merau.stream.sources.source import STOPPED
 from merau.stream.ui.camera_worker import Camera
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
-from merau.stream.ui.i18n import t, to_json
+from merau.stream.ui.i18n import t
+from merau.stream.ui.message_json import to_json
 from merau.stream.ui.server_state import ClientSession, ServerState
 from merau.stream.ui.sockets import WEBCAM_SETTINGS
 

@@ -1,7 +1,7 @@
 """Translation of the page with gettext catalogues: a message's id is its English text.
 
-Labels are translated by Gradio in the browser (`t`), messages that a script shows by static/core.js (`to_json`), and
-errors that Gradio shows on the server (`translate`). `make messages` brings the catalogues up to date.
+Labels are translated by Gradio in the browser (`t`), messages that a script shows by static/core.js (see message_json),
+and errors that Gradio shows on the server (`translate`). `make messages` brings the catalogues up to date.
 """
 
 import re
@@ -101,16 +101,3 @@ def translate(message: Message | str, language: str) -> str:
 def localized(scope: Scope, template: str, **values: object) -> str:
     """Return the text of a plain response in the language that the request asks for."""
     return translate(Message(template, values), request_language(Headers(scope=scope)))
-
-
-def to_json(message: Message | str) -> Any:
-    """Convert a message to {"id": template, "values": {...}}, which core.js translates; text stays as it is.
-
-    Serves as `default` of json.dumps, too.
-    """
-    if isinstance(message, str):
-        return message
-    values: dict[str, Any] = message.plain_values() | {
-        name: to_json(value) for name, value in message.values.items() if isinstance(value, Message)
-    }
-    return {"id": message.template, "values": values}

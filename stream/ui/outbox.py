@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any
 
-from merau.stream.ui.i18n import to_json
+from merau.stream.ui.message_json import to_json
 
 MAX_FRAMES = 2  # waiting, for each camera
 MAX_MESSAGES = 200  # waiting; about a minute and a half of status messages from two workspaces

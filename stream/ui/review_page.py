@@ -31,7 +31,8 @@ from merau.stream.store import (
     read_sessions,
 )
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
-from merau.stream.ui.i18n import t, to_json
+from merau.stream.ui.i18n import t
+from merau.stream.ui.message_json import to_json
 from merau.stream.ui.middleware import HEAD_SUFFIXES, VIDEO_SUFFIXES
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace, session_number

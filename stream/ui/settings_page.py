@@ -7,7 +7,8 @@ import gradio as gr
 from merau.engine.errors import UserError
 from merau.stream.store import read_events, read_labels, read_sessions
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
-from merau.stream.ui.i18n import t, to_json
+from merau.stream.ui.i18n import t
+from merau.stream.ui.message_json import to_json
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.workspace import PRIVATE, Workspace
 

@@ -16,7 +16,7 @@ from merau.stream.sources import Browser, SourceSettings
 from merau.stream.sources.browser import Packet
 from merau.stream.sources.limits import plausible_time
 from merau.stream.sources.source import STOPPED
-from merau.stream.ui.i18n import to_json
+from merau.stream.ui.message_json import to_json
 from merau.stream.ui.outbox import ClientOutbox, OutboxOverflow
 from merau.stream.ui.server_state import ClientSession, ServerState
 from merau.stream.ui.workspace import Workspace

@@ -11,7 +11,8 @@ import av
 import pytest
 
 from merau.engine.errors import Message
-from merau.stream.ui.i18n import catalogue, localized, request_language, to_json, translate
+from merau.stream.ui.i18n import catalogue, localized, request_language, translate
+from merau.stream.ui.message_json import to_json
 from scripts import messages
 
 PO = messages.LOCALE / "de" / "LC_MESSAGES" / "merau.po"
