@@ -18,10 +18,12 @@ from merau.stream.commands import (
     alerts,
     analyse,
     bench,
+    config,
     demo,
     doctor,
     export,
     import_codings,
+    serve,
     sessions,
     store,
     summary,
@@ -33,7 +35,7 @@ from merau.stream.log import log_plainly
 DESCRIPTION = "merau: recognize micro-expressions live and in recordings."
 EXIT_CODES = """\
 exit codes:
-  0    done; for watch and ui also: ended by Ctrl-C or SIGTERM
+  0    done; for watch, ui and serve also: ended by Ctrl-C or SIGTERM
   1    an error that you can fix, explained on standard error
   2    invalid command line
   129  the terminal was closed
@@ -53,6 +55,8 @@ COMMANDS = (
     adapt,
     ui,
     alerts,
+    serve,
+    config,
     doctor,
     bench,
 )

@@ -1,7 +1,7 @@
 """The event model: one `Event` per facial movement, and the fields that every output carries."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from merau.engine.text import plain
@@ -158,10 +158,27 @@ OF_MISSED = ("id", "source", "track")  # fields of a missed event that no machin
 
 @dataclass(frozen=True)
 class Consent:
-    """What a session may be used for, and when everyone in view agreed to it (ISO 8601, UTC)."""
+    """What a session may be used for, when everyone in view agreed to it (ISO 8601, UTC), and perhaps how."""
 
     purpose: str
     given: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long what a session records is kept, in hours; None keeps it until somebody deletes it.
+
+    Attributes:
+        hours: Of events, and of the session after its end.
+        kinds: Of events of some kinds, in place of `hours`. The session stays as long as any of its events may.
+    """
+
+    hours: float | None = None
+    kinds: dict[str, float] = field(default_factory=dict)
+
+
+NO_RETENTION = Retention()
 
 
 def event_fields(event: Event) -> dict[str, Any]:

@@ -12,6 +12,13 @@ def log_plainly() -> None:
     logging.basicConfig(handlers=[handler])
 
 
+def log_with_time() -> None:
+    """Log as a service does: what happens, too, each line with time and level."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logging.getLogger("merau").setLevel(logging.INFO)
+
+
 class _PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text without control characters."""

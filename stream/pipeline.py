@@ -40,12 +40,14 @@ class PipelineSettings:
         align: How crops are aligned.
         spotter: How movements are spotted.
         forget_s: A face that returns within this time gets its own baseline back.
+        mask: Polygons that are painted black before anything looks at a frame; points as shares of width and height.
     """
 
     faces: FaceSettings = field(default_factory=FaceSettings)
     align: AlignSettings = field(default_factory=AlignSettings)
     spotter: SpotterSettings = field(default_factory=SpotterSettings)
     forget_s: float = 60.0
+    mask: tuple[tuple[tuple[float, float], ...], ...] = ()
 
     def __post_init__(self) -> None:
         check_range(self, "forget_s", above=0)
@@ -109,6 +111,7 @@ class FaceStage:
         """Find the faces in `frame`, which must be later than the one before."""
         with self._slots:
             start_s = time.perf_counter()
+            _paint_black(frame.image, self._settings.mask)
             faces = self._faces.update(frame)
             crops = [self._aligner(face, frame.t_s).crop(frame, face) for face in faces if not face.quality.reason]
         for track_id, (_, last_s) in list(self._aligners.items()):
@@ -312,6 +315,14 @@ class Pipeline:
             flow = self.recognizer.facial_flow(span.onset.grey, span.apex.grey)
             images["flow_png"] = _encode(".png", flow_picture(flow))
         return images
+
+
+def _paint_black(image: np.ndarray, mask: tuple[tuple[tuple[float, float], ...], ...]) -> None:
+    """Paint the polygons of a mask into an image (H, W, 3): what they cover is neither analysed, shown nor stored."""
+    height, width = image.shape[:2]
+    for polygon in mask:
+        points = np.array(polygon) * (width, height)
+        cv2.fillPoly(image, [points.round().astype(np.int32)], (0, 0, 0))
 
 
 def _encode(extension: str, image: np.ndarray) -> bytes:

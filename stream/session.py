@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from merau.engine.recognizer import Recognizer
-from merau.stream.events import Consent
+from merau.stream.events import NO_RETENTION, Consent, Retention
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.presence import Presence
 from merau.stream.sources import Source
@@ -64,7 +64,7 @@ def start_session(
     store: SessionStore,
     consent: Consent | None = None,
     *,
-    retention_h: float | None = None,
+    retention: Retention = NO_RETENTION,
     content_sha256: str | None = None,
 ) -> int:
     """Start a session in the store and return its number. That of a recording is partial until its end.
@@ -79,7 +79,8 @@ def start_session(
         bundle=bundle.name,
         bundle_sha256=bundle.sha256,
         consent=consent,
-        retention_h=retention_h,
+        retention_h=retention.hours,
+        retention_kinds=retention.kinds,
         content_sha256=content_sha256,
         partial=not source.live,
     )
@@ -97,9 +98,10 @@ def session_settings(
         "keep_pictures": store.keep_pictures,
         "version": version("merau-live"),
     }
+    described = {name: value for name, value in asdict(settings).items() if name != "mask" or value}
     if source.slowdown != 1:
         others["slowdown"] = source.slowdown
-    as_json: dict[str, Any] = json.loads(json.dumps(asdict(settings) | others, default=str))
+    as_json: dict[str, Any] = json.loads(json.dumps(described | others, default=str))
     return as_json
 
 

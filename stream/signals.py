@@ -12,16 +12,21 @@ STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SI
 
 
 @contextmanager
-def on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
+def on_stop_signal(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Iterator[None]:
     """Call `stop` at the first Ctrl-C, SIGTERM or SIGHUP (the terminal was closed); a second one kills.
+
+    With `reload`, SIGHUP calls that instead, each time.
 
     After the block the signals do what they did before: they interrupt what still waits, such as a store whose file is
     locked.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop()
+        if reload and number == getattr(signal, "SIGHUP", None):
+            reload()
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            stop()
 
     with _handled(handle):
         yield

@@ -38,6 +38,7 @@ from merau.stream.sources.source import (
 )
 from merau.stream.sources.webcams import VIDEO4LINUX, camera_input, camera_names
 
+PERMANENT_PAUSE_S = 30.0  # cameras lock a user out who gives wrong passwords faster
 KEY_FRAME_WAIT_S = 15.0  # cameras send a key frame every 1 to 10 s, and nothing can be decoded before the first
 CLOCK_JUMP_S = 5.0  # a camera's clock that runs this far ahead of ours was set, not slow
 CLOCK_STEP_S = 1.0  # and one that steps this much further than ours: cameras with two tracks tell time by their clock
@@ -107,7 +108,8 @@ class Camera(Source):
             failure = self._run_connection()
             if self._stopped.is_set():
                 return STOPPED
-            if not self._frames and (failure.permanent or not settings.wait_for_camera):
+            gives_up = not settings.wait_for_camera or (failure.permanent and not settings.keep_trying)
+            if not self._frames and gives_up:
                 raise UserError.from_message(failure.message)
             self._enter("lost" if self._frames else "connecting", failure.message)
             if settings.give_up_after_s and time.monotonic() - self._arrived_s >= settings.give_up_after_s:
@@ -115,6 +117,8 @@ class Camera(Source):
                 return Message("gave up after {seconds} s: {reason}", {"seconds": seconds, "reason": failure.message})
             if self._frames > frames_before:
                 pause_s = settings.backoff_first_s
+            if failure.permanent and not self._frames:
+                pause_s = PERMANENT_PAUSE_S
             next_s = start_s + pause_s * random.uniform(0.5, 1.0)  # jitter, so that many cameras are not called in step
             self._stopped.wait(max(0.0, next_s - time.monotonic()))
             pause_s = min(2 * pause_s, settings.backoff_limit_s)

@@ -97,6 +97,8 @@ class SourceSettings:
         backoff_first_s: First pause before a camera is connected again.
         backoff_limit_s: Longest pause; each is twice the one before.
         wait_for_camera: Keep trying if the very first connection fails (refused, no answer), instead of raising.
+        keep_trying: With `wait_for_camera`, keep trying even if the very first connection fails by what waiting seldom
+            helps, such as a wrong password, instead of raising.
         give_up_after_s: End the iteration after a camera was lost for this long; None never gives up.
         camera_width_px: Width asked of a webcam.
         camera_height_px: Height asked of a webcam.
@@ -115,6 +117,7 @@ class SourceSettings:
     backoff_first_s: float = 0.25
     backoff_limit_s: float = 2.0
     wait_for_camera: bool = False
+    keep_trying: bool = False
     give_up_after_s: float | None = None
     camera_width_px: int = 640
     camera_height_px: int = 480

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
@@ -44,6 +44,8 @@ class Session:
         partial: Whether the session ended before its recording did; also true while a recording is analysed.
         end_s: Time of the last frame; None where an older version stored the session.
         name: What a person called the session; None until somebody does.
+        retention_kinds: Hours in place of `retention_h` for events of some kinds.
+        consent: How everyone in view agreed, where somebody said so.
     """
 
     id: int
@@ -64,6 +66,8 @@ class Session:
     partial: bool
     end_s: float | None
     name: str | None = None
+    retention_kinds: dict[str, float] = field(default_factory=dict)
+    consent: str | None = None
 
     @property
     def run(self) -> str:

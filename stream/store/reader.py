@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from merau.stream.events import BLOBS, FIELDS, Coding, Event
+from merau.stream.events import BLOBS, FIELDS, Coding, Consent, Event
 from merau.stream.store import rows
 from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 from merau.stream.store.schema import open_for_reading
@@ -77,6 +77,13 @@ def read_changed_events(path: Path, since: str = "", session: int | None = None)
     with open_for_reading(path) as connection:
         found = connection.execute(query, (recorded, int(number or 0), session))
         yield from rows.intact(path, "event {id} of session {session}", found, rows.marked_event)
+
+
+def read_consent(path: Path) -> Consent | None:
+    """Read what was agreed to for all cameras most recently; None where nobody did."""
+    with open_for_reading(path) as connection:
+        row = connection.execute("SELECT purpose, given FROM consents ORDER BY id DESC LIMIT 1").fetchone()
+    return Consent(*row) if row else None
 
 
 def count_events(path: Path, session: int) -> dict[str, int]:

@@ -71,8 +71,10 @@ def session(path: Path, row: sqlite3.Row) -> Session:
     """Convert a row of a session; damaged settings or gaps are left out, and the session stays."""
     settings = next(intact(path, "the settings of session {id}", [row], _settings), {})
     gaps = next(intact(path, "the list of gaps of session {id}", [row], _gaps), [])
+    kinds = next(intact(path, "the retention of session {id}", [row], _retention_kinds), {})
     fields = {name: row[name] for name in Session.__dataclass_fields__}
-    return Session(**(fields | {"settings": settings, "gaps": gaps, "partial": bool(row["partial"])}))
+    converted = {"settings": settings, "gaps": gaps, "retention_kinds": kinds, "partial": bool(row["partial"])}
+    return Session(**(fields | converted))
 
 
 def _settings(row: sqlite3.Row) -> dict[str, Any]:
@@ -83,6 +85,10 @@ def _settings(row: sqlite3.Row) -> dict[str, Any]:
 
 def _gaps(row: sqlite3.Row) -> list[tuple[float, float]]:
     return [(float(start_s), float(end_s)) for start_s, end_s in json.loads(row["gaps"])]
+
+
+def _retention_kinds(row: sqlite3.Row) -> dict[str, float]:
+    return {str(kind): float(hours) for kind, hours in json.loads(row["retention_kinds"]).items()}
 
 
 def label(row: sqlite3.Row) -> Label:

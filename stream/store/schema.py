@@ -126,6 +126,11 @@ MIGRATIONS = (
     """,
     "CREATE INDEX events_by_recorded ON events (recorded)",
     "ALTER TABLE events ADD COLUMN side TEXT NOT NULL DEFAULT ''",
+    """
+    ALTER TABLE sessions ADD COLUMN retention_kinds TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE sessions ADD COLUMN consent TEXT;
+    CREATE TABLE consents (id INTEGER PRIMARY KEY, purpose TEXT NOT NULL, given TEXT NOT NULL)
+    """,
 )
 """Script n brings a store from schema n to n + 1. To change the schema, append a script."""
 

@@ -6,7 +6,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -21,7 +21,13 @@ from merau.engine.text import plain
 from merau.stream.events import BLOBS, FIELDS, IMAGES, Coding, Consent, Event, event_fields, to_json
 from merau.stream.store.clock import CLOCK, SteadyClock
 from merau.stream.store.models import FaceTime, MotionCurve
-from merau.stream.store.schema import LOCK_WAIT_S, error_message, is_locked, open_for_writing
+from merau.stream.store.schema import (
+    LOCK_WAIT_S,
+    error_message,
+    is_locked,
+    open_for_reading,
+    open_for_writing,
+)
 
 RETRY_S = 1.0  # wait after a failed try; nothing is dropped in between
 ANSWER_LIMIT_S = 60.0  # a caller waits no longer, should the disk hang
@@ -37,8 +43,8 @@ _UPSERT_EVENT = (
     + "".join(f", {name} = coalesce(excluded.{name}, {name})" for name in IMAGES)
 )
 _INSERT_SESSION = (
-    "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256, purpose, consented, retention_h, "
-    "content_sha256, partial) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+    "INSERT INTO sessions (source, started, settings, bundle, bundle_sha256, purpose, consented, consent, retention_h, "
+    "retention_kinds, content_sha256, partial) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 _UPDATE_SESSION = (
     "UPDATE sessions SET wall_zero = ?, frames = ?, dropped = ?, gaps = ?, ended = ?, partial = coalesce(?, partial), "
@@ -67,14 +73,38 @@ _KEEP_NAME = (
     "UPDATE sessions SET name = coalesce((SELECT name FROM sessions AS old WHERE old.id = ?), name) WHERE id = ?"
 )
 _TABLES_OF_A_SESSION = ("clips", "curves", "faces", "reclassifications", "events")
-# The time before which data of a session has expired at the time ?1; NULL, which is before nothing, without retention.
-_LIMIT = "strftime('%Y-%m-%dT%H:%M:%f', ?1, printf('-%.3f seconds', 3600 * retention_h))"
+
+
+def _limit(hours: str) -> str:
+    """The time before which data has expired at the time ?1; NULL, which is before nothing, without hours."""
+    return f"strftime('%Y-%m-%dT%H:%M:%f', ?1, printf('-%.3f seconds', 3600 * {hours}))"
+
+
+# A session stays as long as any kind of its events does.
+_SESSION_H = "max(retention_h, coalesce((SELECT max(value) FROM json_each(retention_kinds)), 0))"
+_EVENT_H = "coalesce(json_extract(retention_kinds, '$.' || kind), retention_h)"
 _PURGE = (
-    f"DELETE FROM sessions WHERE retention_h IS NOT NULL AND recorded < {_LIMIT}",
+    f"DELETE FROM sessions WHERE retention_h IS NOT NULL AND recorded < {_limit(_SESSION_H)}",
     "DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions) OR EXISTS ("
-    "SELECT 1 FROM sessions WHERE sessions.id = events.session AND retention_h IS NOT NULL "
-    f"AND events.recorded < {_LIMIT})",
+    f"SELECT 1 FROM sessions WHERE sessions.id = events.session AND {_EVENT_H} IS NOT NULL "
+    f"AND events.recorded < {_limit(_EVENT_H)})",
 )
+# What cameras recorded until the time ?1; recordings can be analysed again, but nobody asked to delete them.
+_OF_CAMERAS = "(SELECT id FROM sessions WHERE content_sha256 IS NULL)"
+_PURGE_UNTIL = (
+    f"DELETE FROM events WHERE recorded <= ?1 AND session IN {_OF_CAMERAS}",
+    f"DELETE FROM sessions WHERE recorded <= ?1 AND id IN {_OF_CAMERAS}",
+)
+_USED = (
+    "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
+_SIZES = (
+    "SELECT events.recorded, sum(length(events.id)"
+    + "".join(f" + coalesce(length({name}), 0)" for name in BLOBS)
+    + " + coalesce((SELECT length(mp4) FROM clips WHERE clips.session = events.session AND clips.event = events.id), 0)"
+    + f") OVER (ORDER BY events.recorded) AS size FROM events WHERE session IN {_OF_CAMERAS} ORDER BY events.recorded"
+)
+SIZE_MARGIN = 0.05  # a store that is too large is purged to so much less, so that this is seldom done
 # What other programs recorded is as new as the latest time that is known of it, and no newer than the time ?1.
 _SETTLE_AGES = (
     "UPDATE events SET recorded = min(max(recorded, coalesce((SELECT max(iif(started < ?1, started, ''), "
@@ -150,6 +180,7 @@ class Store:
         bundle_sha256: str,
         consent: Consent | None = None,
         retention_h: float | None = None,
+        retention_kinds: Mapping[str, float] | None = None,
         content_sha256: str | None = None,
         partial: bool = False,
     ) -> int:
@@ -158,9 +189,10 @@ class Store:
         Raises:
             UserError: The session cannot be written.
         """
-        agreed = (consent.purpose, consent.given) if consent else (None, None)
+        agreed = (consent.purpose, consent.given, consent.text or None) if consent else (None, None, None)
         values = (plain(source), now(), json.dumps(settings), bundle, bundle_sha256, *agreed)
-        return self._execute(_INSERT_SESSION, *values, retention_h, content_sha256, partial)
+        kept = (retention_h, json.dumps(dict(retention_kinds or {})))
+        return self._execute(_INSERT_SESSION, *values, *kept, content_sha256, partial)
 
     def update_session(
         self,
@@ -278,13 +310,31 @@ class Store:
         for sql in _DELETE_ORPHANS:
             self._put(sql)
 
+    def purge_to_size(self, limit_bytes: float) -> None:
+        """Delete the oldest events of cameras, with images and clips, until what is left takes less than a size."""
+        with open_for_reading(self.path) as connection:
+            used = connection.execute(_USED).fetchone()[0]
+            if used <= limit_bytes:
+                return
+            excess = used - (1 - SIZE_MARGIN) * limit_bytes
+            sized = connection.execute(f"SELECT recorded FROM ({_SIZES}) WHERE size >= ? LIMIT 1", (excess,)).fetchone()
+            until = sized[0] if sized else connection.execute("SELECT max(recorded) FROM events").fetchone()[0]
+        for sql in _PURGE_UNTIL:
+            self._put(sql, until)
+        for sql in _DELETE_ORPHANS:
+            self._put(sql)
+
+    def remember_consent(self, consent: Consent) -> None:
+        """Keep what was agreed to for all cameras; `read_consent` finds it after a restart."""
+        self._put("INSERT INTO consents (purpose, given) VALUES (?, ?)", consent.purpose, consent.given)
+
     def delete_all(self) -> None:
         """Delete all sessions, events and codings, and wait until they are gone, or `deletion_pending` says otherwise.
 
         Raises:
             UserError: They cannot be deleted.
         """
-        for table in (*_TABLES_OF_A_SESSION, "codings", "sessions"):
+        for table in (*_TABLES_OF_A_SESSION, "codings", "sessions", "consents"):
             self._put(f"DELETE FROM {table}")
         self.flush()
 

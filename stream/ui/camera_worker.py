@@ -12,7 +12,7 @@ from typing import Any
 
 from merau.engine.errors import Message, UserError
 from merau.engine.recognizer import Recognizer
-from merau.stream.events import Consent, Event, event_fields
+from merau.stream.events import NO_RETENTION, Consent, Event, Retention, event_fields
 from merau.stream.guard import internal_error, is_internal
 from merau.stream.pipeline import FrameResult, Pipeline, PipelineSettings
 from merau.stream.session import run_session, start_session
@@ -36,6 +36,25 @@ def consent_required() -> UserError:
 
 
 @dataclass(frozen=True)
+class CameraSetup:
+    """What a configuration says of one camera, beside its source.
+
+    Attributes:
+        group: Cameras that belong together; "" for none.
+        consent: Purpose and consent of this camera; None takes those of the workspace.
+        settings: How the source is analysed; None as the workspace does.
+        recognizer: Its own, which teaching leaves alone; None takes one of the workspace.
+        retention: How long what is recorded is kept.
+    """
+
+    group: str = ""
+    consent: Consent | None = None
+    settings: PipelineSettings | None = None
+    recognizer: Recognizer | None = None
+    retention: Retention = NO_RETENTION
+
+
+@dataclass(frozen=True)
 class CameraContext:
     """What a camera gets from its workspace.
 
@@ -46,7 +65,8 @@ class CameraContext:
         broadcast: The pages that show the workspace.
         clip_encoder: Runs the encoding of clips.
         traces: Motion in the running sessions, by session and track.
-        retention_h: Hours after which what is recorded is deleted; None keeps it.
+        retention: How long what is recorded is kept.
+        on_event: Is told each event, with its camera and session, once it was put into the store.
     """
 
     recognizer: Recognizer
@@ -55,7 +75,8 @@ class CameraContext:
     broadcast: Broadcast
     clip_encoder: Executor
     traces: dict[int, MotionTraces]
-    retention_h: float | None = None
+    retention: Retention = NO_RETENTION
+    on_event: "Callable[[Camera, int, Event], None]" = lambda *_: None
 
 
 @dataclass
@@ -69,6 +90,7 @@ class Camera:
         context: May be replaced while the camera runs; its recognizer is used from the next frame on.
         replay: Whether the source is a recording, which needs no consent.
         is_live: Whether the live page shows it; False for a recording that is analysed for review.
+        setup: What a configuration says of it; None for one that a page or a command line named.
         session: The newest session, once one has started.
         error: Why the analysis ended, if it failed.
         failed: Whether an internal error ended the analysis, now or before.
@@ -78,6 +100,7 @@ class Camera:
         analysed: Frames analysed since the start.
         delay_ms: From the arrival of the newest analysed frame to its result.
         flickers: Whether the light flickers in the newest analysed frame.
+        is_off: Whether its schedule has it rest.
     """
 
     number: int
@@ -86,6 +109,7 @@ class Camera:
     context: CameraContext
     replay: bool
     is_live: bool = True
+    setup: CameraSetup | None = None
     session: int | None = None
     error: Message | None = None
     failed: bool = False
@@ -95,6 +119,7 @@ class Camera:
     analysed: int = 0
     delay_ms: float = 0.0
     flickers: bool = False
+    is_off: bool = False
     _source: Source | None = None
     _pipeline: Pipeline | None = None
     _thread: threading.Thread | None = None
@@ -113,8 +138,23 @@ class Camera:
         pipeline = self._pipeline
         return pipeline.describe_runtime() if pipeline else None
 
+    @property
+    def group(self) -> str:
+        """The group it belongs to; "" for none."""
+        return self.setup.group if self.setup else ""
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether somebody must agree before it is analysed."""
+        return not (self.replay or (self.setup and self.setup.consent))
+
     def start(self, consent: Consent | None) -> None:
-        """Start the analysis unless it runs already. Raises UserError when a camera lacks consent."""
+        """Start the analysis unless it runs already. Raises UserError when a camera lacks consent.
+
+        Args:
+            consent: What was agreed to for the workspace; the consent of its own setup goes before.
+        """
+        consent = (self.setup.consent if self.setup else None) or consent
         if not (self.replay or consent):
             raise consent_required()
         if not self.running:
@@ -165,7 +205,10 @@ class Camera:
             self.name, context.recognizer, context.settings, wall_zero=source.wall_zero, keep_pictures=True
         )
         agreed = None if self.replay else consent
-        self.session = session = start_session(source, pipeline, context.store, agreed, retention_h=context.retention_h)
+        session = start_session(source, pipeline, context.store, agreed, retention=context.retention)
+        if self.setup:  # the source of a camera is an address
+            context.store.rename_session(session, self.name)
+        self.session = session
         traces = context.traces[session] = MotionTraces()
         saved_s = time.monotonic()
         page_has_images = isinstance(source, Browser)
@@ -226,6 +269,7 @@ class Camera:
         message = {"event": event_fields(event), "camera": self.number, "session": session}
         self.event_messages.append(message)
         self.context.broadcast.send_message(message)
+        self.context.on_event(self, session, event)
 
     def _measure_rates(self, frames: int, dropped: int) -> None:
         """Update the rates of captured and analysed frames, however often the status is read.
@@ -250,6 +294,7 @@ class Camera:
         return source_status | {
             "camera": self.number,
             "name": self.name,
+            "group": self.group,
             "own": isinstance(self._source, Browser),
             "replay": self.replay,
             "session": self.session,
@@ -269,7 +314,7 @@ class Camera:
         state = source.state() if source else None
         self._measure_rates(state.frames if state else 0, state.dropped if state else 0)
         phase = "connecting" if self.running or self.session else "waiting"
-        phase = "ended" if self.error else phase
+        phase = "ended" if self.error else "off" if self.is_off and not self.running else phase
         if source is None or state is None:
             nothing = {"frames": 0, "frames_total": None, "dropped": 0, "gaps": 0, "reconnects": 0, "decoder": ""}
             return {"phase": phase, "since": None, "reason": self.error or "", **nothing}

@@ -69,6 +69,7 @@ class UiSettings:
         decode: Where RTSP cameras and watched files are decoded.
         purpose: Recorded as the purpose of the server's cameras; giving it states that everyone in view has consented.
             With None the page asks before the first frame is analysed.
+        remembers: Go on with the consent and the few-shot heads of an earlier run, for the server's cameras.
     """
 
     host: str = "127.0.0.1"
@@ -88,6 +89,7 @@ class UiSettings:
     recordings: Path | None = None
     decode: Literal["cpu", "cuda"] = "cpu"
     purpose: str | None = None
+    remembers: bool = False
 
     def __post_init__(self) -> None:
         check_range(self, "port", low=0, high=65535)

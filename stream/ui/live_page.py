@@ -105,7 +105,7 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
         """Return whether the form is visible, and the consent that was recorded."""
         own, shared = state.client(page_token).consent, state.shared.consent
         cameras = state.shared.cameras.values() if is_trusted else ()
-        is_waiting = any(camera.session is None and not camera.replay for camera in cameras)
+        is_waiting = any(camera.session is None and camera.needs_consent for camera in cameras)
         consent = own or shared
         given = {"purpose": consent.purpose, "given": consent.given, "mine": own is not None} if consent else None
         return gr.update(visible=is_waiting and shared is None), given

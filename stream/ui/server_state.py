@@ -210,7 +210,14 @@ class ServerState:
         self._clip_encoder = ThreadPoolExecutor(1, "clips", _lower_priority)
         try:
             self.shared = Workspace(
-                SHARED, store, load, pipeline, self._clip_encoder, settings.retention_h, self.folder / KEPT
+                SHARED,
+                store,
+                load,
+                pipeline,
+                self._clip_encoder,
+                settings.retention_h,
+                self.folder / KEPT,
+                remembers=settings.remembers,
             )
         except BaseException:
             self._folder.close()

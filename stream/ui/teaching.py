@@ -48,8 +48,9 @@ class Teaching:
         proposal: The head that was fitted last, until it is kept or discarded.
     """
 
-    def __init__(self, store: Store, load: Load, cameras: dict[int, Camera]) -> None:
-        self._store, self._load, self._cameras = store, load, cameras
+    def __init__(self, store: Store, load: Load, cameras: dict[int, Camera], kept_in: Path | None = None) -> None:
+        """Load a recognizer, with the heads of an earlier run where they are kept in a folder, as these will be."""
+        self._store, self._load, self._cameras, self._kept_in = store, load, cameras, kept_in
         self._changing = threading.Lock()  # pages of one workspace may teach at the same time
         self.recognizer = load(None)
         self._default_bundle = self.recognizer.bundle
@@ -57,7 +58,9 @@ class Teaching:
         self.heads: list[FewShotHead] = [self._first_head] if self._first_head else []
         self.proposal: Proposal | None = None
         self._loaded_heads = list(self.heads)  # those that came from files
-        store.replace_reclassifications([])  # heads of an earlier run of the server are gone
+        store.replace_reclassifications([])  # heads of an earlier run of the server are gone, unless they were kept
+        if kept_in:
+            self._read_kept(kept_in)
 
     @property
     def head(self) -> FewShotHead | None:
@@ -154,22 +157,36 @@ class Teaching:
             UserError: They cannot be written.
         """
         with self._changing:
-            for number, head in enumerate([head for head in self.heads if head is not self._first_head][-MAX_KEPT:]):
-                folder.mkdir(mode=0o700, exist_ok=True)
-                is_loaded = any(head is loaded for loaded in self._loaded_heads)
-                head.save(folder / f"{number}{LOADED if is_loaded else TAUGHT}")
+            self._keep(folder)
 
     def restore(self, folder: Path) -> None:
         """Use the heads that `keep` wrote, and delete their files. A file that cannot be read costs its head."""
-        guard = Guard("kept heads")
         with self._changing:
-            for path in sorted(folder.glob("*")):
-                with guard.item():
-                    self.heads.append(head := self._read(path))
-                    self._loaded_heads += [head] if path.suffix == LOADED else []
-            if folder.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                self._apply_head()
+            self._read_kept(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep(self, folder: Path) -> None:
+        """Write the newest heads, then delete what was kept before: a process that is killed meanwhile loses none."""
+        kept = [head for head in self.heads if head is not self._first_head][-MAX_KEPT:]
+        files = set()
+        for number, head in enumerate(kept):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            is_loaded = any(head is loaded for loaded in self._loaded_heads)
+            path = folder / f"{number}-{head.sha256[:16]}{LOADED if is_loaded else TAUGHT}"
+            files.add(path)
+            if not path.exists():
+                head.save(path)
+        for path in set(folder.glob("*")) - files:
+            path.unlink()
+
+    def _read_kept(self, folder: Path) -> None:
+        guard = Guard("kept heads")
+        for path in sorted(folder.glob("*")):
+            with guard.item():
+                self.heads.append(head := self._read(path))
+                self._loaded_heads += [head] if path.suffix == LOADED else []
+        if folder.exists():
+            self._show_head()
 
     def clear(self) -> None:
         """Forget all heads."""
@@ -192,9 +209,14 @@ class Teaching:
         return head
 
     def _apply_head(self) -> None:
-        """Give the head in use to all cameras and reclassify the stored events."""
+        """Give the head in use to all cameras, reclassify the stored events, and keep the heads for a later run."""
+        self._show_head()
+        if self._kept_in:
+            self._keep(self._kept_in)
+
+    def _show_head(self) -> None:
         wanted_sha256 = self.head.bundle_sha256 if self.head else self._default_bundle.sha256
-        cameras = list(self._cameras.values())
+        cameras = [camera for camera in list(self._cameras.values()) if not (camera.setup and camera.setup.recognizer)]
         if wanted_sha256 == self.bundle.sha256:
             for recognizer in (self.recognizer, *(camera.context.recognizer for camera in cameras)):
                 recognizer.use_head(self.head)

@@ -12,16 +12,16 @@ from typing import Any
 from merau.engine.errors import Message, UserError
 from merau.engine.text import plain
 from merau.stream.coding import MISSED, read_missed_events
-from merau.stream.events import Consent, Event
+from merau.stream.events import Consent, Event, Retention
 from merau.stream.guard import Guard
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.sources import Source
 from merau.stream.spotter.flow_backend import FlowBackend, describe_runtime
-from merau.stream.store import MotionCurve, Session, Store, read_curves, read_events, read_sessions
+from merau.stream.store import MotionCurve, Session, Store, read_consent, read_curves, read_events, read_sessions
 from merau.stream.store.writer import now
 from merau.stream.summary import MotionTraces
 from merau.stream.ui.broadcast import Broadcast
-from merau.stream.ui.camera_worker import Camera, CameraContext
+from merau.stream.ui.camera_worker import Camera, CameraContext, CameraSetup
 from merau.stream.ui.outbox import ClientOutbox
 from merau.stream.ui.recording import Recording, forget_excerpts
 from merau.stream.ui.teaching import Load, Teaching
@@ -48,6 +48,7 @@ class Workspace:
         consent: What was agreed to for the cameras, once it was recorded.
         broadcast: The pages that show this workspace.
         teaching: Labels and few-shot heads.
+        on_event: Is told each event, with its camera and session, once it was put into the store. It must not raise.
     """
 
     def __init__(
@@ -59,21 +60,30 @@ class Workspace:
         clip_encoder: Executor,
         retention_h: float | None = None,
         uploads: Path | None = None,
+        *,
+        remembers: bool = False,
     ) -> None:
         """Open the store and load a recognizer. Raises UserError where that fails.
 
         With a `retention_h` all that is recorded here is deleted so many hours later; else it is kept. Uploads are kept
-        as long as their sessions, in the folder `uploads`; without one they are not kept.
+        as long as their sessions, in the folder `uploads`; without one they are not kept. A workspace that `remembers`
+        goes on with the consent and the few-shot heads of an earlier run.
         """
         self.name, self._settings, self._clip_encoder, self._retention_h = name, settings, clip_encoder, retention_h
         self.store = Store(store, keep_pictures=True)
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, MotionTraces] = {}
+        self._remembers = remembers
         self.consent: Consent | None = None
+        if remembers:
+            self.store.flush()
+            self.consent = read_consent(store)
         self.broadcast = Broadcast()
-        self.teaching = Teaching(self.store, load, self.cameras)
+        kept_in = store.with_name(f"{store.name}.heads") if remembers else None
+        self.teaching = Teaching(self.store, load, self.cameras, kept_in)
         self._uploads = uploads
         self._recordings = uploads_in(uploads)  # of sessions that the page analysed, by session
+        self.on_event: Callable[[Camera, int, Event], None] = lambda *_: None
 
     def describe_runtimes(self) -> list[Message]:
         """Describe what runs on which device, each once: for the cameras that run, or for the next one."""
@@ -117,24 +127,43 @@ class Workspace:
         if not 0 < len(purpose) <= MAX_PURPOSE:
             raise UserError("Please state the purpose of the analysis in a few words.")
         self.consent = Consent(purpose, now())
+        if self._remembers:
+            self.store.remember_consent(self.consent)
         for camera in self.cameras.values():
-            if camera.session is None:
+            if camera.session is None and camera.setup is None:
                 camera.start(self.consent)
 
-    def add_camera(self, name: str, open_source: Callable[[], Source], *, replay: bool, is_live: bool = True) -> Camera:
-        """Add a source. It starts at once, or, where consent is missing, when that is recorded."""
+    def add_camera(
+        self,
+        name: str,
+        open_source: Callable[[], Source],
+        *,
+        replay: bool,
+        is_live: bool = True,
+        setup: CameraSetup | None = None,
+    ) -> Camera:
+        """Add a source. It starts at once, or, where consent is missing, when that is recorded.
+
+        Args:
+            name: As the page shows it.
+            open_source: Opens the source, once for every start.
+            replay: Whether the source is a recording, which needs no consent.
+            is_live: Whether the live page shows it.
+            setup: What a configuration says of the camera, which then starts when it is told to.
+        """
         context = CameraContext(
-            self.teaching.new_recognizer(),
-            self._settings,
+            (setup and setup.recognizer) or self.teaching.new_recognizer(),
+            (setup and setup.settings) or self._settings,
             self.store,
             self.broadcast,
             self._clip_encoder,
             self.traces,
-            self._retention_h,
+            setup.retention if setup else Retention(self._retention_h),
+            lambda camera, session, event: self.on_event(camera, session, event),
         )
-        camera = Camera(next(_CAMERA_NUMBERS), name, open_source, context, replay, is_live)
+        camera = Camera(next(_CAMERA_NUMBERS), name, open_source, context, replay, is_live, setup)
         self.cameras[camera.number] = camera
-        if replay or self.consent:
+        if setup is None and (replay or self.consent):
             camera.start(self.consent)
         return camera
 

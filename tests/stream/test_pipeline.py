@@ -240,3 +240,17 @@ def test_recognizer_of_clips_gets_the_frames_between(short_clip, tmp_path):
     events = events_of(short_clip, recognizer, SourceSettings())
     assert {event.label for event in events if event.kind in ("micro", "macro")} == {"light"}
     assert min(recognizer.between) > 1
+
+
+def test_mask_hides_a_part_from_everything(recognizer):
+    with open_source(str(CLIP)) as source:
+        frame = next(iter(source))
+    before = frame.image.copy()
+    mask = (((0.0, 0.0), (0.8, 0.0), (0.8, 1.0), (0.0, 1.0)),)
+    result = Pipeline("demo", recognizer, PipelineSettings(mask=mask)).process(frame)
+    edge = round(0.8 * frame.image.shape[1]) + 1
+    assert not result.faces
+    assert result.frame is not None
+    assert not result.frame.image[:, : edge - 1].any()
+    assert np.array_equal(result.frame.image[:, edge:], before[:, edge:])
+    assert len(Pipeline("demo", recognizer).process(replace(frame, image=before)).faces) == 1

@@ -18,7 +18,7 @@
 
   const PHASES = {
     waiting: m.id("waiting"), connecting: m.id("connecting"), live: m.id("live"), playing: m.id("playing"), lost: m.id("lost"),
-    ended: m.id("ended"),
+    ended: m.id("ended"), off: m.id("off"),
   };
   const STATES = {
     learning: m.id("learning this face"), calm: m.id("no movement"), moving: m.id("moving"), held: m.id("sustained expression"),
@@ -238,6 +238,7 @@
       this.removeButton.hidden = status.own ? m.needsFallback() : !m.trusted; // the fallback webcam has Gradio's own button
       const since = status.since ? m.timeOfDay(status.since, "medium") : "";
       this.setOverlay(phase === "lost" ? m.t("Lost since {since}. {reason} Reconnecting…", { since, reason })
+        : phase === "off" ? m.t("Its schedule has this camera rest now.")
         : phase === "waiting" ? m.t("Waiting for purpose and consent.")
         : failed ? reason : phase === "connecting" ? m.t("Connecting… {reason}", { reason }) : "");
       const median_ms = this.delays.length ? [...this.delays].sort((a, b) => a - b)[this.delays.length >> 1] : null;

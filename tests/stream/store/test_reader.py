@@ -12,6 +12,7 @@ from merau.stream.store import (
     MotionCurve,
     Store,
     read_clip,
+    read_consent,
     read_curves,
     read_events,
     read_labels,
@@ -156,3 +157,14 @@ def test_curves_live_as_long_as_their_session(tmp_path):
         store.purge_expired(datetime.now(UTC) + timedelta(hours=1))
         store.flush()
         assert not read_curves(path, session)
+
+
+def test_consent_is_remembered_until_everything_is_deleted(tmp_path):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        store.remember_consent(Consent("old", "2026-03-01"))
+        store.remember_consent(CONSENT)
+        store.flush()
+        assert read_consent(path) == CONSENT
+        store.delete_all()
+        assert read_consent(path) is None

@@ -310,3 +310,36 @@ def test_new_store_is_for_its_user_only(tmp_path, make_event):
     path.chmod(0o640)  # as somebody wants it
     Store(path).close()
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_purge_keeps_some_kinds_longer(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        session = store.start_session("a", **SESSION, retention_h=1.0, retention_kinds={"blink": 0.5, "micro": 3})
+        for kind in ("blink", "macro", "micro"):
+            store.put(session, make_event(id=kind, kind=kind))
+        end(store, session)
+        for hours, left in ((0.6, ["macro", "micro"]), (1.1, ["micro"]), (3.1, [])):
+            store.purge_expired(datetime.now(UTC) + timedelta(hours=hours))
+            store.flush()
+            assert [event.id for event in read_events(path)] == left
+            assert bool(read_sessions(path)) == bool(left)
+
+
+def test_purge_to_size_deletes_the_oldest_of_cameras(tmp_path, make_event):
+    path, image = tmp_path / "events.db", bytes(100_000)
+    with Store(path, keep_pictures=True) as store:
+        camera = store.start_session("a", **SESSION)
+        recording = store.start_session("b", **SESSION, content_sha256="c")
+        for number in range(20):
+            store.put(recording if number == 0 else camera, make_event(id=str(number), apex_jpeg=image))
+            store.flush()
+        store.purge_to_size(10_000_000)
+        store.flush()
+        assert len(list(read_events(path))) == 20
+        store.purge_to_size(1_000_000)
+        store.flush()
+        left = sorted(int(event.id) for event in read_events(path))
+        assert left[0] == 0
+        assert left[1:] == list(range(20))[-len(left[1:]) :]
+        assert 7 <= len(left) <= 9

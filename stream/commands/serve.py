@@ -1,0 +1,110 @@
+"""`merau serve`: the cameras of a configuration file, for weeks."""
+
+import argparse
+import json
+import logging
+import queue
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from merau.engine.errors import UserError
+from merau.stream.commands import options
+from merau.stream.formatting import pluralize
+from merau.stream.log import log_with_time
+from merau.stream.signals import on_stop_signal
+
+if TYPE_CHECKING:
+    from merau.stream.service.config import ServiceConfig
+    from merau.stream.service.events import CameraEvent
+    from merau.stream.service.supervisor import Supervisor
+    from merau.stream.ui.workspace import Workspace
+
+LOG = logging.getLogger(__name__)
+
+
+def add_parser(commands: options.Commands) -> None:
+    """Add the command."""
+    summary = "run the cameras of a configuration file as a service, with the live page or without"
+    parser = options.add_command(commands, "serve", summary, run)
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="configuration file, see `merau config example`")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM; SIGHUP reads the file again."""
+    from merau.stream.service.reading import read_config
+    from merau.stream.service.supervisor import Supervisor
+
+    config = read_config(arguments.config)
+    log_with_time()
+    # A SimpleQueue may be put into by a signal's handler at any time.
+    commands: queue.SimpleQueue[Literal["stop", "reload"]] = queue.SimpleQueue()
+    signals = on_stop_signal(lambda: commands.put("stop"), lambda: commands.put("reload"))
+    with signals, open_workspace(config) as workspace:
+        supervisor = Supervisor(workspace, config.defaults, print_event if arguments.json else lambda _: None)
+        with closing(supervisor):
+            supervisor.start(config)
+            LOG.info("Serving %s into %s.", pluralize(len(config.cameras), "camera"), config.store)
+            while commands.get() == "reload":
+                config = reload(arguments.config, config, supervisor)
+    if supervisor.failed:
+        raise UserError("Some of the analysis ended by an internal error: see above. Everything else is safe.")
+    return 0
+
+
+def reload(path: Path, config: "ServiceConfig", supervisor: "Supervisor") -> "ServiceConfig":
+    """Read the file again and follow it; with an error in it everything goes on as before."""
+    from merau.stream.service.reading import read_config
+
+    try:
+        new = read_config(path)
+        supervisor.apply(new)
+    except UserError as error:
+        LOG.error("The configuration stays as it was: %s", error)
+        return config
+    waiting = [name for name in ("store", "page") if getattr(new, name) != getattr(config, name)]
+    later = f" What `{'` and `'.join(waiting)}` says is used after a restart." if waiting else ""
+    LOG.info("Read %s again: %s.%s", path, pluralize(len(new.cameras), "camera"), later)
+    return new
+
+
+@contextmanager
+def open_workspace(config: "ServiceConfig") -> "Iterator[Workspace]":
+    """Open the store, and serve the page if there is one; at the end stop the cameras and close both.
+
+    Raises:
+        UserError: The store, the recognizer or the page is not available.
+    """
+    from merau.engine.recognizer import Recognizer
+    from merau.stream.ui.workspace import SHARED, Workspace
+
+    def load(bundle: Path | None) -> Recognizer:
+        common = config.defaults.recognizer
+        return Recognizer.load(**common | ({"bundle": bundle, "head": None} if bundle else {}))
+
+    options.warm_up(load(None))
+    if config.page:
+        from merau.stream.ui.server import App
+
+        app = App([], load, config.page.settings, store=config.store, pipeline=config.defaults.pipeline)
+        with closing(app):
+            LOG.info("The page is served at %s.", app.remote_address or app.address)
+            yield app.state.shared
+        return
+    with ThreadPoolExecutor(1, "clips") as clip_encoder:
+        workspace = Workspace(SHARED, config.store, load, config.defaults.pipeline, clip_encoder, remembers=True)
+        with closing(workspace):
+            workspace.store.settle_ages()
+            yield workspace
+
+
+def print_event(told: "CameraEvent") -> None:
+    """Print a report of an event as one line of JSON."""
+    from merau.stream.events import event_fields
+
+    fields = {"camera": told.camera, "group": told.group, "session": told.session, **event_fields(told.event)}
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
