@@ -26,7 +26,8 @@ from merau.engine.crop import warp
 RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 33, 133, 362, 263
 NOSE_TIP, FOREHEAD, CHIN = 1, 10, 152
 
-_STDERR = threading.Lock()  # of the process: two nets may be loaded at one time
+_LOADING = threading.Lock()  # standard error is the process's
+_greeted = False  # whether LiteRT has written its greeting
 
 MESH_SIDE_PX = 192
 MESH_BOX_SCALE = 1.5
@@ -241,7 +242,7 @@ class _Net:
 
     def __init__(self, name: str, threads: int) -> None:
         net = (files("merau.engine") / "nets" / name).read_bytes()
-        with _silent_stderr():  # LiteRT writes a greeting there, which cannot be switched off
+        with _silent_greeting():
             self._interpreter = Interpreter(model_content=net, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -254,17 +255,22 @@ class _Net:
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
-    with _STDERR:
+def _silent_greeting() -> Iterator[None]:
+    """Keep LiteRT's greeting off standard error: it comes once in a process, and cannot be switched off."""
+    global _greeted
+    with _LOADING:
         try:
-            kept = os.dup(2)
+            kept = None if _greeted else os.dup(2)
         except OSError:  # stderr is closed
+            kept = None
+        if kept is None:
             yield
             return
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         try:
             yield
+            _greeted = True
         finally:
             os.dup2(kept, 2)
             os.close(kept)

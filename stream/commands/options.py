@@ -244,6 +244,9 @@ def prepare(recognizer: "Recognizer") -> "Recognizer":
     import cv2
     import numpy as np
 
+    from merau.engine.face_mesh import FaceNets
+
+    FaceNets()  # the first one silences standard error for a moment: not while cameras log
     cv2.setNumThreads(1)  # more threads gain nothing on small crops, and take cores from decoding
     blank = np.zeros(recognizer.spec.full, np.uint8)
     recognizer.predict(blank, blank)
