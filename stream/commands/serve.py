@@ -5,7 +5,7 @@ import json
 import logging
 import queue
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -42,8 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     log_with_time()
     # A SimpleQueue may be put into by a signal's handler at any time.
     commands: queue.SimpleQueue[Literal["stop", "reload"]] = queue.SimpleQueue()
+
+    def save() -> None:
+        save_cameras(arguments.config, workspace)
+        commands.put("reload")
+
     signals = on_stop_signal(lambda: commands.put("stop"), lambda: commands.put("reload"))
-    with signals, open_workspace(config) as workspace:
+    with signals, open_workspace(config, save) as workspace:
         supervisor = Supervisor(workspace, config.defaults, print_event if arguments.json else lambda _: None)
         with closing(supervisor):
             supervisor.start(config)
@@ -71,9 +76,29 @@ def reload(path: Path, config: "ServiceConfig", supervisor: "Supervisor") -> "Se
     return new
 
 
+def save_cameras(path: Path, workspace: "Workspace") -> None:
+    """Save the cameras that were added on the page into the file; reading it again starts them anew.
+
+    Raises:
+        UserError: There is none, or the file cannot be changed.
+    """
+    from merau.stream.service.saving import NewCamera, add_cameras
+
+    added = [camera for camera in workspace.cameras.values() if camera.setup is None and camera.address]
+    if not added:
+        raise UserError("All cameras of this page are in the configuration already.")
+    add_cameras(path, [NewCamera(camera.name, camera.address) for camera in added])
+    for camera in added:
+        workspace.remove_camera(camera.number)
+
+
 @contextmanager
-def open_workspace(config: "ServiceConfig") -> "Iterator[Workspace]":
+def open_workspace(config: "ServiceConfig", save: Callable[[], None]) -> "Iterator[Workspace]":
     """Open the store, and serve the page if there is one; at the end stop the cameras and close both.
+
+    Args:
+        config: What to serve.
+        save: Saves the cameras that were added on the page.
 
     Raises:
         UserError: The store, the recognizer or the page is not available.
@@ -89,7 +114,8 @@ def open_workspace(config: "ServiceConfig") -> "Iterator[Workspace]":
     if config.page:
         from merau.stream.ui.server import App
 
-        app = App([], load, config.page.settings, store=config.store, pipeline=config.defaults.pipeline)
+        pipeline = config.defaults.pipeline
+        app = App([], load, config.page.settings, store=config.store, pipeline=pipeline, save_cameras=save)
         with closing(app):
             LOG.info("The page is served at %s.", app.remote_address or app.address)
             yield app.state.shared

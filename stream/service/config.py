@@ -37,9 +37,11 @@ class Period(Section):
         end: When it ends; `to` in the file.
     """
 
-    days: tuple[Day, ...] = Field(DAYS, min_length=1, description="days on which it begins")
-    begin: time = Field(time(0), alias="from", description='when it begins, such as "08:00"')
-    end: time = Field(time(0), alias="to", description="when it ends; a time not later than `from` is of the next day")
+    days: tuple[Day, ...] = Field(default=DAYS, min_length=1, description="days on which it begins")
+    begin: time = Field(default=time(0), alias="from", description='when it begins, such as "08:00"')
+    end: time = Field(
+        default=time(0), alias="to", description="when it ends; a time not later than `from` is of the next day"
+    )
 
     def contains(self, now: datetime) -> bool:
         """Whether it is on at a time by the clock of this machine."""
@@ -58,13 +60,15 @@ class RetentionConfig(Section):
         kinds: Other hours for some kinds of events.
     """
 
-    hours: Hours | None = Field(None, description="hours after which what was recorded is deleted (default: never)")
-    kinds: dict[Kind, Hours] = Field({}, description="other hours for events of some kinds")
+    hours: Hours | None = Field(
+        default=None, description="hours after which what was recorded is deleted (default: never)"
+    )
+    kinds: dict[Kind, Hours] = Field(default={}, description="other hours for events of some kinds")
 
     @property
     def as_recorded(self) -> Retention:
         """As a session records it."""
-        return Retention(self.hours, dict(self.kinds))
+        return Retention(self.hours, {str(kind): hours for kind, hours in self.kinds.items()})
 
 
 class CameraSettings(Section):
@@ -86,25 +90,28 @@ class CameraSettings(Section):
         precision: Precision of the trunk.
     """
 
-    group: str = Field("", max_length=60, description="cameras that belong together, such as those of a building")
-    transport: Literal["tcp", "udp"] = Field("tcp", description="transport of RTSP")
-    decode: Literal["cpu", "cuda"] = Field("cpu", description="where video is decoded")
-    detector: str = Field("short", description="face detector: short, wide, insightface, or yunet:PATH")
+    group: str = Field(
+        default="", max_length=60, description="cameras that belong together, such as those of a building"
+    )
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="transport of RTSP")
+    decode: Literal["cpu", "cuda"] = Field(default="cpu", description="where video is decoded")
+    detector: str = Field(default="short", description="face detector: short, wide, insightface, or yunet:PATH")
     mask: tuple[Annotated[tuple[tuple[Share, Share], ...], Field(min_length=3)], ...] = Field(
-        (), description="polygons that are painted black: points as shares of width and height"
+        default=(), description="polygons that are painted black: points as shares of width and height"
     )
-    schedule: tuple[Period, ...] = Field((), description="when it is analysed (default: always)")
+    schedule: tuple[Period, ...] = Field(default=(), description="when it is analysed (default: always)")
     purpose: Text | None = Field(
-        None, description="purpose of the analysis; giving it states that everyone in view has consented"
+        default=None, description="purpose of the analysis; giving it states that everyone in view has consented"
     )
-    consent: Text | None = Field(None, description="how they consented, for the record")
-    retention: RetentionConfig = Field(RetentionConfig(), description="how long what is recorded is kept")
+    consent: Text | None = Field(default=None, description="how they consented, for the record")
+    retention: RetentionConfig = Field(default=RetentionConfig(), description="how long what is recorded is kept")
     bundle: str | None = Field(
-        None, description="recognizer bundle: default, source, or the path of a folder or zip (default: that of `head`)"
+        default=None,
+        description="recognizer bundle: default, source, or the path of a folder or zip (default: that of `head`)",
     )
-    head: Path | None = Field(None, description="few-shot head that `merau adapt` wrote")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the recognizer runs")
-    precision: Literal["int8", "fp32", "fp16", "fp8"] = Field("int8", description="precision of the trunk")
+    head: Path | None = Field(default=None, description="few-shot head that `merau adapt` wrote")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the recognizer runs")
+    precision: Literal["int8", "fp32", "fp16", "fp8"] = Field(default="int8", description="precision of the trunk")
 
     @field_validator("detector")
     @classmethod
@@ -144,7 +151,7 @@ class CameraConfig(CameraSettings):
     source: str = Field(
         min_length=1, repr=False, description="rtsp://USER@HOST/PATH, 0 or /dev/video0, or a video file"
     )
-    password: SecretStr | None = Field(None, description="of the RTSP user: ${NAME} or ${file:PATH}")
+    password: SecretStr | None = Field(default=None, description="of the RTSP user: ${NAME} or ${file:PATH}")
 
     @field_validator("source", mode="before")
     @classmethod
@@ -178,13 +185,15 @@ class LoginConfig(Section):
 class PageConfig(Section):
     """The live page, as the options of `merau ui` describe it."""
 
-    host: str = Field("127.0.0.1", description="address to serve on")
-    port: int = Field(7860, ge=0, le=65535, description="port to serve on; 0 for a free one")
-    login: LoginConfig | None = Field(None, description="who may log in; needed unless only this machine is served")
-    allowed_hosts: tuple[str, ...] = Field((), description="names under which the page may be opened")
-    trusted_proxies: tuple[str, ...] = Field((), description="proxies whose forwarded headers are believed")
-    visitors: int = Field(2, ge=1, description="visitors' webcams that are analysed at a time")
-    recordings: Path | None = Field(None, description="folder whose videos are offered for analysis")
+    host: str = Field(default="127.0.0.1", description="address to serve on")
+    port: int = Field(default=7860, ge=0, le=65535, description="port to serve on; 0 for a free one")
+    login: LoginConfig | None = Field(
+        default=None, description="who may log in; needed unless only this machine is served"
+    )
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="names under which the page may be opened")
+    trusted_proxies: tuple[str, ...] = Field(default=(), description="proxies whose forwarded headers are believed")
+    visitors: int = Field(default=2, ge=1, description="visitors' webcams that are analysed at a time")
+    recordings: Path | None = Field(default=None, description="folder whose videos are offered for analysis")
 
     @model_validator(mode="after")
     def _settings_are_valid(self) -> "PageConfig":
@@ -212,13 +221,17 @@ class ServiceConfig(Section):
         cameras: The cameras.
     """
 
-    store: Path = Field(Path("merau.db"), description="SQLite file that the events are saved to")
-    page: PageConfig | None = Field(None, description="the live page (default: none)")
+    store: Path = Field(default=Path("merau.db"), description="SQLite file that the events are saved to")
+    page: PageConfig | None = Field(default=None, description="the live page (default: none)")
     store_gb: float | None = Field(
-        None, gt=0, description="largest size of the store: above it the oldest events of cameras go (default: none)"
+        default=None,
+        gt=0,
+        description="largest size of the store: above it the oldest events of cameras go (default: none)",
     )
-    defaults: CameraSettings = Field(CameraSettings(), description="settings of all cameras that do not say otherwise")
-    cameras: tuple[CameraConfig, ...] = Field((), description="the cameras")
+    defaults: CameraSettings = Field(
+        default=CameraSettings(), description="settings of all cameras that do not say otherwise"
+    )
+    cameras: tuple[CameraConfig, ...] = Field(default=(), description="the cameras")
 
     @model_validator(mode="before")
     @classmethod

@@ -80,7 +80,12 @@ def read_config(path: Path) -> ServiceConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UserError("The configuration {file} cannot be read: {reason}.", file=path, reason=reason) from None
-    root = _compose(path, text)
+    return parse_config(path, text)
+
+
+def parse_config(path: Path, text: str) -> ServiceConfig:
+    """Check the text of a configuration file. Raises ConfigError as `read_config`."""
+    root = compose(path, text)
     data = _Loader("").construct_document(root) if root else {}
     try:
         data = _with_secrets(data)
@@ -92,7 +97,8 @@ def read_config(path: Path) -> ServiceConfig:
         raise ConfigError(path, sorted(set(_problems(root, error)), key=lambda one: one.line)) from None
 
 
-def _compose(path: Path, text: str) -> yaml.Node | None:
+def compose(path: Path, text: str) -> yaml.Node | None:
+    """Return the values of the text with their places. Raises ConfigError where it is no YAML."""
     try:
         root: yaml.Node | None = yaml.compose(text, _Loader)
     except yaml.YAMLError as error:

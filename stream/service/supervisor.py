@@ -34,6 +34,7 @@ class _Supervised:
     retry_s: float = 0.0  # on the monotonic clock
     pause_s: float = RETRY_FIRST_S
     state: CameraState | None = None  # as it was logged
+    obstacle: str = ""  # why it has not connected yet, as it was logged
     since: datetime = datetime.min.replace(tzinfo=UTC)
 
 
@@ -209,7 +210,7 @@ class Supervisor:
         if camera.error is not None:
             return "failed"
         if camera.running:
-            return {"live": "live", "lost": "lost"}.get(phase, "connecting")
+            return "live" if phase == "live" else "lost" if phase == "lost" else "connecting"
         if camera.is_off or camera.number not in self._workspace.cameras:
             return "off"
         if camera.replay:
@@ -219,8 +220,9 @@ class Supervisor:
     def _log_changes(self) -> None:
         for supervised in self._all():
             status = self._status(supervised)
-            if status.state != supervised.state:
-                supervised.state, supervised.since = status.state, status.since
-                level = logging.WARNING if status.state in ("lost", "failed") else logging.INFO
+            obstacle = status.error if status.state == "connecting" else ""
+            if (status.state, obstacle) != (supervised.state, supervised.obstacle):
+                supervised.state, supervised.obstacle, supervised.since = status.state, obstacle, status.since
+                level = logging.WARNING if obstacle or status.state in ("lost", "failed") else logging.INFO
                 text = ": ".join(part for part in (status.name, status.state, status.error) if part)
                 LOG.log(level, "%s", text, extra={"camera": status.name})

@@ -91,6 +91,7 @@ class Camera:
         replay: Whether the source is a recording, which needs no consent.
         is_live: Whether the live page shows it; False for a recording that is analysed for review.
         setup: What a configuration says of it; None for one that a page or a command line named.
+        address: The source as it was typed, perhaps with a password: it must not be shown.
         session: The newest session, once one has started.
         error: Why the analysis ended, if it failed.
         failed: Whether an internal error ended the analysis, now or before.
@@ -110,6 +111,7 @@ class Camera:
     replay: bool
     is_live: bool = True
     setup: CameraSetup | None = None
+    address: str = field(default="", repr=False)
     session: int | None = None
     error: Message | None = None
     failed: bool = False

@@ -21,15 +21,17 @@ class LiveSource(NamedTuple):
         name: As the page shows it.
         open: Opens it, once for every start.
         replay: Whether it is a recording.
+        address: What was typed, perhaps with a password.
     """
 
     name: str
     open: Callable[[], Source]
     replay: bool
+    address: str
 
     def add_to(self, workspace: Workspace) -> None:
         """Add it as a live camera."""
-        workspace.add_camera(self.name, self.open, replay=self.replay)
+        workspace.add_camera(self.name, self.open, replay=self.replay, address=self.address)
 
 
 def read_source(spec: str, *, decode: Literal["cpu", "cuda"]) -> LiveSource:
@@ -41,7 +43,7 @@ def read_source(spec: str, *, decode: Literal["cpu", "cuda"]) -> LiveSource:
     def open_again() -> Source:
         return opened.pop() if opened else open_source(spec, settings)
 
-    return LiveSource(redact(spec.strip()), open_again, isinstance(first, File))
+    return LiveSource(redact(spec.strip()), open_again, isinstance(first, File), spec.strip())
 
 
 class ConsentForm(NamedTuple):
@@ -99,6 +101,7 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
             visible=is_trusted,
         )
         add = gr.Button(t("Add"), elem_id="add", scale=0, min_width=120, visible=is_trusted)
+        _save_button(state, token)
     fallback = fallback_webcam(state, token)
 
     def show_consent(page_token: str) -> tuple[object, object]:
@@ -146,3 +149,17 @@ def live_page(state: ServerState, token: gr.State) -> ConsentForm:
     tiles.remove(remove_camera, [token], None, **private_endpoint())
     tiles.play_again(play_again, [token], None, **private_endpoint())
     return ConsentForm(show_consent, (form, recorded))
+
+
+def _save_button(state: ServerState, token: gr.State) -> None:
+    """Add the button that saves the cameras of the page into a configuration, where there is one."""
+    can_save = state.settings.is_trusted and state.save_cameras is not None
+    save = gr.Button(t("Save these cameras"), elem_id="save", scale=0, min_width=120, visible=can_save)
+
+    @show_user_errors
+    def save_cameras(page_token: str) -> None:
+        state.workspace(page_token, SHARED)  # raises where the page may not use it
+        if state.save_cameras:
+            state.save_cameras()
+
+    save.click(save_cameras, [token], None, **private_endpoint())

@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.resources import files
 from pathlib import Path
@@ -115,6 +115,7 @@ class App:
         settings: How the page is served.
         store: SQLite file of the server's own cameras.
         pipeline: How each source is analysed.
+        save_cameras: Saves the cameras that were added on the page into a configuration.
 
     Attributes:
         state: The state behind the page.
@@ -137,6 +138,7 @@ class App:
         *,
         store: Path,
         pipeline: PipelineSettings | None = None,
+        save_cameras: Callable[[], None] | None = None,
     ) -> None:
         if sources and not settings.is_trusted:
             raise UserError(
@@ -151,6 +153,7 @@ class App:
         except BaseException:
             self._server.close()
             raise
+        self.state.save_cameras = save_cameras
         self.blocks = build_page(self.state)
         logins, hosts = Logins(settings.login), known_hosts(settings)
         self.application = build_application(self.blocks, self.state, logins, hosts)

@@ -199,7 +199,10 @@ class ServerState:
         clients: The open pages by token.
         admission: The queue for webcams of clients.
         folder: Holds the private workspaces and uploads; deleted by `close`.
+        save_cameras: Saves the cameras that were added on a page; None where there is no configuration.
     """
+
+    save_cameras: Callable[[], None] | None = None
 
     def __init__(self, settings: UiSettings, store: Path, load: Load, pipeline: PipelineSettings) -> None:
         self.settings, self._load, self._pipeline = settings, load, pipeline

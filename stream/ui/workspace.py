@@ -141,6 +141,7 @@ class Workspace:
         replay: bool,
         is_live: bool = True,
         setup: CameraSetup | None = None,
+        address: str = "",
     ) -> Camera:
         """Add a source. It starts at once, or, where consent is missing, when that is recorded.
 
@@ -150,6 +151,7 @@ class Workspace:
             replay: Whether the source is a recording, which needs no consent.
             is_live: Whether the live page shows it.
             setup: What a configuration says of the camera, which then starts when it is told to.
+            address: The source as it was typed, so that it can be saved.
         """
         context = CameraContext(
             (setup and setup.recognizer) or self.teaching.new_recognizer(),
@@ -161,7 +163,7 @@ class Workspace:
             setup.retention if setup else Retention(self._retention_h),
             lambda camera, session, event: self.on_event(camera, session, event),
         )
-        camera = Camera(next(_CAMERA_NUMBERS), name, open_source, context, replay, is_live, setup)
+        camera = Camera(next(_CAMERA_NUMBERS), name, open_source, context, replay, is_live, setup, address)
         self.cameras[camera.number] = camera
         if setup is None and (replay or self.consent):
             camera.start(self.consent)
