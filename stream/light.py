@@ -96,7 +96,7 @@ def _row_sums(grey, usual, weight, right, down):  # type: ignore[no-untyped-def]
     height, width = grey.shape
     rows, columns = usual.shape
     block = BIN_PX // 2
-    centre = np.hypot(height, width) / 2
+    centre = np.sqrt(height * height + width * width) / 2
     sums = np.zeros((3, SIDES, int(2 * centre / BIN_PX) + 2), np.float32)
     weight = np.float32(weight)
     for r in range(rows):
@@ -164,7 +164,7 @@ def _scale_rows(grey, gains, right, down):  # type: ignore[no-untyped-def]
     """Scale the rows of the frame in the crop, with gains interpolated between the bins' centres."""
     height, width = grey.shape
     scaled = np.empty_like(grey)
-    centre = np.hypot(height, width) / 2
+    centre = np.sqrt(height * height + width * width) / 2
     for r in range(height):
         along = centre + (r - height / 2) * down
         for first in range(0, width, BIN_PX):
