@@ -12,10 +12,11 @@ def log_plainly() -> None:
     logging.basicConfig(handlers=[handler])
 
 
-def log_with_time() -> None:
-    """Log as a service does: what happens, too, each line with time and level."""
+def log_with_time(formatter: logging.Formatter | None = None) -> None:
+    """Log as a service does: what happens, too, each line with time and level, or as `formatter` writes it."""
+    timed = _PlainFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+        handler.setFormatter(formatter or timed)
     logging.getLogger("merau").setLevel(logging.INFO)
 
 

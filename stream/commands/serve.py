@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from merau.stream.service.config import ServiceConfig
     from merau.stream.service.events import CameraEvent
     from merau.stream.service.supervisor import Supervisor
+    from merau.stream.ui.gate import Gate
     from merau.stream.ui.workspace import Workspace
 
 LOG = logging.getLogger(__name__)
@@ -31,15 +32,19 @@ def add_parser(commands: options.Commands) -> None:
     summary = "run the cameras of a configuration file as a service, with the live page or without"
     parser = options.add_command(commands, "serve", summary, run)
     parser.add_argument("config", metavar="CONFIG", type=Path, help="configuration file, see `merau config example`")
+    parser.add_argument("--log-json", action="store_true", help="write the log as one JSON object a line")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM; SIGHUP reads the file again."""
+    from merau.stream.service.json_log import JsonFormatter
     from merau.stream.service.reading import read_config
+    from merau.stream.service.service import Service
     from merau.stream.service.supervisor import Supervisor
+    from merau.stream.service.telling import open_alerts, serve_api
 
     config = read_config(arguments.config)
-    log_with_time()
+    log_with_time(JsonFormatter() if arguments.log_json else None)
     # A SimpleQueue may be put into by a signal's handler at any time.
     commands: queue.SimpleQueue[Literal["stop", "reload"]] = queue.SimpleQueue()
 
@@ -48,14 +53,24 @@ def run(arguments: argparse.Namespace) -> int:
         commands.put("reload")
 
     signals = on_stop_signal(lambda: commands.put("stop"), lambda: commands.put("reload"))
-    with signals, open_workspace(config, save) as workspace:
-        supervisor = Supervisor(workspace, config.defaults, print_event if arguments.json else lambda _: None)
-        with closing(supervisor):
+    # The alarms end last: cameras that are stopped report their last events.
+    with signals, open_alerts(config.alerts, config.store) as alerts, open_workspace(config, save) as (workspace, gate):
+        service = Service(workspace.store, alerts)
+
+        def tell(event: "CameraEvent") -> None:
+            service.put(event)
+            if arguments.json:
+                print_event(event)
+
+        supervisor = Supervisor(workspace, config.defaults, tell)
+        service.cameras, service.threads = supervisor.status, lambda: supervisor.threads
+        with closing(service), closing(supervisor):
             supervisor.start(config)
-            LOG.info("Serving %s into %s.", pluralize(len(config.cameras), "camera"), config.store)
-            while commands.get() == "reload":
-                config = reload(arguments.config, config, supervisor)
-    if supervisor.failed:
+            with serve_api(service, config.api, gate):
+                LOG.info("Serving %s into %s.", pluralize(len(config.cameras), "camera"), config.store)
+                while commands.get() == "reload":
+                    config = reload(arguments.config, config, supervisor)
+    if supervisor.failed or service.failed:
         raise UserError("Some of the analysis ended by an internal error: see above. Everything else is safe.")
     return 0
 
@@ -70,7 +85,7 @@ def reload(path: Path, config: "ServiceConfig", supervisor: "Supervisor") -> "Se
     except UserError as error:
         LOG.error("The configuration stays as it was: %s", error)
         return config
-    waiting = [name for name in ("store", "page") if getattr(new, name) != getattr(config, name)]
+    waiting = [name for name in ("store", "page", "alerts", "api") if getattr(new, name) != getattr(config, name)]
     later = f" What `{'` and `'.join(waiting)}` says is used after a restart." if waiting else ""
     LOG.info("Read %s again: %s.%s", path, pluralize(len(new.cameras), "camera"), later)
     return new
@@ -93,8 +108,8 @@ def save_cameras(path: Path, workspace: "Workspace") -> None:
 
 
 @contextmanager
-def open_workspace(config: "ServiceConfig", save: Callable[[], None]) -> "Iterator[Workspace]":
-    """Open the store, and serve the page if there is one; at the end stop the cameras and close both.
+def open_workspace(config: "ServiceConfig", save: Callable[[], None]) -> "Iterator[tuple[Workspace, Gate | None]]":
+    """Open the store, and serve the page if there is one, with its gate; at the end stop the cameras and close both.
 
     Args:
         config: What to serve.
@@ -118,13 +133,13 @@ def open_workspace(config: "ServiceConfig", save: Callable[[], None]) -> "Iterat
         app = App([], load, config.page.settings, store=config.store, pipeline=pipeline, save_cameras=save)
         with closing(app):
             LOG.info("The page is served at %s.", app.remote_address or app.address)
-            yield app.state.shared
+            yield app.state.shared, app.gate
         return
     with ThreadPoolExecutor(1, "clips") as clip_encoder:
         workspace = Workspace(SHARED, config.store, load, config.defaults.pipeline, clip_encoder, remembers=True)
         with closing(workspace):
             workspace.store.settle_ages()
-            yield workspace
+            yield workspace, None
 
 
 def print_event(told: "CameraEvent") -> None:

@@ -11,8 +11,10 @@ from merau.engine.errors import UserError
 from merau.stream.events import Kind, Retention
 from merau.stream.faces import FaceSettings
 from merau.stream.pipeline import PipelineSettings
+from merau.stream.service.alerts.settings import AlertsConfig, ApiConfig
 from merau.stream.sources.address import lacks_password, with_password
 from merau.stream.ui.config import Login, UiSettings
+from merau.stream.ui.event_clip import MAX_ROLL_S, ClipSettings
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -71,6 +73,23 @@ class RetentionConfig(Section):
         return Retention(self.hours, {str(kind): hours for kind, hours in self.kinds.items()})
 
 
+class ClipsConfig(Section):
+    """What the clip of an event shows beside it.
+
+    Attributes:
+        before_s: Seconds before the onset.
+        after_s: Seconds after the offset.
+    """
+
+    before_s: float = Field(default=0.4, ge=0, le=MAX_ROLL_S, description="seconds before the onset")
+    after_s: float = Field(default=0.4, ge=0, le=MAX_ROLL_S, description="seconds after the offset")
+
+    @property
+    def settings(self) -> ClipSettings:
+        """The same for the encoder of clips."""
+        return ClipSettings(self.before_s, self.after_s)
+
+
 class CameraSettings(Section):
     """What may be said of one camera, or of all in `defaults`.
 
@@ -84,6 +103,7 @@ class CameraSettings(Section):
         purpose: Purpose of the analysis; giving it states that everyone in view has consented.
         consent: How they consented, for the record.
         retention: How long what is recorded is kept.
+        clips: What the clips of its events show.
         bundle: Recognizer bundle; None takes that of `head`, or the default.
         head: Few-shot head.
         device: Where the recognizer runs.
@@ -105,6 +125,7 @@ class CameraSettings(Section):
     )
     consent: Text | None = Field(default=None, description="how they consented, for the record")
     retention: RetentionConfig = Field(default=RetentionConfig(), description="how long what is recorded is kept")
+    clips: ClipsConfig = Field(default=ClipsConfig(), description="what the clip of an event shows beside it")
     bundle: str | None = Field(
         default=None,
         description="recognizer bundle: default, source, or the path of a folder or zip (default: that of `head`)",
@@ -219,6 +240,8 @@ class ServiceConfig(Section):
         page: The live page; None runs without one.
         defaults: Settings of all cameras that do not say otherwise; `cameras` has them applied.
         cameras: The cameras.
+        alerts: Whom to tell of events.
+        api: The interface for programs; None serves it at the page only.
     """
 
     store: Path = Field(default=Path("merau.db"), description="SQLite file that the events are saved to")
@@ -232,6 +255,10 @@ class ServiceConfig(Section):
         default=CameraSettings(), description="settings of all cameras that do not say otherwise"
     )
     cameras: tuple[CameraConfig, ...] = Field(default=(), description="the cameras")
+    alerts: AlertsConfig = Field(default=AlertsConfig(), description="whom to tell of events (default: nobody)")
+    api: ApiConfig | None = Field(
+        default=None, description="the interface for programs (default: at the page, for whom the page is for)"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -21,7 +21,7 @@ class Service:
 
     Args:
         store: Where the cameras' events go.
-        alerts: Whom to tell of events; None for nobody. Closed by `close`.
+        alerts: Whom to tell of events; None for nobody. Whoever opened them closes them, after the cameras.
 
     Attributes:
         feed: Passes events on to those who listen now.
@@ -71,11 +71,9 @@ class Service:
         return Snapshot(self.cameras(), self.receivers(), self.feed.counts(), self.health(), size)
 
     def close(self) -> None:
-        """Deliver what can be delivered at once, and stop. Raises UserError when an alarm could not be saved."""
+        """Tell no states any more. Events are still taken."""
         self._closing.set()
         self._teller.join(STOP_LIMIT_S)
-        if self._alerts:
-            self._alerts.close()
 
     def _tell_states(self) -> None:
         while not self._closing.wait(TELL_EVERY_S):

@@ -75,6 +75,11 @@ class Supervisor:
         cameras = [supervised.camera for supervised in self._all()]
         return self._guard.failed or self._event_guard.failed or any(camera.failed for camera in cameras)
 
+    @property
+    def threads(self) -> dict[str, bool]:
+        """Whether its thread runs, by its name."""
+        return {self._thread.name: self._thread.is_alive()}
+
     def start(self, config: ServiceConfig) -> None:
         """Start the cameras. Raises UserError when a recognizer cannot be loaded."""
         self.apply(config)
@@ -117,7 +122,9 @@ class Supervisor:
         consent = Consent(config.purpose, now(), config.consent or "") if config.purpose else None
         is_common = config.recognizer == self._common.recognizer
         recognizer = None if is_common else Recognizer.load(**config.recognizer)
-        return CameraSetup(config.group, consent, config.pipeline, recognizer, config.retention.as_recorded)
+        return CameraSetup(
+            config.group, consent, config.pipeline, recognizer, config.retention.as_recorded, config.clips.settings
+        )
 
     def _add(self, config: CameraConfig, setup: CameraSetup) -> _Supervised:
         settings = SourceSettings(

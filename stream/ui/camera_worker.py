@@ -20,6 +20,7 @@ from merau.stream.sources import Browser, Source
 from merau.stream.store import Store
 from merau.stream.summary import MotionTraces
 from merau.stream.ui.broadcast import Broadcast
+from merau.stream.ui.event_clip import DEFAULT_CLIP, ClipSettings
 from merau.stream.ui.frame_encoder import EncoderOutputs, FrameEncoder
 from merau.stream.ui.outbox import ClientOutbox, LiveFrame
 
@@ -45,6 +46,7 @@ class CameraSetup:
         settings: How the source is analysed; None as the workspace does.
         recognizer: Its own, which teaching leaves alone; None takes one of the workspace.
         retention: How long what is recorded is kept.
+        clip: What the clips of its events show.
     """
 
     group: str = ""
@@ -52,6 +54,7 @@ class CameraSetup:
     settings: PipelineSettings | None = None
     recognizer: Recognizer | None = None
     retention: Retention = NO_RETENTION
+    clip: ClipSettings = DEFAULT_CLIP
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,11 @@ class Camera:
         saved_s = time.monotonic()
         page_has_images = isinstance(source, Browser)
         encoder = FrameEncoder(
-            self.number, self._outputs(session), sends_images=not page_has_images, drops=self.is_live
+            self.number,
+            self._outputs(session),
+            sends_images=not page_has_images,
+            drops=self.is_live,
+            clip=self.setup.clip if self.setup else DEFAULT_CLIP,
         )
         self._pipeline = pipeline
         try:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from merau.stream.events import Kind
+from merau.stream.ui.config import LOOPBACK
 
 _QUIET = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
 _LEVEL = r"[A-Za-z0-9_-]+"
@@ -51,13 +52,17 @@ class Filter(Settings):
         per_minute: At most so many alarms of one camera in 60 s; None for any number.
     """
 
-    cameras: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    kinds: tuple[Kind, ...] = ("micro",)
-    classes: tuple[str, ...] = ()
-    min_probability: float = Field(default=0.0, ge=0, le=1)
-    quiet_hours: tuple[QuietHours, ...] = ()
-    per_minute: int | None = Field(default=None, ge=1)
+    cameras: tuple[str, ...] = Field(default=(), description="names of cameras (default: all)")
+    groups: tuple[str, ...] = Field(default=(), description="groups of cameras (default: all)")
+    kinds: tuple[Kind, ...] = Field(default=("micro",), description="kinds of events; an empty list stands for all")
+    classes: tuple[str, ...] = Field(default=(), description="classes (default: all, and uncertain events)")
+    min_probability: float = Field(default=0.0, ge=0, le=1, description="how likely the class must be")
+    quiet_hours: tuple[QuietHours, ...] = Field(
+        default=(), description="times of day without alarms, such as 22:00-06:00"
+    )
+    per_minute: int | None = Field(
+        default=None, ge=1, description="at most so many alarms of one camera in 60 s (default: any number)"
+    )
 
 
 class MqttConfig(Settings):
@@ -76,16 +81,22 @@ class MqttConfig(Settings):
         filter: Which events become alarms.
     """
 
-    host: str = Field(min_length=1)
-    port: int | None = Field(default=None, ge=1, le=65535)
-    user: str | None = None
-    password: SecretStr | None = None
-    tls: bool = False
-    ca_file: Path | None = None
-    client_id: str = Field(default="merau", pattern=rf"^{_LEVEL}$")
-    topic: str = Field(default="merau", pattern=rf"^{_LEVEL}(/{_LEVEL})*$")
-    discovery: str | None = Field(default="homeassistant", pattern=rf"^{_LEVEL}$")
-    filter: Filter = Filter()
+    host: str = Field(min_length=1, description="name or address of the broker")
+    port: int | None = Field(default=None, ge=1, le=65535, description="its port (default: 1883, with TLS 8883)")
+    user: str | None = Field(default=None, description="user name at the broker")
+    password: SecretStr | None = Field(default=None, description="its password: ${NAME} or ${file:PATH}")
+    tls: bool = Field(default=False, description="encrypt the connection and check the broker's certificate")
+    ca_file: Path | None = Field(
+        default=None, description="certificate of the authority behind the broker's (default: those of the system)"
+    )
+    client_id: str = Field(
+        default="merau", pattern=rf"^{_LEVEL}$", description="name at the broker; two services need two"
+    )
+    topic: str = Field(default="merau", pattern=rf"^{_LEVEL}(/{_LEVEL})*$", description="first level of all topics")
+    discovery: str | None = Field(
+        default="homeassistant", pattern=rf"^{_LEVEL}$", description="first level of Home Assistant's topics, or null"
+    )
+    filter: Filter = Field(default=Filter(), description="which events become alarms")
 
     @property
     def broker_port(self) -> int:
@@ -105,12 +116,12 @@ class WebhookConfig(Settings):
         filter: Which events become alarms.
     """
 
-    name: str = Field(pattern=rf"^{_LEVEL}$")
-    url: Url
-    secret: SecretStr = Field(min_length=16)
-    timeout_s: float = Field(default=10.0, gt=0, le=120)
-    give_up_h: float = Field(default=24.0, gt=0)
-    filter: Filter = Filter()
+    name: str = Field(pattern=rf"^{_LEVEL}$", description="unique name, which the queue knows it by")
+    url: Url = Field(description="address, http or https")
+    secret: SecretStr = Field(min_length=16, description="key of the signature: ${NAME} or ${file:PATH}")
+    timeout_s: float = Field(default=10.0, gt=0, le=120, description="how long one try may take")
+    give_up_h: float = Field(default=24.0, gt=0, description="hours after which an alarm becomes a dead letter")
+    filter: Filter = Field(default=Filter(), description="which events become alarms")
 
 
 class AlertsConfig(Settings):
@@ -122,9 +133,9 @@ class AlertsConfig(Settings):
         webhooks: Addresses that get a POST for each alarm.
     """
 
-    queue: Path | None = None
-    mqtt: MqttConfig | None = None
-    webhooks: tuple[WebhookConfig, ...] = ()
+    queue: Path | None = Field(default=None, description="SQLite file of alarms (default: beside the store)")
+    mqtt: MqttConfig | None = Field(default=None, description="the MQTT broker (default: none)")
+    webhooks: tuple[WebhookConfig, ...] = Field(default=(), description="addresses that get a POST for each alarm")
 
     @model_validator(mode="after")
     def _check_names(self) -> "AlertsConfig":
@@ -153,9 +164,17 @@ class ApiConfig(Settings):
             machine only.
     """
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=7861, ge=0, le=65535)
-    token: SecretStr | None = Field(default=None, min_length=16)
+    host: str = Field(default="127.0.0.1", description="address to listen on where there is no page")
+    port: int = Field(default=7861, ge=0, le=65535, description="port to listen on where there is no page")
+    token: SecretStr | None = Field(
+        default=None, min_length=16, description="what programs show in place of a login: ${NAME} or ${file:PATH}"
+    )
+
+    @model_validator(mode="after")
+    def _check_token(self) -> "ApiConfig":
+        if self.host not in LOOPBACK and self.token is None:
+            raise ValueError("other machines may ask only with a `token`: set one, or serve on 127.0.0.1")
+        return self
 
 
 def parse_quiet_hours(text: str) -> tuple[time, time]:

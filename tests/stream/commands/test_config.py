@@ -1,14 +1,24 @@
 import json
 
 from merau.stream.cli import main
-from merau.stream.service.config import CameraConfig, LoginConfig, PageConfig, Period, RetentionConfig, ServiceConfig
+from merau.stream.service.alerts.settings import AlertsConfig, ApiConfig, Filter, MqttConfig, WebhookConfig
+from merau.stream.service.config import (
+    CameraConfig,
+    ClipsConfig,
+    LoginConfig,
+    PageConfig,
+    Period,
+    RetentionConfig,
+    ServiceConfig,
+)
 
-MODELS = (CameraConfig, LoginConfig, PageConfig, Period, RetentionConfig, ServiceConfig)
+MODELS = (CameraConfig, ClipsConfig, LoginConfig, PageConfig, Period, RetentionConfig, ServiceConfig)
+MODELS += (AlertsConfig, ApiConfig, Filter, MqttConfig, WebhookConfig)
 
 
 def test_config_example_has_every_setting_and_can_be_used(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("PAGE_PASSWORD", "a")
-    monkeypatch.setenv("DOOR_PASSWORD", "b")
+    for name in ("PAGE_PASSWORD", "DOOR_PASSWORD", "MQTT_PASSWORD", "WEBHOOK_SECRET", "MERAU_TOKEN"):
+        monkeypatch.setenv(name, "a secret of the test")
     assert main(["config", "example"]) == 0
     example = capsys.readouterr().out
     names = {field.alias or name for model in MODELS for name, field in model.model_fields.items()}

@@ -23,10 +23,12 @@ HOOK = {"name": "hook", "url": "http://127.0.0.1:1/", "secret": "a secret of the
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     store = Store(tmp_path / "store.db")
-    service = Service(store, Alerts(AlertsConfig(webhooks=[HOOK]), tmp_path / "alarms.db"))
+    alerts = Alerts(AlertsConfig(webhooks=[HOOK]), tmp_path / "alarms.db")
+    service = Service(store, alerts)
     service.cameras = lambda: [DOOR]
     yield service
     service.close()
+    alerts.close()
     store.close()
 
 

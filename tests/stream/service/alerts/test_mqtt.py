@@ -1,7 +1,6 @@
 """Alarms and states at a real broker."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,63 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 
 from merau.stream.service.alerts.alarms import Alerts
 from merau.stream.service.alerts.mqtt import topic_level
-from merau.stream.service.alerts.settings import AlertsConfig
 from merau.stream.service.events import CameraStatus
-from scripts.support.rtsp_server import free_port
+from tests.stream.service.alerts.support import Broker
 from tests.stream.ui.waiting import wait_for
 
 STATUS = CameraStatus("door", "hall", "live", datetime(2026, 3, 2, tzinfo=UTC), "", 1, 30.0, 30.0, 0)
-
-
-class Broker:
-    """Mosquitto, with its sessions on disk, and a subscriber that has one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._file = folder / "mosquitto.conf"
-        lines = (
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-        )
-        self._file.write_text(lines + "user root\n")
-        self.got: list[tuple[str, str, bool]] = []
-        self.start()
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id="test", clean_session=False)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda *_: self._client.subscribe("#", qos=1)
-        self._client.on_message = lambda _, __, m: self.got.append((m.topic, m.payload.decode(), m.retain))
-        wait_for(lambda: self._connects(), "the broker")
-        self._client.loop_start()
-        wait_for(self._client.is_connected, "the subscriber")
-
-    def _connects(self) -> bool:
-        try:
-            self._client.connect("127.0.0.1", self.port)
-        except OSError:
-            return False
-        return True
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(["mosquitto", "-c", self._file], stderr=subprocess.DEVNULL)
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(20)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-        self.stop()
-
-    def texts(self, topic: str) -> list[str]:
-        return [text for found, text, _ in self.got if found == topic]
-
-    def config(self, **settings) -> AlertsConfig:
-        return AlertsConfig(mqtt={"host": "127.0.0.1", "port": self.port} | settings)
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """Alarms to a real web server, through the real queue."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -11,39 +8,8 @@ from merau.stream.service.alerts.alarms import Alerts
 from merau.stream.service.alerts.queue import AlarmQueue
 from merau.stream.service.alerts.settings import AlertsConfig
 from merau.stream.service.alerts.webhooks import sign
+from tests.stream.service.alerts.support import SECRET, WebServer
 from tests.stream.ui.waiting import wait_for
-
-SECRET = "a secret of the test"
-
-
-class WebServer(ThreadingHTTPServer):
-    """Takes alarms; answers with `statuses`, one after the other, then 200."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.statuses: list[int] = []
-        self.got: list[tuple[int, dict[str, str], str]] = []
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def taken(self) -> list[dict]:
-        return [json.loads(body) for status, _, body in self.got if status == 200]
-
-    def config(self, **settings) -> AlertsConfig:
-        url = f"http://127.0.0.1:{self.server_port}/alarm"
-        return AlertsConfig(webhooks=[{"name": "hook", "url": url, "secret": SECRET} | settings])
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        status = self.server.statuses.pop(0) if self.server.statuses else 200
-        self.send_response(status)
-        self.end_headers()
-        self.server.got.append((status, dict(self.headers), body))
-
-    def log_message(self, *_) -> None:
-        pass
 
 
 @pytest.fixture
