@@ -53,7 +53,7 @@ def serve_api(service: Service, config: ApiConfig | None, gate: Gate | None) -> 
     from merau.stream.ui.config import UiSettings
     from merau.stream.ui.guard import known_hosts
     from merau.stream.ui.login import Logins
-    from merau.stream.ui.server import PageServer, check_host
+    from merau.stream.ui.page_server import PageServer, check_host
 
     settings = UiSettings(host=config.host, port=config.port)
     check_host(config.host)

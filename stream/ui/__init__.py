@@ -1,6 +1,6 @@
 """The live page: watch cameras, review events, teach classes, share a link.
 
-server           the Gradio application and its server; config: its settings
+server           the Gradio application; page_server: serves it; config: its settings; gate: lets programs in
 live_page        the Live tab; review_page: Review and Teach; settings_page: Settings; handlers: shared by all
 server_state     the shared workspace, client sessions, the webcam queue, and periodic jobs
 workspace        a store with its cameras and consent; broadcast: its viewers; teaching: labels and few-shot heads

@@ -10,7 +10,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import gradio as gr
 from babel.messages.pofile import read_po
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -72,13 +71,17 @@ def catalogue(language: str) -> dict[str, str]:
     return {text: translation for text, translation in found.items() if text and translation}
 
 
-# Gradio shows the key where it has no translation, and a key is the English text.
-translations = gr.I18n(**{language: catalogue(language) for language in LANGUAGES})
+@cache
+def translations() -> Any:
+    """Return the translations for Gradio, which shows the key where it has none; a key is the English text."""
+    import gradio as gr  # a service without a page does not load it
+
+    return gr.I18n(**{language: catalogue(language) for language in LANGUAGES})
 
 
 def t(text: str) -> Any:
     """Make a label that Gradio shows in the browser's language."""
-    return translations(text)
+    return translations()(text)
 
 
 def request_language(headers: Mapping[str, str]) -> str:

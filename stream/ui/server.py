@@ -1,11 +1,8 @@
 """The page: one application with Gradio's page in it, and its server."""
 
-import errno
 import secrets
-import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.resources import files
@@ -15,11 +12,9 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 import gradio as gr
-import uvicorn
 from fastapi import FastAPI
 from gradio.networking import setup_tunnel
 from gradio.tunneling import CURRENT_TUNNELS
-from starlette.types import ASGIApp
 
 from merau.engine.errors import Message, UserError
 from merau.stream.events import event_fields
@@ -27,7 +22,6 @@ from merau.stream.pipeline import PipelineSettings
 from merau.stream.signals import on_stop_signal
 from merau.stream.store import read_events
 from merau.stream.ui.config import UiSettings
-from merau.stream.ui.connection_limits import BoundedProtocol
 from merau.stream.ui.gate import Gate
 from merau.stream.ui.guard import Guard, known_hosts
 from merau.stream.ui.handlers import private_endpoint, show_user_errors
@@ -35,75 +29,15 @@ from merau.stream.ui.i18n import catalogue, request_language, t, translations
 from merau.stream.ui.live_page import live_page, read_source
 from merau.stream.ui.login import Logins
 from merau.stream.ui.middleware import UploadMiddleware
+from merau.stream.ui.page_server import PageServer, check_host
 from merau.stream.ui.review_page import review_page
 from merau.stream.ui.routes import register_routes
 from merau.stream.ui.server_state import ServerState
 from merau.stream.ui.settings_page import settings_page
-from merau.stream.ui.sockets import MAX_PACKET_BYTES
 from merau.stream.ui.teaching import Load
 
 SCRIPTS = ("core.js", "webcam.js", "live.js", "timeline.js", "coding.js", "review.js", "settings.js")
-START_S, STOP_S = 20.0, 10.0  # the server's thread may take so long
-EVERYWHERE = ("0.0.0.0", "::")  # hosts that stand for all addresses of this machine
 FONT = ["system-ui", "Segoe UI", "Liberation Sans", "sans-serif"]
-
-
-class PageServer:
-    """A port, and a thread that serves an application there from `start` until `close`.
-
-    Attributes:
-        host: Address that it listens on.
-        port: Port that it listens on.
-
-    Raises:
-        UserError: The address or the port is not available.
-    """
-
-    def __init__(self, settings: UiSettings) -> None:
-        self._root_path = settings.root_path
-        self.host = settings.host.strip("[]")  # around an IPv6 address
-        self._listener = _listen(self.host, settings.port)
-        self.port = int(self._listener.getsockname()[1])
-        self._server: uvicorn.Server | None = None
-
-    def start(self, application: ASGIApp) -> None:
-        """Serve an application. Raises UserError when that fails."""
-        config = uvicorn.Config(
-            application,
-            log_level="warning",
-            http=BoundedProtocol,
-            ws_max_size=MAX_PACKET_BYTES,
-            proxy_headers=False,  # the guard decides whom to believe
-            server_header=False,
-            ws_per_message_deflate=False,  # frames are compressed already
-            timeout_graceful_shutdown=1,
-        )
-        server = self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=server.run, args=([self._listener],), name="server", daemon=True)
-        self._thread.start()
-        deadline_s = time.monotonic() + START_S
-        while not server.started:
-            self._thread.join(0.01)
-            if not self._thread.is_alive() or time.monotonic() > deadline_s:
-                raise UserError("The page could not be started.")
-
-    @property
-    def address(self) -> str:
-        """Where this machine reaches the page."""
-        name = "localhost" if self.host in EVERYWHERE else self.host
-        return f"http://{f'[{name}]' if ':' in name else name}:{self.port}{self._root_path}/"
-
-    @property
-    def remote_address(self) -> str | None:
-        """Where other machines reach the page that is served on all addresses of this one."""
-        return f"http://{_remote_name()}:{self.port}{self._root_path}/" if self.host in EVERYWHERE else None
-
-    def close(self) -> None:
-        """Close all connections and stop."""
-        if self._server:
-            self._server.should_exit = True
-            self._thread.join(STOP_S)
-        self._listener.close()
 
 
 class App:
@@ -208,26 +142,6 @@ class App:
         self.application.router.routes.clear()
 
 
-def check_host(host: str) -> None:
-    """Raise UserError unless `host` is an address of this machine.
-
-    Raises:
-        UserError: The page cannot be served there.
-    """
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise UserError("--host '{host}' is neither an address nor a known name.", host=host) from None
-    try:
-        with socket.socket(found[0][0]) as trial:
-            trial.bind(found[0][4])
-    except OSError:
-        raise UserError(
-            "--host {host} is no address of this machine: choose 127.0.0.1, or 0.0.0.0 for all its addresses.",
-            host=host,
-        ) from None
-
-
 @contextmanager
 def until_stopped(app: App) -> Iterator[threading.Event]:
     """Close the page at the end of a `with` block. The first Ctrl-C, SIGTERM or SIGHUP sets the event."""
@@ -317,7 +231,7 @@ def build_application(blocks: gr.Blocks, state: ServerState, logins: Logins, hos
         enable_monitoring=False,
         ssr_mode=False,
         mcp_server=False,
-        i18n=translations,
+        i18n=translations(),
         theme=gr.themes.Base(primary_hue="teal", neutral_hue="gray", radius_size="lg", font=FONT),
         css=_text("page.css"),
         head=f'<meta name="viewport" content="width=device-width, initial-scale=1"><script>{scripts}</script>',
@@ -335,31 +249,6 @@ def open_link(server: PageServer) -> str:
             "first time, to cdn-media.huggingface.co. Try again when they can be reached, or serve without --share."
         ) from error
     return urlsplit(link)._replace(scheme="https").geturl()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen()  # only now no other program can listen there
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise UserError("The port {port} is in use: choose another with --port.", port=port) from error
-        raise
-    return listener
-
-
-def _remote_name() -> str:
-    """Return the address under which this machine meets other networks; its name where it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
-        try:
-            trial.connect(("192.0.2.1", 9))  # sends nothing, and chooses the address to send from
-        except OSError:
-            return socket.gethostname()
-        return str(trial.getsockname()[0])
 
 
 def _text(name: str) -> str:
