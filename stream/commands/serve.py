@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         supervisor = Supervisor(workspace, config.defaults, tell)
         service.cameras, service.threads = supervisor.status, lambda: supervisor.threads
         with closing(service), closing(supervisor):
+            service.catch_up({camera.name: camera.group for camera in config.cameras})
             supervisor.start(config)
             with serve_api(service, config.api, gate):
                 LOG.info("Serving %s into %s.", pluralize(len(config.cameras), "camera"), config.store)

@@ -21,6 +21,7 @@ from merau.stream.service.health import Health
 from merau.stream.service.metrics import CONTENT_TYPE, Metrics
 from merau.stream.service.service import Service
 from merau.stream.store import read_changed_events, read_clip, read_clip_ids, read_sessions
+from merau.stream.store.clock import iso_time
 from merau.stream.store.models import Session
 
 ROOT = "/api/v1"
@@ -256,4 +257,4 @@ def _mark(since: str) -> str:
 
 def _as_stored(at: datetime) -> str:
     """Return a time as the store writes it; without a zone it is UTC."""
-    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC).isoformat(timespec="milliseconds")
+    return iso_time(at.replace(tzinfo=at.tzinfo or UTC))

@@ -1,7 +1,8 @@
 """A running service as its interfaces see it: cameras, events, alarms, health."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from merau.engine.errors import UserError
 from merau.stream.guard import Guard
@@ -10,7 +11,7 @@ from merau.stream.service.events import CameraEvent, CameraStatus
 from merau.stream.service.feed import EventFeed
 from merau.stream.service.health import Health, assess
 from merau.stream.service.metrics import Snapshot
-from merau.stream.store import Store
+from merau.stream.store import Store, read_changed_events, read_sessions
 
 TELL_EVERY_S = 1.0
 STOP_LIMIT_S = 5.0
@@ -49,6 +50,25 @@ class Service:
         self.feed.put(event)
         if self._alerts:
             self._alerts.put(event)
+
+    def catch_up(self, groups: Mapping[str, str]) -> None:
+        """Tell of what an earlier service stored, and was killed before it told of it.
+
+        Args:
+            groups: The group of each camera, by its name. Sessions of others are left alone.
+
+        Raises:
+            UserError: The store cannot be read.
+        """
+        if self._alerts is None or not self._alerts.told_until:
+            return
+        titles = {session.id: session.title for session in read_sessions(self.store.path)}
+        for _, event in read_changed_events(self.store.path, self._alerts.told_until):
+            session = event.session or 0
+            camera = titles.get(session, "")
+            if camera in groups and event.onset_wall:
+                wall = datetime.fromisoformat(event.onset_wall)
+                self._alerts.put(CameraEvent(camera, groups[camera], session, event, wall))
 
     def receivers(self) -> list[ReceiverStatus]:
         """Return the state of each receiver of alarms; none where the queue cannot be read."""

@@ -5,6 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 
+def iso_time(at: datetime) -> str:
+    """Return a time as the store writes it: ISO 8601 in UTC, to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
 def elapsed_s() -> float:
     """Return the time since the computer was started, in standby too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

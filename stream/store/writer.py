@@ -19,7 +19,7 @@ import numpy as np
 from merau.engine.errors import Message, UserError
 from merau.engine.text import plain
 from merau.stream.events import BLOBS, FIELDS, IMAGES, Coding, Consent, Event, event_fields, to_json
-from merau.stream.store.clock import CLOCK, SteadyClock
+from merau.stream.store.clock import CLOCK, SteadyClock, iso_time
 from merau.stream.store.models import FaceTime, MotionCurve
 from merau.stream.store.schema import (
     LOCK_WAIT_S,
@@ -306,7 +306,7 @@ class Store:
         retention stay. Codings stay: they contain no images.
         """
         for sql in _PURGE:
-            self._put(sql, _iso(at or self._clock.now()))
+            self._put(sql, iso_time(at or self._clock.now()))
         for sql in _DELETE_ORPHANS:
             self._put(sql)
 
@@ -387,7 +387,7 @@ class Store:
         self.close()
 
     def _recorded(self) -> str:
-        return _iso(self._clock.now())
+        return iso_time(self._clock.now())
 
     def _put(self, sql: str, *values: Any) -> None:
         self._enqueue(_Write(sql, values))
@@ -507,8 +507,4 @@ def _answer(connection: sqlite3.Connection, write: _Write) -> Any:
 
 def now() -> str:
     """Return the time as ISO 8601 in UTC, to the millisecond."""
-    return _iso(datetime.now(UTC))
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return iso_time(datetime.now(UTC))

@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,14 @@ from merau.stream.service.alerts.queue import AlarmQueue
 from merau.stream.service.alerts.settings import AlertsConfig
 from merau.stream.service.alerts.webhooks import Webhook
 from merau.stream.service.events import CameraEvent, CameraStatus
+from merau.stream.store.clock import CLOCK, iso_time
 
 RETRY_S = 1.0  # after the queue could not be written
 FORGET_EVERY_S = 3600.0
 CLOSE_LIMIT_S = 10.0
+NOTE_EVERY_S = 2.0
+UNTOLD = timedelta(seconds=10)  # what is newer may be on its way from the store to the queue
+NOTHING = ()
 _KEYS = uuid.UUID("5c1f36c0-6a3c-4d0e-9d0b-4f8a2f7d1e55")
 
 
@@ -59,6 +63,10 @@ class Alerts:
         config: Whom to tell of what.
         path: SQLite file of the queue.
 
+    Attributes:
+        told_until: Events that were recorded before this time, as the store writes it, need not be put again; "" where
+            no service ran before.
+
     Raises:
         UserError: The queue cannot be opened, or a receiver's settings cannot be used.
     """
@@ -74,6 +82,7 @@ class Alerts:
         self._withheld: dict[str, Counter[str]] = {receiver.name: Counter() for receiver in receivers}
         self._couriers = [Courier(receiver, self._queue) for receiver in receivers]
         self._events: queue.SimpleQueue[tuple[CameraEvent, datetime] | None] = queue.SimpleQueue()
+        self.told_until = self._queue.told_until()
         self._last_error = ""
         self._guard = Guard("alarms")
         self._closing = threading.Event()
@@ -134,14 +143,27 @@ class Alerts:
             raise UserError("The last alarms could not be saved: {reason}", reason=lost)
 
     def _run(self) -> None:
-        forgot_s = -FORGET_EVERY_S
-        while (taken := self._events.get()) is not None:
+        forgot_s, noted_s = time.monotonic(), -NOTE_EVERY_S
+        while (taken := self._next()) is not None:
             with self._guard.item():
-                self._queue_alarm(*taken)
+                if taken != NOTHING:
+                    self._queue_alarm(*taken)
+                elif time.monotonic() - noted_s > NOTE_EVERY_S:  # all that was put is in the queue
+                    noted_s = time.monotonic()
+                    self._queue.note_told(iso_time(CLOCK.now() - UNTOLD))
             if time.monotonic() - forgot_s > FORGET_EVERY_S:
                 forgot_s = time.monotonic()
                 with self._guard.item():
                     self._queue.forget_old()
+        with self._guard.item():
+            self._queue.note_told(iso_time(CLOCK.now()))
+
+    def _next(self) -> Any:
+        """Return the next event with its time, None at the end, or NOTHING while there is none."""
+        try:
+            return self._events.get(timeout=NOTE_EVERY_S)
+        except queue.Empty:
+            return NOTHING
 
     def _queue_alarm(self, event: CameraEvent, now: datetime) -> None:
         for courier in self._couriers:

@@ -22,7 +22,8 @@ _SCHEMA = """
         due_s REAL NOT NULL, tries INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting',
         error TEXT NOT NULL DEFAULT '', UNIQUE (receiver, key)
     );
-    CREATE INDEX IF NOT EXISTS alarms_by_due ON alarms (receiver, state, due_s)
+    CREATE INDEX IF NOT EXISTS alarms_by_due ON alarms (receiver, state, due_s);
+    CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), told_until TEXT NOT NULL)
 """
 _FIELDS = "id, receiver, key, body, put_s, tries, error"
 
@@ -68,6 +69,20 @@ class AlarmQueue:
         """Put an alarm in; False where the receiver has, or had, one of this key."""
         sql = "INSERT OR IGNORE INTO alarms (receiver, key, body, put_s, due_s) VALUES (?, ?, ?, ?, ?)"
         return self._change(sql, receiver, key, body, time.time(), time.time()) > 0
+
+    def note_told(self, until: str) -> None:
+        """Note that every event which was recorded before a time has become an alarm, or will be none.
+
+        Args:
+            until: As the store writes times.
+        """
+        self._change("INSERT OR REPLACE INTO progress VALUES (1, ?)", until)
+
+    def told_until(self) -> str:
+        """Return what `note_told` noted last; "" in a new queue."""
+        with self._lock, self._told_errors():
+            row = self._connection.execute("SELECT told_until FROM progress").fetchone()
+        return str(row[0]) if row else ""
 
     def next_due(self, receiver: str) -> Delivery | None:
         """Return the oldest alarm of a receiver that may be tried now.
