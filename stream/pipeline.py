@@ -143,6 +143,9 @@ class Pipeline:
         wall_zero: Wall-clock time of 0 s on the source's clock, if known.
         keep_pictures: Add images of onset, apex and flow to the events.
         slots: CPU slots, shared by all pipelines of the process by default.
+
+    Attributes:
+        every: `run` analyses only one of so many frames; may be changed while it runs.
     """
 
     PREFETCH = 3  # frames whose faces `run` may find before the spotter gets to them
@@ -160,6 +163,7 @@ class Pipeline:
         self.source_name, self.recognizer = source_name, recognizer
         self.settings = settings or PipelineSettings()
         self.wall_zero, self.keep_pictures = wall_zero, keep_pictures
+        self.every = 1
         self._slots = slots
         self._face_stage = FaceStage(self.settings, slots)
         self._flow = FlowBackend(recognizer, self.settings.spotter.crop, slots)
@@ -168,12 +172,12 @@ class Pipeline:
         self._predictions: deque[tuple[Crop, Crop, FewShotHead | None, Prediction]] = deque(maxlen=16)
 
     def run(self, source: Source) -> Generator[FrameResult]:
-        """Analyse every frame of an opened source; a last result closes what is open.
+        """Analyse the frames of an opened source; a last result closes what is open.
 
         A thread finds the faces of the next frames while the spotter works on this one. The results are the same as
         those of `process`. Closing the iterator early stops the source.
         """
-        stages = map(self._face_stage.process, source)
+        stages = map(self._face_stage.process, (frame for frame in source if frame.index % self.every == 0))
         with ThreadPoolExecutor(1, thread_name_prefix=f"faces {source.name}") as thread:
             try:
                 waiting = deque(thread.submit(next, stages, None) for _ in range(self.PREFETCH))

@@ -236,6 +236,7 @@ class ServiceConfig(Section):
 
     Attributes:
         store: SQLite file; a relative path begins at the folder of the configuration file.
+        overload: What is done where the machine cannot carry the cameras.
         store_gb: Largest size of the store; None for any.
         page: The live page; None runs without one.
         defaults: Settings of all cameras that do not say otherwise; `cameras` has them applied.
@@ -250,6 +251,10 @@ class ServiceConfig(Section):
         default=None,
         gt=0,
         description="largest size of the store: above it the oldest events of cameras go (default: none)",
+    )
+    overload: Literal["degrade", "refuse"] = Field(
+        default="degrade",
+        description="with more cameras than the machine carries: analyse fewer frames and say so, or refuse to start",
     )
     defaults: CameraSettings = Field(
         default=CameraSettings(), description="settings of all cameras that do not say otherwise"

@@ -43,6 +43,7 @@ class CameraStatus:
         fps: Frames that the camera gives in a second.
         analysed_fps: Frames that are analysed in a second.
         dropped: Frames of this session that were dropped because the analysis was late.
+        degraded: What the analysis does without because the machine is too busy; "" for nothing.
     """
 
     name: str
@@ -54,3 +55,4 @@ class CameraStatus:
     fps: float
     analysed_fps: float
     dropped: int
+    degraded: str = ""

@@ -4,15 +4,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from merau.engine.errors import UserError
 from merau.engine.recognizer import Recognizer
+from merau.stream.capacity import SIZES, Kind, measure
 from merau.stream.events import Consent, Event
 from merau.stream.guard import Guard
 from merau.stream.service.config import CameraConfig, CameraSettings, ServiceConfig
 from merau.stream.service.events import CameraEvent, CameraState, CameraStatus
+from merau.stream.service.overload import STEPS, Overload
 from merau.stream.sources import Source, SourceSettings, open_source
 from merau.stream.store.writer import now
 from merau.stream.ui.camera_worker import Camera, CameraSetup
@@ -65,6 +68,9 @@ class Supervisor:
         self._guard = Guard("supervisor")
         self._event_guard = Guard("events")
         self._purged_s = time.monotonic()
+        self._overload = Overload()
+        self._degrades = True
+        self._carried: int | None = None  # cameras, once that was measured
         self._limit_gb: float | None = None
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         workspace.on_event = self._announce
@@ -94,6 +100,9 @@ class Supervisor:
         wanted = {camera.name: camera for camera in config.cameras}
         kept = {name for name, one in self._supervised.items() if wanted.get(name) == one.config}
         self._limit_gb = config.store_gb
+        if config.overload == "refuse":
+            self._refuse_overload(config)
+        self._degrades = config.overload == "degrade"
         setups = {name: self._setup(camera) for name, camera in wanted.items() if name not in kept}
         with self._lock:
             for name in [name for name in self._supervised if name not in kept]:
@@ -122,8 +131,11 @@ class Supervisor:
         consent = Consent(config.purpose, now(), config.consent or "") if config.purpose else None
         is_common = config.recognizer == self._common.recognizer
         recognizer = None if is_common else Recognizer.load(**config.recognizer)
+        pipeline = config.pipeline
+        if detector := self._overload.step.detector:
+            pipeline = replace(pipeline, faces=replace(pipeline.faces, detector=detector))
         return CameraSetup(
-            config.group, consent, config.pipeline, recognizer, config.retention.as_recorded, config.clips.settings
+            config.group, consent, pipeline, recognizer, config.retention.as_recorded, config.clips.settings
         )
 
     def _add(self, config: CameraConfig, setup: CameraSetup) -> _Supervised:
@@ -158,6 +170,7 @@ class Supervisor:
             for supervised in self._all():
                 with self._guard.item():
                     self._follow_schedule(supervised)
+            self._follow_load()
         self._log_changes()
 
     def _follow_schedule(self, supervised: _Supervised) -> None:
@@ -170,6 +183,46 @@ class Supervisor:
                 camera.stop()
         elif not camera.running and self._may_start(supervised):
             camera.start(self._workspace.consent)
+
+    def _refuse_overload(self, config: ServiceConfig) -> None:
+        """Raise UserError where the machine cannot carry the cameras of a configuration."""
+        if self._carried is None:
+            kind = Kind(*SIZES[0], config.defaults.detector)
+            self._carried = measure(kind, lambda: Recognizer.load(**self._common.recognizer)).cameras
+        wanted = sum(not camera.is_recording for camera in config.cameras)
+        if wanted > self._carried:
+            raise UserError(
+                "This machine carries {carried} cameras of 640x480 px, and the configuration has {wanted}: take some "
+                "out, or choose `overload: degrade`. `merau bench --capacity` measures other kinds of cameras.",
+                carried=self._carried,
+                wanted=wanted,
+            )
+
+    def _follow_load(self) -> None:
+        """Ease the analysis where cameras drop frames, and take that back when they have long dropped none."""
+        cameras = [camera for camera in list(self._workspace.cameras.values()) if not camera.replay]
+        counts = [camera.counts for camera in cameras]
+        frames, dropped = sum(count[0] for count in counts), sum(count[1] for count in counts)
+        detector = self._overload.step.detector
+        if self._degrades and self._overload.observe(time.monotonic(), frames, dropped):
+            LOG.warning("The machine is %s: %s.", *self._describe_load())
+        for camera in cameras:
+            camera.every = self._overload.step.every
+        if self._overload.step.detector != detector:
+            self._change_detectors()
+
+    def _describe_load(self) -> tuple[str, str]:
+        is_easier = self._overload.step is STEPS[0]
+        return "fast enough again" if is_easier else "too slow for its cameras", self._overload.step.text
+
+    def _change_detectors(self) -> None:
+        """Start the cameras again whose detector is another one now: what finds a face is part of a session."""
+        detector = self._overload.step.detector
+        for name, supervised in list(self._supervised.items()):
+            if supervised.config.detector != (detector or "short"):
+                with self._guard.item():
+                    self._remove(supervised.camera)
+                    self._supervised[name] = self._add(supervised.config, self._setup(supervised.config))
 
     def _may_start(self, supervised: _Supervised) -> bool:
         """Whether the camera has consent and is not over; each failure is followed by a longer pause."""
@@ -210,6 +263,7 @@ class Supervisor:
             fps=status["captured_hz"] if state == "live" else 0.0,
             analysed_fps=status["analysed_hz"] if state == "live" else 0.0,
             dropped=status["dropped"],
+            degraded="" if self._overload.step is STEPS[0] or camera.replay else self._overload.step.text,
         )
 
     def _state(self, supervised: _Supervised, phase: str) -> CameraState:

@@ -105,6 +105,7 @@ class Camera:
         delay_ms: From the arrival of the newest analysed frame to its result.
         flickers: Whether the light flickers in the newest analysed frame.
         is_off: Whether its schedule has it rest.
+        every: Only one of so many frames is analysed, where the machine cannot carry more.
     """
 
     number: int
@@ -125,6 +126,7 @@ class Camera:
     delay_ms: float = 0.0
     flickers: bool = False
     is_off: bool = False
+    every: int = 1
     _source: Source | None = None
     _pipeline: Pipeline | None = None
     _thread: threading.Thread | None = None
@@ -142,6 +144,12 @@ class Camera:
         """Description of what runs on which device; None where nothing runs."""
         pipeline = self._pipeline
         return pipeline.describe_runtime() if pipeline else None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Frames that the source gave since it was started, and how many of them were dropped."""
+        state = self._source.state() if self._source and self.running else None
+        return (state.frames, state.dropped) if state else (0, 0)
 
     @property
     def group(self) -> str:
@@ -224,6 +232,7 @@ class Camera:
             drops=self.is_live,
             clip=self.setup.clip if self.setup else DEFAULT_CLIP,
         )
+        pipeline.every = self.every
         self._pipeline = pipeline
         try:
             with closing(run_session(source, pipeline, context.store, session)) as results:
@@ -233,6 +242,7 @@ class Camera:
                         self._save_traces(session, traces)
                         saved_s = time.monotonic()
                     encoder.push(result)
+                    pipeline.every = self.every
                     pipeline.swap_recognizer(self.context.recognizer)
                     for event in result.events:
                         self._send_event(event, session)
@@ -312,6 +322,7 @@ class Camera:
             "analysed_hz": self._rates_hz[1],
             "delay_ms": round(self.delay_ms, 1),
             "flickers": self.flickers,
+            "every": self.every,
             "bundle": recognizer.bundle.name,
             "device": "GPU" if recognizer.runtime.device == "cuda" else "CPU",
             "taught": recognizer.few_shot_head is not None,

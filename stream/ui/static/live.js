@@ -254,6 +254,7 @@
         ...(median_ms === null ? [] : [[b(Math.round(median_ms)), ` ms ${m.t("camera to screen")}`]]),
         [`${status.bundle}${status.taught ? ` + ${m.t("your classes")}` : ""}`],
         [status.device],
+        ...(status.every > 1 ? [[m.element("b.bad", {}, m.t("busy: one of {every} frames is analysed", { every: status.every }))]] : []),
         ...(phase === "live" && status.flickers ? [[m.element("b.bad", {}, m.t("light flickers"))]] : []),
         ...(status.decoder ? [[m.text(status.decoder)]] : []),
         ...(status.store_error ? [[m.element("b.bad", {}, m.text(status.store_error))]] : []),
