@@ -84,7 +84,16 @@ def proxy_command(name: str, folder: Path, server: str) -> tuple[list[str], str]
         config.write_text(CADDY.format(folder=folder, server=server))
         caddy = find_program("caddy") or ""
         version = subprocess.run([caddy, "version"], capture_output=True, text=True).stdout.strip()
-        return ["env", f"XDG_CONFIG_HOME={folder}", caddy, "run", "--config", str(config), "--adapter", "caddyfile"], version
+        return [
+            "env",
+            f"XDG_CONFIG_HOME={folder}",
+            caddy,
+            "run",
+            "--config",
+            str(config),
+            "--adapter",
+            "caddyfile",
+        ], version
     config.write_text(NGINX.format(folder=folder, server=server))
     nginx = find_program("nginx") or ""
     version = subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr.strip().partition("/")[2]
