@@ -24,7 +24,7 @@ from merau.stream.pipeline import PipelineSettings
 from merau.stream.recordings import Recording
 from merau.stream.signals import interrupts_between_steps
 from merau.stream.sources import File, SourceSettings
-from merau.stream.store.recorder import SessionRecorder
+from merau.stream.store.recorder import SessionRecorder, Write, write_session
 
 RETRIES = 3  # of a task whose node or process dies
 QUEUED = 2  # tasks for each processor that the cluster knows of, so that none waits for this process
@@ -133,7 +133,7 @@ class _RayBatch:
     def has_room(self) -> bool:
         """Whether another task may be started."""
         processors = self._ray.cluster_resources().get("CPU", 1.0)
-        return len(self.running) < QUEUED * max(processors, 1.0)
+        return len(self.running) < QUEUED * max(float(processors), 1.0)
 
     def start(self, recording: Recording) -> "Outcome | _Twin | None":
         """Start a task; returns None, or why none is needed."""
@@ -173,9 +173,7 @@ class _RayBatch:
             store = self._output.store
             return RunKey.of(source, self._recognizer, self._job.settings, store) if store else None
 
-    def _store(
-        self, recording: Recording, key: RunKey | None, analysis: Analysis, recorder: SessionRecorder
-    ) -> Outcome:
+    def _store(self, recording: Recording, key: RunKey | None, analysis: Analysis, writes: list[Write]) -> Outcome:
         """Store what a node found; a node with another version or another file of this name is refused."""
         store = self._output.store
         if not (store and key):
@@ -186,13 +184,13 @@ class _RayBatch:
                 "this name: install the same version, and share the folder.",
                 name=recording.path,
             )
-        session = recorder.write(store)
+        session = write_session(writes, store)
         replace_earlier(store, key, session)
         store.flush()
         return replace(analysis, session=session)
 
 
-def analyse_here(job: bytes, path: str) -> tuple[Analysis, SessionRecorder] | UserError:
+def analyse_here(job: bytes, path: str) -> tuple[Analysis, list[Write]] | UserError:
     """Analyse one recording on the node that runs this; an error is returned, not raised."""
     log_plainly()
     try:
@@ -204,7 +202,7 @@ def analyse_here(job: bytes, path: str) -> tuple[Analysis, SessionRecorder] | Us
         return error if isinstance(error, UserError) else internal_error(path, error)
     if analysis.interruption:
         return UserError("{name}: its analysis was interrupted on its node.", name=path)
-    return analysis, recorder
+    return analysis, recorder.take()
 
 
 @lru_cache(1)
