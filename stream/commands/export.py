@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "jsonl", "eaf", "vtt", "parquet")
 ALL = "all"
+MAX_STEM = 60  # characters of a file's name that come from its source: at most 240 bytes of 255
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -118,7 +119,7 @@ def _export_each(arguments: argparse.Namespace, sessions: "list[Session]") -> in
 
 def _stem(session: "Session") -> str:
     """Name a session's file after its source and number."""
-    name = "".join(c if c.isalnum() or c in "-_. " else "-" for c in Path(session.source).stem).strip("-. ")
+    name = "".join(c if c.isalnum() or c in "-_. " else "-" for c in Path(session.source).stem).strip("-. ")[:MAX_STEM]
     return f"{name or 'session'}-{session.id}"
 
 

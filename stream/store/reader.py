@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ _ANALYSED = (
 def read_sessions(path: Path) -> list[Session]:
     """Read all sessions, the oldest first."""
     with open_for_reading(path) as connection:
-        return [rows.session(path, row) for row in connection.execute("SELECT * FROM sessions ORDER BY id")]
+        found = connection.execute("SELECT * FROM sessions ORDER BY id")
+        return list(rows.intact(path, "session {id}", found, partial(rows.session, path)))
 
 
 def read_events(path: Path, session: int | None = None, coder: str | None = None) -> Iterator[Event]:

@@ -4,18 +4,21 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from merau.stream.events import KINDS, Coding, Event
+from merau.engine.text import plain
+from merau.stream.events import BLOBS, KINDS, Coding, Event
 from merau.stream.side import SIDES
 from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 
 T = TypeVar("T")
 
+YEARS = range(1970, 2200)
 MAX_NUMBER = 1e12  # of what is measured, more than any time in s
 
 _TEXTS = ("id", "source", "kind", "label", "bundle", "bundle_sha256", "head_sha256", "side")
@@ -50,9 +53,11 @@ def event(row: sqlite3.Row | dict[str, Any]) -> Event:
     fields = dict(row)
     _require(all(isinstance(fields[name], str) for name in _TEXTS), "a text is missing")
     _require(all(is_number(fields[name]) for name in _NUMBERS), "a number is missing")
-    _require(isinstance(fields["track"], int), "the face has no number")
+    _require(all(isinstance(fields[name], int) for name in ("session", "track")), "a number is missing")
     _require(fields["kind"] in KINDS, f"unknown kind {fields['kind']!r}")
     _require(fields["side"] in SIDES, f"unknown side {fields['side']!r}")
+    _require(fields["onset_wall"] is None or _is_time(fields["onset_wall"]), "its time of day is none")
+    _require(all(isinstance(fields[name], bytes | None) for name in BLOBS), "a picture is none")
     fields |= {name: _probabilities(fields[name]) for name in ("aus", "probabilities")}
     _require(all(unit.isdigit() for unit in fields["aus"]), "an Action Unit has no number")
     named = fields["label"] in fields["probabilities"] or not fields["probabilities"]
@@ -73,6 +78,16 @@ def session(path: Path, row: sqlite3.Row) -> Session:
     gaps = next(intact(path, "the list of gaps of session {id}", [row], _gaps), [])
     kinds = next(intact(path, "the retention of session {id}", [row], _retention_kinds), {})
     fields = {name: row[name] for name in Session.__dataclass_fields__}
+    texts, optional_texts = ("source", "bundle", "bundle_sha256"), ("purpose", "consented", "content_sha256", "name")
+    _require(all(isinstance(fields[name], str) for name in texts), "a text is missing")
+    _require(all(isinstance(fields[name], str | None) for name in optional_texts), "a text is none")
+    _require(_is_time(fields["started"]), "its start is no time")
+    _require(all(fields[name] is None or _is_time(fields[name]) for name in ("ended", "wall_zero")), "a time is none")
+    _require(all(isinstance(fields[name], int) for name in ("frames", "dropped")), "a number is missing")
+    numbers = (fields["retention_h"], fields["end_s"])
+    _require(all(value is None or is_number(value) for value in numbers), "a number is none")
+    # OverflowError where the retention ends beyond the calendar
+    datetime.fromisoformat(fields["ended"] or fields["started"]) + timedelta(hours=fields["retention_h"] or 0)
     converted = {"settings": settings, "gaps": gaps, "retention_kinds": kinds, "partial": bool(row["partial"])}
     return Session(**(fields | converted))
 
@@ -80,15 +95,21 @@ def session(path: Path, row: sqlite3.Row) -> Session:
 def _settings(row: sqlite3.Row) -> dict[str, Any]:
     settings = json.loads(row["settings"])
     _require(isinstance(settings, dict), "they have no names")
+    slowdown = settings.get("slowdown", 1.0)
+    _require(is_number(slowdown) and 1e-6 <= slowdown <= 1e6, "the slowdown is no number")
     return dict(settings)
 
 
 def _gaps(row: sqlite3.Row) -> list[tuple[float, float]]:
-    return [(float(start_s), float(end_s)) for start_s, end_s in json.loads(row["gaps"])]
+    gaps = [(start_s, end_s) for start_s, end_s in json.loads(row["gaps"])]
+    _require(all(is_number(t_s) for gap in gaps for t_s in gap), "a time is no number")
+    return gaps
 
 
 def _retention_kinds(row: sqlite3.Row) -> dict[str, float]:
-    return {str(kind): float(hours) for kind, hours in json.loads(row["retention_kinds"]).items()}
+    kinds = dict(json.loads(row["retention_kinds"]))
+    _require(all(is_number(hours) for hours in kinds.values()), "a retention is no number")
+    return {plain(kind): float(hours) for kind, hours in kinds.items()}
 
 
 def label(row: sqlite3.Row) -> Label:
@@ -146,7 +167,16 @@ def _probabilities(text: str) -> dict[str, float]:
     found = json.loads(text)
     valid = isinstance(found, dict) and all(is_number(value) for value in found.values())
     _require(valid, "a probability is missing")
+    _require(all(plain(name) == name for name in found), "a class has no name")
     return dict(found)
+
+
+def _is_time(value: object) -> bool:
+    """Whether the value is a time by ISO 8601, in a year of some calendar. Raises ValueError for other texts."""
+    if not isinstance(value, str):
+        return False
+    time = datetime.fromisoformat(value)
+    return time.year in YEARS and time.tzinfo is not None
 
 
 def is_number(value: object) -> bool:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from merau.engine.errors import Message, UserError
+from merau.engine.text import plain
 from merau.stream.temporary import TemporaryFolder
 
 APPLICATION_ID = 0x4D455241  # "MERA" in the file's header: the database of another program is refused
@@ -228,7 +229,7 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
         with ExitStack() as opened:
             connection = _open_for_reading(path, opened)
             connection.row_factory = sqlite3.Row
-            connection.text_factory = lambda text: text.decode("utf-8", "replace")
+            connection.text_factory = lambda text: plain(text.decode("utf-8", "replace"))  # anybody may have made it
             yield connection
     except FAILURES as error:
         raise user_error(path, error) from error

@@ -81,8 +81,9 @@ def _limit(hours: str) -> str:
 
 
 # A session stays as long as any kind of its events does.
-_SESSION_H = "max(retention_h, coalesce((SELECT max(value) FROM json_each(retention_kinds)), 0))"
-_EVENT_H = "coalesce(json_extract(retention_kinds, '$.' || kind), retention_h)"
+_KINDS = "iif(json_valid(retention_kinds), retention_kinds, '{}')"  # one damaged row must not keep all others
+_SESSION_H = f"max(retention_h, coalesce((SELECT max(value) FROM json_each({_KINDS})), 0))"
+_EVENT_H = f"coalesce((SELECT value FROM json_each({_KINDS}) WHERE key = kind), retention_h)"
 _PURGE = (
     f"DELETE FROM sessions WHERE retention_h IS NOT NULL AND recorded < {_limit(_SESSION_H)}",
     "DELETE FROM events WHERE session NOT IN (SELECT id FROM sessions) OR EXISTS ("

@@ -127,7 +127,8 @@ def _clip_name(event: Event) -> str:
 def _file_stem(workspace: Workspace, session: int) -> str:
     """Name the files of a session after its source, in plain characters."""
     source = next((s.source for s in read_sessions(workspace.store.path) if s.id == session), "events")
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in Path(source).stem).strip("-.")
+    stem = Path(source).stem[:60]
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in stem).strip("-.")
     return f"{plain or 'events'}-{session}"
 
 

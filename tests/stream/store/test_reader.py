@@ -1,10 +1,12 @@
 """What was put can be read."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
 from merau.engine.bundle import Bundle
 from merau.stream.events import Consent, event_fields
@@ -12,6 +14,7 @@ from merau.stream.store import (
     MotionCurve,
     Store,
     read_clip,
+    read_codings,
     read_consent,
     read_curves,
     read_events,
@@ -116,6 +119,10 @@ DAMAGES = {
     "1-5": "UPDATE events SET kind = 'wink' WHERE id = ?",
     "1-6": "UPDATE events SET onset_s = NULL WHERE id = ?",
     "1-7": "UPDATE events SET onset_s = 1e300 WHERE id = ?",
+    "1-9": "UPDATE events SET onset_wall = x'00' WHERE id = ?",
+    "1-10": "UPDATE events SET onset_wall = '2026-13-01' WHERE id = ?",
+    "1-11": "UPDATE events SET apex_jpeg = 5 WHERE id = ?",
+    "1-12": """UPDATE events SET probabilities = '{"\\u001b": 1}' WHERE id = ?""",
     "1-8": f"UPDATE events SET aus = '{{\"4\": 1{400 * '0'}}}' WHERE id = ?",
 }
 
@@ -139,6 +146,52 @@ def test_damaged_row_costs_only_itself_and_is_named(tmp_path, make_event, caplog
     assert (found.source, found.settings, found.gaps) == ("camera", {}, [])
     for name in (*(f"event {event_id} of session 1" for event_id in DAMAGES), "the settings of session 1", "label 2"):
         assert f"{name} is damaged and left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "source = x'00'",
+        "bundle_sha256 = x'00'",
+        "started = 'soon'",
+        "started = '0001-01-01T00:00:00+14:00'",
+        "ended = '2026-01-01T00:00:00'",  # of which time zone?
+        "retention_h = 1e12",
+        "end_s = x'00'",
+        "frames = 'many'",
+    ],
+)
+def test_damaged_session_costs_only_itself(tmp_path, damage, caplog):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        for source in ("whole", "damaged"):
+            store.start_session(source, **SESSION)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE sessions SET {damage} WHERE id = 2")
+    assert [session.source for session in read_sessions(path)] == ["whole"]
+    assert "session 2 is damaged and left out" in caplog.text
+
+
+@pytest.mark.parametrize("settings", ['{"slowdown": 0}', '{"slowdown": "slow"}', '{"slowdown": 1e-320}'])
+def test_impossible_slowdown_is_left_out(tmp_path, settings):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        store.start_session("camera", **SESSION)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE sessions SET settings = ?", (settings,))
+    assert [session.slowdown for session in read_sessions(path)] == [1.0]
+
+
+def test_texts_of_another_program_command_no_terminal(tmp_path, make_event):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        store.label(store.start_session("camera", **SESSION), make_event(), "smirk", {})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE sessions SET source = ?, purpose = ?", ("\x1b]0;x\x07", "a\nb"))
+        connection.execute("UPDATE codings SET coder = ?, label = ?", ("\x1b[2J", "\u202eevil"))
+    (session,), (coding,) = read_sessions(path), read_codings(path)
+    assert (session.source, session.purpose) == ("\ufffd]0;x\ufffd", "a b")
+    assert (coding.coder, coding.label) == ("\ufffd[2J", "\ufffdevil")
 
 
 def test_curves_live_as_long_as_their_session(tmp_path):

@@ -13,6 +13,9 @@ from merau.engine.errors import UserError
 from merau.stream.store import Store, read_codings, read_events, read_labels, read_sessions
 from merau.stream.store.schema import MIGRATIONS, migrate
 
+OLD_SESSION = (
+    "INSERT INTO sessions VALUES (1, 'a', '2026-01-01T00:00:00+00:00', NULL, NULL, '{}', 'b', 's', 0, 0, '[]')"
+)
 SESSION = {"settings": {"faces": "short"}, "bundle": "default", "bundle_sha256": "ab" * 32}
 
 
@@ -73,7 +76,7 @@ def test_store_that_may_not_be_written_is_read(tmp_path, make_event):
             shutil.copyfile(f"{whole}{suffix}", f"{killed}{suffix}")
     with sqlite3.connect(old) as connection:
         migrate(connection, MIGRATIONS[:1])
-        connection.execute("INSERT INTO sessions VALUES (1, 'a', 'now', NULL, NULL, '{}', 'b', 's', 0, 0, '[]')")
+        connection.execute(OLD_SESSION)
     connection.close()
     for folder in folders:
         for file in folder.iterdir():
@@ -165,7 +168,7 @@ def test_reading_an_old_store_migrates_it(tmp_path, make_event):
     path = tmp_path / "events.db"
     with sqlite3.connect(path) as connection:
         migrate(connection, MIGRATIONS[:1])
-        connection.execute("INSERT INTO sessions VALUES (1, 'a', 'now', NULL, NULL, '{}', 'b', 's', 0, 0, '[]')")
+        connection.execute(OLD_SESSION)
     (session,) = read_sessions(path)
     assert (session.purpose, session.retention_h, session.partial) == (None, None, False)
     assert not list(read_events(path))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing as closed
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -258,6 +259,21 @@ def test_purge_deletes_old_events_of_a_running_session(tmp_path, make_event):
         assert not any(image in file.read_bytes() for file in tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("kinds", "kind"), [("x", "blink"), ('{"blink": 0.5}', "a[")])
+def test_damaged_row_does_not_keep_others_from_being_purged(tmp_path, make_event, kinds, kind):
+    path = tmp_path / "events.db"
+    with Store(path) as store:
+        for _ in range(2):
+            store.put(store.start_session("a", **SESSION, retention_h=1.0), make_event())
+        store.flush()
+        with closed(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE sessions SET retention_kinds = ? WHERE id = 1", (kinds,))
+            connection.execute("UPDATE events SET kind = ? WHERE session = 1", (kind,))
+        store.purge_expired(datetime.now(UTC) + timedelta(hours=2))
+        store.flush()
+        assert list(read_events(path)) == []
+
+
 def test_number_of_a_purged_session_is_not_reused(tmp_path, make_event):
     path = tmp_path / "events.db"
     with Store(path) as store:
@@ -271,7 +287,7 @@ def test_number_of_a_purged_session_is_not_reused(tmp_path, make_event):
 def test_purge_spares_sessions_without_a_retention(tmp_path, make_event):
     path = tmp_path / "events.db"
     with Store(path) as store:
-        for retention_h in (None, 1e12, 0.25):
+        for retention_h in (None, 1e6, 0.25):
             session = store.start_session("a", **SESSION, retention_h=retention_h)
             store.put(session, make_event())
             end(store, session)
@@ -280,7 +296,7 @@ def test_purge_spares_sessions_without_a_retention(tmp_path, make_event):
         assert len(read_sessions(path)) == len(list(read_events(path))) == 3
         store.purge_expired(datetime.now(UTC) + timedelta(minutes=16))
         store.flush()
-        assert [session.retention_h for session in read_sessions(path)] == [None, 1e12]
+        assert [session.retention_h for session in read_sessions(path)] == [None, 1e6]
         assert len(list(read_events(path))) == 2
 
 
