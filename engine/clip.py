@@ -50,7 +50,7 @@ class ClipSpec:
             return None
         try:
             return cls(int(stated["frames"]), int(stated["size_px"]), bool(stated["flow"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError("The bundle's card does not state frames, size_px and flow of its clip.") from error
 
     @property

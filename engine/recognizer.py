@@ -161,7 +161,7 @@ class Recognizer:
             UserError: A crop has another shape or type, or the GPU fails and `device` is "cuda".
         """
         crops = [onset, *between, apex]
-        for name, crop in zip(("onset", *["next"] * len(between), "apex"), crops, strict=True):
+        for name, crop in zip(("onset", *["middle"] * len(between), "apex"), crops, strict=True):
             if crop.shape != self.spec.full or crop.dtype != np.uint8:
                 raise UserError(f"The {name} crop is {crop.shape} {crop.dtype}: expected {self.spec.full} uint8.")
         try:

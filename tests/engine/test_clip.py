@@ -30,7 +30,7 @@ def test_clip_inputs_have_the_shapes_of_the_card():
     assert (255 * pair[0, :, 0, 0]).round().tolist() == [0, 4]
 
 
-@pytest.mark.parametrize("stated", [7, {"frames": 8}, {"frames": "x", "size_px": 32, "flow": False}])
+@pytest.mark.parametrize("stated", [7, {"frames": 8}, {"frames": float("inf"), "size_px": 32, "flow": False}])
 def test_malformed_clip_of_card_is_refused(stated):
     with pytest.raises(UserError, match="does not state frames, size_px and flow"):
         ClipSpec.of({"clip": stated})

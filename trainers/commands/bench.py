@@ -30,10 +30,12 @@ def run_truth(options: argparse.Namespace) -> None:
     """Score each bundle and the generator; write figures and page."""
     from merau.engine.recognizer import Recognizer
     from merau.trainers.evaluate import truth
+    from merau.trainers.export.bundle import check_sees_flow
 
     scores = {}
     for name in options.bundles:
         recognizer = Recognizer.load(resolve(name), device="cpu", precision=options.precision)
+        check_sees_flow(recognizer.bundle)
         scores[name] = {"sha256": recognizer.bundle.sha256, **truth.score(recognizer, options.samples)}
     generator = truth.generator_figures(options.samples, options.aggregate)
     document = {"samples": options.samples, "bundles": scores, "generator": generator}

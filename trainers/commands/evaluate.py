@@ -121,8 +121,10 @@ def run_synthetic(options: argparse.Namespace) -> None:
     from merau.trainers.data.synth.image_pairs import apex_images, draw_pairs, measure
     from merau.trainers.evaluate.clips import score_clips
     from merau.trainers.evaluate.synthetic import KEPT_OUT, combinations_of, reliability_diagram, score
+    from merau.trainers.export.bundle import check_sees_flow
 
     recognizer = Recognizer.load(options.bundle, device="cpu", precision=options.precision)
+    check_sees_flow(recognizer.bundle)
     bundle, combinations = recognizer.bundle, combinations_of(recognizer.bundle)
     scores: dict[str, Any] = {"bundle": bundle.name, "sha256": bundle.sha256, "precision": options.precision}
     for name, settings in (

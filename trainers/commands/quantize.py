@@ -41,13 +41,14 @@ def run(options: argparse.Namespace) -> None:
     from merau.calib.quantize import sensitivity_svg
     from merau.engine import bundle as bundles
     from merau.trainers.data import labelled
-    from merau.trainers.export.bundle import RISK, quantize_trunk
+    from merau.trainers.export.bundle import RISK, check_sees_flow, quantize_trunk
 
     if options.risk is not None and options.precision != "int8":
         raise UserError("--risk needs --precision int8: confidence is calibrated on INT8 outputs.")
     risk = RISK if options.risk is None else options.risk
     source: Path = options.bundle
     bundle = bundles.load(source)
+    check_sees_flow(bundle)
     if not source.is_dir():
         raise UserError(f"{source} is not a folder: unpack the bundle first.")
     data = [labelled.read(path, method=bundle.card["input"]["flow"][0]) for path in options.data]

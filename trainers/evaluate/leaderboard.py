@@ -69,6 +69,7 @@ TITLES = {
     "lightmannet": "LightmanNet",
     "lightmannet-without-auxiliary": "LightmanNet: no auxiliary branch",
     "lightmannet-without-bi-level": "LightmanNet: no bi-level optimization",
+    "lightmannet-published": "LightmanNet: published steps and rates",
     "maml": "MAML",
     "anil": "ANIL",
     "reptile": "Reptile",

@@ -38,7 +38,7 @@ from merau.trainers.baselines import (
     vgg,
 )
 from merau.trainers.baselines.meta import anil, lightmannet, maml, matchingnet, protonet, relationnet, reptile
-from merau.trainers.baselines.meta.episodes import EpisodicModel, Learner, MetaSettings, moving_clips
+from merau.trainers.baselines.meta.episodes import PUBLISHED, EpisodicModel, Learner, MetaSettings, moving_clips
 from merau.trainers.baselines.network import Network
 from merau.trainers.data.flow_set import CLASSES, FlowSet
 from merau.trainers.data.synth.action_units import AUS
@@ -206,6 +206,7 @@ META: dict[str, Callable[[int, MetaSettings], Learner]] = {
     "lightmannet": lightmannet.LightmanNet,
     "lightmannet-without-auxiliary": lightmannet.WithoutAuxiliary,
     "lightmannet-without-bi-level": lightmannet.WithoutBiLevel,
+    "lightmannet-published": lightmannet.LightmanNet,
     "maml": maml.Maml,
     "anil": anil.Anil,
     "reptile": reptile.Reptile,
@@ -213,7 +214,7 @@ META: dict[str, Callable[[int, MetaSettings], Learner]] = {
     "relationnet": relationnet.RelationNet,
     "matchingnet": matchingnet.MatchingNet,
 }
-ALIGNING = ("lightmannet", "lightmannet-without-bi-level")  # need macro-expressions
+ALIGNING = ("lightmannet", "lightmannet-without-bi-level", "lightmannet-published")  # need macro-expressions
 
 
 def make_learner(name: str, task: Task, macro: FlowSet | None) -> EpisodicModel:
@@ -229,7 +230,8 @@ def make_learner(name: str, task: Task, macro: FlowSet | None) -> EpisodicModel:
         )
     clips = moving_clips(task.data, name)
     aligned = clips[:0] if macro is None else moving_clips(macro, name)
-    return EpisodicModel(task, clips, aligned, META[name])
+    settings = PUBLISHED if name == "lightmannet-published" else MetaSettings()
+    return EpisodicModel(task, clips, aligned, META[name], settings)
 
 
 FROM_MACRO: dict[str, Callable[[Task, FlowSet | None], Model]] = {  # may learn from macro-expressions as well

@@ -367,6 +367,15 @@ def trunk_inputs(
     return inputs
 
 
+def check_sees_flow(recognizer_bundle: bundle.Bundle) -> None:
+    """Raise UserError for a bundle that sees frames, where there is flow alone."""
+    if "clip" in recognizer_bundle.card["input"]:
+        raise UserError(
+            f"Bundle {recognizer_bundle.name} sees frames, and here there is flow alone: use evaluate --protocol or "
+            "predict with a flow set that has frames."
+        )
+
+
 def take_rows(data: Flows, rows: slice) -> Flows:
     """Return the samples `rows` of `data`."""
     return Flows(*(column[rows] for column in vars(data).values()))

@@ -66,6 +66,10 @@ def test_packed_model_of_pairs_runs_live(tmp_path, crops, capsys):
     onset = crops[0] // 2
     assert recognizer.predict(onset, onset + 20).label == "brighter"
     assert recognizer.predict(onset + 20, onset).label == "darker"
+    packed = str(tmp_path / "b")
+    for command in (["evaluate", "--bundle", packed], ["bench", "truth", packed], ["quantize", packed, "--data", "x"]):
+        assert main(command) == 1
+        assert "Bundle b sees frames, and here there is flow alone" in capsys.readouterr().err
     with pytest.raises(UserError, match="runs on the CPU alone"):
         Recognizer.load(tmp_path / "b", device="cuda")
 
