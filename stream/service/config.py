@@ -12,6 +12,7 @@ from merau.stream.events import Kind, Retention
 from merau.stream.faces import FaceSettings
 from merau.stream.pipeline import PipelineSettings
 from merau.stream.service.alerts.settings import AlertsConfig, ApiConfig
+from merau.stream.sources import is_camera, redact
 from merau.stream.sources.address import lacks_password, with_password
 from merau.stream.ui.config import Login, UiSettings
 from merau.stream.ui.event_clip import MAX_ROLL_S, ClipSettings
@@ -21,6 +22,7 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Share = Annotated[float, Field(ge=0, le=1)]
 Hours = Annotated[float, Field(gt=0, le=1_000_000)]
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
+SOURCE_FORMS = "rtsp://USER@HOST/PATH, 0 or /dev/video0, or a video file"
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -169,15 +171,20 @@ class CameraConfig(CameraSettings):
     """
 
     name: Name = Field(description="unique name, which events, page and messages bear")
-    source: str = Field(
-        min_length=1, repr=False, description="rtsp://USER@HOST/PATH, 0 or /dev/video0, or a video file"
-    )
+    source: str = Field(min_length=1, repr=False, description=SOURCE_FORMS)
     password: SecretStr | None = Field(default=None, description="of the RTSP user: ${NAME} or ${file:PATH}")
 
     @field_validator("source", mode="before")
     @classmethod
     def _number_is_text(cls, value: Any) -> Any:
         return str(value) if type(value) is int else value  # the first webcam is 0
+
+    @field_validator("source")
+    @classmethod
+    def _recording_exists(cls, value: str) -> str:
+        if not is_camera(value) and not Path(value).is_file():
+            raise ValueError(f"'{redact(value)}' is no camera, and there is no such file: give {SOURCE_FORMS}")
+        return value
 
     @model_validator(mode="after")
     def _password_has_a_user(self) -> "CameraConfig":
@@ -188,7 +195,7 @@ class CameraConfig(CameraSettings):
     @property
     def is_recording(self) -> bool:
         """Whether the source is a file."""
-        return Path(self.source).is_file()
+        return not is_camera(self.source)
 
     @property
     def address(self) -> str:

@@ -31,11 +31,19 @@ __all__ = [
     "SourceSettings",
     "SourceState",
     "Webcam",
+    "is_camera",
     "open_source",
     "redact",
 ]
 
 MAX_CAMERA_DIGITS = 3
+
+
+def is_camera(spec: str) -> bool:
+    """Whether a source is an RTSP camera or a camera of this machine, and no file."""
+    spec = spec.strip()
+    is_number = spec.isdecimal() and len(spec) <= MAX_CAMERA_DIGITS
+    return is_number or bool(re.match(r"rtsps?:|/dev/video[\w-]*$", spec, re.IGNORECASE))
 
 
 def open_source(spec: str, settings: SourceSettings = DEFAULT_SETTINGS) -> File | Rtsp | Webcam:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from merau.engine.errors import Message, UserError
+from merau.engine.few_shot import fit_few_shot
 from merau.engine.recognizer import Recognizer
 from merau.stream.demo import CLIP
 from merau.stream.pipeline import PipelineSettings
@@ -16,6 +17,7 @@ from merau.stream.store import read_events, read_sessions
 from merau.stream.ui.outbox import ClientOutbox
 from merau.stream.ui.workspace import PRIVATE, SHARED, Workspace
 from tests.stream.ui.waiting import run_async, wait_for
+from tests.support import clustered_samples
 
 
 def open_clip():
@@ -108,4 +110,29 @@ def test_upload_of_a_visitor_lasts_as_long_as_its_session(tmp_path):
         workspace.purge()
         assert not list(kept.iterdir())
         assert workspace.recording(upload(free=2**60)) is None
+        workspace.close()
+
+
+def test_workspace_that_remembers_goes_on_with_consent_and_heads(tmp_path):
+    def opened():
+        return Workspace(SHARED, store, Recognizer.load, PipelineSettings(), clip_encoder, remembers=True)
+
+    store, head = tmp_path / "store.db", tmp_path / "mine.head"
+    recognizer = Recognizer.load()
+    fit_few_shot(clustered_samples(recognizer, ("calm", "smirk"), 4), recognizer.bundle).save(head)
+    with ThreadPoolExecutor(1) as clip_encoder:
+        workspace = opened()
+        workspace.record_consent("a test")
+        taught = workspace.teaching.load_head(head)
+        workspace.close()
+        workspace = opened()
+        assert workspace.consent
+        assert workspace.consent.purpose == "a test"
+        assert [kept.sha256 for kept in workspace.teaching.heads] == [taught.sha256]
+        assert workspace.teaching.new_recognizer().few_shot_head
+        workspace.delete_everything()
+        workspace.close()
+        workspace = opened()
+        assert workspace.consent is None
+        assert not workspace.teaching.heads
         workspace.close()
