@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Response, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, HTTPException, Path, Query, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from starlette.requests import HTTPConnection
@@ -26,11 +26,15 @@ from merau.stream.store.models import Session
 
 ROOT = "/api/v1"
 MAX_EVENTS = 1000  # of one answer
+MAX_NUMBER = 2**63 - 1  # that SQLite can hold
 CLOSE_TOO_SLOW = 4408
 LOOK_S = 1.0
 
 _Fields: dict[str, Any] = {name: (Event.__annotations__[name] | None, ...) for name in FIELDS}
 EventFields = create_model("EventFields", **_Fields, __doc__="An event, as every output of merau has it.")
+
+
+SessionNumber = Annotated[int, Path(ge=1, le=MAX_NUMBER)]
 
 
 class StoredEvent(BaseModel):
@@ -97,7 +101,7 @@ class PageQuery(EventQuery):
     """Which events of the store are wanted, and how many at once."""
 
     since: str = Field("", description="`next` of an earlier answer, or an ISO 8601 time: what was recorded after it")
-    session: int | None = Field(None, description="of this session only")
+    session: int | None = Field(None, ge=1, le=MAX_NUMBER, description="of this session only")
     limit: int = Field(100, ge=1, le=MAX_EVENTS, description="at most so many")
 
 
@@ -153,15 +157,15 @@ def _add_stored(api: FastAPI, service: Service) -> None:
     @api.get(f"{ROOT}/sessions", summary="The sessions, the newest first")
     def get_sessions(
         camera: str | None = None,
-        since: Annotated[datetime | None, Query(description="started at this time or later")] = None,
+        since: Annotated[str, Query(description="started at this time (ISO 8601) or later")] = "",
         limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100,
     ) -> list[SessionFields]:
         found = (session for session in reversed(read_sessions(path)) if camera in (None, session.title))
-        start = _as_stored(since) if since else ""
+        start = _mark(since)
         return [SessionFields.model_validate(each) for each in islice((s for s in found if s.started >= start), limit)]
 
     @api.get(f"{ROOT}/sessions/{{session}}", summary="One session")
-    def get_session(session: int) -> SessionFields:
+    def get_session(session: SessionNumber) -> SessionFields:
         return SessionFields.model_validate(_session(service, session))
 
     @api.get(f"{ROOT}/events", summary="Events that were recorded or changed since a time")
@@ -174,7 +178,7 @@ def _add_stored(api: FastAPI, service: Service) -> None:
         response_class=Response,
         responses={200: {"content": {"video/mp4": {}}}, 404: {"description": "there is no clip of it"}},
     )
-    def get_clip(session: int, event: str) -> Response:
+    def get_clip(session: SessionNumber, event: str) -> Response:
         if (mp4 := read_clip(path, session, event)) is None:
             raise HTTPException(404, "There is no clip of this event.")
         return Response(mp4, media_type="video/mp4")
@@ -250,8 +254,8 @@ def _mark(since: str) -> str:
     time, slash, number = since.partition("/")
     try:
         mark = _as_stored(datetime.fromisoformat(time)) if time else ""
-        return f"{mark}/{int(number)}" if slash else mark
-    except ValueError:
+        return f"{mark}/{min(int(number), MAX_NUMBER)}" if slash else mark
+    except (ValueError, OverflowError):
         raise HTTPException(422, "`since` is neither a time (ISO 8601) nor the `next` of an answer.") from None
 
 

@@ -7,6 +7,7 @@ import re
 import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,8 @@ class Mqtt:
         """Say that the service is offline, and disconnect."""
         if self.is_ready:
             farewell = self._client.publish(f"{self._config.topic}/status", OFFLINE, qos=1, retain=True)
-            farewell.wait_for_publish(CLOSE_S)
+            with suppress(RuntimeError, ValueError):  # the connection has just gone: the last will says it
+                farewell.wait_for_publish(CLOSE_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -98,6 +100,8 @@ class Mqtt:
 
         config = self._config
         client = Client(CallbackAPIVersion.VERSION2, client_id=config.client_id, clean_session=False)
+        client.enable_logger(logging.getLogger("paho.mqtt"))  # of warnings and errors: its thread goes on after them
+        client.suppress_exceptions = True
         client.reconnect_delay_set(*RECONNECT_S)
         client.will_set(f"{config.topic}/status", OFFLINE, qos=1, retain=True)
         if config.user is not None:

@@ -68,7 +68,11 @@ def test_events_come_once_in_order_and_filtered(api, service, recorded, happen):
 
 
 def test_wrong_questions_get_a_sentence(api, recorded):
-    assert "neither a time" in api.get("/api/v1/events", params={"since": "yesterday"}).json()["detail"]
+    for since in ("yesterday", "0001-01-01T00:00:00+14:00", "2026-01-01/x", "2026-01-01/" + 5000 * "9"):
+        assert "neither a time" in api.get("/api/v1/events", params={"since": since}).json()["detail"]
+    assert api.get("/api/v1/events", params={"since": "2026-01-01/" + 30 * "9"}).status_code == 200
+    for path in (f"sessions/{2**64}", f"sessions/{2**64}/events/1/clip", f"events?session={2**64}"):
+        assert api.get(f"/api/v1/{path}").status_code == 422
     assert api.get("/api/v1/events", params={"knd": "micro"}).status_code == 422
     assert api.get("/api/v1/sessions/9").json() == {"detail": "There is no such session."}
     assert api.get("/api/v1/sessions/1/events/1-2/clip").status_code == 404
