@@ -20,6 +20,7 @@ from merau.stream.signals import on_stop_signal
 if TYPE_CHECKING:
     from merau.stream.service.config import ServiceConfig
     from merau.stream.service.events import CameraEvent
+    from merau.stream.service.service import Service
     from merau.stream.service.supervisor import Supervisor
     from merau.stream.ui.gate import Gate
     from merau.stream.ui.workspace import Workspace
@@ -70,13 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
             with serve_api(service, config.api, gate):
                 LOG.info("Serving %s into %s.", pluralize(len(config.cameras), "camera"), config.store)
                 while commands.get() == "reload":
-                    config = reload(arguments.config, config, supervisor)
+                    config = reload(arguments.config, config, supervisor, service)
     if supervisor.failed or service.failed:
         raise UserError("Some of the analysis ended by an internal error: see above. Everything else is safe.")
     return 0
 
 
-def reload(path: Path, config: "ServiceConfig", supervisor: "Supervisor") -> "ServiceConfig":
+def reload(path: Path, config: "ServiceConfig", supervisor: "Supervisor", service: "Service") -> "ServiceConfig":
     """Read the file again and follow it; with an error in it everything goes on as before."""
     from merau.stream.service.reading import read_config
 
@@ -86,7 +87,9 @@ def reload(path: Path, config: "ServiceConfig", supervisor: "Supervisor") -> "Se
     except UserError as error:
         LOG.error("The configuration stays as it was: %s", error)
         return config
-    waiting = [name for name in ("store", "page", "alerts", "api") if getattr(new, name) != getattr(config, name)]
+    waiting = [name for name in ("store", "page", "api") if getattr(new, name) != getattr(config, name)]
+    if new.alerts != config.alerts and not service.follow(config.alerts, new.alerts):
+        waiting.append("alerts")
     later = f" What `{'` and `'.join(waiting)}` says is used after a restart." if waiting else ""
     LOG.info("Read %s again: %s.%s", path, pluralize(len(new.cameras), "camera"), later)
     return new

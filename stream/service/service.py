@@ -7,6 +7,7 @@ from datetime import datetime
 from merau.engine.errors import UserError
 from merau.stream.guard import Guard
 from merau.stream.service.alerts.alarms import Alerts, ReceiverStatus
+from merau.stream.service.alerts.settings import AlertsConfig
 from merau.stream.service.events import CameraEvent, CameraStatus
 from merau.stream.service.feed import EventFeed
 from merau.stream.service.health import Health, assess
@@ -50,6 +51,16 @@ class Service:
         self.feed.put(event)
         if self._alerts:
             self._alerts.put(event)
+
+    def follow(self, old: AlertsConfig, new: AlertsConfig) -> bool:
+        """Follow a change of the alarms' configuration; False where that takes a restart.
+
+        That is where there were none, whose queue is not open, and where the queue is another file.
+        """
+        can_follow = self._alerts is not None and old.queue == new.queue
+        if self._alerts and can_follow:
+            self._alerts.apply(new)
+        return can_follow
 
     def catch_up(self, groups: Mapping[str, str]) -> None:
         """Tell of what an earlier service stored, and was killed before it told of it.

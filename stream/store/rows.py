@@ -57,7 +57,7 @@ def event(row: sqlite3.Row | dict[str, Any]) -> Event:
     _require(fields["kind"] in KINDS, f"unknown kind {fields['kind']!r}")
     _require(fields["side"] in SIDES, f"unknown side {fields['side']!r}")
     _require(fields["onset_wall"] is None or _is_time(fields["onset_wall"]), "its time of day is none")
-    _require(all(isinstance(fields[name], bytes | None) for name in BLOBS), "a picture is none")
+    _require(all(isinstance(fields.get(name), bytes | None) for name in BLOBS), "a picture is none")
     fields |= {name: _probabilities(fields[name]) for name in ("aus", "probabilities")}
     _require(all(unit.isdigit() for unit in fields["aus"]), "an Action Unit has no number")
     named = fields["label"] in fields["probabilities"] or not fields["probabilities"]

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from merau.stream.service.alerts.courier import Courier, Receiver
 from merau.stream.service.alerts.filters import AlarmFilter
 from merau.stream.service.alerts.mqtt import Mqtt
 from merau.stream.service.alerts.queue import AlarmQueue
-from merau.stream.service.alerts.settings import AlertsConfig
+from merau.stream.service.alerts.settings import AlertsConfig, Filter
 from merau.stream.service.alerts.webhooks import Webhook
 from merau.stream.service.events import CameraEvent, CameraStatus
 from merau.stream.store.clock import CLOCK, iso_time
@@ -56,6 +56,15 @@ class ReceiverStatus:
     error: str
 
 
+@dataclass(frozen=True)
+class _Served:
+    """One receiver with what decides on its alarms, and counts of those that it was spared."""
+
+    courier: Courier
+    filter: AlarmFilter
+    withheld: Counter[str] = field(default_factory=Counter)
+
+
 class Alerts:
     """All receivers of a configuration, told from the start until `close`.
 
@@ -73,15 +82,9 @@ class Alerts:
 
     def __init__(self, config: AlertsConfig, path: Path) -> None:
         self._queue = AlarmQueue(path)
-        self._mqtt = Mqtt(config.mqtt) if config.mqtt else None
-        receivers: list[Receiver] = [self._mqtt] if self._mqtt else []
-        receivers += [Webhook(webhook) for webhook in config.webhooks]
-        filters = [config.mqtt.filter] if config.mqtt else []
-        filters += [webhook.filter for webhook in config.webhooks]
-        self._filters = {receiver.name: AlarmFilter(each) for receiver, each in zip(receivers, filters, strict=True)}
-        self._withheld: dict[str, Counter[str]] = {receiver.name: Counter() for receiver in receivers}
-        self._couriers = [Courier(receiver, self._queue) for receiver in receivers]
-        self._events: queue.SimpleQueue[tuple[CameraEvent, datetime] | None] = queue.SimpleQueue()
+        self._mqtt: Mqtt | None = None
+        self._served = self._serve(config)
+        self._events: queue.SimpleQueue[tuple[CameraEvent, datetime] | AlertsConfig | None] = queue.SimpleQueue()
         self.told_until = self._queue.told_until()
         self._last_error = ""
         self._guard = Guard("alarms")
@@ -92,14 +95,19 @@ class Alerts:
     @property
     def failed(self) -> bool:
         """Whether an internal error cost something."""
-        return self._guard.failed or any(courier.failed for courier in self._couriers)
+        return self._guard.failed or any(served.courier.failed for served in self._served)
 
     @property
     def error(self) -> str:
         """Why the queue cannot be written, or which thread has died; "" where all is well."""
-        threads = [("alarms", self._writer.is_alive()), *((c.receiver.name, c.is_alive) for c in self._couriers)]
+        couriers = [served.courier for served in self._served]
+        threads = [("alarms", self._writer.is_alive()), *((c.receiver.name, c.is_alive) for c in couriers)]
         dead = [name for name, is_alive in threads if not is_alive]
         return f"The thread for {dead[0]} has died." if dead else self._last_error
+
+    def apply(self, config: AlertsConfig) -> None:
+        """Follow another configuration, but for its queue, after what was put so far. Does not wait."""
+        self._events.put(config)
 
     def put(self, event: CameraEvent) -> None:
         """Take a report of an event. Does not wait for the disk."""
@@ -115,15 +123,15 @@ class Alerts:
         counts = self._queue.counts()
         return [
             ReceiverStatus(
-                name=(name := courier.receiver.name),
+                name=(name := served.courier.receiver.name),
                 waiting=counts.get((name, "waiting"), 0),
                 dead=counts.get((name, "dead"), 0),
-                delivered=courier.delivered,
-                failures=courier.failures,
-                withheld=dict(self._withheld[name]),
-                error=courier.last_error,
+                delivered=served.courier.delivered,
+                failures=served.courier.failures,
+                withheld=dict(served.withheld),
+                error=served.courier.last_error,
             )
-            for courier in self._couriers
+            for served in self._served
         ]
 
     def close(self) -> None:
@@ -135,18 +143,32 @@ class Alerts:
         self._events.put(None)
         self._closing.set()
         self._writer.join(CLOSE_LIMIT_S)
-        for courier in self._couriers:
-            courier.close()
+        self._close_couriers()
         lost = self._last_error if self._writer.is_alive() or self._last_error else ""
         self._queue.close()
         if lost:
             raise UserError("The last alarms could not be saved: {reason}", reason=lost)
 
+    def _serve(self, config: AlertsConfig) -> "list[_Served]":
+        """Connect the receivers of a configuration."""
+        self._mqtt = Mqtt(config.mqtt) if config.mqtt else None
+        receivers: list[tuple[Receiver, Filter]] = [(Webhook(webhook), webhook.filter) for webhook in config.webhooks]
+        if self._mqtt and config.mqtt:
+            receivers.insert(0, (self._mqtt, config.mqtt.filter))
+        return [_Served(Courier(receiver, self._queue), AlarmFilter(filter)) for receiver, filter in receivers]
+
+    def _close_couriers(self) -> None:
+        for served in self._served:
+            served.courier.close()
+
     def _run(self) -> None:
         forgot_s, noted_s = time.monotonic(), -NOTE_EVERY_S
         while (taken := self._next()) is not None:
             with self._guard.item():
-                if taken != NOTHING:
+                if isinstance(taken, AlertsConfig):
+                    self._close_couriers()
+                    self._served = self._serve(taken)
+                elif taken != NOTHING:
                     self._queue_alarm(*taken)
                 elif time.monotonic() - noted_s > NOTE_EVERY_S:  # all that was put is in the queue
                     noted_s = time.monotonic()
@@ -166,15 +188,14 @@ class Alerts:
             return NOTHING
 
     def _queue_alarm(self, event: CameraEvent, now: datetime) -> None:
-        for courier in self._couriers:
-            name = courier.receiver.name
-            verdict = self._filters[name].judge(event, now)
+        for served in self._served:
+            verdict = served.filter.judge(event, now)
             if verdict == "alarm":
                 fields = alarm_fields(event)
-                self._put(name, fields["key"], json.dumps(fields, ensure_ascii=False))
-                courier.wake()
+                self._put(served.courier.receiver.name, fields["key"], json.dumps(fields, ensure_ascii=False))
+                served.courier.wake()
             elif verdict != "no_match":
-                self._withheld[name][verdict] += 1
+                served.withheld[verdict] += 1
 
     def _put(self, receiver: str, key: str, body: str) -> None:
         """Put an alarm into the queue, as often as it takes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 
 from merau.stream.events import Kind
 from merau.stream.ui.config import LOOPBACK
@@ -86,7 +86,7 @@ class MqttConfig(Settings):
     user: str | None = Field(default=None, description="user name at the broker")
     password: SecretStr | None = Field(default=None, description="its password: ${NAME} or ${file:PATH}")
     tls: bool = Field(default=False, description="encrypt the connection and check the broker's certificate")
-    ca_file: Path | None = Field(
+    ca_file: FilePath | None = Field(
         default=None, description="certificate of the authority behind the broker's (default: those of the system)"
     )
     client_id: str = Field(

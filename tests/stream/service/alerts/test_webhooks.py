@@ -54,6 +54,19 @@ def test_alarm_waits_for_the_next_start(server, tmp_path, happen):
     assert len(server.got) == 1
 
 
+def test_changed_configuration_is_followed_and_loses_nothing(server, tmp_path, happen):
+    alerts = Alerts(server.config(filter={"cameras": ["gate"]}), tmp_path / "alarms.db")
+    alerts.put(happen(1))  # of another camera
+    alerts.apply(server.config(filter={"cameras": ["door"]}, name="desk"))
+    alerts.put(happen(2))
+    wait_for(lambda: server.taken, "the alarm")
+    assert [status.name for status in alerts.status()] == ["webhook:desk"]
+    alerts.apply(AlertsConfig())
+    alerts.put(happen(3))
+    alerts.close()
+    assert [alarm["event"]["id"] for alarm in server.taken] == ["1-2"]
+
+
 def test_alarm_that_nobody_takes_becomes_a_dead_letter(server, tmp_path, happen):
     server.statuses = [404]
     alerts = Alerts(server.config(give_up_h=1e-9), tmp_path / "alarms.db")
