@@ -7,9 +7,9 @@ import queue
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from merau.engine.errors import UserError
 from merau.stream.commands import options
@@ -20,8 +20,10 @@ from merau.stream.signals import on_stop_signal
 if TYPE_CHECKING:
     from merau.stream.service.config import ServiceConfig
     from merau.stream.service.events import CameraEvent
+    from merau.stream.service.fleet import Fleet
     from merau.stream.service.service import Service
     from merau.stream.service.supervisor import Supervisor
+    from merau.stream.store import Store
     from merau.stream.ui.gate import Gate
     from merau.stream.ui.workspace import Workspace
 
@@ -34,14 +36,19 @@ def add_parser(commands: options.Commands) -> None:
     parser = options.add_command(commands, "serve", summary, run)
     parser.add_argument("config", metavar="CONFIG", type=Path, help="configuration file, see `merau config example`")
     parser.add_argument("--log-json", action="store_true", help="write the log as one JSON object a line")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="analyse on the machines of a Ray cluster: HOST:PORT, or auto for the one that runs here (default: none)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM; SIGHUP reads the file again."""
+    from merau.stream.ray_batch import connected
     from merau.stream.service.json_log import JsonFormatter
     from merau.stream.service.reading import read_config
     from merau.stream.service.service import Service
-    from merau.stream.service.supervisor import Supervisor
     from merau.stream.service.telling import open_alerts, serve_api
 
     config = read_config(arguments.config)
@@ -49,21 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
     # A SimpleQueue may be put into by a signal's handler at any time.
     commands: queue.SimpleQueue[Literal["stop", "reload"]] = queue.SimpleQueue()
 
-    def save() -> None:
+    def save(workspace: "Workspace") -> None:
         save_cameras(arguments.config, workspace)
         commands.put("reload")
 
+    def tell(event: "CameraEvent") -> None:
+        service.put(event)
+        if arguments.json:
+            print_event(event)
+
     signals = on_stop_signal(lambda: commands.put("stop"), lambda: commands.put("reload"))
-    # The alarms end last: cameras that are stopped report their last events.
-    with signals, open_alerts(config.alerts, config.store) as alerts, open_workspace(config, save) as (workspace, gate):
-        service = Service(workspace.store, alerts)
-
-        def tell(event: "CameraEvent") -> None:
-            service.put(event)
-            if arguments.json:
-                print_event(event)
-
-        supervisor = Supervisor(workspace, config.defaults, tell)
+    with (
+        connected(arguments.ray) if arguments.ray else nullcontext() as ray,  # before the signals, which it would take
+        signals,
+        open_alerts(
+            config.alerts, config.store
+        ) as alerts,  # ends last: cameras that are stopped report their last events
+        open_supervisor(config, ray, save, tell) as (supervisor, store, gate),
+    ):
+        service = Service(store, alerts)
         service.cameras, service.threads = supervisor.status, lambda: supervisor.threads
         with closing(service), closing(supervisor):
             service.catch_up({camera.name: camera.group for camera in config.cameras})
@@ -77,7 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def reload(path: Path, config: "ServiceConfig", supervisor: "Supervisor", service: "Service") -> "ServiceConfig":
+def reload(
+    path: Path, config: "ServiceConfig", supervisor: "Supervisor | Fleet", service: "Service"
+) -> "ServiceConfig":
     """Read the file again and follow it; with an error in it everything goes on as before."""
     from merau.stream.service.reading import read_config
 
@@ -109,6 +122,36 @@ def save_cameras(path: Path, workspace: "Workspace") -> None:
     add_cameras(path, [NewCamera(camera.name, camera.address) for camera in added])
     for camera in added:
         workspace.remove_camera(camera.number)
+
+
+@contextmanager
+def open_supervisor(
+    config: "ServiceConfig", ray: Any, save: "Callable[[Workspace], None]", tell: "Callable[[CameraEvent], None]"
+) -> "Iterator[tuple[Supervisor | Fleet, Store, Gate | None]]":
+    """Open what looks after the cameras, here or on a cluster, and the store; at the end close both.
+
+    Args:
+        config: What to serve.
+        ray: The module, connected to a cluster; None to analyse here.
+        save: Saves the cameras that were added on the page.
+        tell: Is told each report of an event.
+
+    Raises:
+        UserError: The store, the recognizer or the page is not available.
+    """
+    from merau.stream.service.fleet import Fleet
+    from merau.stream.service.supervisor import Supervisor
+    from merau.stream.store import Store
+
+    if ray is None:
+        with open_workspace(config, lambda: save(workspace)) as (workspace, gate):
+            yield Supervisor(workspace, config.defaults, tell), workspace.store, gate
+        return
+    if config.page:
+        raise UserError("With --ray no page is served: leave `page` out, and look at the store with `merau ui`.")
+    with Store(config.store) as store:
+        store.settle_ages()
+        yield Fleet(store, ray, tell), store, None
 
 
 @contextmanager

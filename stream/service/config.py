@@ -110,6 +110,7 @@ class CameraSettings(Section):
         head: Few-shot head.
         device: Where the recognizer runs.
         precision: Precision of the trunk.
+        cost: Processors of a node that it takes, with `--ray`.
     """
 
     group: str = Field(
@@ -135,6 +136,7 @@ class CameraSettings(Section):
     head: Path | None = Field(default=None, description="few-shot head that `merau adapt` wrote")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the recognizer runs")
     precision: Literal["int8", "fp32", "fp16", "fp8"] = Field(default="int8", description="precision of the trunk")
+    cost: float = Field(default=1.0, gt=0, le=64, description="processors of a node that it takes, with --ray")
 
     @field_validator("detector")
     @classmethod
