@@ -69,9 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     with (
         connected(arguments.ray) if arguments.ray else nullcontext() as ray,  # before the signals, which it would take
         signals,
-        open_alerts(
-            config.alerts, config.store
-        ) as alerts,  # ends last: cameras that are stopped report their last events
+        open_alerts(config.alerts, config.store) as alerts,  # ends last: cameras still report events
         open_supervisor(config, ray, save, tell) as (supervisor, store, gate),
     ):
         service = Service(store, alerts)
