@@ -217,6 +217,7 @@ class PageConfig(Section):
 
     host: str = Field(default="127.0.0.1", description="address to serve on")
     port: int = Field(default=7860, ge=0, le=65535, description="port to serve on; 0 for a free one")
+    root_path: str = Field(default="", description="path below which it lies behind a proxy, such as /merau")
     login: LoginConfig | None = Field(
         default=None, description="who may log in; needed unless only this machine is served"
     )
