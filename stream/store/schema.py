@@ -154,6 +154,8 @@ FAILURES = (sqlite3.Error, UnicodeDecodeError, OverflowError)  # the last: of a 
 
 def error_message(path: Path, error: Exception) -> Message:
     """Describe a failure of SQLite in one sentence, by its primary result code."""
+    if isinstance(error, FileNotFoundError):
+        return Message("{store} was moved, deleted or replaced while it was in use: put it back.", {"store": str(path)})
     code = _primary_code(error)
     if code in _SQLITE_REASONS:
         return replace(_SQLITE_REASONS[code], values={"store": str(path)})

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -162,7 +163,9 @@ class Store:
         self._left_out = 0
         self._left_out_error: Message | None = None
         self._closing, self._given_up = threading.Event(), threading.Event()
-        self._writer = threading.Thread(target=self._run, args=(open_for_writing(path),), name="store", daemon=True)
+        connection = open_for_writing(path)
+        self._file = path.stat()
+        self._writer = threading.Thread(target=self._run, args=(connection,), name="store", daemon=True)
         self._writer.start()
         # Ends the sessions of a killed process. A running process restores its own within seconds (`update_session`).
         self._put("UPDATE sessions SET ended = ?, recorded = ? WHERE ended IS NULL", now(), self._recorded())
@@ -443,6 +446,7 @@ class Store:
         writes = [write for write in writes if write.is_wanted]
         changes = connection.total_changes
         try:
+            self._check_place()
             with connection:
                 answers = [_answer(connection, write) for write in writes]
         except Exception as error:  # whatever it is, the thread goes on
@@ -460,6 +464,11 @@ class Store:
             if write.result and not isinstance(answer, Exception):
                 write.result.set_result(answer)
         return []
+
+    def _check_place(self) -> None:
+        """Raise FileNotFoundError where the path does not lead to the open file: nobody would find what is written."""
+        if not self.path.exists() or not os.path.samestat(self._file, self.path.stat()):
+            raise FileNotFoundError(self.path)
 
     def _leave_out(self, write: _Write, error: Exception) -> None:
         """Report a change that SQLite cannot hold to the caller that waits, or say it loudly."""

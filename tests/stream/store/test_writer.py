@@ -1,6 +1,7 @@
 """Nothing that was put is lost, whatever happens to the disk, the file or the process."""
 
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -113,6 +114,25 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
+
+
+def test_store_that_is_gone_is_named_and_may_come_back(tmp_path, make_event):
+    path, elsewhere = tmp_path / "events.db", tmp_path / "elsewhere.db"
+    store = Store(path)
+    session = store.start_session("camera", **SESSION)
+    path.rename(elsewhere)
+    store.put(session, make_event())
+    with pytest.raises(UserError, match="was moved, deleted or replaced while it was in use: put it back"):
+        store.flush()
+    elsewhere.rename(path)
+    wait_for(lambda: store.last_error is None)
+    store.flush()
+    assert len(list(read_events(path))) == 1
+    shutil.copyfile(path, elsewhere)
+    elsewhere.replace(path)
+    store.put(session, make_event(2.0))
+    with pytest.raises(UserError, match="put it back.* 1 changes are lost"):
+        store.close()
 
 
 def test_ctrl_c_ends_the_wait_for_a_lock(tmp_path):
