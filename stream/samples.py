@@ -1,5 +1,6 @@
 """Labelled samples for a few-shot head: from stores, and from CSV files of clips or picture pairs."""
 
+import io
 import math
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from merau.engine.bounded import read_bounded
 from merau.engine.bundle import find_shipped
 from merau.engine.csv_table import CsvTable, is_csv, parse_decimal, read_csv
 from merau.engine.errors import Message, UserError
@@ -20,12 +22,14 @@ from merau.engine.text import is_label
 from merau.stream.align import Aligner, Crop
 from merau.stream.faces import FaceTracker
 from merau.stream.sources import File, Frame, SourceSettings
+from merau.stream.sources.limits import MAX_PX
 from merau.stream.store import Label, read_labels
 from merau.stream.store.schema import is_store
 
 CLIP_COLUMNS = ("label", "file", "onset_s", "apex_s")
 PICTURE_COLUMNS = ("label", "onset", "apex")
 WARM_UP_S = 1.0  # the alignment sees the face this long before the first onset
+MAX_PICTURE_BYTES = 64_000_000
 GAP_S = 0.1  # a frame that is further from a moment than this, plus the frame spacing, does not show it
 
 
@@ -224,9 +228,23 @@ def _sample_of_pictures(path: Path, place: str, row: dict[str, str], recognizer:
     return _sample(row["label"], onset.crops, apex.crops, recognizer, place)
 
 
+def _decode_picture(file: Path) -> np.ndarray | None:
+    """Return a picture; None for what is none, or is larger than a frame of a recording may be."""
+    from PIL import Image
+
+    try:
+        data = read_bounded(file, MAX_PICTURE_BYTES)
+        with Image.open(io.BytesIO(data)) as header:  # before some kB become gigabytes
+            if header.width * header.height > MAX_PX:
+                return None
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if picture is None else np.asarray(picture)
+
+
 def _read_picture(file: Path, place: str) -> np.ndarray:
-    data = np.fromfile(file, np.uint8) if file.is_file() else np.empty(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    picture = _decode_picture(file)
     if picture is None and re.fullmatch("[0-9.,:]+", file.name):
         raise UserError(
             "{place}: {text} is a time, not a picture: for moments in clips name the columns onset_s and apex_s.",
@@ -234,7 +252,9 @@ def _read_picture(file: Path, place: str) -> np.ndarray:
             text=file.name,
         )
     if picture is None:
-        raise UserError("{place}: {file} is not a picture that can be read.", place=place, file=file)
+        raise UserError(
+            "{place}: {file} is not a picture of at most 8192 x 4352 pixels that can be read.", place=place, file=file
+        )
     return np.asarray(picture)
 
 

@@ -1,4 +1,6 @@
 import csv
+import struct
+import zlib
 
 import av
 import cv2
@@ -55,6 +57,16 @@ def test_row_that_cannot_be_used_is_named(rows, error, recognizer, tmp_path):
         csv.writer(file).writerows(rows)
     with pytest.raises(UserError, match=error):
         read_samples(path, recognizer)
+
+
+def test_huge_picture_is_refused_by_its_header(recognizer, tmp_path):
+    head = struct.pack(">4sIIBBBBB", b"IHDR", 30_000, 30_000, 8, 2, 0, 0, 0)
+    data = struct.pack(">I4s", 3, b"IDAT") + bytes(7)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + data)
+    (tmp_path / "samples.csv").write_text("label,onset,apex\ntense,huge.png,huge.png\n")
+    with pytest.raises(UserError, match=r"huge.png is not a picture of at most 8192 x 4352 pixels"):
+        read_samples(tmp_path / "samples.csv", recognizer)
 
 
 def test_store_without_labels_holds_no_sample(recognizer, tmp_path):
