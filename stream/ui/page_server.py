@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from merau.engine.errors import UserError
 from merau.stream.ui.config import UiSettings
-from merau.stream.ui.connection_limits import BoundedProtocol
+from merau.stream.ui.connection_limits import BoundedProtocol, allow_open_files
 from merau.stream.ui.sockets import MAX_PACKET_BYTES
 
 START_S, STOP_S = 20.0, 10.0  # the server's thread may take so long
@@ -37,6 +37,7 @@ class PageServer:
 
     def start(self, application: ASGIApp) -> None:
         """Serve an application. Raises UserError when that fails."""
+        allow_open_files()
         config = uvicorn.Config(
             application,
             log_level="warning",

@@ -1,3 +1,4 @@
+import resource
 import socket
 from contextlib import ExitStack
 from urllib.parse import urlsplit
@@ -47,3 +48,13 @@ def test_names_of_recordings_need_trust(serve, tmp_path):
         app = serve(host=host, recordings=tmp_path)
         with opener().open(f"{app.address}config", timeout=20) as answer:
             assert (b"patient-7" in answer.read()) == is_named
+
+
+def test_page_may_open_more_files_than_connections(serve):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))  # as shells set it
+    try:
+        serve()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 2 * connection_limits.MAX_CONNECTIONS
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
