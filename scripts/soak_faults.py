@@ -328,6 +328,7 @@ class Round:
         if self._rng.random() < 0.2:
             self._app.state.shared.delete_everything()
             self._witness.events.clear()
+            self._witness.frames_s.clear()  # the same camera goes on as another session
             self._app.state.shared.record_consent("soak")
             self._counts["deleted everything"] += 1
 
