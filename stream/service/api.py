@@ -215,8 +215,8 @@ def _add_live(api: FastAPI, service: Service) -> None:
 
     @api.websocket(f"{ROOT}/events/live")
     async def live_events(socket: WebSocket, query: Annotated[EventQuery, Query()]) -> None:
-        await socket.accept()
         async with service.feed.listening() as listener:
+            await socket.accept()  # from now on the client counts on getting all
             sending = asyncio.create_task(_send_events(socket, listener, query))
             with suppress(WebSocketDisconnect):
                 while not sending.done():  # what a client sends is not read; only that it goes
