@@ -63,7 +63,6 @@ class Supervisor:
     ) -> None:
         self._workspace, self._common, self._on_event, self._clock = workspace, common, on_event, clock
         self._supervised: dict[str, _Supervised] = {}
-        self._lock = threading.Lock()  # of the cameras: the thread and `apply` change them
         self._closing = threading.Event()
         self._guard = Guard("supervisor")
         self._event_guard = Guard("events")
@@ -104,7 +103,7 @@ class Supervisor:
             self._refuse_overload(config)
         self._degrades = config.overload == "degrade"
         setups = {name: self._setup(camera) for name, camera in wanted.items() if name not in kept}
-        with self._lock:
+        with self._workspace.changing:
             for name in [name for name in self._supervised if name not in kept]:
                 removed = self._supervised.pop(name)
                 with self._guard.item():
@@ -166,7 +165,7 @@ class Supervisor:
 
     def _tick(self) -> None:
         """Start and stop the cameras as their schedules have it, and log what has changed."""
-        with self._lock:
+        with self._workspace.changing:
             for supervised in self._all():
                 with self._guard.item():
                     self._follow_schedule(supervised)
@@ -175,7 +174,7 @@ class Supervisor:
 
     def _follow_schedule(self, supervised: _Supervised) -> None:
         camera = supervised.camera
-        if camera.number not in self._workspace.cameras:  # removed on a page
+        if camera.number not in self._workspace.cameras or self._closing.is_set():  # removed on a page
             return
         camera.is_off = not supervised.config.is_on(self._clock())
         if camera.is_off:

@@ -4,6 +4,7 @@ import itertools
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from pathlib import Path
@@ -48,6 +49,7 @@ class Workspace:
         consent: What was agreed to for the cameras, once it was recorded.
         broadcast: The pages that show this workspace.
         teaching: Labels and few-shot heads.
+        changing: Held while all is deleted, and by whoever starts and stops cameras of its own accord.
         on_event: Is told each event, with its camera and session, once it was put into the store. It must not raise.
     """
 
@@ -73,6 +75,7 @@ class Workspace:
         self.store = Store(store, keep_pictures=True)
         self.cameras: dict[int, Camera] = {}
         self.traces: dict[int, MotionTraces] = {}
+        self.changing = threading.RLock()
         self._remembers = remembers
         self.consent: Consent | None = None
         if remembers:
@@ -243,17 +246,18 @@ class Workspace:
 
     def delete_everything(self) -> None:
         """Delete sessions, events, images, clips, labels, heads and uploads; cameras wait for a new start."""
-        for camera in self.cameras.values():
-            camera.stop()
-        self._finish_clips()
-        self.store.delete_all()
-        if self._uploads:
-            forget_uploads(self._uploads, ())
-        self._recordings.clear()
-        self.teaching.clear()
-        for camera in self.cameras.values():
-            camera.session = None
-        self.consent = None
+        with self.changing:
+            for camera in self.cameras.values():
+                camera.stop()
+            self._finish_clips()
+            self.store.delete_all()
+            if self._uploads:
+                forget_uploads(self._uploads, ())
+            self._recordings.clear()
+            self.teaching.clear()
+            for camera in self.cameras.values():
+                camera.session = None
+            self.consent = None
 
     def close(self) -> None:
         """Stop the cameras and close the store. Raises UserError when it cannot be written."""
