@@ -196,7 +196,8 @@ def _notes(faces: pandas.DataFrame, assignment: Assignment) -> Iterator[Message]
 
 
 def _names(paths: Sequence[str]) -> str:
-    return ", ".join(PurePath(path).name for path in paths)
+    """Return the names of recordings with their folder: participants often have recordings of the same name."""
+    return ", ".join(str(PurePath(*PurePath(path).parts[-2:])) for path in paths)
 
 
 def measure(study: Study, by: Sequence[str]) -> pandas.DataFrame:
