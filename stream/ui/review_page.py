@@ -97,7 +97,7 @@ def review_page(state: ServerState, token: gr.State, tab: gr.Tab) -> None:
     load.upload(handlers.load_head, [token, session, load], shown, **fitting)
     slow_endpoint = private_endpoint(show_progress="full", show_progress_on=progress, concurrency_limit=1)
     upload.upload(handlers.analyse_upload, [token, upload], [progress, *shown], **slow_endpoint)
-    folder.input(handlers.analyse_recording, [token, folder], [progress, *shown], **slow_endpoint)
+    folder.select(handlers.analyse_recording, [token, folder], [progress, *shown], **slow_endpoint)
 
 
 class ReviewHandlers:

@@ -41,6 +41,7 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     choose(page, "Analyse a recording", clip)
     page.locator(".review tbody tr").first.wait_for()
     client, shared = next(iter(app.state.clients.values())), app.state.shared
+    assert [session.source for session in read_sessions(shared.store.path)] == ["short.mp4", "interview.mp4"]
     assert not list(client.folder.glob("*.mp4"))
     (upload,) = (app.state.folder / KEPT).iterdir()  # as long as its session, so that it can be scrubbed
     page.wait_for_function("document.querySelector('.timeline figure img').naturalWidth > 0")
