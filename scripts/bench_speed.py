@@ -77,7 +77,7 @@ def main() -> None:
         start = shorten(args.clip, START_FRAMES, Path(folder) / "start.mp4")
         watched = shorten(args.clip, WATCH_FRAMES, Path(folder) / "watched.mp4")
         for build in builds.values():
-            build.call("analyse", start, "--json")  # numba compiles
+            build.call("analyse", args.clip, "--json")  # numba compiles
         turns: list[dict[str, Figures]] = []
         for _ in tqdm(range(args.pairs), unit="turn", disable=None):
             turns.append(

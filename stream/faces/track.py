@@ -13,7 +13,8 @@ from merau.stream.faces.appearance import (
     Appearance,
     describe,
 )
-from merau.stream.faces.quality import face_size, thumbnail
+from merau.stream.faces.carry import MeshCarrier
+from merau.stream.faces.quality import Quality, face_size, thumbnail
 from merau.stream.sources import Frame
 
 # Distances between the centres of two faces, in outer-eye distances.
@@ -41,6 +42,7 @@ class Observation:
         appearance: What it looks like.
         source_tracks: Tracks whose mesh led here: none for a new face, two after a collision.
         drift_suspected: The mesh may have drifted to another person's face.
+        quality: Of the frame that mesh and appearance were carried on from; None where they are of this frame.
     """
 
     mesh: Mesh
@@ -48,6 +50,7 @@ class Observation:
     appearance: Appearance
     source_tracks: list["Track"]
     drift_suspected: bool = False
+    quality: Quality | None = None
 
 
 def observe(frame: Frame, mesh: Mesh, source_tracks: list["Track"], *, drift_suspected: bool = False) -> Observation:
@@ -62,6 +65,8 @@ class Track:
     Attributes:
         in_view: The person was seen in the newest frame.
         in_plain_view: The face was good enough to be analysed there.
+        quality: Quality of the face there; None before the first.
+        carrier: Carries the newest mesh on.
         mean_appearance: What the person usually looks like.
         usual_logit: The mesh's usual logit on this person.
         seen_s: Time of the newest observation.
@@ -73,6 +78,8 @@ class Track:
         self.id = id
         self.in_view = True
         self.in_plain_view = False
+        self.quality: Quality | None = None
+        self.carrier = MeshCarrier(observation.mesh, observation.thumb, t_s)
         self.landmarks = observation.mesh.landmarks
         self.mean_appearance = self.last_appearance = observation.appearance
         self.usual_logit = observation.mesh.logit
@@ -83,6 +90,11 @@ class Track:
     def expected_position(self, t_s: float) -> np.ndarray:
         """(2,) frame px, where the face is by now if it moved on and came to rest."""
         return self.position + self.velocity * COAST_S * (1 - math.exp((self.last_certain_s - t_s) / COAST_S))
+
+    def carry(self, frame: Frame, start: np.ndarray) -> Observation | None:
+        """Observe the face without the mesh net, from `start` (468, 3) frame px; None where that needs the net."""
+        carried = self.carrier.carry(frame.image, start, frame.t_s) if self.in_plain_view else None
+        return Observation(*carried, self.last_appearance, [self], quality=self.quality) if carried else None
 
     def landmarks_at(self, position: np.ndarray) -> np.ndarray:
         """(468, 3) frame px, the last landmarks moved to a position."""
@@ -136,6 +148,8 @@ class Track:
             self._update_position(face_centre(observation.mesh.landmarks), t_s)
         self.landmarks, self.last_appearance, self.seen_s = observation.mesh.landmarks, observation.appearance, t_s
         self.in_plain_view = in_plain_view
+        if observation.quality is None:
+            self.carrier = MeshCarrier(observation.mesh, observation.thumb, t_s)
 
     def _update_position(self, position: np.ndarray, t_s: float) -> None:
         since_s = t_s - self.last_certain_s

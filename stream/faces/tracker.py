@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from merau.engine.face_mesh import (
     LEFT_EYE_INNER,
@@ -93,11 +92,18 @@ class FaceTracker:
     def _follow(self, frame: Frame) -> list[Observation]:
         """Move the meshes of the faces in view to this frame."""
         observations: list[Observation] = []
+        places = [t.expected_position(frame.t_s) for t in self._tracks if frame.t_s - t.seen_s <= SEARCH_S]
         for track in self._tracks:
             if not track.in_view:
                 continue
-            moved = track.expected_position(frame.t_s) - track.expected_position(track.seen_s)
-            mesh = self._nets.mesh(frame.image, track.landmarks_at(face_centre(track.landmarks) + moved))
+            here = track.expected_position(frame.t_s)
+            moved = here - track.expected_position(track.seen_s)
+            expected = track.landmarks_at(face_centre(track.landmarks) + moved)
+            near = np.linalg.norm(np.subtract(places, here), axis=1) < 2 * face_size(track.landmarks)
+            if near.sum() == 1 and (carried := track.carry(frame, expected)):  # with another face near, it may slip
+                observations.append(carried)
+                continue
+            mesh = self._nets.mesh(frame.image, expected)
             if mesh.presence <= self.settings.presence_gate:
                 continue
             same = next((o for o in observations if face_distance(o.mesh, mesh) < SAME_FACE_DISTANCE), None)
@@ -196,7 +202,9 @@ class FaceTracker:
     def _face(self, track: Track, observation: Observation, observations: list[Observation], frame: Frame) -> Face:
         mesh, shape = observation.mesh, frame.image.shape
         presence, was_analysed = track.presence(mesh), track.in_plain_view
-        quality = assess(mesh, observation.thumb, presence, shape, self.settings, was_analysed=was_analysed)
+        track.quality = quality = observation.quality or assess(
+            mesh, observation.thumb, presence, shape, self.settings, was_analysed=was_analysed
+        )
         track.learn(observation, observations, frame.t_s, in_plain_view=not quality.reason)
         return Face(track.id, mesh.landmarks, quality)
 
@@ -210,6 +218,10 @@ def best_assignment(scores: np.ndarray) -> list[tuple[int, int]]:
     Returns:
         (row, column) pairs; every row and column is used at most once.
     """
+    if min(scores.shape) <= 1:  # one face: no need to load SciPy
+        return [divmod(int(scores.argmax()), scores.shape[1])] if scores.size and scores.max() > 0 else []
+    from scipy.optimize import linear_sum_assignment
+
     pairs = zip(*linear_sum_assignment(scores.clip(min=0), maximize=True), strict=True)
     return [(int(row), int(column)) for row, column in pairs if scores[row, column] > 0]
 
