@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     from merau.stream.service.telling import open_alerts, serve_api
 
     config = read_config(arguments.config)
+    if arguments.ray and config.page:
+        raise UserError("With --ray no page is served: leave `page` out, and look at the store with `merau ui`.")
     log_with_time(JsonFormatter() if arguments.log_json else None)
     # A SimpleQueue may be put into by a signal's handler at any time.
     commands: queue.SimpleQueue[Literal["stop", "reload"]] = queue.SimpleQueue()
@@ -145,8 +147,6 @@ def open_supervisor(
         with open_workspace(config, lambda: save(workspace)) as (workspace, gate):
             yield Supervisor(workspace, config.defaults, tell), workspace.store, gate
         return
-    if config.page:
-        raise UserError("With --ray no page is served: leave `page` out, and look at the store with `merau ui`.")
     with Store(config.store) as store:
         store.settle_ages()
         yield Fleet(store, ray, tell), store, None

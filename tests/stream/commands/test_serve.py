@@ -78,3 +78,10 @@ def await_lines(stream, *texts: str) -> str:
         read += line
         missing = {text for text in missing if text not in line}
     return read
+
+
+def test_cluster_serves_no_page(tmp_path, capsys):
+    file = tmp_path / "cameras.yaml"
+    file.write_text("page: {port: 0}\n")
+    assert main(["serve", str(file), "--ray", "auto"]) == 1
+    assert "With --ray no page is served" in capsys.readouterr().err
