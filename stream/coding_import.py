@@ -19,7 +19,8 @@ from merau.stream.events import CODED_FIELDS, KINDS, Coding, Event, Kind
 MICRO_LIMIT_S = 0.5  # a micro-expression lasts at most this long
 MIN_IOU = 0.5  # an imported event and one of the machine's overlap this much if they are one
 OWN_TIER = re.compile(rf"face (\d{{1,9}}) ({'|'.join(KINDS)})(?: \d+)?(?: · (.+))?")
-UNITS = re.compile(r"(?:AU)?\s*\d{1,2}(?:\s*[+ ,;]\s*(?:AU)?\s*\d{1,2})*", re.IGNORECASE)
+# Of a text with single blanks: with many, each place where one pattern could end would be tried with each other.
+UNITS = re.compile(r"(?:AU ?)?\d{1,2}(?:(?: ?[+,;] ?| )(?:AU ?)?\d{1,2})*", re.IGNORECASE)
 TRUE = ("true", "1", "yes", "wahr", "ja")
 COLUMNS = ("onset_s", "offset_s")  # that a table of somebody's own needs
 
@@ -183,7 +184,7 @@ def _stated(value: str, settings: ImportSettings) -> dict[str, Any]:
         return {"kind": value}
     if value in ("", UNCERTAIN):
         return {}
-    if UNITS.fullmatch(value):
+    if _names_units(value):
         return {"aus": tuple(dict.fromkeys(str(int(unit)) for unit in re.findall(r"\d+", value)))}
     return {"label": value}
 
@@ -333,7 +334,11 @@ def _known_kind(place: str, text: str) -> Kind | None:
     return next((kind for kind in KINDS if kind == text), None)
 
 
+def _names_units(text: str) -> bool:
+    return UNITS.fullmatch(" ".join(text.split())) is not None
+
+
 def _units(place: str, text: str) -> tuple[str, ...] | None:
-    if text and not UNITS.fullmatch(text):
+    if text and not _names_units(text):
         raise UserError("{place}: Action Units are numbers with + between them, such as 6+12.", place=place)
     return tuple(str(int(unit)) for unit in re.findall(r"\d+", text)) if text else None

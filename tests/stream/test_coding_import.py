@@ -3,7 +3,7 @@
 import pytest
 
 from merau.engine.errors import UserError
-from merau.stream.coding_import import ImportSettings, import_codings
+from merau.stream.coding_import import ImportSettings, _names_units, import_codings
 from merau.stream.events import Coding
 from merau.stream.export import write_events
 from merau.stream.export_settings import ExportSettings
@@ -115,3 +115,11 @@ def test_rows_that_cannot_be_are_named(events, tmp_path, rows, reason):
     path.write_text(rows)
     with pytest.raises(UserError, match=reason):
         import_codings(path, 1, events, ImportSettings("anna"))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_units"),
+    [("AU 6  +  12", True), ("6 12", True), ("AU6,au12;4", True), ("6+", False), ("6" + 100_000 * " " + "x", False)],
+)
+def test_action_units_are_told_apart_at_once(text, is_units):
+    assert _names_units(text) == is_units
