@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from merau.engine.text import plain
-from merau.stream.side import Side
 
 Kind = Literal["micro", "macro", "blink", "head", "speech", "other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Side = Literal["left", "right", "both", ""]  # of the person; "" where it cannot be told
+SIDES: tuple[Side, ...] = get_args(Side)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from merau.engine.flow import flow_picture
 from merau.engine.recognizer import Prediction, Recognizer
 from merau.engine.validation import check_range
 from merau.stream.align import Aligner, AlignSettings, Crop
-from merau.stream.events import Event
+from merau.stream.events import Event, Side
 from merau.stream.faces import Face, FaceSettings, FaceTracker
 from merau.stream.scheduling import CPU_SLOTS, CpuSlots
-from merau.stream.side import Side, side_of
+from merau.stream.side import side_of
 from merau.stream.signals import interrupts_after_step
 from merau.stream.sources import Frame, Source
 from merau.stream.spotter import Span, Spotter, SpotterSettings

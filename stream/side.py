@@ -1,13 +1,10 @@
 """On which side of a face an expression shows."""
 
-from typing import Literal, get_args
-
 import numpy as np
 
 from merau.engine.preprocess import downsample
+from merau.stream.events import Side
 
-Side = Literal["left", "right", "both", ""]
-SIDES: tuple[Side, ...] = get_args(Side)
 CELLS = 8  # of a face along each axis
 STRONGEST = 4  # cells of each half whose mean motion is compared
 LEAST_PX = 0.35  # of the stronger half: less is seen in faces at rest

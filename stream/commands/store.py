@@ -20,7 +20,7 @@ def add_parser(commands: options.Commands) -> None:
     summary = "back a store up while it is in use, restore it, check it"
     parser = commands.add_parser("store", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
     parser.set_defaults(run=lambda _: parser.error("choose backup, restore or check"))
-    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", help="what to do")
     about = "copy a store into one file, also while programs write to it"
     backup = options.add_command(actions, "backup", about, _back_up)
     options.add_store_argument(backup)

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from merau.engine.text import plain
-from merau.stream.events import BLOBS, KINDS, Coding, Event
-from merau.stream.side import SIDES
+from merau.stream.events import BLOBS, KINDS, SIDES, Coding, Event
 from merau.stream.store.models import CodingStep, FaceTime, Label, MotionCurve, Session
 
 T = TypeVar("T")

@@ -11,9 +11,8 @@ from scipy import stats
 
 from merau.engine.errors import Message, UserError
 from merau.stream.coding import in_words_of_coders, read_missed_events
-from merau.stream.events import KINDS, Event
+from merau.stream.events import KINDS, SIDES, Event
 from merau.stream.formatting import AU_NAMES, LIKELY
-from merau.stream.side import SIDES
 from merau.stream.store import FaceTime, Session, read_events, read_faces, read_sessions
 from merau.stream.study.participants import PARTICIPANT, Assignment
 from merau.stream.summary import EXPRESSIONS

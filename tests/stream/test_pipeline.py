@@ -1,4 +1,5 @@
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,10 +202,10 @@ class Interrupted:
     def __getattr__(self, name: str) -> object:
         return getattr(self._recognizer, name)
 
-    def predict(self, *crops: np.ndarray, spotted: bool) -> Prediction:
+    def predict(self, *crops: np.ndarray, between: Sequence[np.ndarray], spotted: bool) -> Prediction:
         signal.raise_signal(signal.SIGINT)
         self.answers += 1
-        return self._recognizer.predict(*crops, spotted=spotted)
+        return self._recognizer.predict(*crops, between=between, spotted=spotted)
 
 
 def test_interrupt_in_a_users_own_loop_comes_after_the_frame(short_clip, recognizer):

@@ -1,6 +1,7 @@
 """`merau-lab repeat`: run a training again, from the run.json that it left."""
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Repeat the command, and say what differs from the first time."""
-    from merau.trainers.cli import main
     from merau.trainers.learn.run_file import differences, read_run
 
     recorded = read_run(options.run_file)
     for sentence in differences(recorded):
         print(f"merau-lab: warning: {sentence}", file=sys.stderr)
-    if main([*recorded.arguments, "--out", str(options.out)]):
+    command = [sys.executable, "-m", "merau.trainers.cli", *recorded.arguments, "--out", str(options.out)]
+    if subprocess.run(command, check=False).returncode:
         raise UserError("The training was not repeated, for the reason above.")

@@ -57,23 +57,23 @@ def test_train_setting_gives_bundle_that_runs(prepared_index, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["bundle"] == "merau-b"
 
 
-def test_repeat_gives_the_same_bundle(index, tmp_path, capsys):
+def test_repeat_gives_the_same_bundle(index, tmp_path, capfd):
     first, second = tmp_path / "first", tmp_path / "second"
     assert main(["train", "--model", "ststnet", "--data", str(index), "--out", str(first), "--seed", "3"]) == 0
     assert list((first / "curves").glob("events*"))
     assert main(["repeat", str(first / "run.json"), "--out", str(second)]) == 0
-    assert "has changed" not in capsys.readouterr().err
+    assert "has changed" not in capfd.readouterr().err
     for name in ("trunk.fp32.onnx", "head.safetensors", "run.json"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     recorded = json.loads((first / "run.json").read_text())
     (first / "run.json").write_text(json.dumps(recorded | {"inputs": {str(index): "0"}}))
     assert main(["repeat", str(first / "run.json"), "--out", str(second)]) == 1
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert f"{index} has changed." in said
     assert "is not empty" in said
     (first / "run.json").write_text('{"arguments": ["prepare"], "inputs": {}, "versions": {}}')
     assert main(["repeat", str(first / "run.json"), "--out", str(second)]) == 1
-    assert "is no run.json of merau-lab train" in capsys.readouterr().err
+    assert "is no run.json of merau-lab train" in capfd.readouterr().err
 
 
 def test_train_missing_parts_are_explained(prepared_index, tmp_path, capsys):
