@@ -33,18 +33,19 @@ def test_recording_is_analysed_labelled_taught_and_exported(serve, page, clip, t
     demo_start(recordings / "short.mp4", 1.0)
     app = serve(recordings=recordings)
     page.goto(app.address)
+    page.wait_for_function("window.merau?.token")
     page.get_by_role("tab", name="Review").click()
     page.get_by_label("Recording from folder").click()
     page.get_by_role("option", name="short.mp4").click()
     expect(page.get_by_label("Session")).to_have_value(re.compile(r"short\.mp4"))
-    page.wait_for_function("document.querySelector('.timeline figure img').naturalWidth > 0")
+    page.wait_for_function("document.querySelector('.timeline figure img')?.naturalWidth > 0")
     choose(page, "Analyse a recording", clip)
     page.locator(".review tbody tr").first.wait_for()
     client, shared = next(iter(app.state.clients.values())), app.state.shared
     assert [session.source for session in read_sessions(shared.store.path)] == ["short.mp4", "interview.mp4"]
     assert not list(client.folder.glob("*.mp4"))
     (upload,) = (app.state.folder / KEPT).iterdir()  # as long as its session, so that it can be scrubbed
-    page.wait_for_function("document.querySelector('.timeline figure img').naturalWidth > 0")
+    page.wait_for_function("document.querySelector('.timeline figure img')?.naturalWidth > 0")
     wait_for(lambda: page.locator(".detail video").count(), "a film")
     page.wait_for_function("document.querySelector('.detail video').videoWidth > 0")
     page.wait_for_function("[...document.querySelectorAll('.pictures img')].every((image) => image.naturalWidth > 0)")
