@@ -54,7 +54,7 @@ messages: .venv/run.stamp
 .venv/test.stamp: .venv/lint.stamp
 	@echo "Installing what training and the GPU path need into .venv (once): PyTorch can be several GB, pycuda is compiled"
 	$(INSTALL) "$$(scripts/pycuda_wheel.sh $(BIN)/python)"
-	$(INSTALL) --editable '.[train,gpu,service,ray,test]'
+	$(INSTALL) --editable '.[train,curves,gpu,service,ray,test]'
 	scripts/eaf_schema.sh $(BIN)/python
 	@touch $@
 

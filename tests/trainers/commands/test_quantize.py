@@ -27,7 +27,8 @@ def test_quantize_copy_passes_gate_and_runs(flows, tmp_path, capsys, precision):
     for before, after in (result["cost"]["scores"][name] for name in ("uf1", "au_auc")):
         assert after >= before - 0.005
     old, new = bundles.load().card["calibration"], bundles.load(out).card["calibration"]
-    assert (new != old) == (precision == "int8")  # which is what runs
+    refitted = any(new[name] != old[name] for name in ("threshold", "units"))
+    assert refitted == (precision == "int8")  # which is what runs
     assert report.read_text().startswith("<svg")
     assert Recognizer.load(out, device="cpu").threshold == new["threshold"]
 
