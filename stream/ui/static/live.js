@@ -423,8 +423,9 @@
     }
   }
 
-  const legend = () => m.element("p.legend", {}, m.element("i.motion"), m.t("motion"), m.element("i.noise"), m.t("noise floor"),
-    ...["micro", "macro", "blink", "head", "speech"].flatMap((kind) => [m.element(`i.kind.${kind}`), m.kind({ kind })]));
+  const key = (sign, text) => m.element("span", {}, m.element(sign), text);
+  const legend = () => m.element("p.legend", {}, key("i.motion", m.t("motion")), key("i.noise", m.t("noise floor")),
+    ...["micro", "macro", "blink", "head", "speech"].map((kind) => key(`i.kind.${kind}`, m.kind({ kind }))));
 
   // Of a camera by the clock, of a recording by its own time.
   const listItem = (event, byClock) => m.element(`li.${event.kind}`, { "data-id": event.id },
