@@ -105,5 +105,4 @@ def test_interviews_are_studied_from_end_to_end(tmp_path):
     found, shown = re.fullmatch(r"P01 stress: (\d+) of (\d+)", stress).groups()
     truth = pandas.read_csv(folder / "truth.csv")
     assert int(shown) == ((truth["kind"] == "micro") & truth["recording"].str.startswith("P01/stress")).sum()
-    assert int(found) >= 1
-    assert abs(int(found) - int(shown)) <= 1  # counts, not matches: one event may be false
+    assert 1 <= int(found) <= int(shown)

@@ -346,8 +346,10 @@ def test_exports_of_a_late_picture_lie_where_a_player_shows_it(clip, tmp_path):
         mux_with_sound(clip, tmp_path / f"{name}.mkv", late_s)
         assert main(["analyse", str(tmp_path / f"{name}.mkv"), "--out", str(tmp_path / "out")]) == 0
     expected_s = [1.5 + t_s for t_s in starts_s(tmp_path / "out/early.vtt")]
-    # Within a frame: where times round otherwise, another candidate of the same blink may end first.
-    assert starts_s(tmp_path / "out/late.vtt") == pytest.approx(expected_s, abs=0.02)
+    found_s = starts_s(tmp_path / "out/late.vtt")
+    assert found_s[-1] == pytest.approx(expected_s[-1], abs=0.002)  # the expression
+    # The blink within a frame: where times round otherwise, another candidate of it may end first.
+    assert found_s == pytest.approx(expected_s, abs=0.02)
 
 
 def mux_with_sound(clip: Path, path: Path, late_s: float) -> None:
